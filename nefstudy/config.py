@@ -1,0 +1,193 @@
+"""Frozen, validated configurations; their canonical JSON; their digests.
+
+A configuration says *what is asked*, completely: two equal configurations are the same experiment,
+and the digest of the canonical JSON is its identity everywhere (resume, deduplication, paths, seeds,
+MLflow tags). *How* it was computed (engine, versions, device) is a fingerprint kept elsewhere.
+
+    SignalsConfig ─┐
+    FieldConfig ───┼─ NeuralDatasetConfig ──┬─ FitConfig    which rungs, by which engine
+    OptimiserConfig┘   (digest: the dataset)└─ TrialConfig  one rung + a classifier (digest: the key)
+                                   ClassifierConfig ─┘
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nefstudy.errors import BadConfig
+
+Scalar = bool | int | float | str
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Steps = Annotated[int, Field(ge=0, le=10_000_000)]
+
+DIGEST_CHARS = 20  # 80 bits: under 1e-12 odds of a collision among a million trials
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, finite, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def canonical_json(self) -> str:
+        """The one JSON text of this configuration: sorted keys, no spaces."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @cached_property
+    def digest(self) -> str:
+        """First 20 hex digits of the SHA-256 of the canonical JSON."""
+        return digest(self.canonical_json())
+
+
+class SignalsConfig(Config):
+    """Which signals: a catalogue name, a stratified subset of it, and the seed of both draws.
+
+    `content` is the content hash of the data the catalogue found; the planner fills it in, so a
+    changed file is a different experiment. `options` are the source's own (a folder's path, say).
+    """
+
+    name: Name
+    subset: Annotated[int, Field(ge=1)] | None = None
+    split_seed: Seed = 1
+    options: dict[str, Scalar] = {}
+    content: str | None = None
+
+
+class FieldConfig(Config):
+    """Which neural field, with every one of its hyperparameters written out."""
+
+    name: Name
+    params: dict[str, Scalar] = {}
+
+
+class OptimiserConfig(Config):
+    """How a field is fitted: full-batch steps at a constant learning rate.
+
+    `adamw` decouples weight decay from the gradient (Loshchilov & Hutter 2019); at weight decay 0 it
+    is Adam with betas (.9, .999). `sgd` decouples it in the same way.
+    """
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: Annotated[float, Field(gt=0, le=1e9)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class NeuralDatasetConfig(Config):
+    """The recipe of a neural dataset. Its digest names the dataset; step counts are its rungs.
+
+    Args:
+        start: `random` draws initial parameters per (seed, signal id); `shared` draws one set for all.
+        views: independent fits of each signal (random start only gives different ones).
+        points: coordinates per step drawn from the signal's own stream; None takes the whole grid.
+    """
+
+    signals: SignalsConfig
+    field: FieldConfig
+    start: Literal["random", "shared"]
+    optimiser: OptimiserConfig = OptimiserConfig()
+    views: Annotated[int, Field(ge=1, le=1000)] = 1
+    points: Annotated[int, Field(ge=1)] | None = None
+    seed: Seed = 0
+
+    @property
+    def cell(self) -> str:
+        """`signals/field`, one column of the study."""
+        return f"{self.signals.name}/{self.field.name}"
+
+
+class FitConfig(Config):
+    """One fit: a recipe, the ladder of step counts to snapshot, and how to compute it.
+
+    Only `dataset` is identity; `engine` and `threads` reach the fingerprint, `chunk` changes nothing.
+    """
+
+    dataset: NeuralDatasetConfig
+    rungs: Annotated[tuple[Steps, ...], Field(min_length=1)]
+    engine: Literal["auto", "eager", "compiled", "fused"] = "auto"
+    chunk: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if list(self.rungs) != sorted(set(self.rungs)):
+            raise ValueError(f"rungs {list(self.rungs)} must ascend without repeats")
+        return self
+
+
+class ClassifierConfig(Config):
+    """Which classifier reads the weights, and how it is trained.
+
+    Defaults follow the recipe common to public weight-space code: AdamW, lr 1e-3, weight decay 5e-4,
+    warm-up then cosine decay, gradient norm clipped at 10.
+    """
+
+    name: Name = "gnn-sign"
+    params: dict[str, Scalar] = {}
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 50
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    clip_norm: Annotated[float, Field(gt=0)] = 10.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    patience: Annotated[int, Field(ge=1)] | None = None
+
+
+class TrialConfig(Config):
+    """One experiment: one rung of one neural dataset, read by one classifier. Its digest is its key."""
+
+    dataset: NeuralDatasetConfig
+    steps: Steps
+    classifier: ClassifierConfig = ClassifierConfig()
+    seed: Seed = 0
+
+    @property
+    def key(self) -> str:
+        """The trial's identity."""
+        return self.digest
+
+    @property
+    def cell(self) -> str:
+        """`signals/field`, one column of the study."""
+        return self.dataset.cell
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of plain data: sorted keys, no spaces, shortest round-trip floats."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(text: str) -> str:
+    """First 20 hex digits of the SHA-256 of `text`."""
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
+
+
+C = TypeVar("C", bound=Config)
+
+
+def parse(model: type[C], data: Mapping[str, Any] | str, *, where: str) -> C:
+    """A configuration from JSON text or plain data.
+
+    Raises:
+        BadConfig: the first thing wrong, with its path, the value and what is allowed.
+    """
+    try:
+        if isinstance(data, str):
+            return model.model_validate_json(data)
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise BadConfig(first_problem(error, where=where)) from None
+
+
+def first_problem(error: ValidationError, *, where: str) -> str:
+    """One line for the first problem in a validation error: where, what was given, what is allowed."""
+    problem = error.errors()[0]
+    path = ".".join(str(part) for part in problem["loc"]) or "value"
+    given = repr(problem["input"])
+    given = given if len(given) <= 80 else given[:77] + "..."
+    more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{where}: {path} = {given}: {problem['msg']}{more}; correct it and run again"

@@ -1,0 +1,80 @@
+"""The whole exception tree, and the exit code each branch ends a command with.
+
+    NefstudyError                1   anything that is ours to report
+    ├── BadInput                 2   the caller can mend it; nothing was lost
+    │   ├── BadConfig            2   a value outside what is allowed: scale, cell, field, parameter
+    │   ├── BadSignals           2   a data set that is missing, unreadable or inconsistent
+    │   ├── BadRoot              2   a root that cannot be written, or is relative inside a Ray job
+    │   ├── BadLedger            2   a ledger that cannot be opened, or of a newer version
+    │   └── BadNeuralDataset     2   a manifest or shard that is missing or does not verify
+    ├── StudyBusy                3   another driver holds the study
+    └── TrialFailed              1   one trial could not be completed; the study goes on
+        ├── FitDiverged          1   too few signals survived the fit to train a classifier
+        └── StaleAttempt         1   a late commit by an attempt that no longer holds the trial
+
+Every message names the value, what is allowed and the next step, on one line.
+"""
+
+
+class NefstudyError(Exception):
+    """Root of everything nefstudy raises on purpose."""
+
+    exit_code = 1
+
+
+class BadInput(NefstudyError):
+    """The caller gave something that cannot work; nothing was changed."""
+
+    exit_code = 2
+
+
+class BadConfig(BadInput):
+    """A configuration value outside what is allowed."""
+
+
+class BadSignals(BadInput):
+    """A data set that is missing, unreadable or inconsistent."""
+
+
+class BadRoot(BadInput):
+    """A root directory or URI that cannot be used."""
+
+
+class BadLedger(BadInput):
+    """A ledger that cannot be opened or is of a newer version."""
+
+
+class BadNeuralDataset(BadInput):
+    """A neural dataset whose manifest or shards are missing or do not verify."""
+
+
+class StudyBusy(NefstudyError):
+    """Another live driver holds the study's lease."""
+
+    exit_code = 3
+
+
+class TrialFailed(NefstudyError):
+    """One trial could not be completed; its `cause` names the rule that applies.
+
+    Attributes:
+        cause: one of `diverged`, `oom`, `disk`, `bad_data`, `worker_lost`, `preempted`, `bug`.
+    """
+
+    def __init__(self, message: str, *, cause: str = "bug") -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class FitDiverged(TrialFailed):
+    """Too few signals survived the fit for a classifier to be trained on them."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, cause="diverged")
+
+
+class StaleAttempt(TrialFailed):
+    """A commit by an attempt whose token is no longer the trial's."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, cause="worker_lost")
