@@ -1,0 +1,106 @@
+# nefstudy: `make study` runs a study from nothing; `make help` lists the rest.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV      := .venv
+BIN       := $(VENV)/bin
+ROOT      ?= $(or $(NEFSTUDY_ROOT),runs)
+PORT      ?= 8000
+MLFLOW_PORT ?= 5000
+PIP_FLAGS ?=
+PYTEST_ARGS ?=
+
+# Tests that need seconds, a service or a second process; everything else is the fast lane.
+HEAVY := slow or ray or postgres or mlflow or browser or fault or compiled
+FAST  := not slow and not ray and not postgres and not mlflow and not browser and not fault and not compiled
+SHAPES := --jaxtyping-packages=nefstudy,beartype.beartype
+# Two packages that tests start for real; SKIP_SYSTEM=1 leaves their tests out, in the open.
+SYSTEM_TESTS := $(if $(SKIP_SYSTEM),and not postgres and not browser)
+
+# One thread a process (Ray and xdist bring the parallelism), no phoning home, and a short
+# temporary directory, for a Unix socket's path holds about a hundred characters.
+TEST_ENV = OMP_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 MLFLOW_DISABLE_TELEMETRY=true TMPDIR="$$short"
+define in_short_tmp
+short=$$(mktemp -d /tmp/nt.XXXXXX); trap 'rm -rf "$$short"' EXIT
+endef
+
+.PHONY: help install install-dev study test check lint format serve system clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  settings: ROOT=$(ROOT) PORT=$(PORT) MLFLOW_PORT=$(MLFLOW_PORT) PYTHON=... PIP_FLAGS=... PYTEST_ARGS=..."
+
+install: $(VENV)/.installed ## create .venv and install nefstudy from the pinned constraints
+install-dev: $(VENV)/.installed-dev ## the same with what the tests need
+
+$(BIN)/python:
+	@found=""; tried=""; \
+	for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python); do \
+	  command -v "$$candidate" >/dev/null 2>&1 || continue; \
+	  tried="$$tried $$candidate=$$("$$candidate" -c 'import platform; print(platform.python_version())')"; \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then found="$$candidate"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "error: nefstudy needs Python 3.11 or newer; found$${tried:- none}; install one, or name it: make study PYTHON=/path/to/python3.12" >&2; exit 2; \
+	fi; \
+	"$$found" -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	@touch $(VENV)/.installed $@
+
+study: $(VENV)/.installed ## both phases of a small study on real digits, minutes on two cores
+	RAY_USAGE_STATS_ENABLED=0 $(BIN)/python studies/smoke.py --root "$(abspath $(ROOT))"
+
+system:
+	@missing=(); \
+	command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql); \
+	command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing+=(chromium); \
+	if [ "$${#missing[@]}" -eq 0 ] || [ -n "$(SKIP_SYSTEM)" ]; then exit 0; fi; \
+	if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  apt-get update -qq </dev/null; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" </dev/null >/dev/null; \
+	else \
+	  echo "error: the tests start these for real and they are missing: $${missing[*]}" >&2; \
+	  echo "  install them (Debian: sudo apt-get install $${missing[*]}), or leave their tests out: make test SKIP_SYSTEM=1" >&2; \
+	  exit 2; \
+	fi
+
+test: system $(VENV)/.installed-dev ## every test: the fast lane in parallel with shapes checked, then the heavy ones
+	$(in_short_tmp); $(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 $(SHAPES) -m "$(FAST)" $(PYTEST_ARGS); \
+	$(TEST_ENV) $(BIN)/python -m pytest -q -m "($(HEAVY)) $(SYSTEM_TESTS)" $(PYTEST_ARGS)
+
+check: lint ## format, lint, types, import contracts and the fast tests, under two minutes
+	$(in_short_tmp); $(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 -m "$(FAST)" $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev ## format, lint, types and import contracts, without tests
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## rewrite the sources in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+serve: $(VENV)/.installed ## status service and MLflow UI on the last study, on loopback
+	@if [ -z "$${NEFSTUDY_LEDGER:-}" ] && [ ! -e "$(ROOT)/ledger.db" ]; then \
+	  echo "error: no ledger at $(ROOT)/ledger.db; run 'make study' first, or name a root: make serve ROOT=/path/to/root" >&2; exit 2; \
+	fi
+	@echo "status  http://127.0.0.1:$(PORT)/"; echo "MLflow  http://127.0.0.1:$(MLFLOW_PORT)/"; \
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false MLFLOW_DISABLE_TELEMETRY=true \
+	  $(BIN)/mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
+	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(abspath $(ROOT))/mlflow.db}" >"$(ROOT)/mlflow-ui.log" 2>&1 & \
+	mlflow=$$!; trap 'kill $$mlflow 2>/dev/null || true' EXIT INT TERM; \
+	$(BIN)/nefstudy serve --root "$(abspath $(ROOT))" --port $(PORT)
+
+clean: ## remove caches; studies under ROOT and .venv stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	find nefstudy studies tests -name __pycache__ -type d -prune -exec rm -rf {} +
