@@ -1,0 +1,157 @@
+"""A study plan: which cells, which points, how many trials. Values only; nothing runs here."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from nefstudy.classifiers.catalog import CLASSIFIERS
+from nefstudy.classifiers.catalog import complete as complete_classifier
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, OptimiserConfig, SignalsConfig
+from nefstudy.config import TrialConfig, parse
+from nefstudy.errors import BadConfig
+from nefstudy.fields.catalog import FIELDS
+from nefstudy.fields.catalog import complete as complete_field
+from nefstudy.seeds import integer
+from nefstudy.signals.catalog import SIGNALS, pin
+from nefstudy.study.space import Point, Space, grid_points, grid_size
+
+Phase = Literal["phase1", "phase2"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+
+MAX_GRID = 1_000_000
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """What one cell (signals x field) does in one phase.
+
+    Attributes:
+        space: free parameters; searched by TPE when `trials` is given, else a full grid.
+        fixed: the remaining parameters of every point.
+        trials: budget of the search; None means every point of the grid.
+        replicates: independent seeds of each grid point.
+    """
+
+    phase: Phase
+    signals: SignalsConfig
+    field: str
+    space: Space
+    fixed: Point = field(default_factory=dict)
+    trials: int | None = None
+    classifier: ClassifierConfig = ClassifierConfig()
+    replicates: int = 1
+
+    def __post_init__(self) -> None:
+        if self.trials is None and grid_size(self.space) * self.replicates > MAX_GRID:
+            raise BadConfig(
+                f"{self.cell}: a grid of {grid_size(self.space) * self.replicates:,} trials; "
+                f"at most {MAX_GRID:,} are allowed, so list fewer values or search with trials=N"
+            )
+
+    @property
+    def cell(self) -> str:
+        """`signals/field`."""
+        return f"{self.signals.name}/{self.field}"
+
+    @property
+    def planned(self) -> int:
+        """Number of trials this cell asks for in this phase."""
+        return grid_size(self.space) * self.replicates if self.trials is None else self.trials
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A study: its name, its cells in the order they are worked, and the choices it may draw on.
+
+    A user's own field, classifier or signal source is passed here, no fork needed:
+    `StudyPlan(..., fields=FIELDS | {"mine": Mine})`.
+    """
+
+    study: str
+    cells: tuple[CellPlan, ...]
+    seed: int = 0
+    fields: Mapping[str, Any] = field(default_factory=lambda: FIELDS)
+    classifiers: Mapping[str, Any] = field(default_factory=lambda: CLASSIFIERS)
+    signals: Mapping[str, Any] = field(default_factory=lambda: SIGNALS)
+
+    def __post_init__(self) -> None:
+        names = [(cell.phase, cell.cell) for cell in self.cells]
+        if not names or len(set(names)) != len(names):
+            raise BadConfig(f"study {self.study!r} has no cells or repeats one: {names}; give each cell once a phase")
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Phases with at least one cell, in order."""
+        present = {cell.phase for cell in self.cells}
+        return tuple(phase for phase in PHASES if phase in present)
+
+    def planned(self) -> dict[tuple[str, str], int]:
+        """Trials asked for, by (phase, cell)."""
+        return {(cell.phase, cell.cell): cell.planned for cell in self.cells}
+
+    def pinned(self) -> "StudyPlan":
+        """The same plan with every data set's content hash filled in: loads and checks the data.
+
+        Raises:
+            BadSignals: a data set is missing or does not read.
+            BadConfig: a field, classifier or parameter of a cell does not exist.
+        """
+        contents: dict[str, SignalsConfig] = {}
+        cells = []
+        for cell in self.cells:
+            text = cell.signals.canonical_json()
+            if text not in contents:
+                contents[text] = pin(cell.signals, sources=self.signals)
+            cells.append(CellPlan(**{**vars(cell), "signals": contents[text]}))
+        return StudyPlan(**{**vars(self), "cells": tuple(cells)})
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as plain data, for the ledger and for people."""
+        return {"study": self.study, "seed": self.seed, "cells": [_describe(cell) for cell in self.cells]}
+
+
+def _describe(cell: CellPlan) -> dict[str, Any]:
+    return {
+        "phase": cell.phase,
+        "cell": cell.cell,
+        "signals": cell.signals.model_dump(mode="json"),
+        "space": {name: {"kind": type(d).__name__, **vars(d)} for name, d in cell.space.items()},
+        "fixed": dict(cell.fixed),
+        "trials": cell.trials,
+        "planned": cell.planned,
+        "replicates": cell.replicates,
+        "classifier": cell.classifier.model_dump(mode="json"),
+    }
+
+
+def trial_config(plan: StudyPlan, cell: CellPlan, point: Point, *, replicate: int = 0) -> TrialConfig:
+    """The frozen configuration of one point: every default written out, so that its digest is final.
+
+    Raises:
+        BadConfig: a parameter the field or the study does not know, or a value out of range.
+    """
+    rest = dict(point)
+    missing = [name for name in ("start", "lr", "steps") if name not in rest]
+    if missing:
+        raise BadConfig(f"{cell.cell}: the point {point} lacks {missing}; put them into `space` or `fixed`")
+    start, steps = rest.pop("start"), rest.pop("steps")
+    optimiser = {"lr": rest.pop("lr"), "weight_decay": rest.pop("weight_decay", 0.0)}
+    seed = plan.seed + replicate
+    data = {
+        "signals": cell.signals,
+        "field": complete_field(FieldConfig(name=cell.field, params=rest), fields=plan.fields),
+        "start": start,
+        "optimiser": parse(OptimiserConfig, optimiser, where=cell.cell),
+        "seed": seed,
+    }
+    dataset = parse(NeuralDatasetConfig, data, where=cell.cell)
+    classifier = complete_classifier(cell.classifier, classifiers=plan.classifiers)
+    trial = {"dataset": dataset, "steps": steps, "classifier": classifier, "seed": integer(seed, "classifier") % 2**31}
+    return parse(TrialConfig, trial, where=cell.cell)
+
+
+def grid_trials(plan: StudyPlan, cell: CellPlan) -> Iterator[TrialConfig]:
+    """Every trial of a grid cell, longest rung of each ladder first."""
+    for point in grid_points(cell.space, cell.fixed):
+        for replicate in range(cell.replicates):
+            yield trial_config(plan, cell, point, replicate=replicate)

@@ -1,0 +1,135 @@
+"""The study's spaces as data: Tables 1 to 3 of Papa et al. 2024 (supplement), and what a point becomes.
+
+A *point* is a flat dict of parameter values: `start`, `lr`, `weight_decay`, `steps` and the field's own
+hyperparameters. A *space* maps each free parameter to a dimension; the rest of a point is fixed.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+from nefstudy.config import Scalar
+from nefstudy.errors import BadConfig
+
+Point = dict[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Real:
+    """A real parameter in [low, high]; `log` searches its logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high or (self.log and self.low <= 0):
+            raise BadConfig(f"range [{self.low}, {self.high}] is empty or not positive; give low <= high")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole parameter in [low, high], in multiples of `multiple`."""
+
+    low: int
+    high: int
+    log: bool = False
+    multiple: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low <= self.high or self.low % self.multiple or self.high % self.multiple:
+            raise BadConfig(
+                f"range [{self.low}, {self.high}] in multiples of {self.multiple} is empty or has uneven ends; "
+                "give 0 < low <= high, both multiples"
+            )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few values, in the order given."""
+
+    values: tuple[Scalar, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values or len(set(self.values)) != len(self.values):
+            raise BadConfig(f"choices {list(self.values)} are empty or repeat; give each value once")
+
+
+Dimension = Real | Whole | Choice
+Space = Mapping[str, Dimension]
+
+STARTS = Choice(("shared", "random"))
+
+OPTIMISATION: Space = {
+    "start": STARTS,
+    "weight_decay": Real(1e-8, 1e-2, log=True),
+    "lr": Real(1e-5, 1e-1, log=True),
+    "steps": Choice((20, 200, 1000, 5000, 10000, 20000)),
+}
+"""Table 1: searched for every field."""
+
+ARCHITECTURE: Mapping[str, Space] = {
+    "siren": {"hidden": Whole(8, 128, log=True), "layers": Whole(3, 6), "omega_0": Real(1, 100, log=True)},
+    "rffnet": {
+        "hidden": Whole(4, 128, log=True, multiple=2),
+        "layers": Whole(3, 6),
+        "std": Real(1e-2, 1e2, log=True),
+    },
+    "mfn": {"hidden": Whole(8, 128, log=True), "filters": Whole(1, 6)},
+}
+"""Table 2: searched beside Table 1, per field."""
+
+GRID_STEPS = (5, 15, 25, 50, 75, 1000, 5000, 10000, 20000, 50000)
+
+GRID: Mapping[str, Space] = {
+    "siren": {"start": STARTS, "hidden": Choice((8, 32, 64)), "steps": Choice(GRID_STEPS)},
+    "rffnet": {"start": STARTS, "hidden": Choice((16, 32, 64)), "steps": Choice(GRID_STEPS)},
+    "mfn": {"start": STARTS, "hidden": Choice((16, 32, 64)), "steps": Choice(GRID_STEPS)},
+}
+"""Table 3, the free part: a full grid per field."""
+
+GRID_FIXED: Mapping[str, Point] = {
+    "siren": {"lr": 1e-3, "weight_decay": 0.0, "layers": 3, "omega_0": 9.0},
+    "rffnet": {"lr": 1e-4, "weight_decay": 0.0, "layers": 5, "std": 0.1},
+    "mfn": {"lr": 5e-3, "weight_decay": 0.0, "filters": 4},
+}
+"""Table 3, the fixed part."""
+
+
+def grid_size(space: Space) -> int:
+    """How many points a full grid over the space has.
+
+    Raises:
+        BadConfig: a dimension is a range, which a grid cannot enumerate.
+    """
+    return prod(len(values) for values in _choices(space).values())
+
+
+def grid_points(space: Space, fixed: Point) -> Iterator[Point]:
+    """Every point of the grid, longest fit first, so that one fit's ladder serves the points after it.
+
+    Within one step count, points keep the order of the space.
+    """
+    choices = _choices(space)
+    free = [name for name in choices if name != "steps"]
+    for steps in sorted(choices.get("steps", ()), key=float, reverse=True):
+        for values in product(*(choices[name] for name in free)):
+            yield {**fixed, **dict(zip(free, values, strict=True)), "steps": steps}
+
+
+def _choices(space: Space) -> dict[str, tuple[Scalar, ...]]:
+    for name, dimension in space.items():
+        if not isinstance(dimension, Choice):
+            raise BadConfig(f"grid parameter {name!r} is a range; a grid needs listed values, use Choice((...))")
+    return {name: dimension.values for name, dimension in space.items() if isinstance(dimension, Choice)}
+
+
+def expected_steps(space: Space, fixed: Point) -> float:
+    """Mean step count of a point drawn uniformly from the space, for cost estimates."""
+    steps = space.get("steps")
+    if isinstance(steps, Choice):
+        return sum(float(value) for value in steps.values) / len(steps.values)
+    if isinstance(steps, Whole | Real):
+        return (steps.low + steps.high) / 2
+    return float(fixed["steps"])

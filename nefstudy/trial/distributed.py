@@ -1,0 +1,158 @@
+"""The trial of `experiment.py` run through Ray Train, as the function Ray Tune calls.
+
+With no workers, Ray Train's local mode runs the trial in the Tune actor itself: 0.14 s of overhead against
+18.8 s for a nested worker group of one (DESIGN: measured on Ray 2.60). With workers, Ray Train starts a
+group; each rank fits its own shards, then all train the classifier together.
+"""
+
+import errno
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ray.train
+import torch
+from ray import tune
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from nefstudy.config import TrialConfig, parse
+from nefstudy.errors import BadInput, TrialFailed
+from nefstudy.trial.experiment import Choices, Progress, Setting, run_trial
+from nefstudy.trial.result import TrialResult
+from nefstudy.trial.world import World, current_world
+
+REPORT_EVERY_S = 2.0
+OUTCOME, PROGRESS = "outcome", "progress"
+
+
+@dataclass(frozen=True)
+class TrialSetup:
+    """What every trial of a study shares; sent once to each Tune actor.
+
+    Attributes:
+        workers: 0 runs the trial in the Tune actor; K >= 1 starts a Ray Train group of K workers.
+        cpus, gpus: resources of the actor, or of each worker.
+        threads: torch threads of each process.
+        storage: where Ray Train keeps its run state.
+    """
+
+    root: str
+    storage: str
+    choices: Choices
+    workers: int = 0
+    cpus: float = 1.0
+    gpus: float = 0.0
+    threads: int = 1
+    engine: str = "auto"
+
+
+def trial_resources(setup: TrialSetup) -> dict[str, float]:
+    """What Ray Tune reserves for one trial: a worker group brings its own resources."""
+    return {"cpu": setup.cpus, "gpu": setup.gpus} if setup.workers == 0 else {"cpu": 0.01}
+
+
+def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
+    """Run one trial and report its outcome to Ray Tune; a failure is an outcome, not an exception.
+
+    Args:
+        config: `trial` (canonical JSON), `key`, `rungs`: what the searcher suggested.
+    """
+    began = time.monotonic()
+    try:
+        text = _through_ray_train(config, setup=setup)
+        outcome: dict[str, Any] = {"result": text}
+    except Exception as error:  # the boundary of a trial: whatever it was becomes a ledger row
+        outcome = {"cause": cause_of(error), "error": first_line(error)}
+    tune.report({OUTCOME: outcome | {"seconds": time.monotonic() - began}, "done": True})
+
+
+def _through_ray_train(config: dict[str, Any], *, setup: TrialSetup) -> str:
+    if setup.workers == 0:
+        trainer = TorchTrainer(
+            lambda loop: _loop(loop, setup=setup, on_progress=_to_tune()),
+            train_loop_config=config,
+            scaling_config=ScalingConfig(num_workers=0, use_gpu=setup.gpus > 0),
+        )
+        return str(trainer.fit().return_value)
+    per_worker = {"CPU": setup.cpus} | ({"GPU": setup.gpus} if setup.gpus else {})
+    trainer = TorchTrainer(
+        lambda loop: _report(_loop(loop, setup=setup, on_progress=None)),
+        train_loop_config=config,
+        scaling_config=ScalingConfig(
+            num_workers=setup.workers, use_gpu=setup.gpus > 0, resources_per_worker=per_worker
+        ),
+        run_config=RunConfig(
+            name=f"{config['key']}-{config['token']}",
+            storage_path=setup.storage,
+            failure_config=FailureConfig(max_failures=2),
+        ),
+    )
+    return str(trainer.fit().metrics["result"])
+
+
+def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | None) -> str:
+    torch.set_num_threads(setup.threads)
+    world = current_world() if setup.workers else World()
+    setting = Setting(
+        root=setup.root,
+        rungs=tuple(config["rungs"]),
+        clock=time.monotonic,
+        world=world,
+        choices=setup.choices,
+        engine=setup.engine,
+        on_progress=on_progress,
+    )
+    return run_trial(parse(TrialConfig, config["trial"], where="trial"), setting=setting).to_json()
+
+
+def _report(result: str) -> None:
+    ray.train.report({"result": result})
+
+
+def _to_tune() -> Progress:
+    """A progress callback that tells Ray Tune where the trial is, every two seconds at most."""
+    last = time.monotonic()
+
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= REPORT_EVERY_S:
+            last = time.monotonic()
+            tune.report({PROGRESS: {"what": what, "done": done, "total": total}})
+
+    return report
+
+
+CAUSES: tuple[tuple[Callable[[BaseException], bool], str], ...] = (
+    (lambda error: isinstance(error, BadInput), "bad_data"),
+    (lambda error: isinstance(error, MemoryError | torch.OutOfMemoryError), "oom"),
+    (lambda error: isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error), "oom"),
+    (lambda error: isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "disk"),
+)
+
+
+def cause_of(error: BaseException) -> str:
+    """Which rule applies to a failed trial: the error's own cause, or that of what it wraps, or `bug`."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, TrialFailed):
+            return link.cause
+        for matches, cause in CAUSES:
+            if matches(link):
+                return cause
+        link = link.__cause__ or getattr(link, "training_failed_error", None)
+    return "bug"
+
+
+def first_line(error: BaseException) -> str:
+    """One line that names the error's class and says what went wrong."""
+    lines = str(error).strip().splitlines()
+    said = lines[0] if lines else "no message"
+    return said if isinstance(error, TrialFailed | BadInput) else f"{type(error).__name__}: {said}"
+
+
+def result_of(outcome: dict[str, Any]) -> TrialResult | None:
+    """The trial's result, or None when the outcome is a failure."""
+    text = outcome.get("result")
+    return None if text is None else TrialResult.from_json(text)

@@ -1,0 +1,202 @@
+"""One trial as a function of its configuration; knows nothing of Ray, MLflow or HTTP."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nefstudy.classifiers.catalog import CLASSIFIERS
+from nefstudy.classifiers.train import TrainedClassifier, WeightData, train_classifier
+from nefstudy.config import FitConfig, TrialConfig
+from nefstudy.errors import FitDiverged
+from nefstudy.evaluation.structure import nmi
+from nefstudy.fields.catalog import FIELDS, build
+from nefstudy.neural_dataset.read import NeuralDataset, Rung, find_neural_dataset
+from nefstudy.neural_dataset.storage import Storage
+from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
+from nefstudy.signals.catalog import SIGNALS, load_signals
+from nefstudy.signals.signal import SPLITS, Signals
+from nefstudy.trial.picture import contact_sheet
+from nefstudy.trial.result import TrialResult
+from nefstudy.trial.world import World
+
+PICTURED = 8  # signals shown in a trial's picture
+MIN_SURVIVORS = 0.5  # a trial with fewer undiverged fields is a diverged trial
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what, done, total) while a trial works: `fitting` by field, `classifying` by epoch."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The fields, classifiers and signal sources a trial may name."""
+
+    fields: Mapping[str, Any] = field(default_factory=lambda: FIELDS)
+    classifiers: Mapping[str, Any] = field(default_factory=lambda: CLASSIFIERS)
+    signals: Mapping[str, Any] = field(default_factory=lambda: SIGNALS)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how a trial runs; changes nothing about what it finds.
+
+    Attributes:
+        root: directory or URI that neural datasets and pictures live under.
+        rungs: the ladder to fit if the neural dataset has to be fitted; holds the trial's own step count.
+        clock: seconds from any origin, for durations.
+    """
+
+    root: str
+    rungs: tuple[int, ...]
+    clock: Callable[[], float]
+    world: World = World()
+    choices: Choices = Choices()
+    engine: str = "auto"
+    on_progress: Progress | None = None
+
+
+def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
+    """Fit or find the neural dataset, measure it, train the classifier, and say what came out.
+
+    Every rank of `setting.world` calls this with the same configuration; all return the same result.
+
+    Raises:
+        FitDiverged: fewer than half of the fields survived the fit.
+        BadSignals, BadNeuralDataset: the data cannot be read.
+    """
+    signals = load_signals(config.dataset.signals, sources=setting.choices.signals)
+    began = setting.clock()
+    dataset, fitted = obtain_dataset(config, signals, setting=setting)
+    fit_seconds = setting.clock() - began
+    rung = dataset.rung(config.steps)
+    data = survivors(config, dataset, rung)
+    began = setting.clock()
+    trained = train_classifier(
+        config.classifier,
+        data,
+        seed=config.seed,
+        classifiers=setting.choices.classifiers,
+        on_epoch=_epochs(setting.on_progress, config.classifier.epochs),
+    )
+    metrics = {
+        **_quality(rung),
+        "all_nmi": nmi(data.parameters.numpy(), data.labels.numpy(), data.classes, seed=config.seed),
+        **_scores(trained),
+        "diverged": float(rung.diverged.sum()),
+        "signals": float(len(rung.ids)),
+        "fit_seconds": fit_seconds,
+        "classify_seconds": setting.clock() - began,
+        "field_steps": float(len(rung.ids) * max(setting.rungs)) if fitted else 0.0,
+    }
+    return TrialResult(
+        metrics=metrics,
+        curves={**_ladder_curves(dataset), **trained.curves},
+        artefacts=_pictures(config, signals, dataset, setting=setting),
+        fingerprint=dict(dataset.manifest.fingerprint),
+        dataset=config.dataset.digest,
+        fitted=fitted,
+        confusion=trained.confusion,
+    )
+
+
+def obtain_dataset(config: TrialConfig, signals: Signals, *, setting: Setting) -> tuple[NeuralDataset, bool]:
+    """The trial's neural dataset, and whether it had to be fitted here."""
+    known = find_neural_dataset(setting.root, config.dataset.digest, fields=setting.choices.fields)
+    if known is not None and config.steps in known.rungs:
+        return known, False
+    field_ = build(
+        config.dataset.field, in_dim=signals.in_dim, out_dim=signals.out_dim, fields=setting.choices.fields
+    )
+    fit = FitConfig(dataset=config.dataset, rungs=setting.rungs, engine=setting.engine)
+    world, progress = setting.world, setting.on_progress
+    setting.world.barrier()  # every rank has looked before any writes
+    write_neural_dataset(
+        fit,
+        signals,
+        setting.root,
+        field=field_,
+        rank=world.rank,
+        world=world.size,
+        on_progress=None if progress is None else lambda done, total, _psnr: progress("fitting", done, total),
+    )
+    world.barrier()
+    if world.rank == 0:
+        finish_neural_dataset(fit, signals, setting.root, field=field_)
+    world.barrier()
+    dataset = find_neural_dataset(setting.root, config.dataset.digest, fields=setting.choices.fields)
+    assert dataset is not None  # finish_neural_dataset wrote it or raised
+    return dataset, True
+
+
+def survivors(config: TrialConfig, dataset: NeuralDataset, rung: Rung) -> WeightData:
+    """The rung's undiverged fields as a classifier takes them.
+
+    Raises:
+        FitDiverged: fewer than half survived, or one split lost all of its fields.
+    """
+    keep = ~rung.diverged
+    lost = [name for name, code in SPLITS.items() if not bool((keep & (rung.split == code)).any())]
+    if float(keep.float().mean()) < MIN_SURVIVORS or lost:
+        raise FitDiverged(
+            f"{int((~keep).sum())} of {len(keep)} fields diverged within {config.steps} steps at lr "
+            f"{config.dataset.optimiser.lr:g}{' (none left in ' + ', '.join(lost) + ')' if lost else ''}; "
+            f"at least {MIN_SURVIVORS:.0%} must survive, lower the learning rate"
+        )
+    return WeightData(
+        field=dataset.field,
+        parameters=rung.parameters[keep],
+        labels=rung.labels[keep],
+        split=rung.split[keep],
+        classes=len(dataset.manifest.card.class_names),
+    )
+
+
+def _quality(rung: Rung) -> dict[str, float]:
+    alive = (~rung.diverged).numpy()
+    split = rung.split.numpy()
+    masks = {"all": alive, "test": alive & (split == SPLITS["test"])}
+    return {
+        f"{where}_{name}": float(np.mean(values[mask]))
+        for name, values in rung.quality.items()
+        for where, mask in masks.items()
+    }
+
+
+def _scores(trained: TrainedClassifier) -> dict[str, float]:
+    return {
+        "train_accuracy": trained.train_accuracy,
+        "val_accuracy": trained.val_accuracy,
+        "test_accuracy": trained.test_accuracy,
+        "best_epoch": float(trained.best_epoch),
+        "classifier_parameters": float(trained.parameters),
+    }
+
+
+def _ladder_curves(dataset: NeuralDataset) -> dict[str, list[tuple[int, float]]]:
+    rungs = {steps: _quality(dataset.rung(steps)) for steps in dataset.rungs}
+    return {
+        name: [(steps, values[name]) for steps, values in rungs.items()]
+        for name in next(iter(rungs.values()))
+        if name.startswith("all_")
+    }
+
+
+def _pictures(config: TrialConfig, signals: Signals, dataset: NeuralDataset, *, setting: Setting) -> dict[str, str]:
+    """Originals above reconstructions for a few test signals; images only."""
+    path = f"trials/{config.key}/reconstruction.png"
+    if signals.card.kind != "image":
+        return {}
+    if setting.world.rank == 0:
+        rows = np.flatnonzero(signals.split == SPLITS["test"])[:PICTURED]
+        shape = (len(rows), *signals.card.grid, signals.card.channels)
+        originals = signals.originals(rows).reshape(shape)
+        fitted = np.stack([dataset.reconstruct(int(i), steps=config.steps) for i in signals.ids[rows]])
+        Storage.at(setting.root).write(path, contact_sheet([originals, fitted.reshape(shape)]))
+    return {"reconstruction.png": path}
+
+
+def _epochs(progress: Progress | None, total: int) -> Callable[[int], None] | None:
+    if progress is None:
+        return None
+    return lambda epoch: progress("classifying", epoch, total)

@@ -1,0 +1,38 @@
+"""What one trial found: numbers, curves, and where its pictures are."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """The outcome of a completed trial; plain data, so that it crosses any process boundary as JSON.
+
+    Attributes:
+        metrics: flat numbers; each name carries its split (`test_accuracy`, `all_psnr`).
+        curves: (step or epoch, value) pairs by metric name.
+        artefacts: file name -> path relative to the root.
+        fingerprint: how it was computed: engine, versions, device class.
+        dataset: digest of the neural dataset read.
+        fitted: whether this trial fitted that dataset, or found it.
+    """
+
+    metrics: dict[str, float]
+    curves: dict[str, list[tuple[int, float]]]
+    artefacts: dict[str, str]
+    fingerprint: dict[str, str]
+    dataset: str
+    fitted: bool
+    confusion: list[list[int]] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """JSON text that `from_json` reads back equal."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The result `to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        data["curves"] = {name: [(int(x), float(y)) for x, y in pairs] for name, pairs in data["curves"].items()}
+        return cls(**data)
