@@ -1,0 +1,28 @@
+"""The import contracts hold, and the light parts stay light."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+LIGHT = ["nefstudy.errors", "nefstudy.config", "nefstudy.report.tables"]
+
+
+@pytest.mark.slow
+def test_import_contracts_are_kept() -> None:
+    """The layers and the forbidden edges of pyproject.toml hold."""
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([lint, "--no-cache"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", LIGHT)
+def test_a_light_module_loads_no_heavy_library(module: str) -> None:
+    """Importing it in a fresh interpreter brings in neither torch nor ray nor mlflow."""
+    heavy = "{'torch', 'ray', 'mlflow', 'matplotlib'}"
+    program = f"import sys, {module}; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
