@@ -4,9 +4,10 @@ Parameters travel in two forms: a dict of named tensors with a leading field axi
 one flat row per field (on disk, for classifiers). `layout` declares names, shapes and order once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,14 +17,21 @@ from torch import Tensor
 from nefstudy.fields.symmetry import Symmetry
 
 Params = dict[str, Tensor]
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(outputs [F, P, C], targets [F, P, C]) -> loss of each field [F], its gradient by the outputs [F, P, C]."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One named parameter of one field; kernels are (fan_in, fan_out)."""
+    """One named parameter of one field; kernels are (fan_in, fan_out).
+
+    Attributes:
+        trained: whether a fit moves it; an untrained one keeps its initial value.
+    """
 
     name: str
     shape: tuple[int, ...]
+    trained: bool = True
 
     @property
     def size(self) -> int:
@@ -31,11 +39,17 @@ class Parameter:
         return prod(self.shape)
 
 
+@runtime_checkable
 class NeuralField(Protocol):
     """A coordinate network x in [-1, 1]^in_dim -> R^out_dim; frozen, hashable, without state."""
 
-    in_dim: int
-    out_dim: int
+    @property
+    def in_dim(self) -> int:
+        """Coordinate dimensions D."""
+
+    @property
+    def out_dim(self) -> int:
+        """Channels C."""
 
     @property
     def layout(self) -> tuple[Parameter, ...]:
@@ -50,6 +64,42 @@ class NeuralField(Protocol):
 
     def forward(self, params: Params, points: Float[Tensor, "*F P D"]) -> Float[Tensor, "F P C"]:
         """Outputs of F fields at points shared by all ([P, D]) or given per field ([F, P, D])."""
+
+
+@runtime_checkable
+class WrittenGradient(Protocol):
+    """A field whose loss and gradient are written out, without autograd: what the fast engines run."""
+
+    def loss_gradient(
+        self, params: Params, points: Float[Tensor, "*F P D"], targets: Float[Tensor, "F P C"], *, loss: Loss
+    ) -> tuple[Float[Tensor, " F"], Params]:
+        """Loss of each field, and its gradient by each of that field's parameters."""
+
+
+def loss_gradient(
+    field: NeuralField,
+    params: Params,
+    points: Float[Tensor, "*F P D"],
+    targets: Float[Tensor, "F P C"],
+    *,
+    loss: Loss,
+) -> tuple[Float[Tensor, " F"], Params]:
+    """Loss of each field and its gradient: the field's own where written, else by autograd.
+
+    Fields share no parameter, so the gradient of the sum over fields is each field's own; a mean over
+    fields would make a field's bits depend on how many are computed together.
+    """
+    if isinstance(field, WrittenGradient):
+        return field.loss_gradient(params, points, targets, loss=loss)
+    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+    with torch.enable_grad():
+        outputs = field.forward(leaves, points)
+        losses, cotangent = loss(outputs.detach(), targets)
+        grads = torch.autograd.grad(outputs, list(leaves.values()), cotangent, allow_unused=True)
+    return losses, {
+        name: torch.zeros_like(leaf) if grad is None else grad
+        for (name, leaf), grad in zip(leaves.items(), grads, strict=True)
+    }
 
 
 def parameter_count(field: NeuralField) -> int:

@@ -1,0 +1,47 @@
+"""Hyperparameters of a field: a default, what is allowed, and the check every field runs when built."""
+
+import dataclasses
+from math import isfinite
+from typing import Any
+
+from nefstudy.errors import BadConfig
+
+Scalar = bool | int | float | str
+
+
+def hyperparameter(default: Scalar, *, low: float, high: float, even: bool = False) -> Any:
+    """A dataclass field with a default and an inclusive range (and evenness) that `check` enforces."""
+    return dataclasses.field(default=default, metadata={"low": low, "high": high, "even": even})
+
+
+def coerce(name: str, value: Scalar, kind: type) -> Scalar:
+    """The value as the declared type, where no information is lost: 9 -> 9.0, 32.0 -> 32.
+
+    Raises:
+        BadConfig: the value is of another kind.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is float and number:
+        return float(value)
+    if kind is int and number and float(value).is_integer():
+        return int(value)
+    if kind in (bool, str) and isinstance(value, kind):
+        return value
+    raise BadConfig(f"{name} = {value!r}: must be of type {kind.__name__}; correct it and run again")
+
+
+def check(field: Any) -> None:
+    """Refuse a field dataclass with a hyperparameter outside its declared range.
+
+    Raises:
+        BadConfig: names the field, the value and what is allowed.
+    """
+    kind = type(field).__name__
+    for item in dataclasses.fields(field):
+        if "low" not in item.metadata:
+            continue
+        value, low, high = getattr(field, item.name), item.metadata["low"], item.metadata["high"]
+        even = item.metadata["even"]
+        if not isfinite(value) or not low <= value <= high or (even and value % 2):
+            allowed = f"an even number in {low}..{high}" if even else f"in {low}..{high}"
+            raise BadConfig(f"{kind} {item.name} = {value!r}: must be {allowed}; correct it and run again")

@@ -1,0 +1,20 @@
+"""How a neural dataset is computed: same recipe and same fingerprint, same bytes."""
+
+import torch
+
+from nefstudy.config import FitConfig
+from nefstudy.fitting.engines import resolve
+
+
+def fingerprint(config: FitConfig) -> dict[str, str]:
+    """Engine, optimiser implementation, library version, device class, CPU capability, threads, dtype."""
+    engine = resolve(config)
+    return {
+        "engine": engine.name,
+        "optimiser": f"{config.dataset.optimiser.name}/{engine.optimiser}",
+        "torch": torch.__version__,
+        "device": "cpu",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(config.threads),
+        "dtype": "float32",
+    }

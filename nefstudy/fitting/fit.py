@@ -1,0 +1,142 @@
+"""Fits of many signals: chunk by chunk, each field's bytes its own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nefstudy.config import FitConfig
+from nefstudy.errors import BadConfig, BadSignals
+from nefstudy.fields.field import NeuralField
+from nefstudy.fitting.engines import Engine, resolve
+from nefstudy.fitting.ladder import Climb, climb
+from nefstudy.fitting.problem import DrawnPoints, Points, Problem, WholeGrid, loss_of
+from nefstudy.fitting.start import start_rows
+from nefstudy.signals.signal import Signals
+
+LEAST_LANES = 2  # a batch of one takes another path through the matrix library and rounds differently
+Progress = Callable[[int, int, float], None]
+"""(fields done, fields in all, mean PSNR of those done, dB)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """Fitted fields: R rungs, F fields in the order asked.
+
+    Attributes:
+        rungs: step counts.
+        parameters: flat rows; NaN at rungs a field had diverged by.
+        losses: each field's loss over its whole grid; NaN likewise.
+        diverged_at: steps after which a field's loss was first not finite, or -1.
+    """
+
+    rungs: tuple[int, ...]
+    parameters: Float[Tensor, "R F N"]
+    losses: Float[Tensor, "R F"]
+    diverged_at: Int[Tensor, " F"]
+
+
+def fit_fields(
+    field: NeuralField,
+    signals: Signals,
+    config: FitConfig,
+    *,
+    rows: Int[np.ndarray, " F"],
+    view: int = 0,
+    on_progress: Progress | None = None,
+) -> Fits:
+    """Fields fitted to the given rows of `signals`, at every rung of the ladder.
+
+    Raises:
+        BadSignals: no rows, dimensions that are not the field's, or values that are not finite.
+        BadConfig: more points a step than the grid has, or an engine this build does not have.
+    """
+    _check(field, signals, config, rows)
+    engine = resolve(config)
+    size = max(config.chunk or engine.chunk, LEAST_LANES)
+    climbs: list[Climb] = []
+    done, decibels = 0, 0.0
+    with _threads(config.threads):
+        for begin in range(0, len(rows), size):
+            chunk = rows[begin : begin + size]
+            lanes = size if engine.fixed_shape else max(len(chunk), LEAST_LANES)
+            padded = np.concatenate([chunk, np.repeat(chunk[-1:], lanes - len(chunk))])
+            found = _fit_chunk(field, signals, config, rows=padded, view=view, engine=engine)
+            climbs.append(_first(found, len(chunk)))
+            done += len(chunk)
+            decibels += float(torch.nan_to_num(psnr_of_loss(climbs[-1].losses[-1], signals)).sum())
+            if on_progress is not None:
+                on_progress(done, len(rows), decibels / done)
+    return Fits(
+        rungs=config.rungs,
+        parameters=torch.cat([found.rows for found in climbs], dim=1),
+        losses=torch.cat([found.losses for found in climbs], dim=1),
+        diverged_at=torch.cat([found.diverged_at for found in climbs]),
+    )
+
+
+def psnr_of_loss(losses: Float[Tensor, " F"], signals: Signals) -> Float[Tensor, " F"]:
+    """About the PSNR, in dB on [0, 1] values, that squared errors of standardised values amount to.
+
+    Exact for one channel before clipping; channels are taken as equally wrong. NaN for shapes.
+    """
+    if loss_of(signals.card) != "mse":
+        return torch.full_like(losses, torch.nan)
+    variance = float(np.mean(np.square(signals.card.std)))
+    return -10 * torch.log10(losses * variance)
+
+
+def _fit_chunk(
+    field: NeuralField, signals: Signals, config: FitConfig, *, rows: Int[np.ndarray, " F"], view: int, engine: Engine
+) -> Climb:
+    recipe = config.dataset
+    ids = signals.ids[rows]
+    loss = loss_of(signals.card)
+    targets = signals.targets(rows) if loss == "mse" else signals.originals(rows)
+    if not np.isfinite(targets).all():
+        bad = ids[~np.isfinite(targets).all(axis=(1, 2))][0]
+        raise BadSignals(f"signal {bad} of {signals.card.name}: a value is NaN or infinite; repair or remove it")
+    grid = WholeGrid(torch.from_numpy(signals.coordinates()), torch.from_numpy(np.ascontiguousarray(targets)))
+    data: Points = grid
+    if recipe.points is not None:
+        data = DrawnPoints(grid, count=recipe.points, seed=recipe.seed, ids=ids, view=view)
+    return climb(
+        Problem(field, recipe.optimiser, loss),
+        start_rows(field, start=recipe.start, seed=recipe.seed, ids=ids, view=view),
+        data,
+        grid=grid,
+        rungs=config.rungs,
+        advance=engine.advance,
+    )
+
+
+def _first(found: Climb, count: int) -> Climb:
+    return Climb(found.rows[:, :count], found.losses[:, :count], found.diverged_at[:count])
+
+
+def _check(field: NeuralField, signals: Signals, config: FitConfig, rows: Int[np.ndarray, " F"]) -> None:
+    name = signals.card.name
+    if len(rows) == 0:
+        raise BadSignals(f"{name}: no signals to fit; choose at least one row of {len(signals)}")
+    if (field.in_dim, field.out_dim) != (signals.in_dim, signals.out_dim):
+        raise BadSignals(
+            f"{name}: signals map {signals.in_dim} coordinates to {signals.out_dim} channels, the field "
+            f"{field.in_dim} to {field.out_dim}; build the field with the signals' dimensions"
+        )
+    size = int(np.prod(signals.card.grid))
+    if config.dataset.points is not None and config.dataset.points > size:
+        raise BadConfig(f"points = {config.dataset.points}: must be at most the grid's {size}; leave it out for all")
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
