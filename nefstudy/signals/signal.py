@@ -72,15 +72,15 @@ class Signals:
     def originals(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n P C"]:
         """Values of the given rows on [0, 1], float32."""
         values = self.values[rows].reshape(len(rows), -1, self.card.channels)
-        if values.dtype == np.uint8:
-            return values.astype(np.float32) / np.float32(255)
-        return values.astype(np.float32, copy=False)
+        unit: Float[np.ndarray, "n P C"] = values.astype(np.float32, copy=False)
+        return unit / np.float32(255) if values.dtype == np.uint8 else unit
 
     def targets(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n P C"]:
         """Values of the given rows standardised by the training split's mean and std, float32."""
         mean = np.asarray(self.card.mean, dtype=np.float32)
         std = np.asarray(self.card.std, dtype=np.float32)
-        return (self.originals(rows) - mean) / std
+        standardised: Float[np.ndarray, "n P C"] = (self.originals(rows) - mean) / std
+        return standardised
 
     def select(self, rows: Int[np.ndarray, " n"]) -> "Signals":
         """The given rows only, in that order, under the same card."""

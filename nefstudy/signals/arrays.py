@@ -1,0 +1,73 @@
+"""Images from one npz file: `values`, `labels` and optionally `split`, `ids`, `class_names`."""
+
+import io
+import zipfile
+import zlib
+
+import numpy as np
+
+from nefstudy.config import SignalsConfig
+from nefstudy.errors import BadSignals
+from nefstudy.signals.image_set import image_set
+from nefstudy.signals.location import read_bytes
+from nefstudy.signals.options import only_options, text_option
+from nefstudy.signals.signal import Signals
+
+NEEDED = ("values", "labels")
+OPTIONAL = ("split", "ids", "class_names")
+
+
+def read_arrays(config: SignalsConfig) -> Signals:
+    """The images of an npz file; options: `path`, a file or URI.
+
+    `values` are [S, H, W] or [S, H, W, C], uint8 or floats in [0, 1]; `labels` are class indices from 0; `split`
+    holds 0 train, 1 val, 2 test and is drawn stratified when absent; `class_names` default to the indices.
+
+    Raises:
+        BadSignals: the file is missing, is no npz, lacks a key, or its arrays do not fit together.
+    """
+    only_options(config, "path")
+    path = text_option(config, "path", hint="the path or URI of an npz file with values and labels")
+    arrays = _load(path)
+    labels = arrays["labels"]
+    return image_set(
+        _as_images(arrays["values"], path=path),
+        labels,
+        config=config,
+        class_names=_class_names(arrays),
+        licence="as given by its owner",
+        source=path,
+        split=arrays.get("split"),
+        ids=arrays.get("ids"),
+    )
+
+
+def _load(path: str) -> dict[str, np.ndarray]:
+    data = read_bytes(path)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            if isinstance(archive, np.ndarray):
+                raise BadSignals(f"{path} is a single array; save values and labels with numpy.savez")
+            missing = [key for key in NEEDED if key not in archive.files]
+            if missing:
+                raise BadSignals(
+                    f"{path} lacks {' and '.join(missing)} (it holds {', '.join(archive.files) or 'nothing'}); "
+                    f"save {', '.join(NEEDED)} and optionally {', '.join(OPTIONAL)} with numpy.savez"
+                )
+            return {key: archive[key] for key in (*NEEDED, *OPTIONAL) if key in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadSignals(f"{path} cannot be read as npz ({error}); write it again with numpy.savez") from None
+
+
+def _as_images(values: np.ndarray, *, path: str) -> np.ndarray:
+    if values.ndim not in (3, 4):
+        raise BadSignals(f"{path}: values have shape {values.shape}; give [signals, height, width] or [.., channels]")
+    return values
+
+
+def _class_names(arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+    if "class_names" in arrays:
+        return tuple(str(name) for name in arrays["class_names"].ravel())
+    labels = arrays["labels"]
+    count = int(labels.max()) + 1 if labels.size and labels.dtype.kind in "iu" else 0
+    return tuple(str(index) for index in range(count))

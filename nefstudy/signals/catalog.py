@@ -1,0 +1,91 @@
+"""The catalogue of signals: a name, and how its full set is read."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from nefstudy.config import Scalar, SignalsConfig, parse
+from nefstudy.errors import BadConfig, BadSignals
+from nefstudy.signals.arrays import read_arrays
+from nefstudy.signals.check import check
+from nefstudy.signals.digits import digits8, mnist5k
+from nefstudy.signals.images import read_folder
+from nefstudy.signals.signal import Signals
+from nefstudy.signals.splits import stratified_order
+
+SignalSource = Callable[[SignalsConfig], Signals]
+
+SIGNALS: dict[str, SignalSource] = {
+    "mnist5k": mnist5k,
+    "digits8": digits8,
+    "folder": read_folder,
+    "arrays": read_arrays,
+}
+
+
+def load_signals(config: SignalsConfig, *, sources: Mapping[str, SignalSource] = SIGNALS) -> Signals:
+    """The signals a configuration asks for: the full set in stratified order, or its first `subset`.
+
+    Rows are ordered so that every prefix holds all classes and splits in proportion; ids name each signal in its
+    source's order. Constants and content hash on the card are the full set's.
+
+    Raises:
+        BadConfig: an unknown name or option, or a subset the set cannot give.
+        BadSignals: the data is missing, unreadable, inconsistent, or not what `config.content` pinned.
+    """
+    if config.name not in sources:
+        raise BadConfig(f"unknown signals {config.name!r}: allowed are {', '.join(sources)}; choose one of them")
+    signals = _full(sources[config.name], config.model_copy(update={"subset": None, "content": None}).canonical_json())
+    found = signals.card.content_hash
+    if config.content not in (None, found):
+        raise BadSignals(
+            f"signals {config.name!r}: the data now hashes to {found[:12]}, the configuration was made for "
+            f"{str(config.content)[:12]}; bring the old data back or plan the study again"
+        )
+    return _first(signals, config)
+
+
+def pin(config: SignalsConfig, *, sources: Mapping[str, SignalSource] = SIGNALS) -> SignalsConfig:
+    """The configuration with `content` filled in, so that changed data is a different experiment.
+
+    Raises:
+        BadConfig, BadSignals: as `load_signals`.
+    """
+    signals = load_signals(config, sources=sources)
+    return config.model_copy(update={"content": signals.card.content_hash})
+
+
+def with_options(source: SignalSource, **options: Scalar) -> SignalSource:
+    """The source with some options given, to put under a name of one's own.
+
+    `SIGNALS | {"flowers": with_options(read_folder, path="/data/flowers")}` makes cells named `flowers/...`.
+    """
+
+    def named(config: SignalsConfig) -> Signals:
+        return source(config.model_copy(update={"options": {**options, **config.options}}))
+
+    return named
+
+
+@lru_cache(maxsize=2)
+def _full(source: SignalSource, text: str) -> Signals:
+    """A whole set, checked, in stratified order; kept for the process because trials share it."""
+    config = parse(SignalsConfig, text, where="signals")
+    signals = source(config)
+    check(signals, where=f"signals {config.name!r}")
+    ordered = signals.select(stratified_order(signals.labels, signals.split, seed=config.split_seed))
+    ordered.values.flags.writeable = False
+    return ordered
+
+
+def _first(signals: Signals, config: SignalsConfig) -> Signals:
+    count = len(signals) if config.subset is None else config.subset
+    least = len(signals.card.class_names) + 2
+    if not least <= count <= len(signals):
+        raise BadConfig(
+            f"signals {config.name!r}: subset {count} is not among {least} (one training signal a class, one to "
+            f"validate, one to test) to {len(signals)}; change it or leave it out for all"
+        )
+    rows = np.arange(count)
+    return Signals(signals.card, signals.values[:count], signals.ids[rows], signals.labels[rows], signals.split[rows])

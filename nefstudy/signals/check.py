@@ -1,0 +1,133 @@
+"""What makes a set of signals fit for a study, as a list of what is wrong with it."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from nefstudy.errors import BadSignals
+from nefstudy.signals.signal import SPLITS, Signals
+from nefstudy.signals.splits import LEAST_PER_CLASS
+
+NAMED = 4
+"""How many problems one message spells out; the rest are counted."""
+
+
+def check(signals: Signals, *, where: str) -> None:
+    """Nothing, when the signals can be studied.
+
+    Raises:
+        BadSignals: what is wrong, the first few problems on one line.
+    """
+    refuse(value_problems(signals.values), where=where)
+    refuse(label_problems(signals.labels, signals.card.class_names), where=where)
+    refuse(id_problems(signals.ids), where=where)
+    refuse(split_problems(signals.labels, signals.split, signals.card.class_names), where=where)
+    refuse(_card_problems(signals), where=where)
+
+
+def refuse(problems: Iterator[str] | Sequence[str], *, where: str) -> None:
+    """Nothing, when there are no problems.
+
+    Raises:
+        BadSignals: the first few of them on one line, behind `where`.
+    """
+    found = list(problems)
+    if found:
+        more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        raise BadSignals(f"{where}: {'; '.join(found[:NAMED])}{more}")
+
+
+def value_problems(values: np.ndarray) -> Iterator[str]:
+    """What is wrong with values [S, *grid, C]: shape, type, non-finite or out of [0, 1]."""
+    if values.ndim < 3 or 0 in values.shape:
+        yield f"values have shape {values.shape}; give [signals, *grid, channels] with none of them empty"
+    elif min(values.shape[1:-1]) < 2:
+        yield f"values have shape {values.shape}; a grid needs at least 2 points along each axis"
+    elif values.dtype == np.float32:
+        yield from _float_problems(values)
+    elif values.dtype != np.uint8:
+        yield f"values are {values.dtype}; store uint8 in 0..255 or float32 in [0, 1]"
+
+
+def _float_problems(values: np.ndarray) -> Iterator[str]:
+    flat = values.reshape(len(values), -1)
+    finite = np.isfinite(flat).all(axis=1)
+    if not finite.all():
+        yield f"{_rows(~finite)} NaN or infinity; remove or mend them"
+        return
+    outside = (flat.min(axis=1) < 0) | (flat.max(axis=1) > 1)
+    if outside.any():
+        yield f"{_rows(outside)} values outside [0, 1] (found {flat.min():g} to {flat.max():g}); rescale to [0, 1]"
+
+
+def _rows(wrong: np.ndarray) -> str:
+    rows = np.flatnonzero(wrong)
+    return f"signal {rows[0]} holds" if len(rows) == 1 else f"{len(rows)} signals, the first at row {rows[0]}, hold"
+
+
+def label_problems(labels: np.ndarray, class_names: Sequence[str]) -> Iterator[str]:
+    """What is wrong with labels [S]: not whole numbers, or not 0 .. classes - 1 with every class present."""
+    classes = len(class_names)
+    if labels.ndim != 1:
+        yield f"labels have shape {labels.shape}; give one class index per signal"
+    elif labels.dtype.kind in "USO":
+        yield f"labels are text ({str(labels.flat[0])!r}); store class indices from 0 and the text under class_names"
+    elif labels.dtype.kind not in "iu":
+        yield f"labels are {labels.dtype}; store whole class indices from 0"
+    elif len(set(class_names)) != classes or classes < 2:
+        yield f"class names are {list(class_names)}; give two or more, each once"
+    elif labels.size and (labels.min() < 0 or labels.max() >= classes):
+        yield f"labels run from {labels.min()} to {labels.max()}; allowed are 0 to {classes - 1}"
+
+
+def id_problems(ids: np.ndarray) -> Iterator[str]:
+    """What is wrong with ids [S]: not whole numbers, negative, or repeated."""
+    if ids.dtype.kind not in "iu" or ids.ndim != 1:
+        yield f"ids are {ids.dtype} of shape {ids.shape}; give one whole number per signal"
+        return
+    found, counts = np.unique(ids, return_counts=True)
+    if found.size and found[0] < 0:
+        yield f"id {found[0]} is negative; number signals from 0"
+    repeated = found[counts > 1]
+    if repeated.size:
+        times = counts[counts > 1][0]
+        yield f"id {repeated[0]} is used {times} times ({repeated.size} such ids); give each signal its own"
+
+
+def split_problems(labels: np.ndarray, split: np.ndarray, class_names: Sequence[str]) -> Iterator[str]:
+    """What is wrong with split [S]: codes, empty parts, or a class nothing can be trained on."""
+    if split.shape != labels.shape or split.dtype.kind not in "iu":
+        yield f"split is {split.dtype} of shape {split.shape}; give one of 0 train, 1 val, 2 test per signal"
+        return
+    strange = np.setdiff1d(split, list(SPLITS.values()))
+    if strange.size:
+        yield f"split holds {strange[0]}; allowed are 0 train, 1 val, 2 test"
+    for part, code in SPLITS.items():
+        if not (split == code).any():
+            yield f"no signal is in the {part} split; put some of every class there"
+    for index, name in enumerate(class_names):
+        if not ((labels == index) & (split == SPLITS["train"])).any():
+            yield f"class {name!r} has no training signal; add some or drop the class"
+
+
+def class_size_problems(labels: np.ndarray, class_names: Sequence[str]) -> Iterator[str]:
+    """Classes too small to be split into train, val and test."""
+    for index, count in enumerate(np.bincount(labels, minlength=len(class_names))):
+        if count < LEAST_PER_CLASS:
+            yield (
+                f"class {class_names[index]!r} has {count} signal{'' if count == 1 else 's'}; "
+                f"a split needs {LEAST_PER_CLASS} of each class: add some or drop the class"
+            )
+
+
+def _card_problems(signals: Signals) -> Iterator[str]:
+    card, shape = signals.card, signals.values.shape
+    lengths = {len(signals.ids), len(signals.labels), len(signals.split), shape[0]}
+    if len(lengths) > 1:
+        yield f"values, ids, labels and split have different lengths {sorted(lengths)}; give one row per signal"
+    if (*card.grid, card.channels) != shape[1:]:
+        yield f"the card says grid {card.grid} and {card.channels} channels, the values {shape[1:]}; mend the card"
+    if not len(card.mean) == len(card.std) == card.channels:
+        yield f"the card has {len(card.mean)} means and {len(card.std)} deviations for {card.channels} channels"
+    if not all(np.isfinite(card.mean)) or not all(np.isfinite(s) and s > 0 for s in card.std):
+        yield f"the card standardises by mean {card.mean} and deviation {card.std}; every deviation must be above 0"

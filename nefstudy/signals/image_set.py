@@ -1,0 +1,118 @@
+"""A full set of labelled images as Signals: checked, split, described by its card."""
+
+import hashlib
+from collections.abc import Sequence
+from math import sqrt
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped, UInt8
+
+from nefstudy.config import SignalsConfig
+from nefstudy.errors import BadSignals
+from nefstudy.signals.check import (
+    class_size_problems,
+    id_problems,
+    label_problems,
+    refuse,
+    split_problems,
+    value_problems,
+)
+from nefstudy.signals.signal import SPLITS, SignalCard, Signals
+from nefstudy.signals.splits import stratified_split
+
+
+def image_set(
+    values: Shaped[np.ndarray, "S H W *C"],
+    labels: Shaped[np.ndarray, " S"],
+    *,
+    config: SignalsConfig,
+    class_names: Sequence[str],
+    licence: str,
+    source: str,
+    split: Shaped[np.ndarray, " S"] | None = None,
+    ids: Shaped[np.ndarray, " S"] | None = None,
+) -> Signals:
+    """Images as a full, checked set of signals, the way every source hands them over.
+
+    Args:
+        values: uint8 in 0..255 or floats in [0, 1]; without a channel axis they are grey.
+        labels: class indices, 0 .. len(class_names) - 1.
+        split: 0 train, 1 val, 2 test; drawn stratified with `config.split_seed` when absent.
+        ids: identity of each image, its row when absent.
+
+    Raises:
+        BadSignals: what is wrong with the arrays, on one line.
+    """
+    where = f"signals {config.name!r} ({source})"
+    values = _with_channels(values)
+    ids = np.arange(len(values)) if ids is None else ids
+    if not len(values) == len(labels) == len(ids):
+        raise BadSignals(
+            f"{where}: {len(values)} values, {len(labels)} labels and {len(ids)} ids; give one of each per signal"
+        )
+    refuse(value_problems(values), where=where)
+    refuse(label_problems(labels, class_names), where=where)
+    refuse(id_problems(ids), where=where)
+    labels, ids = labels.astype(np.int64), ids.astype(np.int64)
+    if split is None:
+        refuse(class_size_problems(labels, class_names), where=where)
+        split = stratified_split(labels, seed=config.split_seed)
+    refuse(split_problems(labels, split, class_names), where=where)
+    split = split.astype(np.int8)
+    mean, std = channel_constants(values[split == SPLITS["train"]])
+    if min(std) == 0:
+        raise BadSignals(f"{where}: channel {std.index(0)} is constant over the training split; drop that channel")
+    card = SignalCard(
+        name=config.name,
+        kind="image",
+        quality="psnr",
+        licence=licence,
+        source=source,
+        content_hash=content_hash(values, labels, split=split, ids=ids),
+        class_names=tuple(class_names),
+        grid=values.shape[1:-1],
+        channels=values.shape[-1],
+        mean=mean,
+        std=std,
+    )
+    return Signals(card, values, ids, labels, split)
+
+
+def _with_channels(values: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    values = values[..., None] if values.ndim == 3 else values
+    return values.astype(np.float32) if values.dtype.kind == "f" else values
+
+
+def channel_constants(
+    values: UInt8[np.ndarray, "S ... C"] | Float[np.ndarray, "S ... C"],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Per-channel mean and population deviation on [0, 1]; exact integer sums for uint8, so alike everywhere."""
+    if values.dtype == np.uint8:
+        pairs = [_byte_constants(values[..., channel]) for channel in range(values.shape[-1])]
+        return tuple(mean for mean, _ in pairs), tuple(std for _, std in pairs)
+    flat = values.reshape(-1, values.shape[-1])
+    return tuple(flat.mean(axis=0, dtype=np.float64).tolist()), tuple(flat.std(axis=0, dtype=np.float64).tolist())
+
+
+def _byte_constants(values: UInt8[np.ndarray, "..."]) -> tuple[float, float]:
+    counts = [int(count) for count in np.bincount(values.ravel(), minlength=256)]
+    number = sum(counts)
+    total = sum(level * count for level, count in enumerate(counts))
+    squares = sum(level * level * count for level, count in enumerate(counts))
+    return total / (255 * number), sqrt(number * squares - total * total) / (255 * number)
+
+
+def content_hash(
+    values: Shaped[np.ndarray, "S ..."],
+    labels: Int[np.ndarray, " S"],
+    *,
+    split: Int[np.ndarray, " S"],
+    ids: Int[np.ndarray, " S"],
+) -> str:
+    """SHA-256 over shape, type and bytes of values, labels, split and ids, in the source's order."""
+    sha = hashlib.sha256()
+    for array in (values, labels.astype("<i8"), split.astype("<i1"), ids.astype("<i8")):
+        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        sha.update(f"{little.dtype.str}{little.shape}".encode())
+        sha.update(little.data)
+    return sha.hexdigest()

@@ -1,0 +1,63 @@
+"""Where files lie: a local path, or any URI that pyarrow's filesystems open (file, s3, gs, hdfs)."""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from nefstudy.errors import BadSignals
+
+
+def read_bytes(location: str) -> bytes:
+    """The bytes of the file at a path or URI.
+
+    Raises:
+        BadSignals: there is no such file, or it cannot be read.
+    """
+    filesystem, path = _open(location)
+    try:
+        with filesystem.open_input_stream(path, compression=None) as file:
+            return bytes(file.read())
+    except OSError as error:
+        raise BadSignals(f"{location} cannot be read ({_reason(error)}); check the path and its permissions") from None
+
+
+def list_files(location: str) -> list[str]:
+    """Relative paths of all files under a folder, sorted; names that begin with a dot are left out.
+
+    Raises:
+        BadSignals: there is no such folder, or it cannot be listed.
+    """
+    from pyarrow.fs import FileSelector, FileType
+
+    filesystem, path = _open(location)
+    try:
+        kind = filesystem.get_file_info(path).type
+        if kind != FileType.Directory:
+            what = "is a file, not a folder" if kind == FileType.File else "does not exist"
+            raise BadSignals(f"{location} {what}; give the folder that holds the files")
+        found = filesystem.get_file_info(FileSelector(path, recursive=True))
+    except OSError as error:
+        raise BadSignals(f"{location} cannot be listed ({_reason(error)}); check its permissions") from None
+    root = PurePosixPath(path)
+    inside = [PurePosixPath(info.path).relative_to(root) for info in found if info.type == FileType.File]
+    return sorted(str(file) for file in inside if not any(part.startswith(".") for part in file.parts))
+
+
+def below(location: str, *parts: str) -> str:
+    """The location of a file below a folder."""
+    return "/".join([location.rstrip("/"), *parts])
+
+
+def _open(location: str) -> tuple[Any, str]:
+    from pyarrow.fs import FileSystem, LocalFileSystem
+
+    if "://" not in location:
+        return LocalFileSystem(), location
+    try:
+        filesystem, path = FileSystem.from_uri(location)
+    except (ValueError, OSError) as error:
+        raise BadSignals(f"{location!r} cannot be opened ({_reason(error)}); give a path or a pyarrow URI") from None
+    return filesystem, path
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

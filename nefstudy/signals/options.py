@@ -1,0 +1,43 @@
+"""A source's own options, read from its configuration."""
+
+from nefstudy.config import Scalar, SignalsConfig
+from nefstudy.errors import BadConfig
+
+
+def only_options(config: SignalsConfig, *allowed: str) -> None:
+    """Nothing, when every option is one the source knows.
+
+    Raises:
+        BadConfig: an option the source does not know.
+    """
+    unknown = sorted(set(config.options) - set(allowed))
+    if unknown:
+        raise BadConfig(
+            f"signals {config.name!r}: unknown option {unknown[0]!r}; allowed are {', '.join(allowed) or 'none'}"
+        )
+
+
+def text_option(config: SignalsConfig, name: str, *, hint: str) -> str:
+    """The option of that name, which must be text.
+
+    Raises:
+        BadConfig: it is absent, empty or not text.
+    """
+    value = config.options.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadConfig(f"signals {config.name!r}: option {name!r} is {value!r}; give {hint}")
+    return value
+
+
+def whole_option(config: SignalsConfig, name: str, *, least: int, most: int) -> int | None:
+    """The option of that name as a whole number within bounds; None when absent.
+
+    Raises:
+        BadConfig: it is not a whole number, or out of bounds.
+    """
+    value: Scalar | None = config.options.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise BadConfig(f"signals {config.name!r}: option {name!r} is {value!r}; give a whole number {least} to {most}")
+    return value
