@@ -1,0 +1,72 @@
+"""`mlp`: a perceptron on the flat row. It is not invariant to anything; the baseline of the study."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nefstudy.classifiers.classifier import WeightReader
+from nefstudy.classifiers.norm import BatchNorm
+from nefstudy.fields.field import NeuralField
+from nefstudy.fields.hyperparameter import check, hyperparameter
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """Linear, batch norm, ReLU on all parameters of a field at once.
+
+    Attributes:
+        width: units of each hidden layer.
+        depth: hidden layers.
+        dropout: after each hidden layer, in training.
+    """
+
+    width: int = hyperparameter(128, low=1, high=65536)
+    depth: int = hyperparameter(2, low=1, high=64)
+    dropout: float = hyperparameter(0.0, low=0.0, high=0.99)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def build(self, field: NeuralField, classes: int) -> "FlatReader":
+        """A fresh reader of this field's rows."""
+        return FlatReader(self, field, classes)
+
+
+class FlatReader(WeightReader):
+    """The network of `Mlp`; each parameter tensor is standardised by its own mean and deviation."""
+
+    def __init__(self, choice: Mlp, field: NeuralField, classes: int) -> None:
+        super().__init__()
+        self.sizes = [parameter.size for parameter in field.layout]
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("mean", torch.zeros(len(self.sizes)))
+        self.register_buffer("scale", torch.ones(len(self.sizes)))
+        widths = [sum(self.sizes), *[choice.width] * choice.depth]
+        self.body = nn.Sequential(
+            *(
+                nn.Sequential(nn.Linear(a, b, bias=False), BatchNorm(b), nn.ReLU(), nn.Dropout(choice.dropout))
+                for a, b in pairwise(widths)
+            )
+        )
+        self.head = nn.Linear(widths[-1], classes)
+
+    def calibrate(self, rows: Float[Tensor, "N P"]) -> None:
+        """Measure one mean and one deviation of each parameter tensor."""
+        for index, piece in enumerate(torch.split(rows.double(), self.sizes, dim=1)):
+            deviation = piece.std(correction=0)
+            self.mean[index] = piece.mean()
+            self.scale[index] = deviation if deviation > 1e-12 else 1.0
+
+    def embed(self, rows: Float[Tensor, "B P"]) -> Float[Tensor, "B E"]:
+        """The last hidden layer."""
+        sizes = torch.tensor(self.sizes, device=rows.device)
+        mean, scale = self.mean.repeat_interleave(sizes), self.scale.repeat_interleave(sizes)
+        return self.body((rows - mean) / scale)  # type: ignore[no-any-return]  # nn.Module is untyped
+
+    def forward(self, rows: Float[Tensor, "B P"]) -> Float[Tensor, "B classes"]:
+        """Class scores (logits) of each field."""
+        return self.head(self.embed(rows))  # type: ignore[no-any-return]  # nn.Module is untyped
