@@ -1,13 +1,21 @@
 """A study plan: which cells, which points, how many trials. Values only; nothing runs here."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as defaulted
 from typing import Any, Literal, get_args
 
 from nefstudy.classifiers.catalog import CLASSIFIERS
 from nefstudy.classifiers.catalog import complete as complete_classifier
-from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, OptimiserConfig, SignalsConfig
-from nefstudy.config import TrialConfig, parse
+from nefstudy.config import (
+    ClassifierConfig,
+    FieldConfig,
+    NeuralDatasetConfig,
+    OptimiserConfig,
+    SignalsConfig,
+    TrialConfig,
+    parse,
+)
 from nefstudy.errors import BadConfig
 from nefstudy.fields.catalog import FIELDS
 from nefstudy.fields.catalog import complete as complete_field
@@ -36,9 +44,9 @@ class CellPlan:
     signals: SignalsConfig
     field: str
     space: Space
-    fixed: Point = field(default_factory=dict)
+    fixed: Point = defaulted(default_factory=dict)
     trials: int | None = None
-    classifier: ClassifierConfig = ClassifierConfig()
+    classifier: ClassifierConfig = defaulted(default_factory=ClassifierConfig)
     replicates: int = 1
 
     def __post_init__(self) -> None:
@@ -70,9 +78,9 @@ class StudyPlan:
     study: str
     cells: tuple[CellPlan, ...]
     seed: int = 0
-    fields: Mapping[str, Any] = field(default_factory=lambda: FIELDS)
-    classifiers: Mapping[str, Any] = field(default_factory=lambda: CLASSIFIERS)
-    signals: Mapping[str, Any] = field(default_factory=lambda: SIGNALS)
+    fields: Mapping[str, Any] = defaulted(default_factory=lambda: FIELDS)
+    classifiers: Mapping[str, Any] = defaulted(default_factory=lambda: CLASSIFIERS)
+    signals: Mapping[str, Any] = defaulted(default_factory=lambda: SIGNALS)
 
     def __post_init__(self) -> None:
         names = [(cell.phase, cell.cell) for cell in self.cells]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from nefstudy.classifiers.catalog import CLASSIFIERS
-from nefstudy.classifiers.train import TrainedClassifier, WeightData, train_classifier
+from nefstudy.classifiers.train import Epoch, TrainedClassifier, train_classifier
+from nefstudy.classifiers.weights import WeightData
 from nefstudy.config import FitConfig, TrialConfig
 from nefstudy.errors import FitDiverged
 from nefstudy.evaluation.structure import nmi
@@ -50,8 +51,8 @@ class Setting:
     root: str
     rungs: tuple[int, ...]
     clock: Callable[[], float]
-    world: World = World()
-    choices: Choices = Choices()
+    world: World = field(default_factory=World)
+    choices: Choices = field(default_factory=Choices)
     engine: str = "auto"
     on_progress: Progress | None = None
 
@@ -96,7 +97,7 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
         fingerprint=dict(dataset.manifest.fingerprint),
         dataset=config.dataset.digest,
         fitted=fitted,
-        confusion=trained.confusion,
+        confusion=[list(row) for row in trained.test.confusion],
     )
 
 
@@ -105,9 +106,7 @@ def obtain_dataset(config: TrialConfig, signals: Signals, *, setting: Setting) -
     known = find_neural_dataset(setting.root, config.dataset.digest, fields=setting.choices.fields)
     if known is not None and config.steps in known.rungs:
         return known, False
-    field_ = build(
-        config.dataset.field, in_dim=signals.in_dim, out_dim=signals.out_dim, fields=setting.choices.fields
-    )
+    field_ = build(config.dataset.field, in_dim=signals.in_dim, out_dim=signals.out_dim, fields=setting.choices.fields)
     fit = FitConfig(dataset=config.dataset, rungs=setting.rungs, engine=setting.engine)
     world, progress = setting.world, setting.on_progress
     setting.world.barrier()  # every rank has looked before any writes
@@ -165,9 +164,7 @@ def _quality(rung: Rung) -> dict[str, float]:
 
 def _scores(trained: TrainedClassifier) -> dict[str, float]:
     return {
-        "train_accuracy": trained.train_accuracy,
-        "val_accuracy": trained.val_accuracy,
-        "test_accuracy": trained.test_accuracy,
+        **trained.metrics,
         "best_epoch": float(trained.best_epoch),
         "classifier_parameters": float(trained.parameters),
     }
@@ -196,7 +193,7 @@ def _pictures(config: TrialConfig, signals: Signals, dataset: NeuralDataset, *, 
     return {"reconstruction.png": path}
 
 
-def _epochs(progress: Progress | None, total: int) -> Callable[[int], None] | None:
+def _epochs(progress: Progress | None, total: int) -> Callable[[Epoch], None] | None:
     if progress is None:
         return None
-    return lambda epoch: progress("classifying", epoch, total)
+    return lambda epoch: progress("classifying", epoch.number, total)

@@ -1,0 +1,46 @@
+"""The closing words of a run: what was found, in a table and a picture, and how to look at it."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+
+from nefstudy.ledger import Ledger, TrialState
+from nefstudy.report.figures import draw, save
+from nefstudy.report.tables import start_rich, start_table
+from nefstudy.study.place import Place
+from nefstudy.study.plan import StudyPlan
+
+
+def say_closing(ledger: Ledger, plan: StudyPlan, state: str, *, place: Place, console: Console) -> None:
+    """Print the start table, draw accuracy against quality, and name the commands that show more."""
+    phase = plan.phases[-1]
+    rows = ledger.trials(plan.study, phase=phase, state=TrialState.COMPLETE, limit=None).rows
+    if rows:
+        console.print(start_rich(start_table(rows)))
+    if rows and place.local:
+        picture = Path(place.root) / "reports" / plan.study / "accuracy-against-quality.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        save(draw("accuracy_against_quality", rows), picture)
+        console.print(f"accuracy against reconstruction quality: {picture}", soft_wrap=True)
+    for (where, cell, cause), count in sorted(ledger.causes(plan.study).items()):
+        console.print(f"[yellow]{count} failed trials ({cause}) in {where} {cell}[/yellow]")
+    counts = ledger.counts(plan.study)
+    complete = sum(n for (_, _, s), n in counts.items() if s is TrialState.COMPLETE)
+    planned = sum(ledger.planned(plan.study).values())
+    console.print(
+        Panel(_next_steps(plan, place), title=f"study {plan.study} {state}: {complete}/{planned} trials complete")
+    )
+
+
+def _next_steps(plan: StudyPlan, place: Place) -> str:
+    where = f"--ledger {place.ledger}" if not place.local else f"--root {place.root}"
+    return "\n".join(
+        [
+            f"status page   nefstudy serve {where}        then open http://127.0.0.1:8000/",
+            f"MLflow        mlflow server --backend-store-uri {place.mlflow or '$MLFLOW_TRACKING_URI'} --port 5000",
+            "both at once  make serve",
+            f"report        nefstudy report {plan.study} {where}",
+            "run the same command again: it goes on where it stopped, and does nothing twice",
+        ]
+    )

@@ -1,0 +1,123 @@
+"""The command line of a study script: `if __name__ == "__main__": main(plan)` is all a script needs."""
+
+import dataclasses
+import json
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from nefstudy.errors import BadConfig, NefstudyError
+from nefstudy.study.cost import cost_summary, plan_cost
+from nefstudy.study.device import measure_device
+from nefstudy.study.options import MakePlan, StudyOptions
+from nefstudy.study.place import resolve_place
+from nefstudy.study.plan import StudyPlan
+
+Study = Annotated[str | None, typer.Option(help="Name of the study; the scale's name when not given.")]
+Root = Annotated[
+    str | None,
+    typer.Option(help="Directory or URI for neural datasets, ledger and MLflow (NEFSTUDY_ROOT, else ./runs)."),
+]
+LedgerUrl = Annotated[
+    str | None, typer.Option(help="SQLAlchemy URL of the ledger (NEFSTUDY_LEDGER, else ROOT/ledger.db).")
+]
+Scale = Annotated[
+    str, typer.Option(help="smoke: minutes on 2 cores; cpu: a night on 8 cores; paper: the full 30,000 trials.")
+]
+Cells = Annotated[str | None, typer.Option(help="Only these cells, as signals/field,...: mnist5k/siren,mnist5k/mfn.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="Phase 1: TPE trials of each cell.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the whole study.")]
+Replicates = Annotated[int, typer.Option(min=1, help="Phase 2: independent seeds of each grid point.")]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Ray Train workers of a trial; 0 runs it in the Tune actor (best when a device fits one)."
+    ),
+]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="At most this many trials at once; else what fits.")]
+Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs of a trial or worker; 0.25 puts four on a GPU.")]
+Classifier = Annotated[str | None, typer.Option(help="Classifier that reads the weights; the default is gnn-sign.")]
+Engine = Annotated[str, typer.Option(help="Fitting engine: auto picks one.")]
+BudgetHours = Annotated[
+    float | None, typer.Option(min=0, help="Refuse a plan whose estimate exceeds this many device-hours.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print trials, fits, field-steps and an estimate; run nothing.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print plain JSON instead of tables.")]
+
+
+def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
+    """The command line of one study script."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+    @app.command(help=about)
+    def run(  # noqa: PLR0917  # typer calls it by keyword
+        study: Study = None,
+        root: Root = None,
+        ledger: LedgerUrl = None,
+        scale: Scale = "cpu",
+        cells: Cells = None,
+        trials: Trials = None,
+        seed: Seed = 0,
+        replicates: Replicates = 1,
+        workers: Workers = 0,
+        concurrency: Concurrency = None,
+        gpus: Gpus = None,
+        classifier: Classifier = None,
+        engine: Engine = "auto",
+        budget_hours: BudgetHours = None,
+        dry_run: DryRun = False,
+        as_json: Json = False,
+    ) -> None:
+        given = locals()
+        chosen = None if cells is None else tuple(cell.strip() for cell in cells.split(",") if cell.strip())
+        names = {field.name for field in dataclasses.fields(StudyOptions)}
+        options = StudyOptions(**{k: v for k, v in given.items() if k in names} | {"cells": chosen, "json": as_json})
+        execute(make_plan, options)
+
+    return app
+
+
+def main(make_plan: MakePlan, *, about: str, arguments: list[str] | None = None) -> None:
+    """Run a study script's command line; errors become one line and an exit code."""
+    try:
+        study_app(make_plan, about=about)(args=arguments)
+    except NefstudyError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", soft_wrap=True, highlight=False, markup=False)
+        sys.exit(error.exit_code)
+
+
+def execute(make_plan: MakePlan, options: StudyOptions) -> None:
+    """Plan, and run or only show what would be run."""
+    plan = make_plan(options)
+    console = Console()
+    if options.dry_run or options.budget_hours is not None:
+        summary = cost_summary(plan_cost(plan), measure_device(engine=options.engine))
+        if options.dry_run:
+            show_cost(plan, summary, console=console, as_json=options.json)
+            return
+        if summary["total"]["device_hours"]["mid"] > (options.budget_hours or 0.0):
+            raise BadConfig(
+                f"the plan needs about {summary['total']['device_hours']['mid']:.1f} device-hours, more than "
+                f"--budget-hours {options.budget_hours:g}; raise it, or plan fewer trials"
+            )
+    from nefstudy.study.session import run_study
+
+    place = resolve_place(options.root, options.ledger, environment=os.environ)
+    ending = run_study(plan, options, place=place, console=console)
+    if options.json:
+        console.print_json(json.dumps(dataclasses.asdict(ending)))
+
+
+def show_cost(plan: StudyPlan, summary: dict[str, object], *, console: Console, as_json: bool) -> None:
+    """Print what a plan costs, as a table or as JSON."""
+    from nefstudy.study.cost_table import cost_table
+
+    if as_json:
+        console.file.write(json.dumps(summary, indent=2) + "\n")
+    else:
+        console.print(cost_table(plan.study, summary))

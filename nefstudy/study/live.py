@@ -1,0 +1,96 @@
+"""What a person sees while a study runs: phases and cells, the best so far, what runs now, the time left."""
+
+import time
+from datetime import timedelta
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from nefstudy.service.models import CellProgress, Progress
+from nefstudy.service.progress import progress
+from nefstudy.study.run import StudyRun, UnderWay
+
+REFRESH_S = 1.0
+LINE_EVERY_S = 15.0  # without a terminal: one line of text
+
+
+class LiveView:
+    """Shows a run on a terminal, redrawn in place; elsewhere as a line of text now and then."""
+
+    def __init__(self, run: StudyRun, *, console: Console) -> None:
+        self._run = run
+        self._console = console
+        self._shown = 0.0
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> "LiveView":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def step(self) -> None:
+        """Redraw if it is time to."""
+        now = time.monotonic()
+        if now - self._shown < (REFRESH_S if self._live is not None else LINE_EVERY_S):
+            return
+        self._shown = now
+        state = progress(self._run.ledger, self._run.plan.study)
+        if self._live is not None:
+            self._live.update(study_view(state, list(self._run.under_way.values())), refresh=True)
+        else:
+            self._console.print(study_line(state), highlight=False)
+
+
+def study_line(state: Progress) -> str:
+    """Progress as one line."""
+    parts = [f"{p.phase} {p.complete + p.failed + p.pruned}/{p.planned}" for p in state.phases]
+    failed = f", {state.failed} failed" if state.failed else ""
+    best = max((b.val_accuracy for b in state.best if b.val_accuracy is not None), default=None)
+    shown = "" if best is None else f", best validation accuracy {best:.3f}"
+    return f"{state.study}: {', '.join(parts)}, {state.running} running{failed}{shown}, {_eta(state.eta_s)}"
+
+
+def study_view(state: Progress, under_way: list[UnderWay]) -> RenderableType:
+    """Progress as a table: one row per phase and cell, what runs now below it."""
+    table = Table(title=f"study {state.study}", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in ("phase", "cell", "", "trials", "running", "failed", "best val", "its test", "ETA"):
+        table.add_column(name, justify="right" if name in ("trials", "running", "failed", "ETA") else "left")
+    for phase in state.phases:
+        for index, cell in enumerate(phase.cells):
+            eta = _eta(phase.eta_s) if index == 0 and phase.remaining else ""
+            table.add_row(phase.phase if index == 0 else "", cell.cell, *_cell(cell), eta)
+    total = ProgressBar(total=max(state.planned, 1), completed=state.planned - state.remaining, width=40)
+    foot = Table.grid(padding=(0, 1))
+    pace = "" if state.per_minute is None else f"{state.per_minute:.1f} trials/min"
+    foot.add_row(total, f"{state.planned - state.remaining}/{state.planned}", pace, _eta(state.eta_s))
+    return Group(table, Text(), foot, *(Text(_now(trial), style="dim") for trial in under_way[:8]))
+
+
+def _cell(cell: CellProgress) -> tuple[RenderableType, ...]:
+    done = cell.planned - cell.remaining
+    bar = ProgressBar(total=max(cell.planned, 1), completed=done, width=20)
+    best = cell.best
+    scores = [None, None] if best is None else [best.val_accuracy, best.test_accuracy]
+    shown = ["-" if score is None else f"{score:.3f}" for score in scores]
+    failed = Text(str(cell.failed), style="red" if cell.failed else "")
+    return (bar, f"{done}/{cell.planned}", str(cell.running), failed, *shown)
+
+
+def _now(trial: UnderWay) -> str:
+    config = trial.suggestion.trial
+    what = f"  {config.cell} {config.dataset.start} start, {config.dataset.field.params.get('hidden', '')} hidden, "
+    what += f"{config.steps} steps"
+    if trial.progress:
+        what += f": {trial.progress['what']} {trial.progress['done']}/{trial.progress['total']}"
+    return what
+
+
+def _eta(seconds: float | None) -> str:
+    return "ETA unknown yet" if seconds is None else f"ETA {timedelta(seconds=round(seconds))}"

@@ -1,0 +1,37 @@
+"""What can be said on a study script's command line, as one frozen value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nefstudy.study.plan import StudyPlan
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """The flags of `python studies/phase1.py`; see `--help` for what each means."""
+
+    study: str | None = None
+    root: str | None = None
+    ledger: str | None = None
+    scale: str = "cpu"
+    cells: tuple[str, ...] | None = None
+    trials: int | None = None
+    seed: int = 0
+    replicates: int = 1
+    workers: int = 0
+    concurrency: int | None = None
+    gpus: float | None = None
+    classifier: str | None = None
+    engine: str = "auto"
+    budget_hours: float | None = None
+    dry_run: bool = False
+    json: bool = False
+
+    @property
+    def name(self) -> str:
+        """The study's name: as given, else the scale's, so that both phases of a scale are one study."""
+        return self.study or self.scale
+
+
+MakePlan = Callable[[StudyOptions], StudyPlan]
+"""What a study script defines as `plan`: its command line turned into a plan."""

@@ -1,0 +1,147 @@
+"""One run of a study's driver: what to try next, and what the ledger is told. Knows no Ray.
+
+Trials of all cells form one stream: of the streams of the earliest unfinished phase, the one with the
+fewest trials under way goes first, and later phases fill in when it has nothing to give. Two trials never
+fit the same neural dataset at once (single flight).
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from nefstudy.errors import StaleAttempt
+from nefstudy.ledger import Lease, Ledger
+from nefstudy.study.plan import StudyPlan
+from nefstudy.study.streams import Stream, Suggestion, open_stream
+from nefstudy.trial.result import TrialResult
+
+
+@dataclass
+class UnderWay:
+    """A trial that was handed out and has not ended."""
+
+    suggestion: Suggestion
+    token: int
+    started: bool = False
+    progress: dict[str, Any] = field(default_factory=dict)
+
+
+class StudyRun:
+    """Hands out trials and records how they end; the study's only writer of trials.
+
+    Args:
+        plan: the pinned plan.
+        lease: proof that this driver holds the study.
+    """
+
+    def __init__(self, plan: StudyPlan, *, ledger: Ledger, lease: Lease) -> None:
+        self.plan = plan
+        self.ledger = ledger
+        self.lease = lease
+        self.under_way: dict[str, UnderWay] = {}
+        self.ended: Counter[str] = Counter()
+        self._ready: set[str] = set()
+        self._streams: list[Stream] = []
+        for phase in plan.phases:
+            rows = ledger.trials(plan.study, phase=phase, limit=None).rows
+            for cell in (cell for cell in plan.cells if cell.phase == phase):
+                self._streams.append(open_stream(plan, cell, [row for row in rows if row.cell == cell.cell]))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left to hand out."""
+        return all(stream.exhausted for stream in self._streams)
+
+    def next(self, trial_id: str) -> Suggestion | None:
+        """The next trial to run, under the caller's id for it; None while all that is left must wait.
+
+        A trial whose whole digest is complete elsewhere is answered from the ledger and never run.
+        """
+        while (suggestion := self._suggest()) is not None:
+            study, phase = self.plan.study, suggestion.phase
+            if self.ledger.reuse(study, phase, trial=suggestion.trial, lease=self.lease):
+                row = self.ledger.trial(suggestion.trial.key, study=study, phase=phase)
+                self._tell(suggestion, None if row is None else row.val_accuracy)
+                self.ended["reused"] += 1
+                continue
+            token = self.ledger.request(study, phase, trial=suggestion.trial, lease=self.lease)
+            self.under_way[trial_id] = UnderWay(suggestion, token)
+            return suggestion
+        return None
+
+    def started(self, trial_id: str) -> None:
+        """The trial began to run."""
+        trial = self.under_way.get(trial_id)
+        if trial is not None and not trial.started:
+            trial.started = True
+            s = trial.suggestion
+            self.ledger.started(self.plan.study, s.phase, key=s.trial.key, token=trial.token, lease=self.lease)
+
+    def progressed(self, trial_id: str, progress: dict[str, Any]) -> None:
+        """The trial said how far it is."""
+        if trial_id in self.under_way:
+            self.under_way[trial_id].progress = progress
+
+    def completed(self, trial_id: str, result: TrialResult) -> None:
+        """The trial ended with a result: one row, complete for good."""
+        trial = self.under_way.pop(trial_id, None)
+        if trial is None:
+            return
+        s = trial.suggestion
+        try:
+            self.ledger.complete(
+                self.plan.study,
+                s.phase,
+                key=s.trial.key,
+                token=trial.token,
+                metrics=result.metrics,
+                curves=result.curves,
+                artefacts=result.artefacts,
+                fingerprint=result.fingerprint,
+                lease=self.lease,
+            )
+        except StaleAttempt:
+            self.ended["stale"] += 1
+            return
+        self._ready.add(s.dataset)
+        self.ended["complete"] += 1
+        self._tell(s, result.metrics["val_accuracy"])
+
+    def failed(self, trial_id: str, *, cause: str, error: str) -> None:
+        """The trial could not be completed: a row that says why, and the study goes on."""
+        trial = self.under_way.pop(trial_id, None)
+        if trial is None:
+            return
+        s = trial.suggestion
+        try:
+            self.ledger.fail(
+                self.plan.study,
+                s.phase,
+                key=s.trial.key,
+                token=trial.token,
+                cause=cause,
+                error=error,
+                lease=self.lease,
+            )
+        except StaleAttempt:
+            self.ended["stale"] += 1
+            return
+        self.ended["failed"] += 1
+        self._tell(s, None)
+
+    def _suggest(self) -> Suggestion | None:
+        busy = {trial.suggestion.dataset for trial in self.under_way.values()} - self._ready
+        load = Counter((t.suggestion.phase, t.suggestion.cell) for t in self.under_way.values())
+        phases = {phase: order for order, phase in enumerate(self.plan.phases)}
+        open_streams = [stream for stream in self._streams if not stream.exhausted]
+        open_streams.sort(key=lambda s: (phases[s.cell.phase], load[(s.cell.phase, s.cell.cell)]))
+        for stream in open_streams:
+            suggestion = stream.next(busy)
+            if suggestion is not None:
+                return suggestion
+        return None
+
+    def _tell(self, suggestion: Suggestion, value: float | None) -> None:
+        for stream in self._streams:
+            if (stream.cell.phase, stream.cell.cell) == (suggestion.phase, suggestion.cell):
+                stream.tell(suggestion.trial, value)

@@ -1,0 +1,117 @@
+"""A whole run of a study, from plan to closing words: checks, lease, Ray, export, live view."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from rich.console import Console
+
+from nefstudy.ledger import Heartbeat, Ledger, Owner
+from nefstudy.study.closing import say_closing
+from nefstudy.study.cluster import concurrent_trials, connected_ray
+from nefstudy.study.continuing import continued
+from nefstudy.study.exporter import Exporter
+from nefstudy.study.live import LiveView
+from nefstudy.study.options import StudyOptions
+from nefstudy.study.place import Place, ensure_writable
+from nefstudy.study.plan import StudyPlan
+from nefstudy.study.run import StudyRun
+from nefstudy.study.tune import drive, storage_under
+from nefstudy.trial.distributed import TrialSetup
+from nefstudy.trial.experiment import Choices
+
+FINISHED, STOPPED = "finished", "stopped"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: the study's state, and what it did this time."""
+
+    state: str
+    complete: int
+    failed: int
+    reused: int
+    unexported: int
+
+
+def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: Console) -> Ending:
+    """Run what the ledger does not hold yet; every check comes before the first trial.
+
+    Raises:
+        BadInput: the plan, the data, the root or the ledger cannot be used; nothing was changed.
+        StudyBusy: another driver holds the study.
+    """
+    ensure_writable(place)
+    pinned = plan.pinned()
+    with Ledger.open(place.ledger) as ledger:
+        ledger.put_study(plan.study, continued(ledger.study(plan.study), pinned), planned=pinned.planned())
+        lease = ledger.acquire(plan.study, Owner.here())
+        state = STOPPED
+        try:
+            with Heartbeat(ledger, lease) as beat, _stop_on_signal() as stop:
+                ledger.interrupt(plan.study)
+                run = StudyRun(pinned, ledger=ledger, lease=lease)
+                with Exporter(ledger, tracking_uri=place.mlflow, root=place.root) as exporter:
+                    if not run.exhausted:
+                        _drive(run, options, place=place, console=console, beat=beat, stop=stop)
+                if beat.lost is not None:
+                    raise beat.lost
+                state = FINISHED if run.exhausted and not run.under_way else STOPPED
+        finally:
+            ledger.interrupt(plan.study)
+            ledger.release(lease, state=state)
+        ending = Ending(state, run.ended["complete"], run.ended["failed"], run.ended["reused"], exporter.left)
+        say_closing(ledger, pinned, ending.state, place=place, console=console)
+        return ending
+
+
+def _drive(
+    run: StudyRun, options: StudyOptions, *, place: Place, console: Console, beat: Heartbeat, stop: threading.Event
+) -> None:
+    with connected_ray() as resources:
+        gpus = options.gpus if options.gpus is not None else min(1.0, resources.gpus)
+        setup = TrialSetup(
+            root=place.root,
+            storage=storage_under(place.root),
+            choices=Choices(run.plan.fields, run.plan.classifiers, run.plan.signals),
+            workers=options.workers,
+            gpus=gpus,
+            engine=options.engine,
+        )
+        concurrency = concurrent_trials(
+            resources, asked=options.concurrency, workers=setup.workers, cpus=setup.cpus, gpus=gpus
+        )
+        with LiveView(run, console=console) as view:
+            drive(
+                run,
+                setup=setup,
+                concurrency=concurrency,
+                on_step=view.step,
+                stopped=lambda: stop.is_set() or beat.lost is not None,
+            )
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM or a first Ctrl-C sets: no new trials, running ones end; a second Ctrl-C kills."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,195 @@
+"""Where a cell's trials come from: a full grid, or a TPE sampler with a memory of its own.
+
+A stream hands out trials one by one and is told how they ended. It is built from the plan and from the
+ledger's rows, so a study that is run again goes on where it stopped.
+"""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from nefstudy.config import Scalar, TrialConfig, parse
+from nefstudy.ledger import TrialRow, TrialState
+from nefstudy.seeds import integer
+from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials, trial_config
+from nefstudy.study.space import Choice, Dimension, Point, Real, Whole
+
+DONE = frozenset({TrialState.COMPLETE, TrialState.FAILED, TrialState.PRUNED})
+MAX_REPEATS = 100  # suggestions in a row that were all known before a search ends as exhausted
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """One trial to run: where it belongs, what it is, and the ladder to fit if it must be fitted."""
+
+    phase: str
+    cell: str
+    trial: TrialConfig
+    rungs: tuple[int, ...]
+
+    @property
+    def dataset(self) -> str:
+        """Digest of the neural dataset it reads."""
+        return self.trial.dataset.digest
+
+
+class Stream(Protocol):
+    """The trials of one cell in one phase."""
+
+    @property
+    def cell(self) -> CellPlan:
+        """What this stream works on."""
+
+    def next(self, busy: Collection[str]) -> Suggestion | None:
+        """The next trial whose neural dataset is not being fitted (`busy`), or None for now."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing will ever come again."""
+
+    def tell(self, trial: TrialConfig, value: float | None) -> None:
+        """A trial ended with this validation accuracy; None if it failed."""
+
+
+class GridStream:
+    """Every point of a grid that the ledger does not hold yet, longest rung of each ladder first."""
+
+    def __init__(self, plan: StudyPlan, cell: CellPlan, rows: Iterable[TrialRow]) -> None:
+        self.cell = cell
+        done = {row.key for row in rows if row.state in DONE}
+        trials = list(grid_trials(plan, cell))
+        ladders: dict[str, set[int]] = {}
+        for trial in trials:
+            ladders.setdefault(trial.dataset.digest, set()).add(trial.steps)
+        self._rungs = {digest: tuple(sorted(steps)) for digest, steps in ladders.items()}
+        self._waiting = [trial for trial in trials if trial.key not in done]
+
+    def next(self, busy: Collection[str]) -> Suggestion | None:
+        """The first waiting trial whose neural dataset nobody is fitting."""
+        for index, trial in enumerate(self._waiting):
+            digest = trial.dataset.digest
+            if digest not in busy:
+                del self._waiting[index]
+                return Suggestion(self.cell.phase, self.cell.cell, trial, self._rungs[digest])
+        return None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every point was handed out."""
+        return not self._waiting
+
+    def tell(self, trial: TrialConfig, value: float | None) -> None:
+        """A grid learns nothing."""
+
+
+class SearchStream:
+    """A budget of TPE suggestions (Bergstra et al. 2011), maximising validation accuracy.
+
+    Rows of the ledger are replayed into the sampler's memory; rows that were interrupted are handed out
+    again before anything new, so that the budget counts distinct trials.
+    """
+
+    def __init__(self, plan: StudyPlan, cell: CellPlan, rows: Sequence[TrialRow]) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.cell = cell
+        self._plan = plan
+        self._distributions = {name: _distribution(dimension) for name, dimension in cell.space.items()}
+        self._again = deque(parse(TrialConfig, row.config, where=row.key) for row in rows if row.state not in DONE)
+        self._left = (cell.trials or 0) - len(rows)
+        self._known = {row.key for row in rows}
+        seed = integer(plan.seed, "tpe", cell.phase, cell.cell, len(rows)) % 2**32
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_startup(cell.trials or 0))
+        self._study = optuna.create_study(direction="maximize", sampler=sampler)
+        self._asked: dict[str, optuna.Trial] = {}
+        for row in rows:
+            if row.state in DONE:
+                self.tell(parse(TrialConfig, row.config, where=row.key), row.val_accuracy)
+
+    def next(self, busy: Collection[str]) -> Suggestion | None:
+        """An interrupted trial, else a new suggestion; a point asked before is told its answer and asked again."""
+        if self._again and self._again[0].dataset.digest not in busy:
+            return self._suggestion(self._again.popleft())
+        if self._left <= 0:
+            return None
+        for _ in range(MAX_REPEATS):
+            asked = self._study.ask(self._distributions)
+            trial = trial_config(self._plan, self.cell, {**self.cell.fixed, **_point(self.cell, asked.params)})
+            if trial.key not in self._known:
+                self._left -= 1
+                self._known.add(trial.key)
+                self._asked[trial.key] = asked
+                return self._suggestion(trial)
+            self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        self._left = 0
+        return None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the budget is spent."""
+        return not self._again and self._left <= 0
+
+    def tell(self, trial: TrialConfig, value: float | None) -> None:
+        """Add what a trial found to the sampler's memory; a failed one counts as accuracy 0."""
+        self._known.add(trial.key)
+        asked = self._asked.pop(trial.key, None)
+        if asked is not None:
+            self._study.tell(asked, value if value is not None else 0.0)
+            return
+        params = _params(self.cell, trial)
+        if all(d._contains(d.to_internal_repr(params[name])) for name, d in self._distributions.items()):
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    params=params, distributions=self._distributions, value=value if value is not None else 0.0
+                )
+            )
+
+    def _suggestion(self, trial: TrialConfig) -> Suggestion:
+        return Suggestion(self.cell.phase, self.cell.cell, trial, (trial.steps,))
+
+
+def open_stream(plan: StudyPlan, cell: CellPlan, rows: Sequence[TrialRow]) -> Stream:
+    """The stream of a cell, continued from its rows in the ledger."""
+    return GridStream(plan, cell, rows) if cell.trials is None else SearchStream(plan, cell, rows)
+
+
+def _startup(budget: int) -> int:
+    """Random points before TPE takes over: Optuna's 10, but at most a third of a small budget."""
+    return max(1, min(10, budget // 3))
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    match dimension:
+        case Real(low, high, log):
+            return FloatDistribution(low, high, log=log)
+        case Whole(low, high, log, multiple):
+            return IntDistribution(low // multiple, high // multiple, log=log)
+        case Choice(values):
+            return CategoricalDistribution(values)
+
+
+def _point(cell: CellPlan, params: dict[str, Any]) -> Point:
+    return {name: params[name] * _multiple(cell.space[name]) for name in cell.space}
+
+
+def _multiple(dimension: Dimension) -> int:
+    return dimension.multiple if isinstance(dimension, Whole) else 1
+
+
+def _params(cell: CellPlan, trial: TrialConfig) -> dict[str, Scalar]:
+    """The point of a trial in the sampler's own units."""
+    known: dict[str, Scalar] = {
+        **trial.dataset.field.params,
+        "start": trial.dataset.start,
+        "steps": trial.steps,
+        "lr": trial.dataset.optimiser.lr,
+        "weight_decay": trial.dataset.optimiser.weight_decay,
+    }
+    return {name: _unscaled(known[name], _multiple(dimension)) for name, dimension in cell.space.items()}
+
+
+def _unscaled(value: Scalar, multiple: int) -> Scalar:
+    return int(value) // multiple if multiple > 1 else value

@@ -1,0 +1,155 @@
+"""A study run by Ray Tune: a Searcher that asks the run, a Callback that tells it, one reused Tuner.
+
+Tune decides where and when; what to try and what happened stay with `StudyRun` and the ledger. Tune's own
+snapshots are never restored from (measured: finished trials ran again), so they are switched off.
+"""
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+# Read by Ray Tune when it is imported: no result files per trial, no snapshot but the last.
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000000")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+from ray import tune
+from ray.tune.search import Searcher
+
+from nefstudy.study.run import StudyRun
+from nefstudy.trial.distributed import OUTCOME, PROGRESS, TrialSetup, result_of, trainable, trial_resources
+
+MAX_ACTOR_DEATHS = 2  # a trial whose actor dies is tried again twice, then failed
+
+
+class StudySearcher(Searcher):
+    """Ray Tune's question "what next?", passed on to the run."""
+
+    def __init__(self, run: StudyRun, *, stopped: Callable[[], bool]) -> None:
+        super().__init__()
+        self._run = run
+        self._stopped = stopped
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "StudySearcher":
+        """Itself: Tune copies its arguments, and there is one run."""
+        return self
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The configuration of the next trial, None to be asked again, or FINISHED."""
+        if self._stopped():
+            return str(Searcher.FINISHED)
+        suggestion = self._run.next(trial_id)
+        if suggestion is None:
+            return str(Searcher.FINISHED) if self._run.exhausted else None
+        return {
+            "trial": suggestion.trial.canonical_json(),
+            "key": suggestion.trial.key,
+            "token": self._run.under_way[trial_id].token,
+            "rungs": list(suggestion.rungs),
+        }
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing: the callback records how trials end."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a study is continued by running it again."""
+
+
+class Recorder(tune.Callback):
+    """What Ray Tune saw, passed on to the run; `on_step` is called a few times a second."""
+
+    def __init__(self, run: StudyRun, *, on_step: Callable[[], None]) -> None:
+        self._run = run
+        self._on_step = on_step
+        self._outcomes: dict[str, dict[str, Any]] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Recorder":
+        """Itself: Tune copies its arguments, and there is one run."""
+        return self
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Give the driver a turn."""
+        self._on_step()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The trial has an actor and runs."""
+        self._run.started(trial.trial_id)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **info: Any
+    ) -> None:
+        """Progress is kept for the live view; an outcome ends the trial in the ledger."""
+        if PROGRESS in result:
+            self._run.progressed(trial.trial_id, result[PROGRESS])
+        if OUTCOME in result:
+            self._record(trial.trial_id, result[OUTCOME])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The trial's actor died more often than it may."""
+        self._run.failed(trial.trial_id, cause="worker_lost", error=_actor_error(trial))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial that ended without an outcome did not do its work."""
+        self._run.failed(trial.trial_id, cause="bug", error="the trial ended without reporting an outcome")
+
+    def _record(self, trial_id: str, outcome: dict[str, Any]) -> None:
+        result = result_of(outcome)
+        if result is not None:
+            self._run.completed(trial_id, result)
+        else:
+            self._run.failed(trial_id, cause=outcome["cause"], error=outcome["error"])
+
+
+def _actor_error(trial: Any) -> str:
+    error = trial.get_error() if hasattr(trial, "get_error") else None
+    lines = str(error).strip().splitlines() if error else []
+    return lines[0] if lines else "the worker died without a word; look at Ray's logs for its last lines"
+
+
+def drive(
+    run: StudyRun,
+    *,
+    setup: TrialSetup,
+    concurrency: int,
+    on_step: Callable[[], None],
+    stopped: Callable[[], bool],
+) -> None:
+    """Run every trial the study still asks for on the Ray this process is connected to."""
+    bound = tune.with_resources(tune.with_parameters(trainable, setup=setup), trial_resources(setup))
+    _quiet()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tune.Tuner(
+            bound,
+            tune_config=tune.TuneConfig(
+                search_alg=StudySearcher(run, stopped=stopped),
+                num_samples=-1,
+                max_concurrent_trials=concurrency,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=f"{run.plan.study}-{int(time.time())}",
+                storage_path=setup.storage,
+                callbacks=[Recorder(run, on_step=on_step)],
+                failure_config=tune.FailureConfig(max_failures=MAX_ACTOR_DEATHS),
+                verbose=0,
+            ),
+        ).fit()
+
+
+def _quiet() -> None:
+    """Ray Tune says once per trial that it kept no result file: true, and on purpose."""
+    for name in ("ray.tune", "ray.train", "ray.tune.analysis.experiment_analysis"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def storage_under(root: str) -> str:
+    """Where Ray Train and Tune keep what they must, beside the study's own files."""
+    return f"{root.rstrip('/')}/.ray" if "://" in root else str(Path(root) / ".ray")

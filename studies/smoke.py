@@ -1,0 +1,24 @@
+"""Both phases in one stream, at smoke scale: minutes on two cores, on 5,000 real digits.
+
+python studies/smoke.py
+"""
+
+from dataclasses import replace
+
+from nefstudy.study.command import main
+from nefstudy.study.options import StudyOptions
+from nefstudy.study.plan import StudyPlan
+from nefstudy.study.scales import grid_cells, scale_named, search_cells
+
+
+def plan(options: StudyOptions) -> StudyPlan:
+    """The search and then the grid of every cell; other flags work as for the single phases."""
+    options = replace(options, scale="smoke")
+    scale = scale_named(options.scale)
+    search = search_cells(scale, options.cells, trials=options.trials, classifier=options.classifier)
+    grid = grid_cells(scale, options.cells, replicates=options.replicates, classifier=options.classifier)
+    return StudyPlan(study=options.name, cells=(*search, *grid), seed=options.seed)
+
+
+if __name__ == "__main__":
+    main(plan, about="Both phases at smoke scale, in minutes. Run it again to continue.")
