@@ -1,0 +1,169 @@
+"""A database as the ledger uses it: whole transactions, one writer at a time, patience while it is away."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, final
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, func, make_url, select, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from nefstudy.errors import BadLedger
+from nefstudy.ledger import schema
+
+T = TypeVar("T")
+
+WRITER = 0x6E6566  # PostgreSQL advisory lock: commits get their event numbers in commit order
+BUSY_S = 10.0  # SQLite waits this long for another writer before we count a try as failed
+
+
+@final
+class Database:
+    """Runs functions of a connection as transactions; the same function may run again after a lost connection."""
+
+    def __init__(self, url: str, *, read_only: bool, patience_s: float, clock: Callable[[], float]) -> None:
+        self.address = _address(url)
+        self.where = self.address.database if self.is_sqlite else self.address.render_as_string(hide_password=True)
+        self.read_only = read_only
+        self.clock = clock
+        self._patience_s = patience_s
+        self._engine = _sqlite(self.address, read_only=read_only) if self.is_sqlite else _server(self.address)
+        self._readers = (
+            self._engine if self.is_sqlite else self._engine.execution_options(isolation_level="REPEATABLE READ")
+        )
+        self._writers = self._engine.execution_options(nefstudy_writes=True)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is a SQLite file."""
+        return self.address.get_backend_name() == "sqlite"
+
+    def prepare(self) -> None:
+        """Create or migrate the tables where that is allowed; raise BadLedger where they cannot be used."""
+        if self.is_sqlite:
+            self._prepare_file()
+        found = self._patiently(self._readers, schema.version, patience_s=BUSY_S if self.is_sqlite else 0.0)
+        if not self.read_only and (found is None or found < schema.VERSION):
+            self._patiently(self._writers, self._upgrade, patience_s=BUSY_S)
+            found = schema.VERSION
+        schema.check(found, where=str(self.where))
+
+    def _upgrade(self, connection: Connection) -> None:
+        self._exclude(connection)
+        schema.upgrade(connection)
+
+    def _prepare_file(self) -> None:
+        path = Path(str(self.where))
+        if self.read_only:
+            if not path.is_file():
+                schema.check(None, where=str(path))
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadLedger(
+                f"cannot create the directory of the ledger {path}: {error.strerror}; give another --ledger"
+            ) from None
+
+    def read(self, act: Callable[[Connection], T]) -> T:
+        """What `act` returns, all its reads from one snapshot."""
+        return self._patiently(self._readers, act, patience_s=self._patience_s)
+
+    def write(self, act: Callable[[Connection], T]) -> T:
+        """What `act` returns once everything it wrote is committed and on disk."""
+        if self.read_only:
+            raise BadLedger(f"the ledger {self.where} was opened read-only; open it for writing")
+
+        def alone(connection: Connection) -> T:
+            self._exclude(connection)
+            return act(connection)
+
+        return self._patiently(self._writers, alone, patience_s=self._patience_s)
+
+    def now(self, connection: Connection) -> float:
+        """Seconds by the database's own clock: all drivers of a server share it, whatever their hosts think."""
+        if self.is_sqlite:
+            return self.clock()
+        return float(connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def _exclude(self, connection: Connection) -> None:
+        if not self.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER})
+
+    def _patiently(self, engine: Engine, act: Callable[[Connection], T], *, patience_s: float) -> T:
+        deadline = time.monotonic() + patience_s
+        pause = 0.05
+        while True:
+            try:
+                with engine.begin() as connection:
+                    return act(connection)
+            except DBAPIError as error:
+                if not self._passes(error) or time.monotonic() + pause > deadline:
+                    raise BadLedger(self._complaint(error)) from error
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _passes(self, error: DBAPIError) -> bool:
+        if self.is_sqlite:
+            return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        state = getattr(error.orig, "sqlstate", None) or ""
+        return error.connection_invalidated or state[:2] in ("", "08", "40", "53", "57")
+
+    def _complaint(self, error: DBAPIError) -> str:
+        said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+        return f"the ledger {self.where} cannot be used: {said}; mend that and run the same command again"
+
+
+def _address(url: str) -> URL:
+    if "://" not in url:
+        return URL.create("sqlite", database=str(Path(url)))
+    try:
+        address = make_url(url)
+        address.get_dialect()
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        shown = url.rpartition("@")[2]  # what stands before may be a password
+        raise BadLedger(f"ledger {shown!r} is no path, sqlite:///PATH or postgresql://...; correct --ledger") from None
+    if address.get_backend_name() == "postgresql":
+        return address.set(drivername="postgresql+psycopg")
+    if address.get_backend_name() != "sqlite" or not address.database or address.database == ":memory:":
+        raise BadLedger(
+            f"ledger {address.render_as_string()!r}: only SQLite files and PostgreSQL are supported; correct --ledger"
+        )
+    return address
+
+
+def _server(address: URL) -> Engine:
+    try:
+        return create_engine(address, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+    except ModuleNotFoundError:
+        raise BadLedger("a PostgreSQL ledger needs psycopg; run: pip install 'nefstudy[postgres]'") from None
+
+
+def _sqlite(address: URL, *, read_only: bool) -> Engine:
+    uri = f"file:{quote(str(address.database))}?mode={'ro' if read_only else 'rwc'}"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA mmap_size=268435456")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        # a transaction that starts as a reader cannot become the writer once somebody else has written
+        connection.exec_driver_sql(
+            "BEGIN IMMEDIATE" if connection.get_execution_options().get("nefstudy_writes") else "BEGIN"
+        )
+
+    return engine

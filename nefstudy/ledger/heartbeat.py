@@ -1,0 +1,47 @@
+"""Keeping a lease while a driver works: a thread that renews it until it is told to stop."""
+
+import threading
+from types import TracebackType
+from typing import Protocol, Self, final
+
+from nefstudy.errors import BadLedger, StudyBusy
+from nefstudy.ledger.lease import Lease
+
+
+class Renewer(Protocol):
+    """What a heartbeat needs of a ledger."""
+
+    def renew(self, lease: Lease) -> None:
+        """Say that the holder lives."""
+
+
+@final
+class Heartbeat:
+    """Renews a lease in the background; `lost` is the StudyBusy that ended it, None while it is held."""
+
+    def __init__(self, ledger: Renewer, lease: Lease) -> None:
+        self.lost: StudyBusy | None = None
+        self._ledger = ledger
+        self._lease = lease
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"lease of {lease.study}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._lease.renew_every_s):
+            try:
+                self._ledger.renew(self._lease)
+            except StudyBusy as error:
+                self.lost = error
+                return
+            except BadLedger:  # the database is away: the next beat, or the driver's next commit, will tell
+                continue

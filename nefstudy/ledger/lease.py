@@ -1,0 +1,180 @@
+"""One driver a study: a lease with an epoch, kept by renewing, lost by falling silent.
+
+Whether a holder still lives is decided, in this order:
+
+    same machine, its process has ended       taken over at once (pid, start, boot id, pid namespace)
+    same machine, its process lives           silent for `lease_s` by the monotonic clock both share
+    another machine                           silent for `lease_s` by the database's clock, and then watched
+                                              for another while by our own monotonic clock without a beat
+
+so a clock that jumps can delay a takeover from another machine but never cause one. A holder that was
+taken over is fenced: everything it writes with its lease is refused from then on.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from nefstudy.errors import BadConfig, StudyBusy
+from nefstudy.ledger import feed
+from nefstudy.ledger.owner import Owner
+from nefstudy.ledger.schema import leases, studies
+
+RENEWALS = 10  # renewals within a lease: a holder may miss nine
+WATCH = 6  # a silent holder is watched for a sixth of the lease: time for more than one renewal
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to drive a study, good while its epoch is the latest."""
+
+    study: str
+    epoch: int
+    nonce: str
+    owner: Owner
+    lease_s: float
+
+    @property
+    def renew_every_s(self) -> float:
+        """How often the holder renews."""
+        return self.lease_s / RENEWALS
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a study, since when, and how long ago it was last heard of (seconds)."""
+
+    study: str
+    owner: Owner
+    since: float
+    seen_s: float
+    lease_s: float
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the holder's process is known to have ended."""
+        return self.owner.is_gone
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A holder not heard of: the beat it stopped at, and how long to watch it before taking over."""
+
+    epoch: int
+    beat: int
+    watch_s: float
+
+
+def claim(
+    connection: Connection, study: str, *, owner: Owner, lease_s: float, nonce: str, now: float, watched: Silence | None
+) -> Lease | Silence:
+    """The lease when it is free, or has been watched in vain; otherwise the silence to watch first.
+
+    Raises:
+        StudyBusy: the holder lives.
+        BadConfig: there is no such study.
+    """
+    if connection.execute(select(studies.c.study).where(studies.c.study == study)).one_or_none() is None:
+        raise BadConfig(f"study {study!r} is not in the ledger; put it there before driving it")
+    row = _row(connection, study)
+    if row is not None and row["nonce"] == nonce:  # our own claim, committed although the answer was lost
+        return _lease(row)
+    if row is not None and row["nonce"] is not None:
+        silence = _silence(row, now=now, watched=watched)
+        if silence is not None:
+            return silence
+    epoch = 1 if row is None else row["epoch"] + 1
+    values = {
+        "study": study,
+        "epoch": epoch,
+        "nonce": nonce,
+        "owner": owner.to_json(),
+        "lease_s": lease_s,
+        "since": now,
+        "beat": 0,
+    }
+    values |= {"seen_at": now, "seen_monotonic": time.monotonic()}
+    write = insert(leases) if row is None else update(leases).where(leases.c.study == study)
+    connection.execute(write.values(values))
+    connection.execute(update(studies).where(studies.c.study == study).values(state="running", updated_at=now))
+    data = {"epoch": epoch, "host": owner.host, "pid": owner.pid}
+    feed.append_event(connection, study, kind="lease", data=data, now=now)
+    return Lease(study=study, epoch=epoch, nonce=nonce, owner=owner, lease_s=lease_s)
+
+
+def _silence(row: RowMapping, *, now: float, watched: Silence | None) -> Silence | None:
+    """None when the holder may be taken over; the silence to watch; StudyBusy while it lives."""
+    owner, lease_s = Owner.from_json(row["owner"]), row["lease_s"]
+    if owner.is_gone:
+        return None
+    if owner.same_machine:
+        age = time.monotonic() - row["seen_monotonic"]
+        if age < lease_s:
+            raise StudyBusy(_busy(row, age=age))
+        return None
+    age = now - row["seen_at"]
+    if 0 <= age < lease_s:
+        raise StudyBusy(_busy(row, age=age))
+    if watched is None:
+        # a holder seen in the future tells only that some clock jumped: nothing of the lease counts as over
+        return Silence(epoch=row["epoch"], beat=row["beat"], watch_s=lease_s / WATCH if age >= 0 else lease_s)
+    if (watched.epoch, watched.beat) != (row["epoch"], row["beat"]):
+        raise StudyBusy(_busy(row, age=0.0))
+    return None
+
+
+def check(connection: Connection, lease: Lease, *, now: float) -> None:
+    """Raise StudyBusy unless the lease is still the study's latest."""
+    row = _row(connection, lease.study)
+    if row is None or row["nonce"] != lease.nonce:
+        if row is None or row["nonce"] is None:
+            raise StudyBusy(f"the lease of study {lease.study!r} was released; run the same command again to continue")
+        raise StudyBusy(_busy(row, age=max(0.0, now - row["seen_at"])))
+
+
+def renew(connection: Connection, lease: Lease, *, now: float) -> None:
+    """Say that the holder lives."""
+    check(connection, lease, now=now)
+    values = {"beat": leases.c.beat + 1, "seen_at": now, "seen_monotonic": time.monotonic()}
+    connection.execute(update(leases).where(leases.c.study == lease.study).values(values))
+
+
+def release(connection: Connection, lease: Lease, *, state: str, now: float) -> None:
+    """Give the lease up and leave the study in `state`; nothing happens when it was lost or released before."""
+    row = _row(connection, lease.study)
+    if row is None or row["nonce"] != lease.nonce:
+        return
+    connection.execute(update(leases).where(leases.c.study == lease.study).values(nonce=None, seen_at=now))
+    connection.execute(update(studies).where(studies.c.study == lease.study).values(state=state, updated_at=now))
+    feed.append_event(connection, lease.study, kind="study", data={"state": state}, now=now)
+
+
+def holder(connection: Connection, study: str, *, now: float) -> Holder | None:
+    """Who holds the study, None when nobody does."""
+    row = _row(connection, study)
+    if row is None or row["nonce"] is None:
+        return None
+    owner = Owner.from_json(row["owner"])
+    age = time.monotonic() - row["seen_monotonic"] if owner.same_machine else now - row["seen_at"]
+    return Holder(study=study, owner=owner, since=row["since"], seen_s=max(0.0, age), lease_s=row["lease_s"])
+
+
+def _row(connection: Connection, study: str) -> RowMapping | None:
+    return connection.execute(select(leases).where(leases.c.study == study)).mappings().one_or_none()
+
+
+def _lease(row: RowMapping) -> Lease:
+    return Lease(
+        row["study"], row["epoch"], nonce=row["nonce"], owner=Owner.from_json(row["owner"]), lease_s=row["lease_s"]
+    )
+
+
+def _busy(row: RowMapping, *, age: float) -> str:
+    owner = Owner.from_json(row["owner"])
+    since = datetime.fromtimestamp(row["since"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (
+        f"study {row['study']!r} is driven by pid {owner.pid} on {owner.host} since {since} "
+        f"(heard of {age:.0f} s ago); wait for it, stop it, or give another --study"
+    )

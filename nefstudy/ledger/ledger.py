@@ -1,0 +1,233 @@
+"""The ledger: one object, every method one transaction; what each does is told in the module it calls."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar, final
+
+from sqlalchemy import Connection
+
+from nefstudy.config import TrialConfig
+from nefstudy.ledger import attempts, feed, neural_datasets, studies
+from nefstudy.ledger import lease as leases
+from nefstudy.ledger.attempts import Claim, Curve, Outcome
+from nefstudy.ledger.database import Database
+from nefstudy.ledger.lease import Lease, Silence
+from nefstudy.ledger.owner import Owner
+from nefstudy.ledger.reading import Reading
+from nefstudy.ledger.rows import (
+    CommandRow,
+    NeuralDatasetRow,
+    StudyRow,
+    TrialState,
+)
+
+T = TypeVar("T")
+_ENDED = (TrialState.COMPLETE, TrialState.FAILED, TrialState.PRUNED)
+
+
+@final
+class Ledger(Reading):
+    """The one record of what happened, on SQLite or PostgreSQL. Threads may share it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    def open(
+        cls, url: str, *, read_only: bool = False, patience_s: float = 60.0, clock: Callable[[], float] = time.time
+    ) -> Self:
+        """The ledger at a path or database URL, created or migrated first unless `read_only`.
+
+        Args:
+            patience_s: how long a method retries while the database is locked or away.
+
+        Raises:
+            BadLedger: missing (read-only), of a newer version, not a ledger, or not reachable.
+        """
+        database = Database(url, read_only=read_only, patience_s=patience_s, clock=clock)
+        database.prepare()
+        return cls(database)
+
+    @property
+    def url(self) -> str:
+        """Where the ledger is, without any password."""
+        return self._database.address.render_as_string(hide_password=True)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writing is refused."""
+        return self._database.read_only
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Studies
+
+    def put_study(self, study: str, plan: Mapping[str, Any], *, planned: Mapping[tuple[str, str], int]) -> StudyRow:
+        """Create a study or continue it: plan keys are merged in, planned counts set per (phase, cell)."""
+        return self._write(lambda c, now: studies.put_study(c, study, plan=plan, planned=planned, now=now))
+
+    def set_state(self, study: str, state: str) -> None:
+        """Record what the study's driver is doing."""
+        self._write(lambda c, now: studies.set_state(c, study, state=state, now=now))
+
+    # The driver's lease
+
+    def acquire(self, study: str, owner: Owner, *, lease_s: float = 60.0) -> Lease:
+        """The right to drive a study; StudyBusy names who has it."""
+        nonce = uuid.uuid4().hex
+        found = self._claim(study, owner=owner, lease_s=lease_s, nonce=nonce, watched=None)
+        while isinstance(found, Silence):
+            time.sleep(found.watch_s)
+            found = self._claim(study, owner=owner, lease_s=lease_s, nonce=nonce, watched=found)
+        return found
+
+    def _claim(
+        self, study: str, *, owner: Owner, lease_s: float, nonce: str, watched: Silence | None
+    ) -> Lease | Silence:
+        def act(connection: Connection) -> Lease | Silence:
+            now = self._database.now(connection)
+            return leases.claim(connection, study, owner=owner, lease_s=lease_s, nonce=nonce, now=now, watched=watched)
+
+        return self._database.write(act)
+
+    def renew(self, lease: Lease) -> None:
+        """Say that the holder lives; StudyBusy when the lease was lost."""
+        self._database.write(lambda c: leases.renew(c, lease, now=self._database.now(c)))
+
+    def release(self, lease: Lease, *, state: str = "finished") -> None:
+        """Give a lease up and leave the study in `state`."""
+        self._database.write(lambda c: leases.release(c, lease, state=state, now=self._database.now(c)))
+
+    # A trial's life
+
+    def request(self, study: str, phase: str, *, trial: TrialConfig, lease: Lease | None = None) -> int:
+        """The token of a new attempt at a trial; StaleAttempt when the trial is COMPLETE."""
+        return self._write(lambda c, now: attempts.request(c, study, phase=phase, trial=trial, now=now), lease=lease)
+
+    def started(self, study: str, phase: str, *, key: str, token: int, lease: Lease | None = None) -> None:
+        """Mark an attempt as running."""
+        self._write(lambda c, now: attempts.start(c, Claim(study, phase, key, token), now=now), lease=lease)
+
+    def complete(
+        self,
+        study: str,
+        phase: str,
+        *,
+        key: str,
+        token: int,
+        metrics: Mapping[str, float],
+        curves: Mapping[str, Curve] | None = None,
+        artefacts: Mapping[str, str] | None = None,
+        fingerprint: Mapping[str, str] | None = None,
+        lease: Lease | None = None,
+    ) -> bool:
+        """Commit a result for ever; False when this token had committed it already, StaleAttempt for any other."""
+        outcome = Outcome(TrialState.COMPLETE, metrics, curves or {}, artefacts or {}, fingerprint or {})
+        return self._end(Claim(study, phase, key, token), outcome=outcome, lease=lease)
+
+    def prune(
+        self,
+        study: str,
+        phase: str,
+        *,
+        key: str,
+        token: int,
+        metrics: Mapping[str, float],
+        curves: Mapping[str, Curve] | None = None,
+        fingerprint: Mapping[str, str] | None = None,
+        lease: Lease | None = None,
+    ) -> bool:
+        """Commit what a pruned trial measured before it was stopped."""
+        outcome = Outcome(TrialState.PRUNED, metrics, curves or {}, {}, fingerprint or {})
+        return self._end(Claim(study, phase, key, token), outcome=outcome, lease=lease)
+
+    def fail(
+        self, study: str, phase: str, *, key: str, token: int, cause: str, error: str, lease: Lease | None = None
+    ) -> bool:
+        """Commit that an attempt failed, and why."""
+        outcome = Outcome(TrialState.FAILED, cause=cause, error=error)
+        return self._end(Claim(study, phase, key, token), outcome=outcome, lease=lease)
+
+    def _end(self, claim: Claim, *, outcome: Outcome, lease: Lease | None) -> bool:
+        return self._write(lambda c, now: attempts.end(c, claim, outcome=outcome, now=now), lease=lease)
+
+    def interrupt(self, study: str, *, lease: Lease | None = None) -> int:
+        """How many open attempts were closed as INTERRUPTED; their tokens are stale from then on."""
+        return self._write(lambda c, now: attempts.interrupt(c, study, now=now), lease=lease)
+
+    def reuse(self, study: str, phase: str, *, trial: TrialConfig, lease: Lease | None = None) -> bool:
+        """Whether the trial is COMPLETE now, by itself or copied at no cost from any study or phase."""
+        return self._write(lambda c, now: attempts.reuse(c, study, phase=phase, trial=trial, now=now), lease=lease)
+
+    # Neural datasets
+
+    def put_neural_dataset(self, row: NeuralDatasetRow) -> None:
+        """Record where a neural dataset is and which rungs it has."""
+        self._write(lambda c, now: neural_datasets.put(c, row, now=now))
+
+    # Commands, events, outbox
+
+    def append_command(
+        self, study: str, verb: str, *, body: Mapping[str, Any] | None = None, idempotency_key: str | None = None
+    ) -> CommandRow:
+        """Ask something of a study's driver; the same idempotency key again gives the first command."""
+        key = idempotency_key or uuid.uuid4().hex
+        return self._write(
+            lambda c, now: feed.append_command(c, study, verb=verb, body=body or {}, idempotency_key=key, now=now)
+        )
+
+    def settle_command(self, command: int, *, outcome: str = "done") -> None:
+        """Record how a command ended."""
+        self._write(lambda c, now: feed.settle(c, command, outcome=outcome, now=now))
+
+    def append_event(
+        self,
+        study: str,
+        kind: str,
+        *,
+        phase: str | None = None,
+        key: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> int:
+        """The number of a new event, higher than every event committed before it."""
+        return self._write(
+            lambda c, now: feed.append_event(c, study, kind=kind, phase=phase, key=key, data=data, now=now)
+        )
+
+    def mark(self, ids: Sequence[int]) -> None:
+        """Take exported results out of the outbox."""
+        self._write(lambda c, _: feed.mark(c, ids))
+
+    def mark_failed(self, entry: int, *, error: str) -> None:
+        """Count an export that failed, and why."""
+        self._write(lambda c, _: feed.mark_failed(c, entry, error=error))
+
+    def refill_outbox(self, study: str | None = None) -> int:
+        """How many ended trials were put into the outbox again, to be exported anew."""
+        return self._write(lambda c, _: feed.post_all(c, study=study, states=_ENDED))
+
+    def _now(self, connection: Connection) -> float:
+        return self._database.now(connection)
+
+    def _read(self, act: Callable[[Connection], T]) -> T:
+        return self._database.read(act)
+
+    def _write(self, act: Callable[[Connection, float], T], *, lease: Lease | None = None) -> T:
+        def guarded(connection: Connection) -> T:
+            if lease is not None:
+                leases.check(connection, lease, now=self._database.now(connection))
+            return act(connection, self._database.clock())
+
+        return self._database.write(guarded)

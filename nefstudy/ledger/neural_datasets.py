@@ -1,0 +1,33 @@
+"""Neural datasets on disk, as the ledger knows them: by digest, shared by all studies."""
+
+from sqlalchemy import Connection, insert, select, update
+
+from nefstudy.ledger.rows import NeuralDatasetRow
+from nefstudy.ledger.schema import neural_datasets as table
+from nefstudy.ledger.texts import dump, load
+
+
+def put(connection: Connection, row: NeuralDatasetRow, *, now: float) -> None:
+    """Record where a neural dataset is and which rungs it has, in place of what was known."""
+    values = {
+        "path": row.path,
+        "rungs": dump(list(row.rungs)),
+        "bytes": row.bytes,
+        "fingerprint": dump(row.fingerprint),
+        "state": row.state,
+    }
+    known = connection.execute(update(table).where(table.c.digest == row.digest).values(values)).rowcount
+    if known == 0:
+        connection.execute(insert(table).values(digest=row.digest, created_at=row.created_at or now, **values))
+
+
+def find(connection: Connection, *, digest: str | None = None) -> list[NeuralDatasetRow]:
+    """The neural datasets, oldest first."""
+    query = select(table).order_by(table.c.created_at, table.c.digest)
+    if digest is not None:
+        query = query.where(table.c.digest == digest)
+    found = []
+    for row in connection.execute(query).mappings():
+        texts = {"rungs": tuple(load(row["rungs"])), "fingerprint": load(row["fingerprint"])}
+        found.append(NeuralDatasetRow(**(dict(row) | texts)))
+    return found

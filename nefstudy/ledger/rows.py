@@ -1,0 +1,125 @@
+"""The values a ledger gives back: one frozen dataclass for each kind of row."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class TrialState(StrEnum):
+    """Where a trial is in its life; `COMPLETE` is the one that never changes again."""
+
+    REQUESTED = "REQUESTED"
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+    INTERRUPTED = "INTERRUPTED"
+    PRUNED = "PRUNED"
+
+
+OPEN = (TrialState.REQUESTED, TrialState.RUNNING)
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A study: its plan as the study layer wrote it, and what its driver last said it is doing."""
+
+    study: str
+    state: str
+    plan: dict[str, Any]
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial of one phase of a study: what was asked, how it went, what came out.
+
+    Times are UTC seconds of the latest attempt. `quality` is the reconstruction metric of the signals' kind
+    (`all_psnr`, or `all_iou` for shapes). Metrics may be NaN or infinite.
+    """
+
+    study: str
+    phase: str
+    key: str
+    cell: str
+    state: TrialState
+    attempt: int
+    config: dict[str, Any]
+    start: str
+    field: str
+    signals: str
+    hidden: int | None
+    steps: int
+    classifier: str
+    seed: int
+    val_accuracy: float | None
+    test_accuracy: float | None
+    quality: float | None
+    metrics: dict[str, float]
+    cause: str | None
+    error: str | None
+    dataset: str
+    fingerprint: dict[str, str]
+    reused: bool
+    requested_at: float
+    started_at: float | None
+    ended_at: float | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some trials in order, and the cursor that continues after them (None at the end)."""
+
+    rows: tuple[TrialRow, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """One thing that happened, numbered in the order of its commit."""
+
+    seq: int
+    study: str
+    kind: str
+    phase: str | None
+    key: str | None
+    data: dict[str, Any]
+    at: float
+
+
+@dataclass(frozen=True)
+class CommandRow:
+    """What somebody asked of a study's driver, and how that ended once it is settled."""
+
+    id: int
+    study: str
+    verb: str
+    body: dict[str, Any]
+    created_at: float
+    settled_at: float | None
+    outcome: str | None
+
+
+@dataclass(frozen=True)
+class OutboxRow:
+    """A trial whose result has not been exported yet, and how often that was tried in vain."""
+
+    id: int
+    study: str
+    phase: str
+    key: str
+    attempt: int
+    tries: int
+
+
+@dataclass(frozen=True)
+class NeuralDatasetRow:
+    """A neural dataset on disk: its place under the root, its rungs, and whether it is still there."""
+
+    digest: str
+    path: str
+    rungs: tuple[int, ...]
+    bytes: int
+    fingerprint: dict[str, str]
+    state: str = "present"
+    created_at: float = 0.0

@@ -1,0 +1,258 @@
+"""The ledger's tables, their version, and the steps from an older version to this one.
+
+studies ─┬─ phases      planned trials of each (phase, cell)
+         ├─ leases      who drives the study
+         ├─ commands    what people asked of the driver
+         ├─ events      what happened, numbered
+         └─ trials ─┬─ documents            the bulky texts, apart so that scans of trials stay narrow
+                    ├─ measures ── names    every metric and parameter, indexed by (name, value)
+                    ├─ curves, artefacts
+                    └─ outbox               results not exported yet
+neural_datasets                             by digest, shared by all studies
+"""
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    insert,
+    inspect,
+    select,
+    update,
+)
+
+from nefstudy.errors import BadLedger
+
+VERSION = 1
+
+Migration = Callable[[Connection], None]
+MIGRATIONS: dict[int, Migration] = {}  # version k -> the step that makes it k + 1
+
+metadata = MetaData()
+_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER PRIMARY KEY
+
+ledger_schema = Table("ledger_schema", metadata, Column("version", Integer, nullable=False))
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("study", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
+phases = Table(
+    "phases",
+    metadata,
+    Column("study", Text, primary_key=True),
+    Column("phase", Text, primary_key=True),
+    Column("cell", Text, primary_key=True),
+    Column("planned", Integer, nullable=False),
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("study", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("cell", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("start", Text, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("signals", Text, nullable=False),
+    Column("hidden", Integer),
+    Column("steps", Integer, nullable=False),
+    Column("classifier", Text, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("dataset", Text, nullable=False),
+    Column("val_accuracy", Double),
+    Column("test_accuracy", Double),
+    Column("quality", Double),
+    Column("cause", Text),
+    Column("reused", Boolean, nullable=False),
+    Column("requested_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    UniqueConstraint("study", "phase", "key"),
+    Index("trials_by_key", "key"),
+    Index("trials_by_state", "study", "phase", "cell", "state"),
+    Index("trials_by_score", "study", "phase", "cell", "val_accuracy"),
+    Index("trials_by_end", "study", "ended_at"),
+    sqlite_autoincrement=True,
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("trial_id", _Id, ForeignKey("trials.id"), primary_key=True, autoincrement=False),
+    Column("config", Text, nullable=False),
+    Column("metrics", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("error", Text),
+)
+
+names = Table(
+    "names",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("study", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # metric | parameter
+    Column("name", Text, nullable=False),
+    Column("textual", Boolean, nullable=False),
+    UniqueConstraint("study", "kind", "name"),
+)
+
+measures = Table(
+    "measures",
+    metadata,
+    Column("trial_id", _Id, primary_key=True, autoincrement=False),
+    Column("name_id", _Id, primary_key=True, autoincrement=False),
+    Column("number", Double),
+    Column("word", Text),
+    Index("measures_by_number", "name_id", "number", "trial_id"),
+    sqlite_with_rowid=False,
+)
+
+curves = Table(
+    "curves",
+    metadata,
+    Column("trial_id", _Id, ForeignKey("trials.id"), primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("points", Text, nullable=False),
+)
+
+artefacts = Table(
+    "artefacts",
+    metadata,
+    Column("trial_id", _Id, ForeignKey("trials.id"), primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("path", Text, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("trial_id", _Id, ForeignKey("trials.id"), nullable=False, unique=True),
+    Column("tries", Integer, nullable=False),
+    Column("error", Text),
+    Index("outbox_by_tries", "tries", "id"),
+    sqlite_autoincrement=True,
+)
+
+neural_datasets = Table(
+    "neural_datasets",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("rungs", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("study", Text, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("nonce", Text),  # of the holder; NULL when released
+    Column("owner", Text, nullable=False),
+    Column("lease_s", Double, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+    Column("seen_at", Double, nullable=False),  # by the database's clock
+    Column("seen_monotonic", Double, nullable=False),  # by the holder's monotonic clock, good on its own machine only
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("study", Text, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("idempotency_key", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("settled_at", Double),
+    Column("outcome", Text),
+    UniqueConstraint("study", "idempotency_key"),
+    sqlite_autoincrement=True,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", _Id, primary_key=True),
+    Column("study", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("phase", Text),
+    Column("key", Text),
+    Column("data", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("events_by_study", "study", "seq"),
+    sqlite_autoincrement=True,
+)
+
+
+def version(connection: Connection) -> int | None:
+    """The schema version found in a database, None in an empty one.
+
+    Raises:
+        BadLedger: the database holds tables, but is no ledger.
+    """
+    found = set(inspect(connection).get_table_names())
+    if ledger_schema.name in found:
+        return int(connection.execute(select(ledger_schema.c.version)).scalar_one())
+    if found:
+        raise BadLedger(
+            f"this database holds other tables ({', '.join(sorted(found)[:3])}) and is not a nefstudy ledger; "
+            "give the ledger a database of its own"
+        )
+    return None
+
+
+def check(found: int | None, *, where: str) -> None:
+    """Raise unless `found` is this program's version, saying what to do about it."""
+    if found is None:
+        raise BadLedger(
+            f"no ledger at {where}; give the one a study wrote with --ledger or --root, or run a study first"
+        )
+    if found > VERSION:
+        raise BadLedger(
+            f"the ledger {where} has version {found}, this nefstudy reads up to {VERSION}; "
+            "update nefstudy, or give another --ledger"
+        )
+    if found < VERSION:
+        raise BadLedger(
+            f"the ledger {where} has version {found}, not {VERSION}; open it once for writing to bring it up"
+        )
+
+
+def upgrade(connection: Connection, *, target: int = VERSION, migrations: Mapping[int, Migration] = MIGRATIONS) -> None:
+    """Create the tables in an empty database, or take an older one step by step to `target`."""
+    found = version(connection)
+    if found is None:
+        metadata.create_all(connection)
+        connection.execute(insert(ledger_schema).values(version=target))
+        return
+    for step in range(found, target):
+        migrations[step](connection)
+        connection.execute(update(ledger_schema).values(version=step + 1))

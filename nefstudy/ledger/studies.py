@@ -1,0 +1,59 @@
+"""Studies: their plan, their planned counts, the state their driver leaves them in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from nefstudy.ledger import feed
+from nefstudy.ledger.rows import StudyRow
+from nefstudy.ledger.schema import phases, studies
+from nefstudy.ledger.texts import dump, load
+
+
+def put_study(
+    connection: Connection, study: str, *, plan: Mapping[str, Any], planned: Mapping[tuple[str, str], int], now: float
+) -> StudyRow:
+    """The study after its plan was merged in, top-level key by key, and its planned counts set."""
+    row = get_study(connection, study)
+    merged = dump((row.plan if row else {}) | dict(plan))
+    if row is None:
+        connection.execute(
+            insert(studies).values(study=study, state="created", plan=merged, created_at=now, updated_at=now)
+        )
+        feed.append_event(connection, study, kind="study", data={"state": "created"}, now=now)
+    else:
+        connection.execute(update(studies).where(studies.c.study == study).values(plan=merged, updated_at=now))
+    for (phase, cell), count in planned.items():
+        place = (phases.c.study == study) & (phases.c.phase == phase) & (phases.c.cell == cell)
+        changed = connection.execute(update(phases).where(place).values(planned=count))
+        if changed.rowcount == 0:
+            connection.execute(insert(phases).values(study=study, phase=phase, cell=cell, planned=count))
+    found = get_study(connection, study)
+    assert found is not None
+    return found
+
+
+def set_state(connection: Connection, study: str, *, state: str, now: float) -> None:
+    """Record what the study's driver is doing."""
+    connection.execute(update(studies).where(studies.c.study == study).values(state=state, updated_at=now))
+    feed.append_event(connection, study, kind="study", data={"state": state}, now=now)
+
+
+def get_study(connection: Connection, study: str) -> StudyRow | None:
+    """One study, None when the ledger does not know it."""
+    return next((row for row in all_studies(connection, study=study)), None)
+
+
+def all_studies(connection: Connection, *, study: str | None = None) -> list[StudyRow]:
+    """The studies, oldest first."""
+    query = select(studies).order_by(studies.c.created_at, studies.c.study)
+    if study is not None:
+        query = query.where(studies.c.study == study)
+    return [StudyRow(**(dict(row) | {"plan": load(row["plan"])})) for row in connection.execute(query).mappings()]
+
+
+def planned(connection: Connection, study: str) -> dict[tuple[str, str], int]:
+    """Planned trials of each (phase, cell)."""
+    query = select(phases).where(phases.c.study == study).order_by(phases.c.phase, phases.c.cell)
+    return {(row.phase, row.cell): row.planned for row in connection.execute(query)}
