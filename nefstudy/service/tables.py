@@ -1,0 +1,41 @@
+"""Where the studies stand, for a terminal."""
+
+from datetime import timedelta
+
+from rich.table import Table
+
+from nefstudy.service.models import PhaseStatus, Status, StudyStatus
+
+
+def status_tables(found: Status) -> list[Table]:
+    """Two tables a study: its phases, and the best trial of each cell."""
+    return [table for study in found.studies for table in (_phases(study), _best(study)) if table.row_count]
+
+
+def _phases(study: StudyStatus) -> Table:
+    driver = "" if study.alive or study.state == "finished" else ", no driver at work"
+    table = Table(title=f"study {study.study}: {study.state}{driver}", title_justify="left", box=None, pad_edge=False)
+    names = ("complete", "planned", "running", "failed", "interrupted", "pruned", "per min", "ETA")
+    table.add_column("phase")
+    for name in names:
+        table.add_column(name, justify="right")
+    for phase in study.phases:
+        table.add_row(phase.phase, *_counts(phase))
+    return table
+
+
+def _counts(phase: PhaseStatus) -> tuple[str, ...]:
+    pace = "-" if phase.per_minute is None else f"{phase.per_minute:.1f}"
+    eta = "-" if phase.eta_s is None or not phase.remaining else str(timedelta(seconds=round(phase.eta_s)))
+    counts = (phase.complete, phase.planned, phase.running, phase.failed, phase.interrupted, phase.pruned)
+    return (*map(str, counts), pace, eta)
+
+
+def _best(study: StudyStatus) -> Table:
+    table = Table(title="best by validation accuracy", title_justify="left", box=None, pad_edge=False)
+    for name in ("cell", "trial", "val", "test"):
+        table.add_column(name, justify="left" if name in ("cell", "trial") else "right")
+    for best in study.best:
+        scores = (best.val_accuracy, best.test_accuracy)
+        table.add_row(best.cell, best.key, *("-" if score is None else f"{score:.3f}" for score in scores))
+    return table
