@@ -1,7 +1,6 @@
 """Fits of many signals: chunk by chunk, each field's bytes its own."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from nefstudy.fitting.engines import Engine, resolve
 from nefstudy.fitting.ladder import Climb, climb
 from nefstudy.fitting.problem import DrawnPoints, Points, Problem, WholeGrid, loss_of
 from nefstudy.fitting.start import start_rows
+from nefstudy.fitting.threads import threads
 from nefstudy.signals.signal import Signals
 
 LEAST_LANES = 2  # a batch of one takes another path through the matrix library and rounds differently
@@ -60,7 +60,7 @@ def fit_fields(
     size = max(config.chunk or engine.chunk, LEAST_LANES)
     climbs: list[Climb] = []
     done, decibels = 0, 0.0
-    with _threads(config.threads):
+    with threads(config.threads):
         for begin in range(0, len(rows), size):
             chunk = rows[begin : begin + size]
             lanes = size if engine.fixed_shape else max(len(chunk), LEAST_LANES)
@@ -68,7 +68,7 @@ def fit_fields(
             found = _fit_chunk(field, signals, config, rows=padded, view=view, engine=engine)
             climbs.append(_first(found, len(chunk)))
             done += len(chunk)
-            decibels += float(torch.nan_to_num(psnr_of_loss(climbs[-1].losses[-1], signals)).sum())
+            decibels += float(torch.nansum(psnr_of_loss(climbs[-1].losses[-1], signals)))
             if on_progress is not None:
                 on_progress(done, len(rows), decibels / done)
     return Fits(
@@ -130,13 +130,3 @@ def _check(field: NeuralField, signals: Signals, config: FitConfig, rows: Int[np
     size = int(np.prod(signals.card.grid))
     if config.dataset.points is not None and config.dataset.points > size:
         raise BadConfig(f"points = {config.dataset.points}: must be at most the grid's {size}; leave it out for all")
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,0 +1,63 @@
+"""Shards as they are written: each with a receipt beside it, by which a killed fit resumes."""
+
+import hashlib
+
+from nefstudy.neural_dataset.schema import (
+    Receipt,
+    ShardRecord,
+    dataset_path,
+    receipt_file,
+    rung_folder,
+    shard_file,
+)
+from nefstudy.neural_dataset.storage import TEMPORARY, Storage
+
+
+def put_shard(
+    storage: Storage,
+    digest: str,
+    data: bytes,
+    *,
+    steps: int,
+    index: int,
+    rows: int,
+    fingerprint: dict[str, str],
+) -> Receipt:
+    """Write a shard, then its receipt; a receipt is never there before its shard."""
+    name = shard_file(steps, index)
+    record = ShardRecord(file=name, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), rows=rows)
+    receipt = Receipt(shard=record, fingerprint=fingerprint)
+    storage.remove(f"{dataset_path(digest)}/{receipt_file(steps, index)}")
+    storage.write(f"{dataset_path(digest)}/{name}", data)
+    storage.write(f"{dataset_path(digest)}/{receipt_file(steps, index)}", receipt.to_json())
+    return receipt
+
+
+def find_receipt(storage: Storage, digest: str, *, steps: int, index: int) -> Receipt | None:
+    """The receipt of a shard, if it and a shard of its size are there; a damaged one counts as none."""
+    base, path = dataset_path(digest), receipt_file(steps, index)
+    if storage.size(f"{base}/{path}") is None:
+        return None
+    receipt = Receipt.from_json(storage.read(f"{base}/{path}"))
+    if receipt is None or receipt.shard.file != shard_file(steps, index):
+        return None
+    return receipt if storage.size(f"{base}/{receipt.shard.file}") == receipt.shard.bytes else None
+
+
+def rungs_begun(storage: Storage, digest: str) -> tuple[int, ...]:
+    """Step counts of which any shard may be there, ascending."""
+    names = storage.names(dataset_path(digest))
+    steps = (name.removeprefix("rung-") for name in names if name.startswith("rung-"))
+    return tuple(sorted(int(digits) for digits in steps if digits.isdigit()))
+
+
+def sweep(storage: Storage, digest: str, *, kept: tuple[int, ...]) -> None:
+    """Remove what a killed writer left half-written, and whole rungs that are not kept."""
+    for steps in rungs_begun(storage, digest):
+        folder = f"{dataset_path(digest)}/{rung_folder(steps)}"
+        if steps not in kept:
+            storage.remove(folder)
+            continue
+        for name in storage.names(folder):
+            if name.endswith(TEMPORARY):
+                storage.remove(f"{folder}/{name}")

@@ -1,0 +1,116 @@
+"""One rung of a neural dataset, read from its shards and checked against their hashes."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from nefstudy.errors import BadNeuralDataset
+from nefstudy.neural_dataset.schema import QUALITY, Manifest, ShardRecord, dataset_path, shard_schema
+from nefstudy.neural_dataset.storage import Storage
+
+
+@dataclass(frozen=True, eq=False)
+class Rung:
+    """All fields at one step count: n rows, view by view, then as the signals were.
+
+    Attributes:
+        parameters: flat rows; NaN for diverged fields.
+        ids: signal identities.
+        split: 0 train, 1 validation, 2 test.
+        diverged_at: steps after which the loss was first not finite, or -1.
+        quality: metric name -> one number per field; NaN for diverged fields.
+    """
+
+    steps: int
+    parameters: Float[Tensor, "n N"]
+    ids: Int[Tensor, " n"]
+    views: Int[Tensor, " n"]
+    labels: Int[Tensor, " n"]
+    split: Int[Tensor, " n"]
+    diverged_at: Int[Tensor, " n"]
+    quality: Mapping[str, Float[np.ndarray, " n"]]
+
+    @property
+    def diverged(self) -> Bool[Tensor, " n"]:
+        """Which fields have no usable parameters."""
+        return self.diverged_at >= 0
+
+
+def read_rung(storage: Storage, manifest: Manifest, *, steps: int, verify: bool) -> Rung:
+    """Every field at a step count, as tensors of their own memory.
+
+    Raises:
+        BadNeuralDataset: no such rung, or a shard that is missing or does not verify; names the file.
+    """
+    columns = read_columns(storage, manifest, manifest.columns, steps=steps, verify=verify)
+    ids, views, labels, split, diverged_at = (
+        torch.from_numpy(columns[name].astype(np.int64)) for name in ("id", "view", "label", "split", "diverged_at")
+    )
+    quality = {name: columns[name] for name in QUALITY[manifest.card.kind]}
+    return Rung(steps, torch.from_numpy(columns["parameters"]), ids, views, labels, split, diverged_at, quality)
+
+
+def read_columns(
+    storage: Storage, manifest: Manifest, names: Sequence[str], *, steps: int, verify: bool
+) -> dict[str, np.ndarray]:
+    """The named columns of a rung; without `verify`, only their pages of a local file are read."""
+    batches = list(read_batches(storage, manifest, steps=steps, verify=verify))
+    return {name: np.concatenate([_values(batch.column(name)) for batch in batches]) for name in names}
+
+
+def read_batches(storage: Storage, manifest: Manifest, *, steps: int, verify: bool) -> Iterator[Any]:
+    """Arrow record batches of a rung, one a shard, memory-mapped where local."""
+    for index, record in enumerate(manifest.rung(steps).shards):
+        yield _read_shard(storage, manifest, record, steps=steps, index=index, verify=verify)
+
+
+def check_shard(storage: Storage, digest: str, record: ShardRecord, *, content: bool = True) -> None:
+    """Refuse a shard that is missing, of another size, or (with `content`) of another hash.
+
+    Raises:
+        BadNeuralDataset: names the file.
+    """
+    path = f"{dataset_path(digest)}/{record.file}"
+    where, size = storage.locate(path), storage.size(path)
+    if size is None:
+        raise BadNeuralDataset(f"{where} is missing; run the fit again to make it anew")
+    if size != record.bytes:
+        raise BadNeuralDataset(f"{where} has {size} bytes instead of {record.bytes}; remove it and run the fit again")
+    if content and hashlib.sha256(storage.buffer(path)).hexdigest() != record.sha256:
+        raise BadNeuralDataset(f"{where} does not match its hash: it is damaged; remove it and run the fit again")
+
+
+def _read_shard(
+    storage: Storage, manifest: Manifest, record: ShardRecord, *, steps: int, index: int, verify: bool
+) -> Any:
+    check_shard(storage, manifest.digest, record, content=verify)
+    path = f"{dataset_path(manifest.digest)}/{record.file}"
+    where = storage.locate(path)
+    try:
+        with pa.ipc.open_file(pa.BufferReader(storage.buffer(path))) as file:
+            batch, schema = file.get_batch(0), file.schema
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadNeuralDataset(f"{where} is not an Arrow file ({error}); remove it and run the fit again") from None
+    size = sum(int(np.prod(p.shape)) for p in manifest.layout)
+    wanted = shard_schema(size, manifest.card.kind, digest=manifest.digest, steps=steps, index=index)
+    if not schema.equals(wanted, check_metadata=True) or batch.num_rows != record.rows:
+        raise BadNeuralDataset(
+            f"{where} is not shard {index} of rung {steps} of {manifest.digest}; remove it and run the fit again"
+        )
+    return batch
+
+
+def _values(column: Any) -> np.ndarray:
+    if pa.types.is_fixed_size_list(column.type):
+        size = column.type.list_size
+        flat: np.ndarray = column.flatten().to_numpy(zero_copy_only=True)
+        return flat.reshape(-1, size)
+    values: np.ndarray = column.to_numpy(zero_copy_only=True)
+    return values
