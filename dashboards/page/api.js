@@ -1,0 +1,23 @@
+const POLL_MS = 4000;
+const SETTLE_MS = 700;
+
+export async function get(path) {
+  const response = await fetch(path, { headers: { Accept: "application/json" }, credentials: "same-origin" });
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(body.detail ?? `${response.status} from ${path}`);
+  return body;
+}
+
+export const studyPath = (study) => `/v1/studies/${encodeURIComponent(study)}`;
+
+// Calls `changed` after events of the study, bundled; falls back to asking every few seconds while the stream is away.
+export function follow(study, { changed, live }) {
+  let due = null;
+  const soon = () => { due ??= setTimeout(() => { due = null; changed(); }, SETTLE_MS); };
+  const source = new EventSource(`${studyPath(study)}/events`);
+  source.addEventListener("open", () => live(true));
+  source.addEventListener("error", () => live(false));
+  source.addEventListener("message", soon);
+  const poll = setInterval(() => { if (source.readyState !== EventSource.OPEN) soon(); }, POLL_MS);
+  return () => { source.close(); clearInterval(poll); clearTimeout(due); };
+}

@@ -1,0 +1,105 @@
+import { h, svg, table } from "./dom.js";
+import { accuracy, duration, number, percent, rate, whole } from "./format.js";
+import { shapeOf } from "./scatter.js";
+
+const STATES = ["complete", "running", "pruned", "failed", "interrupted"];
+const PHASES = { phase1: "Phase 1 · search", phase2: "Phase 2 · grid" };
+export const phaseName = (phase) => PHASES[phase] ?? phase;
+
+export function tiles(progress) {
+  const best = progress.best.reduce((top, item) => (!top || (item.test_accuracy ?? 0) > (top.test_accuracy ?? 0) ? item : top), null);
+  const done = progress.planned ? `${Math.floor((100 * progress.complete) / progress.planned)} %` : "–";
+  const band = progress.eta_low_s && progress.eta_high_s
+    ? `${duration(progress.eta_low_s)} to ${duration(progress.eta_high_s)}` : progress.alive ? "at this pace" : "no driver at work";
+  return [
+    tile("Complete", `${whole(progress.complete)} / ${whole(progress.planned)}`, done),
+    tile("Pace", rate(progress.per_minute), `${whole(progress.running)} running`),
+    tile("Time left", duration(progress.eta_s), band),
+    tile("Best test accuracy", accuracy(best?.test_accuracy), best ? `${best.cell}, ${best.start} start` : "chosen by validation"),
+    tile("Failed", whole(progress.failed), `${whole(progress.pruned)} pruned, ${whole(progress.interrupted)} interrupted`),
+  ];
+}
+
+const tile = (name, value, note) =>
+  h("div", { class: "tile" }, h("dl", {}, h("dt", {}, name), h("dd", {}, value, h("small", {}, note))));
+
+export function phases(progress, onTrial) {
+  if (!progress.phases.length) return [h("p", { class: "none" }, "Nothing is planned yet.")];
+  return progress.phases.flatMap((phase) => [
+    h("h3", {}, `${phaseName(phase.phase)} – ${whole(phase.complete)} of ${whole(phase.planned)}`
+      + (phase.eta_s ? `, ${duration(phase.eta_s)} left` : "")),
+    table(`Progress of ${phaseName(phase.phase)} by cell`,
+      ["Cell", "Progress", "Done", "Running", "Failed", "Best val", "Its test"],
+      phase.cells.map((cell) => cellRow(cell, onTrial))),
+  ]);
+}
+
+function cellRow(cell, onTrial) {
+  return h("tr", {},
+    h("th", { scope: "row" }, cell.cell),
+    h("td", { class: "wide" }, bar(cell)),
+    h("td", {}, `${whole(cell.complete)} / ${whole(cell.planned)}`),
+    h("td", {}, whole(cell.running)),
+    h("td", { class: cell.failed ? "failed" : null }, whole(cell.failed)),
+    h("td", {}, cell.best ? trialButton(accuracy(cell.best.val_accuracy), cell.best, onTrial) : "–"),
+    h("td", {}, accuracy(cell.best?.test_accuracy)));
+}
+
+function bar(counts) {
+  const total = Math.max(counts.planned, STATES.reduce((sum, state) => sum + counts[state], 0), 1);
+  const said = STATES.filter((state) => counts[state]).map((state) => `${counts[state]} ${state}`).join(", ");
+  const parts = STATES.map((state) => {
+    const part = h("span", { class: state });
+    part.style.width = `${(100 * counts[state]) / total}%`;
+    return part;
+  });
+  return h("div", { class: "bar", role: "img", title: said, "aria-label": `${said || "none"} of ${counts.planned}` }, parts);
+}
+
+const trialButton = (text, trial, onTrial) =>
+  h("button", { type: "button", onclick: () => onTrial(trial), "aria-label": `${text}: show trial ${trial.key}` }, text);
+
+export function starts(found) {
+  if (!found.rows.length) return [h("p", { class: "none" }, "No complete trial yet.")];
+  const cell = (row) => (row ? [row.mean.toFixed(3), h("span", { class: "sd" }, row.sd === null ? "" : ` ± ${row.sd.toFixed(3)}`)] : ["–"]);
+  return [
+    table("Mean test accuracy by cell and start", ["Cell", "Random", "Shared", "Gain"],
+      found.rows.map((row) => h("tr", {},
+        h("th", { scope: "row" }, row.cell),
+        h("td", {}, cell(row.random)), h("td", {}, cell(row.shared)), h("td", {}, percent(row.gain_percent))))),
+    h("p", { class: "lead" }, `${found.of === "phase2" ? "Phase 2, " : ""}mean ± standard deviation over ${whole(found.trials)} trials.`),
+  ];
+}
+
+export function best(found, onTrial) {
+  if (!found.length) return [h("p", { class: "none" }, "No complete trial yet.")];
+  return [table("Best trials by validation accuracy",
+    ["Trial", "Cell", "Phase", "Start", "Hidden", "Steps", "PSNR", "Val", "Test"],
+    found.map((trial) => h("tr", {},
+      h("td", {}, trialButton(trial.key.slice(0, 8), trial, onTrial)),
+      h("td", {}, trial.cell), h("td", {}, phaseName(trial.phase).split(" ·")[0]), h("td", {}, trial.start), h("td", {}, number(trial.hidden)),
+      h("td", {}, whole(trial.steps)), h("td", {}, number(trial.quality)),
+      h("td", {}, accuracy(trial.val_accuracy)), h("td", {}, accuracy(trial.test_accuracy)))))];
+}
+
+export function failures(found, onTrial) {
+  return [table("Failed trials by cause", ["Cause", "Trials", "Latest", "Said"],
+    found.map((row) => h("tr", {},
+      h("th", { scope: "row" }, row.cause), h("td", {}, whole(row.count)),
+      h("td", {}, row.latest ? trialButton(row.latest.key.slice(0, 8), row.latest, onTrial) : "–"),
+      h("td", {}, row.latest?.error ?? "–"))))];
+}
+
+export function legend(fields) {
+  const dot = (name, shape) => svg("svg", { viewBox: "-6 -6 12 12", class: `swatch-${name}`, "aria-hidden": "true" }, SWATCHES[shape]());
+  return h("ul", { class: "legend" },
+    h("li", {}, dot("shared", "circle"), "shared start"), h("li", {}, dot("random", "circle"), "random start"),
+    fields.map((field) => h("li", {}, dot("field", shapeOf(fields, field)), field)));
+}
+
+const SWATCHES = {
+  circle: () => svg("circle", { r: 5 }),
+  square: () => svg("rect", { x: -4.5, y: -4.5, width: 9, height: 9 }),
+  triangle: () => svg("path", { d: "M0-5.5 5.5 4.5H-5.5Z" }),
+  diamond: () => svg("path", { d: "M0-6 5 0 0 6-5 0Z" }),
+};

@@ -1,0 +1,75 @@
+"""The status service: REST over the ledger, and the study page."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+import nefstudy
+from nefstudy.ledger import Ledger
+from nefstudy.service import control, events, figures, health, metrics, page, studies, trials
+from nefstudy.service.artefacts import Artefacts
+from nefstudy.service.events import Streams
+from nefstudy.service.page import Page, page_directory
+from nefstudy.service.problems import Problem, install_problems
+from nefstudy.service.security import LOOPBACK_NAMES, Gate
+from nefstudy.service.snapshot import Snapshots
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": said, "content": {"application/problem+json": {}}}
+    for status, said in {
+        400: "not a request this service understands",
+        401: "the token is missing or wrong",
+        403: "this service only reads",
+        404: "no such study, trial or file",
+        405: "this path does not take that method",
+        409: "this Idempotency-Key stands for another command",
+        413: "the body is too large",
+        421: "this host name is not served here",
+        422: "a value is not allowed",
+        503: "the ledger cannot be read at the moment",
+    }.items()
+}
+
+
+def create_app(
+    ledger: Ledger,
+    *,
+    token: str | None = None,
+    root: str | Path | None = None,
+    hosts: Collection[str] | None = None,
+) -> FastAPI:
+    """The ASGI application that answers from `ledger`.
+
+    Args:
+        token: asked of every request, on every path; None serves whoever reaches the port.
+        root: where the trials' pictures are; None serves none.
+        hosts: names the service goes by in the Host header. By default loopback's without a token, any with one.
+    """
+    app = FastAPI(
+        title="nefstudy",
+        summary="Where a study of neural fields stands.",
+        version=nefstudy.__version__,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        responses=REFUSALS,
+    )
+    app.state.ledger = ledger
+    app.state.snapshots = Snapshots(ledger)
+    app.state.artefacts = Artefacts(root)
+    app.state.page = Page(page_directory())
+    app.state.streams = Streams()
+    app.state.controls = bool(token)
+    for part in (health, metrics, studies, figures, trials, events, control, page):
+        app.include_router(part.router)
+    install_problems(app)
+    app.add_middleware(Gate, token=token, hosts=LOOPBACK_NAMES if hosts is None and not token else hosts)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,77 @@
+"""What may be asked of a study's driver: appended to the ledger's commands, obeyed by the driver, no sooner."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Query, Request, Response
+from starlette.exceptions import HTTPException
+
+from nefstudy.ledger import CommandRow, Ledger
+from nefstudy.service.answers import LedgerIn, StudyName, answer, encode, require_study
+from nefstudy.service.models import Command, Commands
+
+router = APIRouter(prefix="/v1/studies", tags=["control"])
+
+READ_ONLY = "this service only reads; serve with NEFSTUDY_API_TOKEN set to let its holders control studies"
+
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[!-~]{8,128}$",
+        description="a value of your own, new for each wish; sent twice, it is obeyed once",
+    ),
+]
+
+
+@router.post("/{study}:pause", status_code=202, response_model=Command)
+def pause_study(request: Request, study: StudyName, ledger: LedgerIn, key: IdempotencyKey) -> Response:
+    """Ask the driver to start no further trial; those under way end."""
+    return _asked(request, ledger, study, verb="pause", body={}, key=key)
+
+
+@router.post("/{study}:resume", status_code=202, response_model=Command)
+def resume_study(request: Request, study: StudyName, ledger: LedgerIn, key: IdempotencyKey) -> Response:
+    """Ask a paused driver to go on."""
+    return _asked(request, ledger, study, verb="resume", body={}, key=key)
+
+
+@router.post("/{study}:stop", status_code=202, response_model=Command)
+def stop_study(request: Request, study: StudyName, ledger: LedgerIn, key: IdempotencyKey) -> Response:
+    """Ask the driver to end; running the study again continues it."""
+    return _asked(request, ledger, study, verb="stop", body={}, key=key)
+
+
+@router.post("/{study}:enqueue", status_code=202, response_model=Command)
+def enqueue_trial(
+    request: Request,
+    study: StudyName,
+    ledger: LedgerIn,
+    key: IdempotencyKey,
+    body: Annotated[dict[str, Any], Body(min_length=1, description="phase, cell and point of the trial to run next")],
+) -> Response:
+    """Ask the driver to run a point of your choice next; it refuses what its plan cannot hold."""
+    return _asked(request, ledger, study, verb="enqueue", body=body, key=key)
+
+
+@router.get("/{study}/commands", response_model=Commands)
+def list_commands(
+    request: Request, study: StudyName, ledger: LedgerIn, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> Response:
+    """What was asked of the driver, latest first, and how each ended."""
+    require_study(ledger, study)
+    found = [_command(row) for row in ledger.commands(study, limit=limit)]
+    return answer(request, encode(Commands(commands=found)))
+
+
+def _asked(request: Request, ledger: Ledger, study: str, *, verb: str, body: dict[str, Any], key: str) -> Response:
+    if not request.app.state.controls or ledger.read_only:
+        raise HTTPException(403, READ_ONLY)
+    require_study(ledger, study)
+    row = ledger.append_command(study, verb, body=body, idempotency_key=key)
+    if (row.study, row.verb, row.body) != (study, verb, body):
+        raise HTTPException(409, "this Idempotency-Key was used for another command; choose a new one")
+    return Response(encode(_command(row)), status_code=202, media_type="application/json")
+
+
+def _command(row: CommandRow) -> Command:
+    return Command(**{name: getattr(row, name) for name in Command.model_fields})

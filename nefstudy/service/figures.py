@@ -1,0 +1,161 @@
+"""What a study is for, as small answers: points of a scatter, its Pareto front, accuracy by start, failures."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from nefstudy.ledger import Ledger, TrialState
+from nefstudy.service.answers import (
+    CellName,
+    LedgerIn,
+    PhaseName,
+    StudyName,
+    answer,
+    encode,
+    presentable,
+    require_study,
+)
+from nefstudy.service.models import Accuracy, FailedTrial, Failure, Failures, Pareto, Points, StartLine, StartTable
+from nefstudy.service.thinning import thinned
+
+router = APIRouter(prefix="/v1/studies/{study}", tags=["figures"])
+
+Axis = Annotated[str, Query(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$", description="a column, metric or parameter")]
+LABELS = ("key", "phase", "cell", "start", "steps", "hidden")
+
+
+@router.get("/points", response_model=Points)
+def get_points(
+    request: Request,
+    study: StudyName,
+    *,
+    ledger: LedgerIn,
+    x: Axis = "quality",
+    y: Axis = "test_accuracy",
+    phase: PhaseName = None,
+    cell: CellName = None,
+    limit: Annotated[int, Query(ge=1, le=50_000)] = 5_000,
+) -> Response:
+    """Two values of every complete trial as columns; more than `limit` are thinned evenly over the plane."""
+    require_study(ledger, study)
+    columns = _points(ledger, study, x=x, y=y, phase=phase, cell=cell)
+    kept = thinned(columns["x"], columns["y"], limit=limit)
+    body = {name: [values[index] for index in kept] for name, values in columns.items()}
+    return answer(request, encode({"of": len(columns["x"]), "x_name": x, "y_name": y, **body}))
+
+
+@router.get("/pareto", response_model=Pareto)
+def get_pareto(
+    request: Request,
+    study: StudyName,
+    *,
+    ledger: LedgerIn,
+    x: Axis = "quality",
+    y: Axis = "test_accuracy",
+    phase: PhaseName = None,
+    cell: CellName = None,
+) -> Response:
+    """The complete trials that no other beats in both values, by rising `x`; higher is better in both."""
+    require_study(ledger, study)
+    columns = _points(ledger, study, x=x, y=y, phase=phase, cell=cell)
+    front = pareto_front(columns["x"], columns["y"])
+    rows = [{name: values[index] for name, values in columns.items()} for index in front]
+    return answer(request, encode({"x_name": x, "y_name": y, "front": rows}))
+
+
+@router.get("/start-table", response_model=StartTable)
+def get_start_table(request: Request, study: StudyName, ledger: LedgerIn, phase: PhaseName = None) -> Response:
+    """Mean test accuracy by cell and start; phase 2, where starts are compared at equal settings, if it has any."""
+    require_study(ledger, study)
+    names = ("phase", "cell", "start", "test_accuracy")
+    columns = ledger.columns(study, names, phase=phase) if phase else _of_last_phase(ledger, study, names)
+    rows = [row for row in zip(*(columns[name] for name in names), strict=True) if _is_number(row[3])]
+    phases = {row[0] for row in rows}
+    return answer(
+        request,
+        encode(
+            StartTable(
+                of=phases.pop() if len(phases) == 1 else None,
+                trials=len(rows),
+                rows=[_start_line(cell, list(group)) for cell, group in groupby(sorted(rows, key=_cell), key=_cell)],
+            )
+        ),
+    )
+
+
+@router.get("/failures", response_model=Failures)
+def get_failures(request: Request, study: StudyName, ledger: LedgerIn) -> Response:
+    """Failed trials by cause, most frequent first, with the latest of each."""
+    require_study(ledger, study)
+    totals: dict[str, int] = {}
+    for (_, _, cause), count in ledger.causes(study).items():
+        totals[cause] = totals.get(cause, 0) + count
+    latest = ledger.trials(study, state=TrialState.FAILED, sort="-ended_at", limit=200).rows if totals else ()
+    found = [
+        Failure(
+            cause=cause,
+            count=count,
+            latest=next(
+                (
+                    FailedTrial(key=row.key, phase=row.phase, cell=row.cell, error=presentable(row.error))
+                    for row in latest
+                    if row.cause == cause
+                ),
+                None,
+            ),
+        )
+        for cause, count in sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return answer(request, encode(Failures(failures=found)))
+
+
+def pareto_front(x: Sequence[float], y: Sequence[float]) -> list[int]:
+    """Indices of the points that no other point beats, by rising x; of equal points the first."""
+    front: list[int] = []
+    highest = -math.inf
+    for index in sorted(range(len(x)), key=lambda i: (-x[i], -y[i], i)):
+        if y[index] > highest:
+            highest = y[index]
+            front.append(index)
+    return front[::-1]
+
+
+def _points(ledger: Ledger, study: str, *, x: str, y: str, phase: str | None, cell: str | None) -> dict[str, list[Any]]:
+    """Labels and the two values of the complete trials that have both, as numbers."""
+    columns: Mapping[str, list[Any]] = ledger.columns(study, tuple({*LABELS, x, y}), phase=phase, cell=cell)
+    both = [i for i, pair in enumerate(zip(columns[x], columns[y], strict=True)) if all(map(_is_number, pair))]
+    named = {name: columns[name] for name in LABELS} | {"x": columns[x], "y": columns[y]}
+    return {name: [values[index] for index in both] for name, values in named.items()}
+
+
+def _of_last_phase(ledger: Ledger, study: str, names: Sequence[str]) -> dict[str, list[Any]]:
+    for phase in sorted({phase for phase, _, _ in ledger.counts(study)}, reverse=True):
+        columns = ledger.columns(study, names, phase=phase)
+        if columns["test_accuracy"]:
+            return columns
+    return {name: [] for name in names}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _cell(row: Sequence[Any]) -> str:
+    return str(row[1])
+
+
+def _start_line(cell: str, rows: Sequence[Sequence[Any]]) -> StartLine:
+    random, shared = (_accuracy([row[3] for row in rows if row[2] == start]) for start in ("random", "shared"))
+    gain = 100 * (shared.mean - random.mean) / random.mean if random and shared and random.mean else None
+    return StartLine(cell=cell, random=random, shared=shared, gain_percent=gain)
+
+
+def _accuracy(values: Sequence[float]) -> Accuracy | None:
+    if not values:
+        return None
+    sd = statistics.stdev(values) if len(values) > 1 else None
+    return Accuracy(n=len(values), mean=statistics.fmean(values), sd=sd)

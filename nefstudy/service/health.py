@@ -1,0 +1,27 @@
+"""Whether the service lives, and whether it can answer."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from nefstudy.service.answers import LedgerIn
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """`ok` when the service can do its work."""
+
+    status: str = "ok"
+
+
+@router.get("/healthz")
+async def get_health() -> Health:
+    """The process answers; says nothing of the ledger."""
+    return Health()
+
+
+@router.get("/readyz")
+def get_readiness(ledger: LedgerIn) -> Health:
+    """The ledger answers too; 503 while it does not."""
+    ledger.last_seq()
+    return Health()

@@ -1,0 +1,279 @@
+"""The shapes of the answers, as pydantic models: what OpenAPI documents and tests validate against."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+
+class Best(BaseModel):
+    """The best complete trial of a cell by validation accuracy."""
+
+    cell: str
+    phase: str
+    key: str
+    val_accuracy: float | None
+    test_accuracy: float | None
+    quality: float | None
+    start: str
+    hidden: int | None
+    steps: int
+
+
+class Counts(BaseModel):
+    """How many trials are planned and in each state; `requested` ones wait for a worker."""
+
+    planned: int = 0
+    requested: int = 0
+    running: int = 0
+    complete: int = 0
+    failed: int = 0
+    interrupted: int = 0
+    pruned: int = 0
+
+    @property
+    def remaining(self) -> int:
+        """Planned trials that have not come to an end of their own."""
+        return max(0, self.planned - self.complete - self.pruned - self.failed)
+
+
+class Pace(BaseModel):
+    """How fast trials end, and how long the rest takes at this pace; None while that cannot be known.
+
+    `eta_low_s` and `eta_high_s` bound the estimate by twice the counting error of the trials it rests on.
+    """
+
+    per_minute: float | None = None
+    eta_s: float | None = None
+    eta_low_s: float | None = None
+    eta_high_s: float | None = None
+
+
+class CellProgress(Counts):
+    """Progress of one cell in one phase."""
+
+    cell: str
+    best: Best | None = None
+
+
+class PhaseProgress(Counts, Pace):
+    """Progress of one phase over its cells."""
+
+    phase: str
+    cells: list[CellProgress]
+
+
+class Progress(Counts, Pace):
+    """Progress of a study: phases x cells, the pace and the time left.
+
+    Attributes:
+        alive: a driver holds the study and has been heard from within its lease.
+        seq: number of the last event; answers with the same number rest on the same trials.
+        at: when this was computed, UTC seconds.
+    """
+
+    study: str
+    state: str
+    alive: bool
+    seq: int
+    at: float
+    phases: list[PhaseProgress]
+    best: list[Best]
+
+
+class PhaseStatus(Counts, Pace):
+    """Progress of one phase, all cells together."""
+
+    phase: str
+
+
+class StudyStatus(Pace):
+    """One study in `nefstudy status`."""
+
+    study: str
+    state: str
+    alive: bool
+    phases: list[PhaseStatus]
+    best: list[Best]
+
+
+class Status(BaseModel):
+    """What `nefstudy status --json` prints."""
+
+    studies: list[StudyStatus]
+
+
+class StudyCard(Counts):
+    """A study among others."""
+
+    study: str
+    state: str
+    alive: bool
+    created_at: float
+    updated_at: float
+
+
+class Studies(BaseModel):
+    """Every study of the ledger, latest change first."""
+
+    studies: list[StudyCard]
+
+
+class StudyDetail(StudyCard):
+    """A study with its plan."""
+
+    plan: dict[str, Any]
+
+
+class Trial(BaseModel):
+    """A trial as it stands in a page of trials; `parameters` is its configuration, flat."""
+
+    study: str
+    phase: str
+    key: str
+    cell: str
+    state: str
+    attempt: int
+    start: str
+    field: str
+    signals: str
+    hidden: int | None
+    steps: int
+    classifier: str
+    seed: int
+    val_accuracy: float | None
+    test_accuracy: float | None
+    quality: float | None
+    metrics: dict[str, float | None]
+    parameters: dict[str, bool | int | float | str]
+    cause: str | None
+    error: str | None
+    dataset: str
+    reused: bool
+    requested_at: float | None
+    started_at: float | None
+    ended_at: float | None
+
+
+class TrialDetail(Trial):
+    """One trial with its configuration, fingerprint, curves and the names of its artefacts."""
+
+    config: dict[str, Any]
+    fingerprint: dict[str, str]
+    curves: dict[str, list[tuple[float, float | None]]]
+    artefacts: list[str]
+
+
+class TrialPage(BaseModel):
+    """A page of trials; `cursor` asks for the next one and is None on the last."""
+
+    trials: list[dict[str, Any]]
+    cursor: str | None
+
+
+class BestTrials(BaseModel):
+    """The best complete trials by validation accuracy, best first."""
+
+    best: list[Best]
+
+
+class Points(BaseModel):
+    """Two values of many trials, column by column; `of` counts the trials before thinning."""
+
+    of: int
+    x_name: str
+    y_name: str
+    key: list[str]
+    phase: list[str]
+    cell: list[str]
+    start: list[str]
+    steps: list[int]
+    hidden: list[int | None]
+    x: list[float]
+    y: list[float]
+
+
+class Point(BaseModel):
+    """One trial of a Pareto front."""
+
+    key: str
+    phase: str
+    cell: str
+    start: str
+    steps: int
+    hidden: int | None
+    x: float
+    y: float
+
+
+class Pareto(BaseModel):
+    """The trials that no other beats in both values, by rising x."""
+
+    x_name: str
+    y_name: str
+    front: list[Point]
+
+
+class Accuracy(BaseModel):
+    """Test accuracy over n trials; `sd` is the sample standard deviation, from two trials on."""
+
+    n: int
+    mean: float
+    sd: float | None
+
+
+class StartLine(BaseModel):
+    """One cell by start; the gain of the shared start is in % of the random one's accuracy."""
+
+    cell: str
+    random: Accuracy | None
+    shared: Accuracy | None
+    gain_percent: float | None
+
+
+class StartTable(BaseModel):
+    """Test accuracy by cell and start, as the supplement's Table 4 has it; `of` is the phase it covers."""
+
+    of: str | None
+    trials: int
+    rows: list[StartLine]
+
+
+class FailedTrial(BaseModel):
+    """A failed trial and the first line of its error."""
+
+    key: str
+    phase: str
+    cell: str
+    error: str | None
+
+
+class Failure(BaseModel):
+    """How many trials failed of one cause, and the latest of them."""
+
+    cause: str
+    count: int
+    latest: FailedTrial | None
+
+
+class Failures(BaseModel):
+    """Failed trials by cause, most frequent first."""
+
+    failures: list[Failure]
+
+
+class Command(BaseModel):
+    """What was asked of a study's driver; `outcome` is None until it has obeyed."""
+
+    id: int
+    study: str
+    verb: str
+    body: dict[str, Any]
+    created_at: float
+    settled_at: float | None
+    outcome: str | None
+
+
+class Commands(BaseModel):
+    """Commands of a study, latest first."""
+
+    commands: list[Command]

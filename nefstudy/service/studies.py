@@ -1,0 +1,57 @@
+"""Routes of a study: the list of them, one, its progress and its best trials."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from nefstudy.service.answers import CellName, LedgerIn, PhaseName, StudyName, answer, encode, require_study
+from nefstudy.service.models import BestTrials, Progress, Studies, StudyDetail
+from nefstudy.service.progress import best_of, card
+from nefstudy.service.snapshot import Snapshots
+
+router = APIRouter(prefix="/v1/studies", tags=["studies"])
+
+
+@router.get("", response_model=Studies)
+def list_studies(request: Request, ledger: LedgerIn) -> Response:
+    """Every study, latest change first, with its counts over all phases and cells."""
+    rows = sorted(ledger.studies(), key=lambda row: -row.updated_at)
+    return answer(request, encode(Studies(studies=[card(ledger, row) for row in rows])))
+
+
+@router.get("/{study}", response_model=StudyDetail)
+def get_study(request: Request, study: StudyName, ledger: LedgerIn) -> Response:
+    """One study with its plan."""
+    row = ledger.study(study)
+    if row is None:
+        raise HTTPException(404, f"no study {study!r} in this ledger; GET /v1/studies lists them")
+    return answer(request, encode(StudyDetail(plan=row.plan, **card(ledger, row).model_dump())))
+
+
+@router.get("/{study}/progress", response_model=Progress)
+async def get_progress(request: Request, study: StudyName) -> Response:
+    """Progress by phase and cell: counts, best so far, pace and time left. At most half a second old."""
+    snapshots: Snapshots = request.app.state.snapshots
+    body = snapshots.fresh(study)
+    if body is None:
+        body = await run_in_threadpool(snapshots.take, study)
+    return answer(request, body)
+
+
+@router.get("/{study}/best", response_model=BestTrials)
+def get_best(
+    request: Request,
+    study: StudyName,
+    *,
+    ledger: LedgerIn,
+    phase: PhaseName = None,
+    cell: CellName = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="trials of each phase and cell")] = 1,
+) -> Response:
+    """The best complete trials of each phase and cell by validation accuracy, best first."""
+    require_study(ledger, study)
+    best = [best_of(row) for row in ledger.best(study, phase=phase, cell=cell, limit=limit)]
+    best.sort(key=lambda item: (item.val_accuracy is None, -(item.val_accuracy or 0.0)))
+    return answer(request, encode(BestTrials(best=best)))

@@ -1,0 +1,154 @@
+"""Routes of trials: pages of them by filter and cursor, one of them with its curves and pictures."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.exceptions import HTTPException
+
+from nefstudy.errors import BadConfig
+from nefstudy.ledger import Filter, Ledger, TrialRow, TrialState, parameters
+from nefstudy.service.answers import (
+    PRINTABLE,
+    CellName,
+    LedgerIn,
+    PhaseName,
+    StudyName,
+    TrialKey,
+    answer,
+    encode,
+    finite,
+    presentable,
+    require_study,
+)
+from nefstudy.service.artefacts import Artefacts
+from nefstudy.service.formats import Format, written
+from nefstudy.service.models import Trial, TrialDetail, TrialPage
+
+router = APIRouter(prefix="/v1", tags=["trials"])
+
+SUMMARY = tuple(Trial.model_fields)
+MAX_FILTERS = 16
+MAX_FIELDS = 64
+_FIELD = re.compile(r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$")
+
+Filters = Annotated[
+    list[Annotated[str, Query(pattern=PRINTABLE)]],
+    Query(max_length=MAX_FILTERS, description="name, operator and value, as in `val_accuracy>=0.8`; all must hold"),
+]
+Fields = Annotated[
+    str | None,
+    Query(max_length=2000, description="comma-separated: columns, metrics (all_psnr) or parameters (field.omega_0)"),
+]
+SortBy = Annotated[
+    str | None,
+    Query(pattern=r"^-?[A-Za-z_][A-Za-z0-9_.]{0,63}$", description="column, metric or parameter; `-` puts high first"),
+]
+Cursor = Annotated[str | None, Query(max_length=1000, pattern=r"^[!-~]+$", description="as the last page gave it")]
+
+
+@router.get("/studies/{study}/trials", response_model=TrialPage)
+def list_trials(
+    request: Request,
+    study: StudyName,
+    *,
+    ledger: LedgerIn,
+    phase: PhaseName = None,
+    cell: CellName = None,
+    state: TrialState | None = None,
+    filter: Filters = [],  # noqa: B006 - the query's own name; FastAPI copies defaults
+    sort: SortBy = None,
+    fields: Fields = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Cursor = None,
+    format: Format | None = None,
+) -> Response:
+    """A page of trials in the order of their request or as sorted; JSON, NDJSON, CSV or Parquet."""
+    require_study(ledger, study)
+    page = ledger.trials(
+        study,
+        phase=phase,
+        cell=cell,
+        state=state,
+        filters=[Filter.parse(text) for text in filter],
+        sort=sort,
+        limit=limit,
+        cursor=cursor,
+    )
+    names = _field_names(fields)
+    rows = [finite(described(row, names)) for row in page.rows]
+    return written(request, rows, cursor=page.cursor, names=names, asked=format)
+
+
+@router.get("/trials/{key}", response_model=TrialDetail)
+def get_trial(
+    request: Request,
+    key: TrialKey,
+    *,
+    ledger: LedgerIn,
+    study: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")] = None,
+    phase: PhaseName = None,
+) -> Response:
+    """One trial with its configuration, curves and the names of its artefacts."""
+    row = _found(ledger, key, study=study, phase=phase)
+    extra = {
+        "config": row.config,
+        "fingerprint": row.fingerprint,
+        "curves": ledger.curves(row.study, row.phase, key=key),
+        "artefacts": sorted(ledger.artefacts(row.study, row.phase, key=key)),
+    }
+    return answer(request, encode(described(row, SUMMARY) | extra))
+
+
+@router.get("/trials/{key}/artefacts/{name}", response_class=Response)
+def get_artefact(
+    request: Request,
+    key: TrialKey,
+    name: Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.[a-z]{2,5}$")],
+    ledger: LedgerIn,
+) -> Response:
+    """A picture of a trial, by the name the trial lists."""
+    row = _found(ledger, key, study=None, phase=None)
+    path = ledger.artefacts(row.study, row.phase, key=key).get(name)
+    artefacts: Artefacts = request.app.state.artefacts
+    found = None if path is None else artefacts.read(path)
+    if found is None:
+        raise HTTPException(404, f"trial {key} has no artefact {name!r} here; GET /v1/trials/{key} lists its artefacts")
+    return answer(request, found, media_type=artefacts.media_type(name))
+
+
+def described(row: TrialRow, names: tuple[str, ...]) -> dict[str, Any]:
+    """The named values of a trial: columns first, then metrics, then parameters; None where it has none."""
+    flat = parameters(row.config) if "parameters" in names or not set(names) <= set(SUMMARY) else {}
+    return {name: _value(row, name, flat=flat) for name in names}
+
+
+def _value(row: TrialRow, name: str, *, flat: Mapping[str, Any]) -> Any:
+    if name == "parameters":
+        return flat
+    if name == "error":
+        return presentable(row.error)
+    if name in SUMMARY or name in {"config", "fingerprint"}:
+        return vars(row)[name]
+    return row.metrics.get(name, flat.get(name))
+
+
+def _field_names(fields: str | None) -> tuple[str, ...]:
+    if fields is None:
+        return SUMMARY
+    names = tuple(dict.fromkeys(name.strip() for name in fields.split(",")))
+    wrong = [name for name in names if not _FIELD.match(name)]
+    if wrong or len(names) > MAX_FIELDS:
+        raise BadConfig(
+            f"fields {fields[:80]!r}: give at most {MAX_FIELDS} names of columns, metrics or parameters, "
+            "with commas between, such as key,val_accuracy,field.hidden"
+        )
+    return names
+
+
+def _found(ledger: Ledger, key: str, *, study: str | None, phase: str | None) -> TrialRow:
+    row = ledger.trial(key, study=study, phase=phase)
+    if row is None:
+        raise HTTPException(404, f"no trial {key}; GET /v1/studies/STUDY/trials lists the trials of a study")
+    return row

@@ -1,0 +1,133 @@
+"""A small study in a real ledger, and clients of the service over it."""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, OptimiserConfig, SignalsConfig
+from nefstudy.config import TrialConfig
+from nefstudy.ledger import Ledger, Owner
+from nefstudy.service.app import create_app
+
+STUDY = "smoke"
+TOKEN = "a-token-of-the-tests"
+CELLS = ("digits8/siren", "digits8/mfn")
+PICTURE = "trials/reconstruction.png"
+OPERATOR_SECRET = "/srv/secret/place/model.py"
+
+
+def trial_config(cell: str, *, start: str = "shared", steps: int = 25, hidden: int = 16, lr: float = 1e-3) -> TrialConfig:
+    """A valid trial of a cell."""
+    signals, field = cell.split("/")
+    dataset = NeuralDatasetConfig(
+        signals=SignalsConfig(name=signals),
+        field=FieldConfig(name=field, params={"hidden": hidden}),
+        start=start,
+        optimiser=OptimiserConfig(lr=lr),
+    )
+    return TrialConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name="mlp"))
+
+
+def metrics_of(trial: TrialConfig) -> dict[str, float]:
+    """Numbers that grow with steps and fall with a random start, as in a real study."""
+    quality = 8 + 4 * math.log(trial.steps)
+    test = (0.9 if trial.dataset.start == "shared" else 0.3) - 0.002 * abs(quality - 20)
+    return {
+        "val_accuracy": test + 0.01,
+        "test_accuracy": test,
+        "all_psnr": quality,
+        "all_ssim": 0.8,
+        "all_nmi": 0.2,
+        "field_steps": 1000.0,
+    }
+
+
+def run_trial(ledger: Ledger, phase: str, trial: TrialConfig) -> str:
+    """The key of a trial that was asked for, ran and completed."""
+    token = ledger.request(STUDY, phase, trial=trial)
+    ledger.started(STUDY, phase, key=trial.key, token=token)
+    ledger.complete(
+        STUDY,
+        phase,
+        key=trial.key,
+        token=token,
+        metrics=metrics_of(trial),
+        curves={"all_psnr": [(0, 5.0), (trial.steps, 12.0)], "val_accuracy": [(1, 0.5), (2, 0.6)]},
+        artefacts={"reconstruction.png": PICTURE},
+        fingerprint={"engine": "eager"},
+    )
+    return trial.key
+
+
+def fill_study(ledger: Ledger) -> list[str]:
+    """Keys of the complete trials of a study with something in every state; phase 2 is half done."""
+    ledger.put_study(STUDY, {"phase2": {"seed": 0}}, planned={("phase2", cell): 16 for cell in CELLS})
+    grid = [(cell, start, steps) for cell in CELLS for start in ("shared", "random") for steps in (5, 25, 75, 1000)]
+    keys = [run_trial(ledger, "phase2", trial_config(c, start=start, steps=n)) for c, start, n in grid]
+    failing = trial_config(CELLS[0], steps=7)
+    token = ledger.request(STUDY, "phase2", trial=failing)
+    ledger.fail(
+        STUDY,
+        "phase2",
+        key=failing.key,
+        token=token,
+        cause="bug",
+        error=f'ValueError: no luck in {OPERATOR_SECRET}\nTraceback (most recent call last):\n  File "{OPERATOR_SECRET}"',
+    )
+    running = trial_config(CELLS[0], steps=8)
+    token = ledger.request(STUDY, "phase2", trial=running)
+    ledger.started(STUDY, "phase2", key=running.key, token=token)
+    ledger.request(STUDY, "phase2", trial=trial_config(CELLS[1], steps=9))
+    return keys
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """An empty ledger on disk."""
+    with Ledger.open(str(tmp_path / "ledger.db"), patience_s=1.0) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ledger, Path, list[str]]]:
+    """A ledger with the study, read by many tests and written by none; its root; keys of its complete trials."""
+    root = tmp_path_factory.mktemp("root")
+    (root / PICTURE).parent.mkdir()
+    Image.new("L", (8, 8), 200).save(root / PICTURE)
+    with Ledger.open(str(root / "ledger.db"), patience_s=1.0) as writer:
+        keys = fill_study(writer)
+        writer.acquire(STUDY, Owner.here(), lease_s=600)
+    with Ledger.open(str(root / "ledger.db"), read_only=True, patience_s=1.0) as opened:
+        yield opened, root, keys
+
+
+ClientOf = Callable[..., TestClient]
+
+
+@pytest.fixture
+def client_of() -> ClientOf:
+    """Makes a client of the service over a ledger; server faults come back as answers, as over a socket."""
+
+    def make(ledger: Ledger, *, root: Path | None = None, token: str | None = None, sent: str | None = None) -> TestClient:
+        headers = {} if sent is None else {"Authorization": f"Bearer {sent}"}
+        app = create_app(ledger, token=token, root=root)
+        return TestClient(app, base_url="http://127.0.0.1", headers=headers, raise_server_exceptions=False)
+
+    return make
+
+
+@pytest.fixture
+def client(filled: tuple[Ledger, Path, list[str]], client_of: ClientOf) -> TestClient:
+    """A client of the service over the filled ledger, without a token."""
+    ledger, root, _ = filled
+    return client_of(ledger, root=root)
+
+
+@pytest.fixture
+def keys(filled: tuple[Ledger, Path, list[str]]) -> list[str]:
+    """Keys of the complete trials."""
+    return filled[2]
