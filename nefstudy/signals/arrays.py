@@ -29,12 +29,11 @@ def read_arrays(config: SignalsConfig) -> Signals:
     only_options(config, "path")
     path = text_option(config, "path", hint="the path or URI of an npz file with values and labels")
     arrays = _load(path)
-    labels = arrays["labels"]
     return image_set(
         _as_images(arrays["values"], path=path),
-        labels,
+        arrays["labels"],
         config=config,
-        class_names=_class_names(arrays),
+        class_names=_class_names(arrays, path=path),
         licence="as given by its owner",
         source=path,
         split=arrays.get("split"),
@@ -45,9 +44,9 @@ def read_arrays(config: SignalsConfig) -> Signals:
 def _load(path: str) -> dict[str, np.ndarray]:
     data = read_bytes(path)
     try:
+        if data.startswith(np.lib.format.MAGIC_PREFIX):
+            raise BadSignals(f"{path} is a single array; save values and labels with numpy.savez")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            if isinstance(archive, np.ndarray):
-                raise BadSignals(f"{path} is a single array; save values and labels with numpy.savez")
             missing = [key for key in NEEDED if key not in archive.files]
             if missing:
                 raise BadSignals(
@@ -55,8 +54,8 @@ def _load(path: str) -> dict[str, np.ndarray]:
                     f"save {', '.join(NEEDED)} and optionally {', '.join(OPTIONAL)} with numpy.savez"
                 )
             return {key: archive[key] for key in (*NEEDED, *OPTIONAL) if key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BadSignals(f"{path} cannot be read as npz ({error}); write it again with numpy.savez") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise BadSignals(f"{path} cannot be read as npz ({error}); save arrays of numbers with numpy.savez") from None
 
 
 def _as_images(values: np.ndarray, *, path: str) -> np.ndarray:
@@ -65,9 +64,11 @@ def _as_images(values: np.ndarray, *, path: str) -> np.ndarray:
     return values
 
 
-def _class_names(arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+def _class_names(arrays: dict[str, np.ndarray], *, path: str) -> tuple[str, ...]:
     if "class_names" in arrays:
         return tuple(str(name) for name in arrays["class_names"].ravel())
     labels = arrays["labels"]
     count = int(labels.max()) + 1 if labels.size and labels.dtype.kind in "iu" else 0
+    if count > labels.size:
+        raise BadSignals(f"{path}: label {count - 1} among {labels.size} signals; number the classes from 0")
     return tuple(str(index) for index in range(count))

@@ -68,7 +68,7 @@ def _rows(wrong: np.ndarray) -> str:
 def label_problems(labels: np.ndarray, class_names: Sequence[str]) -> Iterator[str]:
     """What is wrong with labels [S]: not whole numbers, or not 0 .. classes - 1 with every class present."""
     classes = len(class_names)
-    if labels.ndim != 1:
+    if labels.ndim != 1 or not labels.size:
         yield f"labels have shape {labels.shape}; give one class index per signal"
     elif labels.dtype.kind in "USO":
         yield f"labels are text ({str(labels.flat[0])!r}); store class indices from 0 and the text under class_names"
@@ -76,7 +76,7 @@ def label_problems(labels: np.ndarray, class_names: Sequence[str]) -> Iterator[s
         yield f"labels are {labels.dtype}; store whole class indices from 0"
     elif len(set(class_names)) != classes or classes < 2:
         yield f"class names are {list(class_names)}; give two or more, each once"
-    elif labels.size and (labels.min() < 0 or labels.max() >= classes):
+    elif labels.min() < 0 or labels.max() >= classes:
         yield f"labels run from {labels.min()} to {labels.max()}; allowed are 0 to {classes - 1}"
 
 

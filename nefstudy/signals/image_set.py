@@ -22,35 +22,36 @@ from nefstudy.signals.splits import stratified_split
 
 
 def image_set(
-    values: Shaped[np.ndarray, "S H W *C"],
-    labels: Shaped[np.ndarray, " S"],
+    values: Shaped[np.ndarray, "..."],
+    labels: Shaped[np.ndarray, "..."],
     *,
     config: SignalsConfig,
     class_names: Sequence[str],
     licence: str,
     source: str,
-    split: Shaped[np.ndarray, " S"] | None = None,
-    ids: Shaped[np.ndarray, " S"] | None = None,
+    split: Shaped[np.ndarray, "..."] | None = None,
+    ids: Shaped[np.ndarray, "..."] | None = None,
 ) -> Signals:
     """Images as a full, checked set of signals, the way every source hands them over.
 
     Args:
-        values: uint8 in 0..255 or floats in [0, 1]; without a channel axis they are grey.
-        labels: class indices, 0 .. len(class_names) - 1.
-        split: 0 train, 1 val, 2 test; drawn stratified with `config.split_seed` when absent.
-        ids: identity of each image, its row when absent.
+        values: [S, H, W, C] or grey [S, H, W]; uint8 in 0..255 or floats in [0, 1].
+        labels: [S] class indices, 0 .. len(class_names) - 1.
+        split: [S] 0 train, 1 val, 2 test; drawn stratified with `config.split_seed` when absent.
+        ids: [S] identity of each image, its row when absent.
 
     Raises:
         BadSignals: what is wrong with the arrays, on one line.
     """
     where = f"signals {config.name!r} ({source})"
     values = _with_channels(values)
-    ids = np.arange(len(values)) if ids is None else ids
-    if not len(values) == len(labels) == len(ids):
-        raise BadSignals(
-            f"{where}: {len(values)} values, {len(labels)} labels and {len(ids)} ids; give one of each per signal"
-        )
     refuse(value_problems(values), where=where)
+    ids = np.arange(len(values)) if ids is None else ids
+    if not labels.shape == ids.shape == values.shape[:1]:
+        raise BadSignals(
+            f"{where}: {len(values)} images, labels of shape {labels.shape}, ids of shape {ids.shape}; "
+            f"give one label and one id per image"
+        )
     refuse(label_problems(labels, class_names), where=where)
     refuse(id_problems(ids), where=where)
     labels, ids = labels.astype(np.int64), ids.astype(np.int64)
@@ -80,7 +81,10 @@ def image_set(
 
 def _with_channels(values: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
     values = values[..., None] if values.ndim == 3 else values
-    return values.astype(np.float32) if values.dtype.kind == "f" else values
+    if values.dtype.kind != "f":
+        return values
+    with np.errstate(over="ignore"):  # becomes infinity, which the check names
+        return values.astype(np.float32)
 
 
 def channel_constants(

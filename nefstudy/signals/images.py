@@ -1,26 +1,23 @@
 """Images from a folder: one subfolder per class, optionally under train, val and test folders."""
 
-import io
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from jaxtyping import Int8
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.signals.check import refuse
 from nefstudy.signals.image_set import image_set
-from nefstudy.signals.location import below, list_files, read_bytes
-from nefstudy.signals.options import only_options, text_option, whole_option
+from nefstudy.signals.location import below, list_tree, read_bytes
+from nefstudy.signals.options import only_options, text_option
+from nefstudy.signals.pixels import conversion, stack_images
 from nefstudy.signals.signal import SPLITS, Signals
-from nefstudy.signals.splits import carve_validation
+from nefstudy.signals.splits import PARTS, carve_validation
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 VALIDATION_SHARE = 0.1
-GREY, COLOUR = 1, 3
 
 
 def read_folder(config: SignalsConfig) -> Signals:
@@ -35,18 +32,17 @@ def read_folder(config: SignalsConfig) -> Signals:
     """
     only_options(config, "path", "size", "channels")
     path = text_option(config, "path", hint="the folder that holds one subfolder of images per class")
-    size = whole_option(config, "size", least=2, most=4096)
-    channels = whole_option(config, "channels", least=GREY, most=COLOUR)
+    convert = conversion(config)
     files = _class_files(path)
     class_names = sorted({file.parent.name for file in files})
-    labels = np.array([class_names.index(file.parent.name) for file in files])
-    values = _read_images(path, files, size=size, channels=channels)
+    index = {name: label for label, name in enumerate(class_names)}
+    labels = np.array([index[file.parent.name] for file in files])
     split = _folder_split(path, files)
     if split is not None and not (split == SPLITS["val"]).any():
         count = round(VALIDATION_SHARE * int((split == SPLITS["train"]).sum()))
         split = carve_validation(labels, split, count=max(1, count), seed=config.split_seed)
     return image_set(
-        values,
+        stack_images(_encoded(path, files), where=path, **convert),
         labels,
         config=config,
         class_names=class_names,
@@ -56,15 +52,22 @@ def read_folder(config: SignalsConfig) -> Signals:
     )
 
 
+def _encoded(path: str, files: Sequence[PurePosixPath]) -> Iterator[tuple[str, bytes]]:
+    for file in files:
+        yield str(file), read_bytes(below(path, str(file)))
+
+
 def _class_files(path: str) -> list[PurePosixPath]:
     """Every image below the folder, checked to lie at path/CLASS or path/SPLIT/CLASS."""
-    files = [PurePosixPath(file) for file in list_files(path)]
+    files, folders = list_tree(path)
     files = [file for file in files if len(file.parts) > 1 or file.suffix.lower() in SUFFIXES]
     if not files:
         raise BadSignals(f"{path} holds no images; put PNG or JPEG files into one subfolder per class")
-    depth = 3 if {file.parts[0] for file in files} <= set(SPLITS) else 2
-    shape = "SPLIT/CLASS/image.png" if depth == 3 else "CLASS/image.png"
-    problems = [f"{file} is not at {shape}; move it" for file in files if len(file.parts) != depth]
+    depth = _depth(path, files)
+    shape = "CLASS/image.png" if depth == 2 else "SPLIT/CLASS/image.png"
+    used = {parent for file in files for parent in file.parents}
+    problems = [f"folder {folder} is empty; put images there or remove it" for folder in folders if folder not in used]
+    problems += [f"{file} is not at {shape}; move or remove it" for file in files if len(file.parts) != depth]
     problems += [
         f"{file} is no PNG or JPEG; convert or remove it" for file in files if file.suffix.lower() not in SUFFIXES
     ]
@@ -72,78 +75,23 @@ def _class_files(path: str) -> list[PurePosixPath]:
     return files
 
 
-def _folder_split(path: str, files: Sequence[PurePosixPath]) -> UInt8[np.ndarray, " S"] | None:
+def _depth(path: str, files: Sequence[PurePosixPath]) -> int:
+    """3 when the folder's own folders are splits, else 2."""
+    top = {file.parts[0] for file in files}
+    if top <= set(PARTS):
+        return 3
+    deep = sorted({file.parts[0] for file in files if len(file.parts) > 2} & set(PARTS))
+    if deep:
+        other = sorted(top - set(PARTS))[0]
+        raise BadSignals(f"{path} holds {other!r} beside {deep[0]!r}; keep split folders only, or class folders only")
+    return 2
+
+
+def _folder_split(path: str, files: Sequence[PurePosixPath]) -> Int8[np.ndarray, " S"] | None:
     if len(files[0].parts) == 2:
         return None
-    codes = np.array([SPLITS[file.parts[0]] for file in files], dtype=np.uint8)  # type: ignore[index]  # checked names
-    for name in ("train", "test"):
-        if not (codes == SPLITS[name]).any():
-            raise BadSignals(f"{path} has no {name} folder; add it, or lay classes directly in the folder")
-    return codes
-
-
-def _read_images(
-    path: str, files: Sequence[PurePosixPath], *, size: int | None, channels: int | None
-) -> UInt8[np.ndarray, "S H W C"]:
-    """All images in one array."""
-    values: UInt8[np.ndarray, "S H W C"] | None = None
-    problems = []
-    for row, file in enumerate(files):
-        try:
-            image = decode_image(read_bytes(below(path, str(file))), size=size, channels=channels)
-        except BadSignals as error:
-            problems.append(f"{file} {error}")
-            continue
-        if values is None:
-            values, first = np.empty((len(files), *image.shape), dtype=np.uint8), file
-        if image.shape != values.shape[1:]:
-            problems.append(_mismatch(file, image.shape, first, values.shape[1:]))
-        else:
-            values[row] = image
-    refuse(problems, where=path)
-    if values is None:
-        raise BadSignals(f"{path} holds no images; put PNG or JPEG files into one subfolder per class")
-    return values
-
-
-def _mismatch(file: PurePosixPath, shape: tuple[int, ...], first: PurePosixPath, expected: tuple[int, ...]) -> str:
-    if shape[:2] != expected[:2]:
-        return (
-            f"{file} is {shape[1]}x{shape[0]} but {first} is {expected[1]}x{expected[0]}; "
-            f"resize it, or give option size=N to crop and resize all"
-        )
-    kinds = {GREY: "grey", COLOUR: "colour"}
-    return (
-        f"{file} is {kinds[shape[2]]} but {first} is {kinds[expected[2]]}; "
-        f"convert it, or give option channels=1 or channels=3 to convert all"
-    )
-
-
-def decode_image(data: bytes, *, size: int | None = None, channels: int | None = None) -> UInt8[np.ndarray, "H W C"]:
-    """The pixels of PNG or JPEG bytes, upright, with 1 channel if stored grey and else 3.
-
-    Raises:
-        BadSignals: what is wrong with the image, to stand behind its name.
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as opened:
-            opened.load()
-            image = _plain(ImageOps.exif_transpose(opened), channels=channels)
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise BadSignals(f"cannot be decoded ({' '.join(str(error).split())[:80]}); replace or remove it") from None
-    if size is not None:
-        image = ImageOps.fit(image, (size, size), method=Image.Resampling.LANCZOS)
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
-
-
-def _plain(image: Image.Image, *, channels: int | None) -> Image.Image:
-    """The image in mode L or RGB."""
-    if image.mode.startswith(("I", "F")):
-        raise BadSignals(f"has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] != 255:
-            raise BadSignals("is partly transparent; flatten it onto a background")
-    grey = channels == GREY or (channels is None and image.mode in ("L", "LA", "1"))
-    return image.convert("L" if grey else "RGB")
+    split = np.array([SPLITS[PARTS[file.parts[0]]] for file in files], dtype=np.int8)
+    missing = [name for name in ("train", "test") if not (split == SPLITS[PARTS[name]]).any()]
+    if missing:
+        raise BadSignals(f"{path} has no {missing[0]} folder; add it, or put the class folders directly into {path}")
+    return split

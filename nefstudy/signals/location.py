@@ -20,8 +20,8 @@ def read_bytes(location: str) -> bytes:
         raise BadSignals(f"{location} cannot be read ({_reason(error)}); check the path and its permissions") from None
 
 
-def list_files(location: str) -> list[str]:
-    """Relative paths of all files under a folder, sorted; names that begin with a dot are left out.
+def list_tree(location: str) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
+    """Relative paths of all files and all folders under a folder, sorted; names beginning with a dot are left out.
 
     Raises:
         BadSignals: there is no such folder, or it cannot be listed.
@@ -38,8 +38,10 @@ def list_files(location: str) -> list[str]:
     except OSError as error:
         raise BadSignals(f"{location} cannot be listed ({_reason(error)}); check its permissions") from None
     root = PurePosixPath(path)
-    inside = [PurePosixPath(info.path).relative_to(root) for info in found if info.type == FileType.File]
-    return sorted(str(file) for file in inside if not any(part.startswith(".") for part in file.parts))
+    entries = sorted((PurePosixPath(info.path).relative_to(root), info.type) for info in found)
+    entries = [(entry, kind) for entry, kind in entries if not any(part.startswith(".") for part in entry.parts)]
+    files = [entry for entry, kind in entries if kind != FileType.Directory]
+    return files, [entry for entry, kind in entries if kind == FileType.Directory]
 
 
 def below(location: str, *parts: str) -> str:

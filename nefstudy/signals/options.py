@@ -1,6 +1,8 @@
 """A source's own options, read from its configuration."""
 
-from nefstudy.config import Scalar, SignalsConfig
+from collections.abc import Container
+
+from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadConfig
 
 
@@ -29,15 +31,15 @@ def text_option(config: SignalsConfig, name: str, *, hint: str) -> str:
     return value
 
 
-def whole_option(config: SignalsConfig, name: str, *, least: int, most: int) -> int | None:
-    """The option of that name as a whole number within bounds; None when absent.
+def whole_option(config: SignalsConfig, name: str, *, allowed: Container[int], says: str) -> int | None:
+    """The option of that name as one of the allowed whole numbers; None when absent.
 
     Raises:
-        BadConfig: it is not a whole number, or out of bounds.
+        BadConfig: it is not a whole number, or not allowed.
     """
-    value: Scalar | None = config.options.get(name)
+    value = config.options.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise BadConfig(f"signals {config.name!r}: option {name!r} is {value!r}; give a whole number {least} to {most}")
+    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
+        raise BadConfig(f"signals {config.name!r}: option {name!r} is {value!r}; give {says}")
     return value

@@ -4,12 +4,15 @@ import numpy as np
 from jaxtyping import Int, Int8
 
 from nefstudy.seeds import stream
-from nefstudy.signals.signal import SPLITS
+from nefstudy.signals.signal import SPLITS, Split
 
 FRACTIONS = (0.72, 0.08, 0.20)
 """Shares of train, val and test where a source has no split of its own: 3600/400/1000 of 5,000 digits."""
 
 LEAST_PER_CLASS = 3
+
+PARTS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""What files and folders call a split."""
 
 
 def stratified_split(

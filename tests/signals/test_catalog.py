@@ -31,6 +31,7 @@ def test_mnist5k_is_split_3600_400_1000():
     assert (values.min(), values.max(), values.dtype) == (0, 1, np.float32)
 
 
+@pytest.mark.slow
 def test_digits8_holds_every_level_of_scikit_learn():
     """digits8 is scikit-learn's set over 16: 1,797 signals of 8x8, found again by id."""
     from sklearn.datasets import load_digits
@@ -131,3 +132,15 @@ def test_the_shared_values_cannot_be_written():
         signals.values[0] = 0
     signals.labels[:] = 0
     assert load_signals(DIGITS).labels.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("mnist5k", "a0c15cbcccf29f723ad5e982fe01066956146683350d6a7a8e93666c9eabf62f"),
+        ("digits8", "9d374d5cb156f952ec23a5ba57f1ad06180425a81876dd93ae5ced1a30e6b4db"),
+    ],
+)
+def test_bundled_digits_are_the_ones_measured(name: str, content: str):
+    """The digits, their split and order are those that every recorded figure was measured on."""
+    assert load_signals(SignalsConfig(name=name)).card.content_hash == content

@@ -1,0 +1,133 @@
+"""Laws of a full set: constants, content hash, and what is refused."""
+
+import numpy as np
+import pytest
+
+from nefstudy.config import SignalsConfig
+from nefstudy.errors import BadSignals
+from nefstudy.signals.image_set import channel_constants, content_hash, image_set
+
+CONFIG = SignalsConfig(name="drawn")
+
+
+def _values(count: int = 40, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 4, 5, 2), dtype=np.uint8)
+
+
+def _set(values: np.ndarray, labels: np.ndarray | None = None, **given):
+    labels = np.arange(len(values)) % 2 if labels is None else labels
+    given = {"config": CONFIG, "class_names": ("a", "b"), "licence": "none", "source": "here", **given}
+    return image_set(values, labels, **given)
+
+
+def _hash(values: np.ndarray, **change) -> str:
+    parts = {"labels": np.arange(40) % 2, "split": np.arange(40) % 3, "ids": np.arange(40), **change}
+    return content_hash(values, parts.pop("labels"), **parts)
+
+
+def test_constants_agree_with_numpy_per_channel():
+    """Exact integer sums give numpy's mean and deviation of each channel on [0, 1]."""
+    values = _values()
+    mean, std = channel_constants(values)
+    np.testing.assert_allclose(mean, (values / 255).mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(std, (values / 255).std(axis=(0, 1, 2)), rtol=1e-12)
+
+
+def test_constants_come_from_the_training_split_alone():
+    """Changing a test image leaves mean and deviation; changing a training image moves them."""
+    values = _values()
+    before = _set(values)
+    for code, same in {2: True, 0: False}.items():
+        changed = values.copy()
+        changed[np.flatnonzero(before.split == code)[0]] = 255
+        card = _set(changed).card
+        assert (card.mean == before.card.mean) is same
+        assert (card.std == before.card.std) is same
+
+
+def test_the_content_hash_sees_every_part():
+    """A pixel, a label, a split code, an id, the shape and the type each change the hash; a copy does not."""
+    values = _values()
+    pixel = values.copy()
+    pixel[3, 2, 1, 0] ^= 1
+    ones = np.ones(40, dtype=np.int64)
+    different = [
+        _hash(values),
+        _hash(pixel),
+        _hash(values, labels=ones),
+        _hash(values, split=ones),
+        _hash(values, ids=np.arange(40)[::-1]),
+        _hash(values.reshape(40, 5, 4, 2)),
+        _hash(values.view(np.int8)),
+    ]
+    assert len(set(different)) == len(different)
+    assert _hash(values.copy(order="F"), labels=(np.arange(40) % 2).astype(np.int32)) == different[0]
+
+
+def test_grey_images_may_leave_the_channel_axis_out():
+    """[S, H, W] is one channel."""
+    values = _values()[..., 0]
+    assert _set(values).card == _set(values[..., None]).card
+
+
+def test_doubles_become_float32():
+    """Float values of any width are kept as float32."""
+    signals = _set(_values() / 255)
+    assert signals.values.dtype == np.float32
+
+
+def test_a_set_keeps_the_split_and_ids_it_is_given():
+    """A split and ids of one's own are taken as they are."""
+    split, ids = np.arange(40) // 2 % 3, np.arange(100, 140)
+    signals = _set(_values(), split=split, ids=ids)
+    np.testing.assert_array_equal(signals.split, split)
+    np.testing.assert_array_equal(signals.ids, ids)
+
+
+def _with_nan(values: np.ndarray) -> np.ndarray:
+    floats = values.astype(np.float32) / 255
+    floats[7, 0, 0, 0] = np.nan
+    return floats
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"values": np.empty((0, 4, 5, 1), dtype=np.uint8)}, "values have shape .* none of them empty"),
+        ({"values": np.zeros(40, dtype=np.uint8)}, "values have shape"),
+        ({"values": _values()[:, :1]}, "at least 2 points along each axis"),
+        ({"values": _with_nan(_values())}, "signal 7 holds NaN or infinity"),
+        ({"values": np.full((40, 4, 5, 1), 1e300)}, "40 signals, the first at row 0, hold NaN or infinity"),
+        ({"values": _values().astype(np.float32)}, r"outside \[0, 1\] \(found 0 to 255\); rescale"),
+        ({"values": _values() / 127.5 - 1}, r"outside \[0, 1\]"),
+        ({"values": _values().astype(np.int64)}, "values are int64; store uint8"),
+        ({"values": _values() > 127}, "values are bool; store uint8"),
+        ({"values": np.zeros((40, 4, 5, 1), dtype=np.uint8)}, "channel 0 is constant"),
+        ({"labels": np.arange(39) % 2}, "labels of shape"),
+        ({"labels": np.array(["cat", "dog"] * 20)}, r"labels are text \('cat'\); store class indices"),
+        ({"labels": np.array(["cat", "dog"] * 20, dtype=object)}, "labels are text"),
+        ({"labels": np.arange(40) % 2 + 0.5}, "labels are float64; store whole class indices"),
+        ({"labels": np.arange(40) % 2 + 1}, "labels run from 1 to 2; allowed are 0 to 1"),
+        ({"labels": np.arange(40) % 2 - 1}, "labels run from -1 to 0"),
+        ({"labels": np.eye(2, dtype=int)[np.arange(40) % 2]}, "labels of shape"),
+        ({"labels": np.arange(40) % 2 * (np.arange(40) == 1)}, "class 'b' has 1 signal; a split needs 3"),
+        ({"labels": np.zeros(40, dtype=int)}, "class 'b' has 0 signals"),
+        ({"class_names": ("a",), "labels": np.zeros(40, dtype=int)}, "class names .* two or more"),
+        ({"class_names": ("a", "a")}, "class names .* each once"),
+        ({"ids": np.zeros(40, dtype=int)}, "id 0 is used 40 times"),
+        ({"ids": np.arange(40) - 1}, "id -1 is negative"),
+        ({"ids": np.arange(40) / 1}, "ids are float64"),
+        ({"ids": np.arange(41)}, "ids of shape"),
+        ({"split": np.zeros(40, dtype=int)}, "no signal is in the val split.*no signal is in the test split"),
+        ({"split": np.arange(40) % 4}, "split holds 3; allowed are 0 train, 1 val, 2 test"),
+        ({"split": np.arange(39) % 3}, "split is int64 of shape"),
+        ({"split": np.array(["train", "test"] * 20)}, "split is .* give one of 0 train, 1 val, 2 test"),
+        ({"split": np.arange(40) % 2 + (np.arange(40) == 5)}, "class 'b' has no training signal"),
+    ],
+)
+def test_bad_arrays_are_refused_on_one_line(change: dict, message: str):
+    """Every kind of unfit array is one line: the set, its source, what is wrong, what is allowed."""
+    with pytest.raises(BadSignals, match=message) as refused:
+        _set(**{"values": _values(), **change})
+    assert "\n" not in str(refused.value)
+    assert str(refused.value).startswith("signals 'drawn' (here)")

@@ -1,0 +1,99 @@
+"""Laws of splits and subsets."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nefstudy.signals.signal import SPLITS
+from nefstudy.signals.splits import carve_validation, stratified_order, stratified_split
+
+sizes_of_classes = st.lists(st.integers(3, 60), min_size=2, max_size=6)
+
+
+def _labels(sizes: list[int], seed: int = 0) -> np.ndarray:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    return np.random.default_rng(seed).permutation(labels)
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes_of_classes, st.integers(0, 5))
+def test_a_split_gives_every_class_to_every_part(sizes: list[int], seed: int):
+    """Each class has a signal in train, val and test, in the shares asked for up to one signal."""
+    labels = _labels(sizes)
+    split = stratified_split(labels, seed=seed)
+    for label, size in enumerate(sizes):
+        counts = np.bincount(split[labels == label], minlength=3)
+        assert counts.min() >= 1
+        assert abs(counts[2] - 0.2 * size) <= 1
+        assert abs(counts[1] - 0.08 * size) <= 1
+
+
+def test_a_split_repeats_for_its_seed_and_differs_for_another():
+    """The same seed gives the same split; another seed another one."""
+    labels = _labels([50, 50])
+    np.testing.assert_array_equal(stratified_split(labels, seed=3), stratified_split(labels, seed=3))
+    assert (stratified_split(labels, seed=3) != stratified_split(labels, seed=4)).any()
+
+
+def test_a_new_class_moves_no_signal_of_the_others():
+    """Adding a class leaves the split of the other classes as it was."""
+    labels = _labels([30, 40])
+    more = np.concatenate([labels, np.full(25, 2)])
+    np.testing.assert_array_equal(stratified_split(more, seed=1)[:70], stratified_split(labels, seed=1))
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes_of_classes, st.data())
+def test_every_prefix_of_the_order_is_stratified(sizes: list[int], data: st.DataObject):
+    """Past one signal of each (class, split), a prefix holds each within one signal of its share."""
+    labels = _labels(sizes)
+    split = stratified_split(labels, seed=0)
+    order = stratified_order(labels, split, seed=5)
+    assert sorted(order) == list(range(len(labels)))
+    count = data.draw(st.integers(3 * len(sizes), len(labels)))
+    strata = labels * 3 + split
+    whole = np.bincount(strata, minlength=3 * len(sizes))
+    part = np.bincount(strata[order[:count]], minlength=3 * len(sizes))
+    assert part.min() >= 1
+    share = (count - len(whole)) / len(labels)
+    assert (part >= np.floor(share * whole)).all()
+    assert (part <= np.ceil(count / len(labels) * whole) + 1).all()
+
+
+def test_a_tenth_of_balanced_classes_is_exactly_a_tenth_of_each():
+    """A subset of a tenth holds a tenth of every class of every split."""
+    labels = _labels([500] * 10)
+    split = stratified_split(labels, seed=1)
+    chosen = stratified_order(labels, split, seed=1)[:500]
+    counts = np.bincount(labels[chosen] * 3 + split[chosen])
+    np.testing.assert_array_equal(counts.reshape(10, 3), [[36, 4, 10]] * 10)
+
+
+def test_the_order_begins_with_a_training_signal_of_each_class():
+    """The first signals train every class, the next validate and test in turn."""
+    labels = _labels([20, 30, 40])
+    split = stratified_split(labels, seed=1)
+    first = stratified_order(labels, split, seed=1)[:9]
+    assert sorted(labels[first[:3]]) == [0, 1, 2]
+    assert split[first].tolist() == [0, 0, 0, 1, 2, 1, 2, 1, 2]
+
+
+def test_the_order_depends_on_the_seed():
+    """Another seed gives another order, so that a stratified order is not just the order of the rows."""
+    labels = _labels([20, 30, 40])
+    split = stratified_split(labels, seed=1)
+    assert (stratified_order(labels, split, seed=1) != stratified_order(labels, split, seed=2)).any()
+
+
+@pytest.mark.parametrize("count", [7, 20])
+def test_carving_validation_takes_that_many_from_train_only(count: int):
+    """Carving moves exactly `count` training signals to validation, of every class, and touches no test signal."""
+    labels = _labels([40, 60])
+    split = np.where(np.arange(100) < 30, SPLITS["test"], SPLITS["train"]).astype(np.int8)
+    carved = carve_validation(labels, split, count=count, seed=1)
+    moved = carved != split
+    assert moved.sum() == count
+    assert (split[moved] == SPLITS["train"]).all()
+    assert (carved[moved] == SPLITS["val"]).all()
+    assert set(labels[moved]) == {0, 1}
