@@ -9,7 +9,7 @@ from nefstudy.errors import BadConfig
 Scalar = bool | int | float | str
 
 
-def hyperparameter(default: Scalar, *, low: float, high: float, even: bool = False) -> Any:
+def hyperparameter(default: Scalar, *, low: int | float, high: int | float, even: bool = False) -> Any:
     """A dataclass field with a default and an inclusive range (and evenness) that `check` enforces."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "even": even})
 
