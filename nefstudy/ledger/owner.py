@@ -26,7 +26,11 @@ class Owner:
     @classmethod
     def here(cls) -> "Owner":
         """The calling process."""
-        pid = os.getpid()
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> "Owner":
+        """A process of this machine that shares our pid namespace."""
         return cls(
             host=socket.gethostname(),
             pid=pid,

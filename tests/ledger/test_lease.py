@@ -1,0 +1,204 @@
+"""One driver a study: who has the lease, when it passes on, and that no clock can take it away."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from nefstudy.errors import BadConfig, StudyBusy
+from nefstudy.ledger import Heartbeat, Ledger, Owner
+
+
+class Clock:
+    """A wall clock that can be set."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def wall(tmp_path, clock):
+    """A ledger whose database clock is `clock`."""
+    with Ledger.open(str(tmp_path / "wall.db"), clock=clock) as ledger:
+        ledger.put_study("digits", {}, planned={})
+        yield ledger
+
+
+@pytest.fixture
+def dead():
+    """A process of this machine that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    owner = replace(Owner.here(), pid=process.pid, process_start=Owner.of(process.pid).process_start)
+    process.kill()
+    process.wait()
+    return owner
+
+
+def test_second_driver_is_told_who_holds_the_study(ledger, owner):
+    """StudyBusy names host, pid and since when; it ends a command with exit code 3."""
+    ledger.acquire("digits", owner)
+    with pytest.raises(StudyBusy, match=rf"pid {owner.pid} on {owner.host} since \d{{4}}-\d\d-\d\d") as caught:
+        ledger.acquire("digits", owner)
+    assert caught.value.exit_code == 3
+
+
+def test_only_one_of_many_gets_the_lease(ledger, owner):
+    """Of drivers that start at once exactly one drives."""
+    outcomes: list[object] = []
+
+    def drive() -> None:
+        try:
+            outcomes.append(ledger.acquire("digits", owner))
+        except StudyBusy as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=drive) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(not isinstance(outcome, StudyBusy) for outcome in outcomes) == 1
+    assert len(outcomes) == 4
+
+
+def test_released_study_is_free(ledger, owner):
+    """Releasing leaves the study in the named state and open to the next driver."""
+    lease = ledger.acquire("digits", owner)
+    assert ledger.study("digits").state == "running"
+    assert ledger.holder("digits").owner == owner
+    ledger.release(lease, state="stopped")
+    assert ledger.study("digits").state == "stopped"
+    assert ledger.holder("digits") is None
+    assert ledger.acquire("digits", owner).epoch == lease.epoch + 1
+
+
+def test_studies_have_leases_of_their_own(ledger, owner):
+    """A driver of one study does not keep another study's driver out."""
+    ledger.put_study("other", {}, planned={})
+    ledger.acquire("digits", owner)
+    ledger.acquire("other", owner)
+
+
+def test_unknown_study_has_no_lease(ledger, owner):
+    """A study must be in the ledger before it is driven."""
+    with pytest.raises(BadConfig, match="'nothing' is not in the ledger"):
+        ledger.acquire("nothing", owner)
+
+
+def test_dead_process_of_this_machine_is_taken_over_at_once(ledger, owner, dead):
+    """A driver that was killed here blocks nobody, however long its lease."""
+    ledger.acquire("digits", dead, lease_s=3600)
+    began = time.monotonic()
+    ledger.acquire("digits", owner)
+    assert time.monotonic() - began < 1
+
+
+def test_reused_pid_is_not_the_dead_driver(ledger, owner):
+    """A pid that now belongs to another process counts as dead: its start differs."""
+    ledger.acquire("digits", replace(owner, process_start=owner.process_start - 1), lease_s=3600)
+    ledger.acquire("digits", owner)
+
+
+def test_pid_of_another_namespace_is_not_judged(ledger, owner):
+    """A container's pid says nothing about ours: it holds the lease while it is heard of."""
+    ledger.acquire("digits", replace(owner, pid=2**22 + 1, pid_namespace="pid:[1]"), lease_s=3600)
+    with pytest.raises(StudyBusy):
+        ledger.acquire("digits", owner)
+
+
+def test_hung_process_of_this_machine_loses_its_lease(ledger, owner):
+    """A living process that stopped renewing is taken over after the lease, and fenced."""
+    lost = ledger.acquire("digits", owner, lease_s=0.3)
+    time.sleep(0.35)
+    ledger.acquire("digits", owner)
+    with pytest.raises(StudyBusy):
+        ledger.renew(lost)
+
+
+def test_other_machine_is_taken_over_after_its_lease(ledger, owner, elsewhere):
+    """Another machine's driver is busy within the lease, taken over after lease and watch."""
+    ledger.acquire("digits", elsewhere, lease_s=0.6)
+    with pytest.raises(StudyBusy, match="on node-2"):
+        ledger.acquire("digits", owner)
+    time.sleep(0.7)
+    began = time.monotonic()
+    ledger.acquire("digits", owner)
+    assert 0.1 <= time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("jump", [3 * 86400.0, -3600.0], ids=["three days ahead", "an hour back"])
+@pytest.mark.parametrize("machine", ["owner", "elsewhere"])
+def test_clock_jump_expires_no_lease(wall, clock, owner, machine, jump, request):
+    """A driver that renews keeps its study whatever the database's clock says."""
+    lease = wall.acquire("digits", request.getfixturevalue(machine), lease_s=0.6)
+    with Heartbeat(wall, lease) as beat:
+        clock.ahead = jump
+        with pytest.raises(StudyBusy):
+            wall.acquire("digits", owner)
+        time.sleep(0.1)
+    assert beat.lost is None
+    wall.renew(lease)
+
+
+@pytest.mark.parametrize("jump", [3 * 86400.0, -3600.0], ids=["three days ahead", "an hour back"])
+def test_silent_machine_is_taken_over_despite_a_clock_jump(wall, clock, owner, elsewhere, jump):
+    """The twin: without a heartbeat the study passes on, later at most by one lease."""
+    wall.acquire("digits", elsewhere, lease_s=0.5)
+    clock.ahead = jump
+    began = time.monotonic()
+    wall.acquire("digits", owner)
+    assert time.monotonic() - began < 1
+
+
+def test_fenced_driver_writes_nothing(ledger, owner, elsewhere, trial, dead):
+    """With a lost lease every write is refused, and names the new holder."""
+    made = trial()
+    lost = ledger.acquire("digits", dead)
+    token = ledger.request("digits", "phase1", trial=made, lease=lost)
+    ledger.acquire("digits", elsewhere)
+    before = ledger.last_seq()
+    for act in (
+        lambda: ledger.request("digits", "phase1", trial=trial(1), lease=lost),
+        lambda: ledger.started("digits", "phase1", key=made.key, token=token, lease=lost),
+        lambda: ledger.complete("digits", "phase1", key=made.key, token=token, metrics={}, lease=lost),
+        lambda: ledger.fail("digits", "phase1", key=made.key, token=token, cause="bug", error="", lease=lost),
+        lambda: ledger.interrupt("digits", lease=lost),
+        lambda: ledger.reuse("digits", "phase1", trial=made, lease=lost),
+        lambda: ledger.renew(lost),
+    ):
+        with pytest.raises(StudyBusy, match="on node-2"):
+            act()
+    ledger.release(lost, state="finished")
+    assert ledger.last_seq() == before
+    assert ledger.study("digits").state == "running"
+
+
+def test_heartbeat_keeps_and_reports(sqlite, owner, elsewhere):
+    """A heartbeat renews until the lease is lost, then says to whom."""
+    lease = sqlite.acquire("digits", owner, lease_s=0.3)
+    with Heartbeat(sqlite, lease) as beat:
+        time.sleep(0.5)
+        assert beat.lost is None
+        sqlite.release(lease)
+        sqlite.acquire("digits", elsewhere)
+        time.sleep(0.2)
+        assert "node-2" in str(beat.lost)
+
+
+def test_owner_is_this_process(owner):
+    """An owner names the calling process and survives its JSON."""
+    assert owner.pid == os.getpid()
+    assert not owner.is_gone
+    assert Owner.from_json(owner.to_json()) == owner
