@@ -19,12 +19,12 @@ export function svg(tag, attributes = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-// A table in a frame that scrolls sideways, so that the page never does.
-export function table(caption, head, rows) {
+// A table in a frame that scrolls sideways, so that the page never does; `texts` names the columns of words.
+export function table(caption, head, rows, texts = []) {
+  const header = h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)));
+  for (const row of [header, ...rows]) for (const name of texts) row.children[head.indexOf(name)].classList.add("text");
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", {},
-      h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, rows)));
+    h("table", {}, h("thead", {}, header), h("tbody", {}, rows)));
 }
 
 // The options of a select, keeping what was chosen when it is still there.

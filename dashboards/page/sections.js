@@ -7,7 +7,8 @@ const PHASES = { phase1: "Phase 1 · search", phase2: "Phase 2 · grid" };
 export const phaseName = (phase) => PHASES[phase] ?? phase;
 
 export function tiles(progress) {
-  const best = progress.best.reduce((top, item) => (!top || (item.test_accuracy ?? 0) > (top.test_accuracy ?? 0) ? item : top), null);
+  // Validation picks, test reports: the trial is the one of highest validation accuracy.
+  const best = progress.best.reduce((top, item) => (!top || (item.val_accuracy ?? 0) > (top.val_accuracy ?? 0) ? item : top), null);
   const done = progress.planned ? `${Math.floor((100 * progress.complete) / progress.planned)} %` : "–";
   const band = progress.eta_low_s && progress.eta_high_s
     ? `${duration(progress.eta_low_s)} to ${duration(progress.eta_high_s)}` : progress.alive ? "at this pace" : "no driver at work";
@@ -15,7 +16,7 @@ export function tiles(progress) {
     tile("Complete", `${whole(progress.complete)} / ${whole(progress.planned)}`, done),
     tile("Pace", rate(progress.per_minute), `${whole(progress.running)} running`),
     tile("Time left", duration(progress.eta_s), band),
-    tile("Best test accuracy", accuracy(best?.test_accuracy), best ? `${best.cell}, ${best.start} start` : "chosen by validation"),
+    tile("Test accuracy of the best", accuracy(best?.test_accuracy), best ? `${best.cell}, ${best.start} start` : "chosen by validation"),
     tile("Failed", whole(progress.failed), `${whole(progress.pruned)} pruned, ${whole(progress.interrupted)} interrupted`),
   ];
 }
@@ -30,7 +31,7 @@ export function phases(progress, onTrial) {
       + (phase.eta_s ? `, ${duration(phase.eta_s)} left` : "")),
     table(`Progress of ${phaseName(phase.phase)} by cell`,
       ["Cell", "Progress", "Done", "Running", "Failed", "Best val", "Its test"],
-      phase.cells.map((cell) => cellRow(cell, onTrial))),
+      phase.cells.map((cell) => cellRow(cell, onTrial)), ["Progress"]),
   ]);
 }
 
@@ -79,7 +80,8 @@ export function best(found, onTrial) {
       h("td", {}, trialButton(trial.key.slice(0, 8), trial, onTrial)),
       h("td", {}, trial.cell), h("td", {}, phaseName(trial.phase).split(" ·")[0]), h("td", {}, trial.start), h("td", {}, number(trial.hidden)),
       h("td", {}, whole(trial.steps)), h("td", {}, number(trial.quality)),
-      h("td", {}, accuracy(trial.val_accuracy)), h("td", {}, accuracy(trial.test_accuracy)))))];
+      h("td", {}, accuracy(trial.val_accuracy)), h("td", {}, accuracy(trial.test_accuracy)))),
+    ["Cell", "Phase", "Start"])];
 }
 
 export function failures(found, onTrial) {
@@ -87,7 +89,7 @@ export function failures(found, onTrial) {
     found.map((row) => h("tr", {},
       h("th", { scope: "row" }, row.cause), h("td", {}, whole(row.count)),
       h("td", {}, row.latest ? trialButton(row.latest.key.slice(0, 8), row.latest, onTrial) : "–"),
-      h("td", {}, row.latest?.error ?? "–"))))];
+      h("td", {}, row.latest?.error ?? "–"))), ["Said"])];
 }
 
 export function legend(fields) {

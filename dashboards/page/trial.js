@@ -11,7 +11,7 @@ const PAD = { left: 40, right: 8, top: 8, bottom: 20 };
 export async function showTrial(dialog, { key, study, phase }) {
   const query = new URLSearchParams({ ...(study && { study }), ...(phase && { phase }) });
   const trial = await get(`/v1/trials/${encodeURIComponent(key)}?${query}`);
-  dialog.replaceChildren(
+  dialog.replaceChildren(h("article", {},
     h("div", { class: "heading" },
       h("h2", { id: "trial-title" }, `${trial.cell}, ${trial.start} start, ${whole(trial.steps)} steps`),
       h("button", { type: "button", onclick: () => dialog.close(), autofocus: true }, "Close")),
@@ -22,7 +22,7 @@ export async function showTrial(dialog, { key, study, phase }) {
     h("div", { class: "pair" }, curves(trial)),
     h("details", {}, h("summary", {}, "Parameters"), pairs(trial.parameters)),
     h("details", {}, h("summary", {}, "All metrics"), pairs(trial.metrics)),
-    h("details", {}, h("summary", {}, "How it was computed"), pairs(trial.fingerprint)));
+    h("details", {}, h("summary", {}, "How it was computed"), pairs(trial.fingerprint))));
   if (!dialog.open) dialog.showModal();
 }
 
