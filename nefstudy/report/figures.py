@@ -5,6 +5,7 @@ colour blindness and a grey printer. Nothing here touches pyplot: a figure is a 
 """
 
 import io
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import spearmanr
 
@@ -83,7 +85,15 @@ def draw_ladders(axes: Axes, rows: Sequence[TrialRow], markers: dict[str, str]) 
 def name_line(axes: Axes, *, x: float, y: float, text: str, colour: str) -> None:
     """Write a line's name beside its last point."""
     axes.annotate(
-        text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=7.5, color=colour, zorder=5
+        text,
+        (x, y),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=7.5,
+        color=colour,
+        zorder=2.5,
+        path_effects=[Stroke(linewidth=2.2, foreground="white"), Normal()],
     )
 
 
@@ -136,7 +146,7 @@ FIGURES: dict[str, Drawing] = {
         title="Test accuracy against reconstruction quality",
         caption="Rungs of one ladder are joined and its most accurate rung is ringed: quality first helps the "
         "classifier, then over-training hurts it.",
-        x_label="PSNR over all signals (dB)",
+        x_label="{measure} over all signals",
         draw=draw_ladders,
         metric="quality",
     ),
@@ -170,26 +180,46 @@ def start_fill(start: str) -> str:
 
 
 def draw(name: str, rows: Sequence[TrialRow], *, drawings: dict[str, Drawing] = FIGURES) -> Figure:
-    """The named figure of the finished trials among `rows`: a panel for each field, side by side."""
+    """The named figure of the finished trials among `rows`: a column a field, a row a kind of measure."""
     drawing = drawings[name]
     shown = [row for row in finished(rows) if math.isfinite(value(row, drawing.metric))]
     fields = sorted({row.field for row in shown}, key=field_order) or [""]
+    measures = sorted({measure(row, drawing.metric) for row in shown}, reverse=True) or [""]
     signals = sorted({row.signals for row in shown})
     markers = {source: MARKERS[index % len(MARKERS)] for index, source in enumerate(signals)}
-    figure = Figure(figsize=(PANEL_WIDTH * max(len(fields), 1.5) + 0.4, PANEL_HEIGHT + 0.9), layout="constrained")
+    size = (PANEL_WIDTH * max(len(fields), 1.5) + 0.4, PANEL_HEIGHT * len(measures) + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(fields), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, field in zip(panels, fields, strict=True):
-        dress(axes, title=field_title(field), x_label=drawing.x_label)
-        drawing.draw(axes, [row for row in shown if row.field == field], markers)
-    panels[0].set_ylabel("test accuracy", fontsize=9, color=INK)
+    panels = figure.subplots(len(measures), len(fields), sharex="row", sharey=True, squeeze=False)
+    for (i, name_of_measure), (j, field) in itertools.product(enumerate(measures), enumerate(fields)):
+        dress(panels[i][j], title=field_title(field), x_label=drawing.x_label.format(measure=name_of_measure))
+        found = [row for row in shown if (measure(row, drawing.metric), row.field) == (name_of_measure, field)]
+        drawing.draw(panels[i][j], found, markers)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("test accuracy", fontsize=9, color=INK)
     source = f" · {signals[0]}" if len(signals) == 1 else ""
     figure.suptitle(drawing.title + source, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     if shown:
         add_legend(figure, starts={row.start for row in shown}, markers=markers if len(markers) > 1 else {})
     else:
-        panels[0].text(0.5, 0.5, "no finished trial yet", transform=panels[0].transAxes, ha="center", color=FAINT)
+        say_empty(panels[0][0])
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, so that every encoding shows the same picture
     return figure
+
+
+def say_empty(axes: Axes) -> None:
+    """Say in the middle of the panel that there is nothing to draw."""
+    axes.set_axis_off()
+    place = axes.transAxes
+    axes.text(0.5, 0.5, "no finished trial to show yet", transform=place, ha="center", fontsize=10, color=FAINT)
+
+
+def measure(row: TrialRow, metric: str) -> str:
+    """What the horizontal axis of a trial is measured in: shapes are scored by IoU where images have PSNR."""
+    if metric != "quality":
+        return ""
+    return "IoU" if "all_iou" in row.metrics and "all_psnr" not in row.metrics else "PSNR (dB)"
 
 
 def dress(axes: Axes, *, title: str, x_label: str) -> None:

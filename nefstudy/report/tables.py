@@ -127,7 +127,10 @@ def start_table(rows: Iterable[TrialRow]) -> StartTable:
             StartLine(
                 signals=signals,
                 field=field,
-                starts={start: summarise([_accuracy(row) for row in found]) for start, found in starts.items()},
+                starts={
+                    start: summarise([_accuracy(row) for row in starts[start]])
+                    for start in sorted(starts, key=start_order)
+                },
                 matched=_matched(starts),
                 paper=PAPER_TABLE_4.get((PAPER_SIGNALS.get(signals, ""), field)),
             )

@@ -1,0 +1,55 @@
+"""Writes a study's report: one page, and its figures and tables as files beside it."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from nefstudy.errors import BadRoot
+from nefstudy.ledger import Ledger
+from nefstudy.report.content import Report, gather, trial_cells
+from nefstudy.report.page import render
+from nefstudy.report.tables import start_markdown, start_rows
+
+
+def write_report(ledger: Ledger, study: str, *, root: str | Path, out: str | Path) -> Path:
+    """Write the report of a study into directory `out` and return the path of its page.
+
+    It is made from the ledger alone, reconstructions under `root` shown where they are still there;
+    the same ledger gives the same files.
+
+    Raises:
+        BadConfig: the ledger holds no study of this name.
+        BadRoot: `out` cannot be written.
+    """
+    report = gather(ledger, study, root=root)
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files(report).items():
+            beside = folder / f"{name}.tmp"
+            beside.write_bytes(content)
+            beside.replace(folder / name)
+    except OSError as error:
+        raise BadRoot(f"out = {folder}: {error.strerror}; name a directory that can be written with --out") from None
+    return folder / "report.html"
+
+
+def files(report: Report) -> dict[str, bytes]:
+    """Name -> content of every file of the report; the page comes last, so that it names what is there."""
+    found = {
+        "start_table.csv": csv_bytes(start_rows(report.starts)),
+        "start_table.md": f"{start_markdown(report.starts)}\n".encode(),
+        "best.csv": csv_bytes(trial_cells(report.best)),
+        "trials.csv": csv_bytes(trial_cells(report.trials)),
+    }
+    for picture in report.pictures:
+        found |= {f"{picture.name}.png": picture.png, f"{picture.name}.svg": picture.svg}
+    return found | {"report.html": render(report).encode()}
+
+
+def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
+    """Rows as UTF-8 CSV with bare line feeds; None is an empty cell."""
+    held = io.StringIO()
+    csv.writer(held, lineterminator="\n").writerows(rows)
+    return held.getvalue().encode()

@@ -1,0 +1,137 @@
+"""Every file under deploy/ is well formed, by the validator its own tool would use, offline."""
+
+import copy
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+DEPLOY = REPOSITORY / "deploy"
+KUBERNETES = "1.33"
+# Top-level names of the ray.io/v1 specs that these manifests use, as the KubeRay reference lists them.
+CLUSTER_NAMES = {"rayVersion", "authOptions", "headGroupSpec", "workerGroupSpecs"}
+HEAD_NAMES = {"rayStartParams", "template"}
+WORKER_NAMES = HEAD_NAMES | {"groupName", "replicas", "minReplicas", "maxReplicas"}
+JOB_NAMES = {"entrypoint", "backoffLimit", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "rayClusterSpec"}
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    """The YAML documents of a file under deploy/."""
+    return list(yaml.safe_load_all((DEPLOY / name).read_text()))
+
+
+def cluster_spec(name: str) -> dict[str, Any]:
+    """The Ray cluster that a manifest asks for."""
+    (document,) = documents(name)
+    spec: dict[str, Any] = document["spec"]
+    return spec.get("rayClusterSpec", spec)  # type: ignore[no-any-return]  # YAML has no types
+
+
+def tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command-line validator of this environment."""
+    command = [str(Path(sys.executable).with_name(name)), *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_dockerfile_is_clean() -> None:
+    """hadolint has nothing to say."""
+    done = tool("hadolint", "deploy/Dockerfile")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.slow
+def test_compose_file_follows_the_schema() -> None:
+    """The compose specification accepts the file."""
+    done = tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml")
+    assert done.returncode == 0, done.stdout
+
+
+def test_compose_publishes_on_loopback_and_has_no_default_secret() -> None:
+    """No port leaves the machine, and each secret is required from the environment."""
+    text = (DEPLOY / "compose.yaml").read_text()
+    (compose,) = documents("compose.yaml")
+    ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
+    assert len(ports) == 3
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+    named = set(re.findall(r"^([A-Z_]+)=", (DEPLOY / "example.env").read_text(), flags=re.MULTILINE))
+    for secret in ("POSTGRES_PASSWORD", "RAY_AUTH_TOKEN", "NEFSTUDY_API_TOKEN"):
+        assert secret in named
+        assert f"${{{secret}:?" in text
+        assert f"${{{secret}}}" not in text
+        assert f"${{{secret}:-" not in text
+
+
+@pytest.mark.parametrize(
+    "document", documents("kuberay/platform.yaml"), ids=lambda d: f"{d['kind']}-{d['metadata']['name']}"
+)
+def test_platform_manifests_are_valid(document: dict[str, Any]) -> None:
+    """Kubernetes' own schema accepts each object, unknown names refused."""
+    kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("name", ["kuberay/raycluster.yaml", "kuberay/rayjob.yaml"])
+def test_ray_pods_are_valid_and_guarded(name: str) -> None:
+    """Each pod passes Kubernetes' schema, runs unprivileged, and the cluster asks for token authentication."""
+    spec = cluster_spec(name)
+    assert set(spec) <= CLUSTER_NAMES
+    assert spec["authOptions"] == {"mode": "token"}
+    assert set(spec["headGroupSpec"]) <= HEAD_NAMES
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        assert set(group) <= WORKER_NAMES
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, "spec": group["template"]["spec"]}
+        kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True  # type: ignore[index]  # a dict literal of mixed values
+
+
+def test_a_wrong_pod_is_refused() -> None:
+    """The validator sees a misspelt name (so the tests above can fail)."""
+    pod = copy.deepcopy(cluster_spec("kuberay/raycluster.yaml")["headGroupSpec"]["template"]["spec"])
+    pod["containers"][0]["volumeMount"] = []
+    broken = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, "spec": pod}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, KUBERNETES, strict=True)
+
+
+def test_ray_versions_agree() -> None:
+    """The Ray that manifests ask for is the pinned one, and cluster and job want the same cluster."""
+    (pinned,) = re.findall(r"^ray==(.*)$", (REPOSITORY / "constraints.txt").read_text(), flags=re.MULTILINE)
+    specs = [cluster_spec(name) for name in ("kuberay/raycluster.yaml", "kuberay/rayjob.yaml")]
+    assert [spec["rayVersion"] for spec in specs] == [pinned, pinned]
+    assert specs[0] == specs[1]
+
+
+def test_the_job_retries_and_names_an_absolute_root() -> None:
+    """A failed attempt is submitted again, and runs the stable command line on the shared directory."""
+    (job,) = documents("kuberay/rayjob.yaml")
+    assert set(job["spec"]) <= JOB_NAMES
+    assert job["spec"]["backoffLimit"] > 0
+    assert job["spec"]["entrypoint"].count("--root /data/runs") == 2
+    assert "studies/phase1.py" in job["spec"]["entrypoint"]
+
+
+def test_secret_keys_are_those_the_guide_creates() -> None:
+    """Every key that a manifest reads from the Secret is in the README's command that makes it."""
+    read = set()
+    for path in (DEPLOY / "kuberay").glob("*.yaml"):
+        read |= set(re.findall(r"secretKeyRef: \{name: nefstudy, key: ([a-z-]+)\}", path.read_text()))
+    made = set(re.findall(r"--from-literal=([a-z-]+)=", (DEPLOY / "README.md").read_text()))
+    assert read == made == {"postgres-password", "api-token", "ledger", "mlflow-store"}
+
+
+@pytest.mark.slow
+def test_the_cluster_file_passes_rays_own_check() -> None:
+    """Ray's launcher accepts the file and would start nodes with token authentication."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    (config,) = documents("ray-cluster.yaml")
+    prepared = prepare_config(config)
+    validate_config(prepared)
+    for commands in ("head_start_ray_commands", "worker_start_ray_commands"):
+        assert any("RAY_AUTH_MODE=token" in line for line in prepared[commands])

@@ -1,0 +1,176 @@
+"""The report says what the ledger holds, in one page that needs nothing else."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.errors import BadConfig, BadRoot
+from nefstudy.ledger import Ledger
+from nefstudy.report import tables
+from nefstudy.report.content import gather
+from nefstudy.report.page import table
+from nefstudy.report.report import files, write_report
+
+STUDY = "digits <&> more"
+CELL = "digits8/siren"
+
+
+def trial(*, start: str, steps: int) -> TrialConfig:
+    """A configuration that differs in start and steps alone."""
+    dataset = NeuralDatasetConfig(
+        signals=SignalsConfig(name="digits8"),
+        field=FieldConfig(name="siren", params={"hidden": 16}),
+        start=start,  # type: ignore[arg-type]  # one of the two names
+    )
+    return TrialConfig(dataset=dataset, steps=steps)
+
+
+def finish(ledger: Ledger, config: TrialConfig, *, accuracy: float) -> None:
+    """Take a trial through its life in phase 2."""
+    token = ledger.request(STUDY, "phase2", trial=config)
+    ledger.started(STUDY, "phase2", key=config.key, token=token)
+    metrics = {
+        "val_accuracy": accuracy + 0.01, "test_accuracy": accuracy, "all_psnr": 10.0 + config.steps / 10,
+        "all_nmi": 0.3, "all_off_grid_ratio": 0.9, "field_steps": 1000.0, "fit_seconds": 36.0, "classify_seconds": 18.0,
+    }  # fmt: skip
+    ledger.complete(
+        STUDY, "phase2", key=config.key, token=token, metrics=metrics,
+        artefacts={"reconstruction.png": f"trials/{config.key}/reconstruction.png"},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The root directory of the study, where its pictures lie."""
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, root: Path) -> Iterator[Ledger]:
+    """A study of four finished trials and a failed one; the best of them left a picture."""
+    with Ledger.open(str(tmp_path / "ledger.db")) as opened:
+        opened.put_study(STUDY, {}, planned={("phase2", CELL): 6})
+        for start, base in (("random", 0.3), ("shared", 0.8)):
+            for steps in (5, 50):
+                finish(opened, trial(start=start, steps=steps), accuracy=round(base + steps / 1000, 3))
+        broken = trial(start="random", steps=7)
+        token = opened.request(STUDY, "phase2", trial=broken)
+        opened.fail(STUDY, "phase2", key=broken.key, token=token, cause="diverged", error="nothing survived")
+        picture = root / "trials" / trial(start="shared", steps=50).key / "reconstruction.png"
+        picture.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8), (0, 114, 178)).save(picture)
+        yield opened
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would fetch, the text it would show, and whether every tag is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.fetched += [value or "" for name, value in attrs if name in ("src", "href", "action")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def read(page: Path) -> Reader:
+    """Parse a page to its end."""
+    reader = Reader()
+    reader.feed(page.read_text())
+    assert reader.open == []
+    return reader
+
+
+def test_the_page_needs_nothing_beside_it(ledger: Ledger, root: Path, tmp_path: Path) -> None:
+    """Everything a browser fetches is in the page, pictures included; there is no script, and the HTML is balanced."""
+    page = write_report(ledger, STUDY, root=root, out=tmp_path / "out")
+    reader = read(page)
+    assert len(reader.fetched) == 4, "three figures and the best trial's reconstructions"
+    assert all(address.startswith("data:image/png;base64,") for address in reader.fetched)
+    assert "<script" not in page.read_text()
+
+
+def test_page_and_files_agree_with_the_ledger(ledger: Ledger, root: Path, tmp_path: Path) -> None:
+    """Counts, accuracies, causes and costs on the page are the ledger's; every trial is in trials.csv."""
+    page = write_report(ledger, STUDY, root=root, out=tmp_path / "out")
+    text = " ".join(read(page).text)
+    starts = tables.start_table(ledger.trials(STUDY, limit=None).rows)
+    for accuracy in starts.lines[0].starts.values():
+        assert str(accuracy) in text
+    assert "4 of 6 trials complete" in text
+    assert "diverged" in text
+    assert "4,000" in text
+    assert STUDY in text
+    rows = list(csv.DictReader(io.StringIO((page.parent / "trials.csv").read_text())))
+    assert {row["key"] for row in rows} == {row.key for row in ledger.trials(STUDY, limit=None).rows}
+    best = max(rows, key=lambda row: float(row["val_accuracy"] or 0))
+    assert (best["test_accuracy"], best["all_psnr"], best["field.hidden"]) == ("0.85", "15.0", "16")
+    (ours,) = csv.DictReader(io.StringIO((page.parent / "best.csv").read_text()))
+    assert ours["key"] == best["key"]
+
+
+def test_the_same_ledger_gives_the_same_report(ledger: Ledger, root: Path, tmp_path: Path) -> None:
+    """Written twice, every file is equal byte for byte, and no temporary is left; one more trial changes the page."""
+    first, second = (write_report(ledger, STUDY, root=root, out=tmp_path / name) for name in ("a", "b"))
+    written = sorted(path.name for path in first.parent.iterdir())
+    assert written == sorted(path.name for path in second.parent.iterdir())
+    assert not any(name.endswith(".tmp") for name in written)
+    assert {"report.html", "trials.csv", "start_table.csv", "best.csv", "accuracy_against_nmi.svg"} <= set(written)
+    assert all((first.parent / name).read_bytes() == (second.parent / name).read_bytes() for name in written)
+    before = first.read_bytes()
+    finish(ledger, trial(start="shared", steps=60), accuracy=0.9)
+    assert write_report(ledger, STUDY, root=root, out=tmp_path / "a").read_bytes() != before
+
+
+def test_a_study_without_trials_has_a_report(tmp_path: Path) -> None:
+    """Before the first trial finishes, the page says so and every file exists."""
+    with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
+        ledger.put_study("empty", {}, planned={("phase1", CELL): 3})
+        page = write_report(ledger, "empty", root=tmp_path, out=tmp_path / "out")
+    text = " ".join(read(page).text)
+    assert "0 of 3 trials complete" in text
+    assert "No finished trial yet" in text
+
+
+def test_a_dropped_picture_is_left_out(ledger: Ledger, root: Path) -> None:
+    """A reconstruction that retention removed costs its place in the gallery, nothing else."""
+    assert list(gather(ledger, STUDY, root=root).reconstructions) == [f"phase2 {CELL}"]
+    assert gather(ledger, STUDY, root=f"file://{root}").reconstructions
+    assert gather(ledger, STUDY, root=root / "elsewhere").reconstructions == {}
+
+
+def test_an_unknown_study_is_named_with_those_there_are(ledger: Ledger, root: Path, tmp_path: Path) -> None:
+    """The error names the value, the studies there are and the next step; nothing is written."""
+    with pytest.raises(BadConfig, match=re.escape(f"study = 'nope': the ledger knows {STUDY}; name one")):
+        write_report(ledger, "nope", root=root, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_directory_that_cannot_be_written_is_named(ledger: Ledger, root: Path, tmp_path: Path) -> None:
+    """Writing below a file fails with the path and the next step."""
+    (tmp_path / "file").touch()
+    with pytest.raises(BadRoot, match="--out"):
+        write_report(ledger, STUDY, root=root, out=tmp_path / "file" / "out")
+
+
+def test_text_from_the_ledger_is_escaped(ledger: Ledger, root: Path) -> None:
+    """A name with markup in it is shown, not obeyed."""
+    assert "<b>" not in table(["<b>"], [["<b>"]])
+    assert b"<&>" not in files(gather(ledger, STUDY, root=root))["report.html"]
