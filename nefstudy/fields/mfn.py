@@ -83,7 +83,7 @@ class Mfn:
         Papa et al. 2024 suppl., eq. 5; the phases as in the study's public code.
         """
         bound, spread = sqrt(6 / self.hidden), sqrt(self.input_scale / self.filters)
-        params: dict[str, Float[np.ndarray, "..."]] = {}
+        params: dict[str, np.ndarray] = {}
         for i in range(self.filters):
             params[f"phase_{i}"] = rng.uniform(-pi, pi, self.hidden).astype(np.float32)
             params[f"omega_{i}"] = rng.uniform(-spread, spread, (self.in_dim, self.hidden)).astype(np.float32)

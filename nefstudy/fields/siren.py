@@ -78,7 +78,7 @@ class Siren:
 
         Hidden layers: Papa et al. 2024 suppl., eq. 4 with c = sqrt(6) / omega_0.
         """
-        params: dict[str, Float[np.ndarray, "..."]] = {}
+        params: dict[str, np.ndarray] = {}
         for layer, (fan_in, fan_out) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
             params[f"bias_{layer}"] = np.zeros(fan_out, dtype=np.float32)
             if layer == self.layers - 1:

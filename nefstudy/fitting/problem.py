@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ def loss_of(card: SignalCard) -> LossName:
     return LOSS_OF_KIND[card.kind]
 
 
+@runtime_checkable
 class Points(Protocol):
     """Where a step compares F fields with their signals."""
 
