@@ -120,7 +120,7 @@ def test_secret_keys_are_those_the_guide_creates() -> None:
     """Every key that a manifest reads from the Secret is in the README's command that makes it."""
     read = set()
     for path in (DEPLOY / "kuberay").glob("*.yaml"):
-        read |= set(re.findall(r"secretKeyRef: \{name: nefstudy, key: ([a-z-]+)\}", path.read_text()))
+        read |= set(re.findall(r"secretKeyRef: \{name: nefstudy-keys, key: ([a-z-]+)\}", path.read_text()))
     made = set(re.findall(r"--from-literal=([a-z-]+)=", (DEPLOY / "README.md").read_text()))
     assert read == made == {"postgres-password", "api-token", "ledger", "mlflow-store"}
 
