@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -112,7 +112,7 @@ class FitConfig(Config):
     threads: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")
-    def _ascending(self) -> Self:
+    def _ascending(self) -> "FitConfig":
         if list(self.rungs) != sorted(set(self.rungs)):
             raise ValueError(f"rungs {list(self.rungs)} must ascend without repeats")
         return self

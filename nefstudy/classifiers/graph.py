@@ -91,8 +91,8 @@ class WeightGraph:
 
     def read(
         self, rows: Float[Tensor, "F N"], scales: Float[Tensor, " R"]
-    ) -> tuple[list[Float[Tensor, "F n r"]], list[Float[Tensor, "F r s t"]]]:
-        """Scaled readings of each layer, as features of units, and of each block, as matrices."""
+    ) -> tuple[list[Float[Tensor, "F _ _"]], list[Float[Tensor, "F _ _ _"]]]:
+        """Scaled readings of each layer, [F, units, readings], and of each block, [F, readings, source, target]."""
         params = unflatten(self.field, rows)
         values = iter([reading.read(params) / scale for reading, scale in zip(self.readings, scales, strict=True)])
         units = [

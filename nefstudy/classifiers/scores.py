@@ -56,3 +56,10 @@ def score(reader: WeightReader, data: WeightData, split: Split) -> Scores:
         accuracy=confusion.trace().item() / len(rows),
         confusion=tuple(tuple(int(n) for n in row) for row in confusion.tolist()),
     )
+
+
+@torch.no_grad()
+def embeddings_of(reader: WeightReader, rows: Tensor) -> Tensor:
+    """Learned features of many fields in evaluation mode, some at a time."""
+    reader.eval()
+    return torch.cat([reader.embed(piece) for piece in torch.split(rows, _BATCH)])

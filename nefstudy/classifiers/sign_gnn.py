@@ -96,15 +96,15 @@ class Messages(nn.Module):
         self.mix = nn.Parameter(torch.randn(len(pairs), width, width) * width**-0.5)
         self.mix_squares = nn.Parameter(torch.randn(len(pairs), width, width) * (width**-0.5 * self.scale))
 
-    def forward(
-        self, edges: Float[Tensor, "B R S T"], states: Float[Tensor, "B N G C"]
-    ) -> Float[Tensor, "B M 1 C"] | Float[Tensor, "B M G C"]:
+    def forward(self, edges: Float[Tensor, "B R S T"], states: Float[Tensor, "B N G C"]) -> Float[Tensor, "B M K C"]:
         """Messages to the receiving layer's units and copies."""
         weights = edges.mT if self.reverse else edges
         sent = torch.einsum("bngc,rg->brnc", states, self.project)
         signed = (weights.mT @ sent[:, :-1]) * self.scale @ self.mix
-        squares = (weights.square().mT @ sent[:, -1:]) * self.scale @ self.mix_squares
-        return torch.einsum("brnc,rg->bngc", signed, self.lift) + squares.sum(dim=1).unsqueeze(2)
+        squares: Tensor = (weights.square().mT @ sent[:, -1:]) * self.scale @ self.mix_squares
+        lifted: Tensor = torch.einsum("brnc,rg->bngc", signed, self.lift)
+        heard: Tensor = lifted + squares.sum(dim=1).unsqueeze(2)
+        return heard
 
 
 class Update(nn.Module):
@@ -181,7 +181,7 @@ class SignGnn(WeightReader):
         """Measure the root mean square of every reading."""
         self.scales.copy_(self.graph.scales(rows))
 
-    def states(self, rows: Float[Tensor, "B P"]) -> list[Float[Tensor, "B N G C"]]:
+    def states(self, rows: Float[Tensor, "B P"]) -> list[Float[Tensor, "B _ _ C"]]:
         """The state of every unit's every copy after all sweeps, layer by layer."""
         units, edges = self.graph.read(rows, self.scales)
         states: list[Tensor | None] = [None] * len(self.graph.layers)
@@ -200,4 +200,5 @@ class SignGnn(WeightReader):
 
     def forward(self, rows: Float[Tensor, "B P"]) -> Float[Tensor, "B classes"]:
         """Class scores (logits) of each field."""
-        return self.head(self.embed(rows))  # type: ignore[no-any-return]  # nn.Module is untyped
+        scores: Tensor = self.head(self.embed(rows))
+        return scores

@@ -18,6 +18,7 @@ from nefstudy.classifiers.classifier import WeightReader, count_parameters
 from nefstudy.classifiers.scores import Scores, score
 from nefstudy.classifiers.weights import WeightData
 from nefstudy.config import ClassifierConfig
+from nefstudy.fields.field import NeuralField
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class TrainedClassifier:
     """
 
     config: ClassifierConfig
+    field: NeuralField
+    classes: int
     reader: WeightReader
     epochs: tuple[Epoch, ...]
     best_epoch: int
@@ -92,7 +95,18 @@ def train_classifier(
         epochs, best = _run(config, reader, data, seed=seed, on_epoch=on_epoch)
     reader.load_state_dict(best.state)
     train, val, test = (score(reader, data, split) for split in ("train", "val", "test"))
-    return TrainedClassifier(config, reader, epochs, best.epoch, train, val, test, count_parameters(reader))
+    return TrainedClassifier(
+        config=config,
+        field=data.field,
+        classes=data.classes,
+        reader=reader,
+        epochs=epochs,
+        best_epoch=best.epoch,
+        train=train,
+        val=val,
+        test=test,
+        parameters=count_parameters(reader),
+    )
 
 
 @dataclass(frozen=True, eq=False)

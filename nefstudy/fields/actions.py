@@ -1,0 +1,112 @@
+"""Elements of a field's symmetry group, applied to parameters: what changes weights but not the function.
+
+An element holds, for each field of a batch, a permutation of every hidden layer, a sign for every unit of
+every declared flip, and a whole number of turns for every unit of every declared phase.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nefstudy.fields.field import NeuralField, Params, flatten, unflatten
+from nefstudy.fields.symmetry import Slot, Symmetry
+
+
+@dataclass(frozen=True, eq=False)
+class Element:
+    """One element of the symmetry group for each of F fields.
+
+    Attributes:
+        orders: by hidden layer, [F, units]; unit u of the result is unit orders[:, u] of the original.
+        signs: one [F, units] of +1 and -1 for each declared flip.
+        turns: one [F, units] of whole numbers for each declared phase.
+    """
+
+    orders: Mapping[int, Int[Tensor, "F n"]]
+    signs: tuple[Float[Tensor, "F n"], ...]
+    turns: tuple[Int[Tensor, "F n"], ...]
+
+
+def random_element(
+    field: NeuralField,
+    count: int,
+    *,
+    rng: np.random.Generator,
+    permute: bool = True,
+    flip: bool = True,
+    turn: bool = True,
+) -> Element:
+    """A random element for each of `count` fields: uniform orders and signs, turns of -2 to 2."""
+    symmetry = field.symmetry
+    sizes = {i: node.size for i, node in enumerate(symmetry.nodes) if node.role == "hidden"}
+    orders = {i: torch.from_numpy(rng.random((count, n)).argsort(axis=1)) for i, n in sizes.items()}
+    signs = (rng.integers(0, 2, (count, sizes[f.layer])) * 2.0 - 1.0 for f in symmetry.flips)
+    turns = (rng.integers(-2, 3, (count, sizes[p.layer])) for p in symmetry.phases)
+    return Element(
+        orders if permute else {},
+        tuple(torch.from_numpy(s) if flip else torch.ones(s.shape) for s in signs),
+        tuple(torch.from_numpy(t if turn else np.zeros_like(t)) for t in turns),
+    )
+
+
+def act(field: NeuralField, rows: Float[Tensor, "F N"], element: Element) -> Float[Tensor, "F N"]:
+    """Flat rows of fields with the same functions: flips first, then phases, then permutations."""
+    symmetry = field.symmetry
+    params = {name: value.clone() for name, value in unflatten(field, rows).items()}
+    for flip, signs in zip(symmetry.flips, element.signs, strict=True):
+        for slot in flip.slots:
+            multiply(params, symmetry, slot, layer=flip.layer, factors=signs.to(rows))
+    for phase, turns in zip(symmetry.phases, element.turns, strict=True):
+        shifted = view(params, phase.shifted)
+        shifted += turns.to(rows) * phase.period
+        for slot in phase.flipped:
+            multiply(params, symmetry, slot, layer=phase.layer, factors=1.0 - 2.0 * (turns % 2).to(rows))
+    for layer, order in element.orders.items():
+        permute_layer(params, symmetry, layer, order=order.to(rows.device))
+    return flatten(field, params)
+
+
+def view(params: Params, slot: Slot) -> Tensor:
+    """The numbers of a slot, as a view: [F, units] or [F, source units, target units]."""
+    value = params[slot.parameter]
+    return value if slot.rows is None else value[:, slot.rows[0] : slot.rows[1]]
+
+
+def multiply(params: Params, symmetry: Symmetry, slot: Slot, *, layer: int, factors: Float[Tensor, "F n"]) -> None:
+    """Multiply, in place, what a slot holds for each unit of `layer` by that unit's factor."""
+    _change(params, symmetry, slot, layer, lambda value, axis: value * _along(factors, value, axis))
+
+
+def permute_layer(params: Params, symmetry: Symmetry, layer: int, *, order: Int[Tensor, "F n"]) -> None:
+    """Put, in place, the units of a layer into the given order, with everything attached to them."""
+    attached = list(symmetry.nodes[layer].slots)
+    attached += [slot for edge in symmetry.edges if layer in (edge.source, edge.target) for slot in edge.slots]
+    for slot in attached:
+        _change(
+            params,
+            symmetry,
+            slot,
+            layer,
+            lambda value, axis: value.gather(axis, _along(order, value, axis).expand_as(value)),
+        )
+
+
+def _change(
+    params: Params, symmetry: Symmetry, slot: Slot, layer: int, change: Callable[[Tensor, int], Tensor]
+) -> None:
+    value = view(params, slot)
+    value.copy_(change(value, _axis(symmetry, slot, layer)))
+
+
+def _axis(symmetry: Symmetry, slot: Slot, layer: int) -> int:
+    """The axis of a slot that runs over the units of `layer`: 1 for units and rows, 2 for columns."""
+    return 2 if any(edge.target == layer and slot in edge.slots for edge in symmetry.edges) else 1
+
+
+def _along(units: Tensor, value: Tensor, axis: int) -> Tensor:
+    """[F, units] broadcast along one axis of [F, ...]."""
+    return units if value.ndim == 2 else units.unsqueeze(3 - axis)
