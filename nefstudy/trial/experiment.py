@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nefstudy.classifiers.catalog import CLASSIFIERS
-from nefstudy.classifiers.train import Epoch, TrainedClassifier, train_classifier
+from nefstudy.classifiers.train import Epoch, train_classifier
 from nefstudy.classifiers.weights import WeightData
 from nefstudy.config import FitConfig, TrialConfig
 from nefstudy.errors import FitDiverged
@@ -81,9 +81,11 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
         on_epoch=_epochs(setting.on_progress, config.classifier.epochs),
     )
     metrics = {
-        **_quality(rung),
+        **_quality(dataset.quality(config.steps), rung.split.numpy()),
         "all_nmi": nmi(data.parameters.numpy(), data.labels.numpy(), data.classes, seed=config.seed),
-        **_scores(trained),
+        **trained.metrics,
+        "best_epoch": float(trained.best_epoch),
+        "classifier_parameters": float(trained.parameters),
         "diverged": float(rung.diverged.sum()),
         "signals": float(len(rung.ids)),
         "fit_seconds": fit_seconds,
@@ -92,7 +94,7 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
     }
     return TrialResult(
         metrics=metrics,
-        curves={**_ladder_curves(dataset), **trained.curves},
+        curves={**_ladder_curves(dataset, rung.split.numpy()), **trained.curves},
         artefacts=_pictures(config, signals, dataset, setting=setting),
         fingerprint=dict(dataset.manifest.fingerprint),
         dataset=config.dataset.digest,
@@ -151,32 +153,24 @@ def survivors(config: TrialConfig, dataset: NeuralDataset, rung: Rung) -> Weight
     )
 
 
-def _quality(rung: Rung) -> dict[str, float]:
-    alive = (~rung.diverged).numpy()
-    split = rung.split.numpy()
+def _quality(columns: Mapping[str, Any], split: np.ndarray) -> dict[str, float]:
+    """Mean of each quality column over the undiverged fields, of all splits and of the test split."""
+    alive = columns["diverged_at"] < 0
     masks = {"all": alive, "test": alive & (split == SPLITS["test"])}
     return {
         f"{where}_{name}": float(np.mean(values[mask]))
-        for name, values in rung.quality.items()
+        for name, values in columns.items()
+        if name != "diverged_at"
         for where, mask in masks.items()
+        if mask.any()
     }
 
 
-def _scores(trained: TrainedClassifier) -> dict[str, float]:
-    return {
-        **trained.metrics,
-        "best_epoch": float(trained.best_epoch),
-        "classifier_parameters": float(trained.parameters),
-    }
-
-
-def _ladder_curves(dataset: NeuralDataset) -> dict[str, list[tuple[int, float]]]:
-    rungs = {steps: _quality(dataset.rung(steps)) for steps in dataset.rungs}
-    return {
-        name: [(steps, values[name]) for steps, values in rungs.items()]
-        for name in next(iter(rungs.values()))
-        if name.startswith("all_")
-    }
+def _ladder_curves(dataset: NeuralDataset, split: np.ndarray) -> dict[str, list[tuple[int, float]]]:
+    """Quality over all signals at every rung of the ladder, by step count."""
+    rungs = {steps: _quality(dataset.quality(steps), split) for steps in dataset.rungs}
+    names = sorted({name for values in rungs.values() for name in values if name.startswith("all_")})
+    return {name: [(steps, values[name]) for steps, values in rungs.items() if name in values] for name in names}
 
 
 def _pictures(config: TrialConfig, signals: Signals, dataset: NeuralDataset, *, setting: Setting) -> dict[str, str]:

@@ -1,0 +1,117 @@
+"""Neural datasets as people look at them: lists, cards, a check, a file to take away."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+
+from nefstudy.errors import BadConfig
+from nefstudy.neural_dataset.export import export_rung as write_rung
+from nefstudy.neural_dataset.read import NeuralDataset, list_neural_datasets, open_neural_dataset
+from nefstudy.neural_dataset.schema import QUALITY, Manifest
+
+Row = dict[str, Any]
+
+
+def dataset_rows(root: str) -> list[Row]:
+    """One row of plain data for each neural dataset under the root."""
+    return [_row(manifest) for manifest in list_neural_datasets(root)]
+
+
+def _row(manifest: Manifest) -> Row:
+    recipe = manifest.recipe
+    return {
+        "dataset": manifest.digest,
+        "cell": f"{recipe['signals']['name']}/{recipe['field']['name']}",
+        "start": recipe["start"],
+        "field": recipe["field"]["params"],
+        "optimiser": recipe["optimiser"],
+        "rungs": [record.steps for record in manifest.rungs],
+        "fields": manifest.rows,
+        "bytes": sum(shard.bytes for record in manifest.rungs for shard in record.shards),
+    }
+
+
+def dataset_table(rows: list[Row]) -> Table:
+    """The rows for a terminal."""
+    table = Table(box=None, title=None if rows else "no neural dataset under this root yet")
+    for name in ("dataset", "cell", "start", "hidden", "rungs", "fields", "MB"):
+        table.add_column(name, justify="right" if name in ("hidden", "fields", "MB") else "left")
+    for row in rows:
+        rungs = " ".join(map(str, row["rungs"]))
+        hidden = str(row["field"].get("hidden", ""))
+        size = f"{row['bytes'] / 1e6:.1f}"
+        table.add_row(row["dataset"], row["cell"], row["start"], hidden, rungs, str(row["fields"]), size)
+    return table
+
+
+def resolve_digest(root: str, beginning: str) -> str:
+    """The one digest under the root that begins so.
+
+    Raises:
+        BadConfig: none does, or several do.
+    """
+    found = [manifest.digest for manifest in list_neural_datasets(root) if manifest.digest.startswith(beginning)]
+    if len(found) != 1:
+        said = f"{len(found)} begin so ({', '.join(found[:3])})" if found else "none begins so"
+        raise BadConfig(f"neural dataset {beginning!r}: {said}; `nefstudy dataset ls` lists them")
+    return found[0]
+
+
+def dataset_summary(root: str, beginning: str) -> Row:
+    """Everything the manifest says of one neural dataset, and the mean quality of each rung."""
+    dataset = open_neural_dataset(root, resolve_digest(root, beginning), verify=False)
+    manifest = dataset.manifest
+    return {
+        **_row(manifest),
+        "parameters": sum(parameter.size for parameter in dataset.field.layout),
+        "signals": manifest.recipe["signals"],
+        "fingerprint": dict(manifest.fingerprint),
+        "quality": [_quality(dataset, steps) for steps in dataset.rungs],
+    }
+
+
+def _quality(dataset: NeuralDataset, steps: int) -> Row:
+    columns = dataset.quality(steps)
+    alive = columns["diverged_at"] < 0
+    means = {
+        name: float(np.mean(columns[name][alive])) if alive.any() else None
+        for name in QUALITY[dataset.manifest.card.kind]
+    }
+    return {"steps": steps, "diverged": int((~alive).sum()), **means}
+
+
+def dataset_card(card: Row) -> Group:
+    """The summary for a terminal."""
+    head = Table.grid(padding=(0, 2))
+    for name in ("dataset", "cell", "start", "field", "optimiser", "signals", "fields", "parameters", "fingerprint"):
+        value = card[name]
+        said = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        head.add_row(name, said)
+    rungs = Table(box=None)
+    for name in card["quality"][0] if card["quality"] else ():
+        rungs.add_column(name, justify="right")
+    for rung in card["quality"]:
+        rungs.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in rung.values()))
+    return Group(head, "", rungs)
+
+
+def verify_dataset(root: str, digest: str) -> Row:
+    """Check every shard's hash.
+
+    Raises:
+        BadNeuralDataset: names the first file that is missing or damaged.
+    """
+    dataset = open_neural_dataset(root, digest)
+    dataset.verify()
+    return {"dataset": digest, "shards": sum(len(record.shards) for record in dataset.manifest.rungs), "verified": True}
+
+
+def export_rung(root: str, digest: str, path: Path, *, steps: int | None) -> Row:
+    """Write one rung to a single file, the longest unless another is named."""
+    dataset = open_neural_dataset(root, digest)
+    chosen = dataset.rungs[-1] if steps is None else steps
+    write_rung(dataset, chosen, path)
+    return {"dataset": digest, "steps": chosen, "fields": dataset.manifest.rows, "file": str(path)}
