@@ -21,7 +21,7 @@ CellName = Annotated[
 ]
 PRINTABLE = r"^[ -~]{1,200}$"
 
-_FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:/[^\s/'\":,()]+)*/(?=[^\s/'\":,()]+)")
+_FOLDERS = re.compile(r"(?:\b[a-z][a-z0-9+.-]{1,15}:/|(?<![\w/]))/+(?:[^\s/'\",()]+/)*")  # of a path or a URL
 ERROR_CHARS = 300
 
 

@@ -17,6 +17,8 @@ from nefstudy.service.problems import Problem, install_problems
 from nefstudy.service.security import LOOPBACK_NAMES, Gate
 from nefstudy.service.snapshot import Snapshots
 
+PARTS = (health, metrics, studies, figures, trials, events, control, page)
+
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": said, "content": {"application/problem+json": {}}}
     for status, said in {
@@ -64,7 +66,7 @@ def create_app(
     app.state.page = Page(page_directory())
     app.state.streams = Streams()
     app.state.controls = bool(token)
-    for part in (health, metrics, studies, figures, trials, events, control, page):
+    for part in PARTS:
         app.include_router(part.router)
     install_problems(app)
     app.add_middleware(Gate, token=token, hosts=LOOPBACK_NAMES if hosts is None and not token else hosts)

@@ -5,10 +5,12 @@ cookie that the sign-in form of the page sets (a digest of the token, out of rea
 Without a token only loopback names are served, so that a foreign page cannot reach the service by rebinding.
 """
 
+import asyncio
 import hashlib
 import hmac
 import html
 from collections.abc import Collection, MutableMapping
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs
@@ -76,18 +78,18 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one connection."""
         if scope["type"] == "lifespan":
-            return await self._app(scope, receive, send)
-        if scope["type"] != "http":
-            return await send({"type": "websocket.close", "code": 1008})
-        headers = Headers(scope=scope)
-        refusal = self._refusal(scope, headers)
-        guarded = _with_headers(send)
-        if refusal is not None:
-            return await refusal(scope, receive, guarded)
-        if scope["path"] == SIGN_IN and scope["method"] == "POST":
+            await self._app(scope, receive, send)
+        elif scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self._answer(scope, receive, _with_headers(send))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: ASGIApp | None = self._refusal(scope, Headers(scope=scope))
+        if answer is None and scope["path"] == SIGN_IN and scope["method"] == "POST":
             answer = await self._sign_in(receive)
-            return await answer(scope, receive, guarded)
-        return await self._app(scope, _limited(receive), guarded)
+        with suppress(asyncio.CancelledError):  # the server is going down: streams still open end here, and quietly
+            await (answer or self._app)(scope, _limited(receive), send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "").lower()

@@ -1,15 +1,23 @@
 """A small study in a real ledger, and clients of the service over it."""
 
+import asyncio
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
-from fastapi.testclient import TestClient
 from PIL import Image
 
-from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, OptimiserConfig, SignalsConfig
-from nefstudy.config import TrialConfig
+from nefstudy.config import (
+    ClassifierConfig,
+    FieldConfig,
+    NeuralDatasetConfig,
+    OptimiserConfig,
+    SignalsConfig,
+    TrialConfig,
+)
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.service.app import create_app
 
@@ -20,7 +28,9 @@ PICTURE = "trials/reconstruction.png"
 OPERATOR_SECRET = "/srv/secret/place/model.py"
 
 
-def trial_config(cell: str, *, start: str = "shared", steps: int = 25, hidden: int = 16, lr: float = 1e-3) -> TrialConfig:
+def trial_config(
+    cell: str, *, start: str = "shared", steps: int = 25, hidden: int = 16, lr: float = 1e-3
+) -> TrialConfig:
     """A valid trial of a cell."""
     signals, field = cell.split("/")
     dataset = NeuralDatasetConfig(
@@ -76,7 +86,7 @@ def fill_study(ledger: Ledger) -> list[str]:
         key=failing.key,
         token=token,
         cause="bug",
-        error=f'ValueError: no luck in {OPERATOR_SECRET}\nTraceback (most recent call last):\n  File "{OPERATOR_SECRET}"',
+        error=f"ValueError: no luck in {OPERATOR_SECRET}\nTraceback (most recent call last):\n  {OPERATOR_SECRET}",
     )
     running = trial_config(CELLS[0], steps=8)
     token = ledger.request(STUDY, "phase2", trial=running)
@@ -105,23 +115,45 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ledger, P
         yield opened, root, keys
 
 
-ClientOf = Callable[..., TestClient]
+class Client:
+    """Asks an ASGI application without a socket; its faults come back as answers."""
+
+    def __init__(self, app: Any, *, headers: dict[str, str]) -> None:
+        self.app = app
+        self._headers = headers
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            base = {"base_url": "http://127.0.0.1", "headers": self._headers}
+            async with httpx.AsyncClient(transport=transport, **base) as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(ask())
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("POST", path, **options)
+
+
+ClientOf = Callable[..., Client]
 
 
 @pytest.fixture
 def client_of() -> ClientOf:
-    """Makes a client of the service over a ledger; server faults come back as answers, as over a socket."""
+    """Makes a client of the service over a ledger."""
 
-    def make(ledger: Ledger, *, root: Path | None = None, token: str | None = None, sent: str | None = None) -> TestClient:
+    def make(ledger: Ledger, *, root: Path | None = None, token: str | None = None, sent: str | None = None) -> Client:
         headers = {} if sent is None else {"Authorization": f"Bearer {sent}"}
-        app = create_app(ledger, token=token, root=root)
-        return TestClient(app, base_url="http://127.0.0.1", headers=headers, raise_server_exceptions=False)
+        return Client(create_app(ledger, token=token, root=root), headers=headers)
 
     return make
 
 
 @pytest.fixture
-def client(filled: tuple[Ledger, Path, list[str]], client_of: ClientOf) -> TestClient:
+def client(filled: tuple[Ledger, Path, list[str]], client_of: ClientOf) -> Client:
     """A client of the service over the filled ledger, without a token."""
     ledger, root, _ = filled
     return client_of(ledger, root=root)

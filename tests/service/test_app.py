@@ -1,0 +1,150 @@
+"""The service as a whole: what it imports, what its description promises, how it refuses."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from nefstudy.ledger import Ledger
+from nefstudy.service import models
+
+from .conftest import OPERATOR_SECRET, STUDY
+
+READ = {
+    "/v1/studies": models.Studies,
+    f"/v1/studies/{STUDY}": models.StudyDetail,
+    f"/v1/studies/{STUDY}/progress": models.Progress,
+    f"/v1/studies/{STUDY}/best": models.BestTrials,
+    f"/v1/studies/{STUDY}/points": models.Points,
+    f"/v1/studies/{STUDY}/pareto": models.Pareto,
+    f"/v1/studies/{STUDY}/start-table": models.StartTable,
+    f"/v1/studies/{STUDY}/failures": models.Failures,
+    f"/v1/studies/{STUDY}/commands": models.Commands,
+    f"/v1/studies/{STUDY}/trials": models.TrialPage,
+}
+
+BAD = [
+    ("GET", "/nope", 404),
+    ("GET", "/v1/studies/none", 404),
+    ("GET", "/v1/studies/none/progress", 404),
+    ("GET", "/v1/studies/none/trials", 404),
+    ("GET", "/v1/studies/none/best", 404),
+    ("GET", "/v1/studies/none/points", 404),
+    ("GET", "/v1/studies/none/events", 404),
+    ("GET", "/v1/trials/" + "0" * 20, 404),
+    ("GET", "/v1/trials/" + "0" * 20 + "/artefacts/reconstruction.png", 404),
+    ("GET", "/page/none.js", 404),
+    ("DELETE", "/v1/studies", 405),
+    ("POST", f"/v1/studies/{STUDY}/progress", 405),
+    ("PUT", "/healthz", 405),
+    ("GET", "/v1/studies/%00", 422),
+    ("GET", "/v1/studies/' OR 1=1 --/progress", 422),
+    ("GET", "/v1/trials/XYZ", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?limit=0", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?limit=1001", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?limit=many", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?state=DONE", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?cursor=abc", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?cursor=W10", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?sort=nothing", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?sort=a;drop", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?filter=nothing>1", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?filter=steps>many", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?filter=%00", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?fields=a'b", 422),
+    ("GET", f"/v1/studies/{STUDY}/trials?format=xml", 422),
+    ("GET", f"/v1/studies/{STUDY}/points?x=nothing", 422),
+    ("GET", f"/v1/studies/{STUDY}/best?limit=-1", 422),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), BAD)
+def test_every_refusal_is_a_problem(client, method, path, status):
+    """Each mistake has its status, and a problem that says what is wrong in one line."""
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["detail"]
+    assert "\n" not in problem["detail"]
+    if status == 405:
+        assert answer.headers["allow"]
+
+
+@pytest.mark.parametrize("path", READ)
+def test_answers_have_the_shape_they_promise(client, path):
+    """Every answer validates against the model its description names."""
+    answer = client.get(path)
+    assert answer.status_code == 200
+    READ[path].model_validate_json(answer.content, strict=False)
+
+
+@pytest.mark.parametrize("path", READ)
+def test_who_has_an_answer_is_told_so(client, path):
+    """Asking again with the ETag gives 304 without a body; with another one the whole answer."""
+    etag = client.get(path).headers["etag"]
+    again = client.get(path, headers={"If-None-Match": etag})
+    if path.endswith("progress") and again.status_code == 200:
+        pytest.fail("progress changed within half a second without an event")
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_operations_have_stable_names(client):
+    """Each operation is named by its function; none twice."""
+    schema = client.get("/v1/openapi.json").json()
+    names = [operation["operationId"] for path in schema["paths"].values() for operation in path.values()]
+    assert len(names) == len(set(names))
+    assert {"list_studies", "get_progress", "list_trials", "get_trial", "get_best", "pause_study"} <= set(names)
+    assert schema["openapi"].startswith("3.1")
+
+
+def test_nothing_of_the_machine_is_told(client, filled):
+    """No answer holds a folder, a trace or SQL, even where an error recorded one."""
+    _, root, keys = filled
+    paths = [*READ, *(path for method, path, _ in BAD if method == "GET"), f"/v1/trials/{keys[0]}", "/metrics"]
+    paths.append(f"/v1/studies/{STUDY}/trials?state=FAILED")
+    text = "\n".join(client.get(path).text for path in paths)
+    for secret in (str(root), OPERATOR_SECRET, "/secret", "Traceback", "SELECT", "sqlalchemy", "site-packages"):
+        assert secret not in text
+    assert "no luck in model.py" in text
+
+
+def test_a_fault_of_the_service_is_a_problem_without_details(filled, client_of):
+    """What nobody foresaw answers 500 with a line, and the line holds nothing of the fault."""
+    client = client_of(filled[0])
+
+    class Broken:
+        def studies(self):
+            raise RuntimeError("secret detail")
+
+    client.app.state.ledger = Broken()
+    answer = client.get("/v1/studies")
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "secret" not in answer.text
+
+
+def test_a_ledger_that_goes_away_is_503_and_health_stays(tmp_path, client_of):
+    """While the ledger cannot be read the service lives, is not ready, and says to come back."""
+    path = tmp_path / "ledger.db"
+    with Ledger.open(str(path)) as writer:
+        writer.put_study(STUDY, {}, planned={})
+    with Ledger.open(str(path), read_only=True, patience_s=0.1) as ledger:
+        client = client_of(ledger)
+        assert client.get("/readyz").status_code == 200
+        for file in tmp_path.iterdir():
+            file.write_bytes(b"not a database, not any more" * 200)
+        for gone in ("/readyz", "/v1/studies", f"/v1/studies/{STUDY}/trials"):
+            answer = client.get(gone)
+            assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+            assert answer.headers["retry-after"]
+            assert str(tmp_path) not in answer.text
+        assert client.get("/healthz").status_code == 200
+
+
+def test_the_service_imports_nothing_heavy():
+    """Starting the service loads neither torch, ray, mlflow, optuna, pandas nor pyarrow."""
+    code = "import nefstudy.service.app, sys, json; print(json.dumps(sorted(m for m in sys.modules if '.' not in m)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"torch", "ray", "mlflow", "optuna", "pandas", "pyarrow"} & set(json.loads(found.stdout))

@@ -1,0 +1,177 @@
+"""The study page in a real browser, over a real socket, while a study moves."""
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from playwright.sync_api import Page, expect, sync_playwright
+
+from nefstudy.ledger import Ledger, Owner
+from nefstudy.service.app import create_app
+
+from .conftest import CELLS, STUDY, TOKEN, fill_study, run_trial, trial_config
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+WIDE = {"width": 1280, "height": 900}
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+class Served:
+    """A service on a free port of this machine."""
+
+    def __init__(self, app) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+
+    def __enter__(self) -> "Served":
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+        self._socket.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """Headless Chromium of the system."""
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def opened(browser) -> Iterator:
+    """Opens pages, and fails the test if any of them complains to its console."""
+    pages: list[Page] = []
+    complaints: list[str] = []
+
+    def open_page(url: str, *, viewport: dict | None = None, scheme: str = "light", **options) -> Page:
+        page = browser.new_page(viewport=viewport or WIDE, color_scheme=scheme, **options)
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def served(filled) -> Iterator[str]:
+    """The address of a service over the filled ledger."""
+    with Served(create_app(filled[0], root=filled[1])) as running:
+        yield running.url
+
+
+def width_of_picture(page: Page) -> int:
+    """Pixels across of the dialog's picture once it is decoded; 0 for a broken one."""
+    picture = page.locator("dialog img").first
+    return picture.evaluate("image => image.decode().then(() => image.naturalWidth, () => 0)")
+
+
+def test_the_page_shows_the_ledgers_numbers(opened, served):
+    """Complete trials, both cells, the table by start and the best trials are on the page."""
+    page = opened(served)
+    page.wait_for_selector("#starts table")
+    assert "16 / 32" in page.inner_text("#tiles")
+    for cell in CELLS:
+        assert cell in page.inner_text("#phases")
+        assert cell in page.inner_text("#starts")
+    assert page.locator("#best tbody tr").count() == 6
+    assert "16 complete trials" in page.inner_text("#caption")
+    assert "no luck in model.py" in page.inner_text("#failures")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_page_never_scrolls_sideways(opened, served, width, scheme):
+    """At phone and desk width, by day and by night, the page fits; night is dark."""
+    page = opened(served, viewport={"width": width, "height": 850}, scheme=scheme)
+    page.wait_for_selector("#starts table")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    red = int(page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]"))
+    assert (red < 60) == (scheme == "dark")
+
+
+def test_a_trial_opens_with_its_picture_and_curves(opened, served):
+    """Choosing a trial shows its picture, drawn, and its curves; Escape closes it."""
+    page = opened(served)
+    page.click("#best button")
+    page.wait_for_selector("dialog[open] img")
+    assert width_of_picture(page) > 0
+    assert page.locator("dialog .curve").count() == 2
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
+
+
+def test_points_can_be_walked_by_keyboard(opened, served):
+    """Arrow keys show one trial after another, Enter opens it."""
+    page = opened(served)
+    page.wait_for_selector("#caption .legend")
+    page.focus("#plot canvas")
+    page.keyboard.press("ArrowRight")
+    first = page.inner_text(".tip")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text(".tip") != first
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open]")
+
+
+def test_every_control_has_a_name(opened, served):
+    """Buttons, selects, links, pictures and regions can be told apart without seeing them."""
+    page = opened(served)
+    page.wait_for_selector("#best table")
+    nameless = page.evaluate(
+        """[...document.querySelectorAll('button, select, a, [role=img], [role=region], canvas')].filter((e) =>
+           !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_the_page_moves_with_the_study(opened, ledger: Ledger):
+    """A trial that ends appears without reloading the page."""
+    fill_study(ledger)
+    ledger.acquire(STUDY, Owner.here(), lease_s=600)
+    with Served(create_app(ledger)) as running:
+        page = opened(running.url)
+        page.wait_for_selector("#live[data-on=true]")
+        expect(page.locator("#tiles")).to_contain_text("16 / 32")
+        page.evaluate("window.kept = true")
+        run_trial(ledger, "phase2", trial_config(CELLS[1], steps=500))
+        expect(page.locator("#tiles")).to_contain_text("17 / 32", timeout=8000)
+        expect(page.locator("#caption")).to_contain_text("17 complete", timeout=8000)
+        assert page.evaluate("window.kept")
+        page.close()
+
+
+def test_signing_in_opens_the_page(browser, filled):
+    """With a token set the page asks for it, refuses another, and then shows everything, pictures too."""
+    with Served(create_app(filled[0], root=filled[1], token=TOKEN)) as running:
+        page = browser.new_page(viewport=WIDE)
+        page.goto(running.url)
+        page.fill("input[name=token]", "wrong")
+        page.click("button")
+        assert "not the token" in page.inner_text("body")
+        page.goto(running.url)
+        page.fill("input[name=token]", TOKEN)
+        page.click("button")
+        page.wait_for_selector("#live[data-on=true]")
+        page.click("#best button")
+        page.wait_for_selector("dialog[open] img")
+        assert width_of_picture(page) > 0
+        page.close()

@@ -1,0 +1,82 @@
+"""Verbs append commands, once each, and only for those with the token."""
+
+import pytest
+
+from nefstudy.ledger import Ledger
+
+from .conftest import STUDY, TOKEN
+
+VERBS = ("pause", "resume", "stop")
+
+
+@pytest.fixture
+def control(ledger: Ledger, client_of):
+    """A client that holds the token, over a writable ledger with an empty study."""
+    ledger.put_study(STUDY, {}, planned={})
+    return client_of(ledger, token=TOKEN, sent=TOKEN)
+
+
+def ask(client, verb: str, *, key: str = "0123456789", study: str = STUDY, **options):
+    """The answer to a verb."""
+    return client.post(f"/v1/studies/{study}:{verb}", headers={"Idempotency-Key": key}, **options)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_becomes_a_command(control, ledger, verb):
+    """202, one command in the ledger, listed as not yet obeyed."""
+    answer = ask(control, verb)
+    assert answer.status_code == 202
+    assert [(c.verb, c.settled_at) for c in ledger.take_commands(STUDY)] == [(verb, None)]
+    (listed,) = control.get(f"/v1/studies/{STUDY}/commands").json()["commands"]
+    assert listed == answer.json()
+
+
+def test_the_same_wish_is_obeyed_once(control, ledger):
+    """Sent twice with one key it is one command; with another key it is two."""
+    assert ask(control, "pause", key="first-wish").json() == ask(control, "pause", key="first-wish").json()
+    assert len(ledger.take_commands(STUDY)) == 1
+    ask(control, "pause", key="second-wish")
+    assert len(ledger.take_commands(STUDY)) == 2
+
+
+def test_a_key_is_not_reused_for_another_wish(control, ledger):
+    """One key for two wishes is a conflict, and only the first is kept."""
+    ask(control, "pause", key="only-one-wish")
+    assert ask(control, "stop", key="only-one-wish").status_code == 409
+    assert [command.verb for command in ledger.take_commands(STUDY)] == ["pause"]
+
+
+def test_a_trial_can_be_enqueued(control, ledger):
+    """The body reaches the driver as it was sent."""
+    body = {"phase": "phase1", "cell": "digits8/siren", "point": {"steps": 20, "lr": 1e-3}}
+    assert ask(control, "enqueue", json=body).status_code == 202
+    assert ledger.take_commands(STUDY)[0].body == body
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"{", b'"text"', b"\xff"])
+def test_an_enqueue_without_a_point_is_refused(control, ledger, body):
+    """A body that names nothing is 422 and leaves no command."""
+    headers = {"Idempotency-Key": "0123456789", "Content-Type": "application/json"}
+    assert control.post(f"/v1/studies/{STUDY}:enqueue", content=body, headers=headers).status_code in (400, 422)
+    assert ledger.take_commands(STUDY) == []
+
+
+def test_without_a_key_or_a_study_nothing_is_asked(control, ledger):
+    """A missing key is 422, an unknown study 404, an unknown verb refused."""
+    assert control.post(f"/v1/studies/{STUDY}:pause").status_code == 422
+    assert ask(control, "pause", study="none").status_code == 404
+    assert ask(control, "explode").status_code in (404, 405)
+    assert ledger.take_commands(STUDY) == []
+
+
+def test_without_a_token_the_service_only_reads(ledger, client_of):
+    """A service that asks nobody who they are lets nobody change anything."""
+    ledger.put_study(STUDY, {}, planned={})
+    answer = ask(client_of(ledger), "pause")
+    assert answer.status_code == 403
+    assert ledger.take_commands(STUDY) == []
+
+
+def test_a_read_only_ledger_is_not_controlled(filled, client_of):
+    """With the token but a ledger opened for reading, verbs are refused and not lost in a 500."""
+    assert ask(client_of(filled[0], token=TOKEN, sent=TOKEN), "pause").status_code == 403

@@ -1,0 +1,98 @@
+"""What the figures are drawn from: points, front, table by start, failures."""
+
+import statistics
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nefstudy.ledger import TrialState
+from nefstudy.service.figures import pareto_front
+from nefstudy.service.thinning import thinned
+
+from .conftest import CELLS, STUDY
+
+BASE = f"/v1/studies/{STUDY}"
+PLANES = st.lists(st.tuples(st.integers(0, 9).map(float), st.integers(0, 9).map(float)), max_size=60)
+
+
+def test_points_are_the_complete_trials(client, filled):
+    """Every complete trial is one point with its quality and accuracy."""
+    found = client.get(f"{BASE}/points").json()
+    rows = {row.key: row for row in filled[0].trials(STUDY, state=TrialState.COMPLETE, limit=None).rows}
+    assert found["of"] == len(found["key"]) == len(rows)
+    for key, x, y, start in zip(found["key"], found["x"], found["y"], found["start"], strict=True):
+        assert (x, y, start) == (rows[key].quality, rows[key].test_accuracy, rows[key].start)
+
+
+def test_points_take_any_axis_and_one_cell(client):
+    """An axis may be a metric or a parameter; a cell narrows."""
+    found = client.get(f"{BASE}/points?x=field.hidden&y=all_nmi&cell={CELLS[0]}").json()
+    assert set(found["x"]) == {16}
+    assert set(found["cell"]) == {CELLS[0]}
+
+
+def test_text_is_no_axis(client):
+    """A parameter of words has no points."""
+    assert client.get(f"{BASE}/points?x=classifier.name").json()["key"] == []
+
+
+@given(PLANES)
+def test_nothing_beats_the_front_and_the_front_beats_the_rest(plane):
+    """No point is better in one value and no worse in the other than a front point; each other point has such a one."""
+    x, y = [a for a, _ in plane], [b for _, b in plane]
+    front = set(pareto_front(x, y))
+
+    def beaten(i: int) -> bool:
+        return any(x[j] >= x[i] and y[j] >= y[i] and (x[j] > x[i] or y[j] > y[i]) for j in range(len(x)))
+
+    assert all(not beaten(i) for i in front)
+    left_out = [i for i in range(len(x)) if i not in front and not beaten(i)]
+    assert all(any(x[i] == x[j] and y[i] == y[j] for j in front) for i in left_out)
+
+
+@given(PLANES, st.integers(1, 70))
+def test_thinning_keeps_what_fits_and_never_more(plane, limit):
+    """Rising indices without repeats, as many as allowed; all of them when there is room."""
+    x, y = [a for a, _ in plane], [b for _, b in plane]
+    kept = thinned(x, y, limit=limit)
+    assert kept == sorted(set(kept))
+    assert len(kept) == min(limit, len(x))
+
+
+def test_thinning_keeps_the_lonely_point():
+    """A thousand points in a heap lose most of theirs before the one outlier goes."""
+    x, y = [i / 1e6 for i in range(1000)] + [1.0], [0.0] * 1000 + [1.0]
+    assert 1000 in thinned(x, y, limit=10)
+
+
+def test_the_start_table_is_mean_and_deviation_of_the_rows(client, filled):
+    """Each line's numbers are computed from the trials of its cell and start."""
+    found = client.get(f"{BASE}/start-table").json()
+    assert (found["of"], found["trials"], len(found["rows"])) == ("phase2", 16, 2)
+    for line in found["rows"]:
+        for start in ("random", "shared"):
+            rows = filled[0].trials(STUDY, cell=line["cell"], state=TrialState.COMPLETE, limit=None).rows
+            values = [row.test_accuracy for row in rows if row.start == start]
+            assert line[start]["n"] == len(values)
+            assert abs(line[start]["mean"] - statistics.fmean(values)) < 1e-12
+            assert abs(line[start]["sd"] - statistics.stdev(values)) < 1e-12
+        gain = 100 * (line["shared"]["mean"] / line["random"]["mean"] - 1)
+        assert abs(line["gain_percent"] - gain) < 1e-9
+
+
+def test_an_empty_study_has_empty_figures(ledger, client_of):
+    """Before the first trial every figure is empty and none an error."""
+    ledger.put_study(STUDY, {}, planned={("phase1", CELLS[0]): 4})
+    client = client_of(ledger)
+    assert client.get(f"{BASE}/points").json()["of"] == 0
+    assert client.get(f"{BASE}/pareto").json()["front"] == []
+    assert client.get(f"{BASE}/start-table").json()["rows"] == []
+    assert client.get(f"{BASE}/failures").json()["failures"] == []
+    assert client.get(f"{BASE}/trials").json() == {"trials": [], "cursor": None}
+
+
+def test_failures_are_counted_by_cause(client):
+    """Each cause comes with its number and its latest trial, told in one line."""
+    (found,) = client.get(f"{BASE}/failures").json()["failures"]
+    assert (found["cause"], found["count"]) == ("bug", 1)
+    assert found["latest"]["error"] == "ValueError: no luck in model.py"

@@ -1,0 +1,56 @@
+"""The study page is whole, and needs nothing from elsewhere."""
+
+import re
+
+import pytest
+
+from nefstudy.service.artefacts import Artefacts
+from nefstudy.service.page import page_directory
+
+FILES = sorted(path for path in page_directory().rglob("*") if path.is_file() and "vendor" not in path.parts)
+OWN = [path for path in FILES if path.suffix in {".html", ".css", ".js"}]
+
+
+def test_the_page_is_served_with_every_file_it_names(client):
+    """The page and each script, style and import in it are there, as what they are."""
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    named = set(re.findall(r'(?:src|href)="(/page/[^"]+)"', page.text))
+    for path in OWN:
+        if path.suffix == ".js":
+            named |= {f"/page/{name}" for name in re.findall(r'from "\./([^"]+)"', path.read_text())}
+    assert len(named) >= 8
+    for name in named:
+        answer = client.get(name)
+        assert answer.status_code == 200, name
+        assert answer.headers["content-type"].split(";")[0] in {"text/javascript", "text/css", "image/svg+xml"}
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
+def test_nothing_comes_from_elsewhere_or_inline(path):
+    """No foreign address, no inline script, style or handler: the content policy forbids them all."""
+    text = path.read_text().replace("http://www.w3.org/2000/svg", "")
+    assert not re.search(r"https?://|//cdn|@import", text)
+    assert not re.search(r"\bstyle=|<style|<script(?![^>]*src=)|\son\w+=|innerHTML|eval\(|setAttribute\(\"style", text)
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
+def test_files_stay_small(path):
+    """No file of the page over 300 lines."""
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def test_artefacts_stay_under_the_root(tmp_path):
+    """A path that leads out of the root, by dots, link or from the top, finds nothing; one inside is read."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (root / "mine.png").write_bytes(b"mine")
+    (root / "notes.db").write_bytes(b"no picture")
+    (root / "link.png").symlink_to(tmp_path / "secret.png")
+    artefacts = Artefacts(root)
+    assert artefacts.read("mine.png") == b"mine"
+    for path in ("../secret.png", "link.png", str(tmp_path / "secret.png"), "notes.db", "none.png", ".", "a\0.png"):
+        assert artefacts.read(path) is None
+    assert Artefacts(None).read("mine.png") is None
+    assert Artefacts("s3://bucket/root").read("mine.png") is None

@@ -1,0 +1,148 @@
+"""Trials over REST are the ledger's rows: filtered, sorted, paged, written in four formats."""
+
+import csv
+import io
+import json
+
+import pyarrow.parquet
+import pytest
+
+from nefstudy.ledger import TrialState, parameters
+
+from .conftest import CELLS, STUDY
+
+TRIALS = f"/v1/studies/{STUDY}/trials"
+
+
+def every_page(client, query: str) -> list[dict]:
+    """The trials of all pages, following cursors."""
+    rows, cursor = [], ""
+    while True:
+        page = client.get(f"{TRIALS}?{query}{cursor}").json()
+        rows += page["trials"]
+        if page["cursor"] is None:
+            return rows
+        cursor = f"&cursor={page['cursor']}"
+
+
+@pytest.mark.parametrize("query", ["", "sort=-val_accuracy", "sort=all_psnr", "state=COMPLETE", "sort=-field.hidden"])
+def test_pages_together_are_the_whole(client, query):
+    """Pages of any size, followed to the end, hold each trial once and in the order of one big page."""
+    whole = [row["key"] for row in client.get(f"{TRIALS}?{query}&limit=1000").json()["trials"]]
+    assert len(set(whole)) == len(whole) > 10
+    for limit in (1, 3, 7):
+        assert [row["key"] for row in every_page(client, f"{query}&limit={limit}")] == whole
+
+
+def test_a_listed_trial_agrees_with_the_ledger(client, filled):
+    """Every value of a page is the ledger's own."""
+    ledger = filled[0]
+    for row in client.get(TRIALS).json()["trials"]:
+        held = ledger.trial(row["key"], study=STUDY)
+        for name in (
+            "cell",
+            "state",
+            "start",
+            "hidden",
+            "steps",
+            "val_accuracy",
+            "test_accuracy",
+            "metrics",
+            "dataset",
+        ):
+            assert row[name] == getattr(held, name)
+        assert row["parameters"] == parameters(held.config)
+
+
+@pytest.mark.parametrize(
+    ("query", "holds"),
+    [
+        ("state=FAILED", lambda row: row["state"] == "FAILED"),
+        (f"cell={CELLS[1]}", lambda row: row["cell"] == CELLS[1]),
+        ("filter=start=random", lambda row: row["start"] == "random"),
+        ("filter=all_psnr>=20", lambda row: row["metrics"].get("all_psnr", 0) >= 20),
+        ("filter=steps<75&filter=steps>5", lambda row: 5 < row["steps"] < 75),
+        ("filter=optimiser.lr<=0.001", lambda row: row["parameters"]["optimiser.lr"] <= 0.001),
+    ],
+)
+def test_a_filter_keeps_what_holds_and_nothing_else(client, query, holds):
+    """The trials of a filtered page are those of the whole for which the condition holds."""
+    whole = client.get(f"{TRIALS}?limit=1000").json()["trials"]
+    kept = client.get(f"{TRIALS}?limit=1000&{query}").json()["trials"]
+    assert kept == [row for row in whole if holds(row)]
+    assert len(kept) > 0
+
+
+def test_fields_are_what_was_asked(client):
+    """Columns, metrics and parameters can be named together; what a trial lacks is null."""
+    rows = client.get(f"{TRIALS}?fields=key,all_psnr,field.hidden,nothing&state=RUNNING").json()["trials"]
+    assert [set(row) for row in rows] == [{"key", "all_psnr", "field.hidden", "nothing"}]
+    assert rows[0]["all_psnr"] is None
+    assert rows[0]["field.hidden"] == 16
+
+
+def test_formats_hold_the_same_trials(client):
+    """JSON, NDJSON, CSV and Parquet of one page hold equal values, and the cursor goes along."""
+    query = f"{TRIALS}?fields=key,cell,steps,val_accuracy&limit=5"
+    rows = client.get(query).json()
+    lines = client.get(f"{query}&format=ndjson")
+    assert [json.loads(line) for line in lines.text.splitlines()] == rows["trials"]
+    assert lines.headers["x-next-cursor"] == rows["cursor"]
+    table = list(csv.DictReader(io.StringIO(client.get(f"{query}&format=csv").text)))
+    assert [{**row, "steps": int(row["steps"]), "val_accuracy": float(row["val_accuracy"])} for row in table] == rows[
+        "trials"
+    ]
+    parquet = client.get(query, headers={"Accept": "application/vnd.apache.parquet"})
+    assert pyarrow.parquet.read_table(io.BytesIO(parquet.content)).to_pylist() == rows["trials"]
+
+
+def test_a_table_spreads_metrics_and_parameters(client):
+    """CSV and Parquet of the whole trial have a column for each metric and parameter."""
+    header = client.get(f"{TRIALS}?format=csv").text.splitlines()[0].split(",")
+    assert {"key", "all_psnr", "optimiser.lr", "classifier.name"} <= set(header)
+    assert len(header) == len(set(header))
+    columns = pyarrow.parquet.read_table(io.BytesIO(client.get(f"{TRIALS}?format=parquet").content)).column_names
+    assert columns == header
+
+
+def test_a_trial_has_its_curves_and_artefacts(client, filled, keys):
+    """One trial shows what the ledger holds of it."""
+    trial = client.get(f"/v1/trials/{keys[0]}").json()
+    held = filled[0].curves(STUDY, "phase2", key=keys[0])
+    assert {name: [tuple(pair) for pair in pairs] for name, pairs in trial["curves"].items()} == held
+    assert trial["artefacts"] == ["reconstruction.png"]
+    assert trial["fingerprint"] == {"engine": "eager"}
+    assert client.get(f"/v1/trials/{keys[0]}?study=other").status_code == 404
+
+
+def test_a_picture_is_served_and_only_as_a_picture(client, keys):
+    """The artefact's bytes come as PNG, and the browser is told not to guess."""
+    answer = client.get(f"/v1/trials/{keys[0]}/artefacts/reconstruction.png")
+    assert answer.status_code == 200
+    assert answer.content.startswith(b"\x89PNG")
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "name", ["../ledger.db", "ledger.db", "..%2fledger.db", "%2e%2e/ledger.db", "reconstruction.svg"]
+)
+def test_no_other_file_is_served(client, keys, name):
+    """Only names that the trial lists are looked up at all."""
+    assert client.get(f"/v1/trials/{keys[0]}/artefacts/{name}").status_code in (404, 422)
+
+
+def test_numbers_json_cannot_hold_are_null(ledger, client_of):
+    """A trial whose loss went to NaN or infinity is listed with null there."""
+    from .conftest import trial_config
+
+    ledger.put_study(STUDY, {}, planned={})
+    trial = trial_config(CELLS[0])
+    token = ledger.request(STUDY, "phase1", trial=trial)
+    bad = {"train_loss": float("nan"), "all_psnr": float("inf"), "val_accuracy": 0.5}
+    ledger.complete(STUDY, "phase1", key=trial.key, token=token, metrics=bad, curves={"val_loss": [(1, float("nan"))]})
+    client = client_of(ledger)
+    (row,) = client.get(f"{TRIALS}?state={TrialState.COMPLETE}").json()["trials"]
+    assert (row["metrics"]["train_loss"], row["metrics"]["all_psnr"], row["val_accuracy"]) == (None, None, 0.5)
+    assert client.get(f"/v1/trials/{trial.key}").json()["curves"] == {"val_loss": [[1, None]]}
+    assert client.get(f"/v1/studies/{STUDY}/points").json()["of"] == 0
