@@ -15,7 +15,10 @@ PYTEST_ARGS ?=
 # Tests that need seconds, a service or a second process; everything else is the fast lane.
 HEAVY := slow or ray or postgres or mlflow or browser or fault or compiled
 FAST  := not slow and not ray and not postgres and not mlflow and not browser and not fault and not compiled
-SHAPES := --jaxtyping-packages=nefstudy,beartype.beartype
+# Shapes are checked where tensors are; beartype cannot read some hints of the packages beyond (Self, SQLAlchemy's).
+TENSOR_PACKAGES := signals evaluation fields fitting neural_dataset classifiers trial
+comma := ,
+SHAPES := --jaxtyping-packages=$(subst $() ,$(comma),$(TENSOR_PACKAGES:%=nefstudy.%)),beartype.beartype
 # Two packages that tests start for real; SKIP_SYSTEM=1 leaves their tests out, in the open.
 SYSTEM_TESTS := $(if $(SKIP_SYSTEM),and not postgres and not browser)
 
@@ -74,8 +77,10 @@ system:
 	fi
 
 test: system $(VENV)/.installed-dev ## every test: the fast lane in parallel with shapes checked, then the heavy ones
-	$(in_short_tmp); $(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 $(SHAPES) -m "$(FAST)" $(PYTEST_ARGS); \
-	$(TEST_ENV) $(BIN)/python -m pytest -q -m "($(HEAVY)) $(SYSTEM_TESTS)" $(PYTEST_ARGS)
+	$(in_short_tmp); failed=0; \
+	$(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 $(SHAPES) -m "$(FAST)" $(PYTEST_ARGS) || failed=$$?; \
+	$(TEST_ENV) $(BIN)/python -m pytest -q -m "($(HEAVY)) $(SYSTEM_TESTS)" $(PYTEST_ARGS) || failed=$$?; \
+	exit $$failed
 
 check: lint ## format, lint, types, import contracts and the fast tests, under two minutes
 	$(in_short_tmp); $(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 -m "$(FAST)" $(PYTEST_ARGS)

@@ -81,7 +81,9 @@ def _starts(report: Report) -> list[str]:
 
 
 def _figures(report: Report) -> list[str]:
-    return [f"<h2>{escape(picture.drawing.title)}</h2>{_figure(picture)}" for picture in report.pictures]
+    if not report.starts.lines:
+        return []
+    return ["<h2>Accuracy against quality, structure and smoothness</h2>", *map(_figure, report.pictures)]
 
 
 def _figure(picture: Picture) -> str:
