@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -75,7 +75,7 @@ class Receipt(Record):
         return _signed(self)
 
     @classmethod
-    def from_json(cls, text: bytes) -> Self | None:
+    def from_json(cls, text: bytes) -> "Receipt | None":
         """The receipt in a file's bytes, or None where it is damaged."""
         try:
             data = json.loads(text)
@@ -114,7 +114,7 @@ class Manifest(Record):
         return _signed(self)
 
     @classmethod
-    def from_json(cls, text: bytes, *, where: str) -> Self:
+    def from_json(cls, text: bytes, *, where: str) -> "Manifest":
         """The manifest in a file's bytes.
 
         Raises:

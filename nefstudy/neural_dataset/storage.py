@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -23,7 +23,7 @@ class Storage:
     base: str
 
     @classmethod
-    def at(cls, root: str) -> Self:
+    def at(cls, root: str) -> "Storage":
         """The storage of a local path or a URI (`file://`, `s3://`, ...); touches nothing yet.
 
         Raises:

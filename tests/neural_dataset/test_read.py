@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nefstudy.errors import BadConfig, BadNeuralDataset
-from nefstudy.evaluation.reconstruction import off_grid_psnr, psnr
+from nefstudy.evaluation.reconstruction import cell_centres, off_grid_psnr, psnr
 from nefstudy.fields.field import unflatten
 from nefstudy.neural_dataset.read import (
     find_neural_dataset,
@@ -143,8 +143,6 @@ def test_quality_columns_are_those_of_the_evaluation(desk) -> None:
     assert dataset.quality(3).keys() == {*rung.quality, "diverged_at"}
     assert np.array_equal(dataset.quality(3)["ssim"], rung.quality["ssim"])
     params = unflatten(desk.field, rung.parameters[:46])
-    from nefstudy.evaluation.reconstruction import cell_centres
-
     outputs = desk.field.forward(params, torch.from_numpy(cell_centres((8, 8)))).numpy()
     between = outputs * desk.signals.card.std[0] + desk.signals.card.mean[0]
     np.testing.assert_allclose(rung.quality["off_grid_psnr"][:46], off_grid_psnr(between, images), rtol=1e-5)
@@ -152,14 +150,14 @@ def test_quality_columns_are_those_of_the_evaluation(desk) -> None:
 
 def test_reconstruction_follows_signal_view_and_grid(desk) -> None:
     """Each signal and view has its own image on any grid, on [0, 1]; grids agree where they share points."""
-    dataset = desk.make(rungs=(0, 60))
+    dataset = desk.make(rungs=(0, 20))
     one, other = (int(i) for i in desk.signals.ids[:2])
-    image = dataset.reconstruct(one, steps=60)
+    image = dataset.reconstruct(one, steps=20)
     assert image.shape == (8, 8, 1)
     assert 0 <= image.min() < image.max() <= 1
-    assert not np.array_equal(image, dataset.reconstruct(other, steps=60))
-    assert not np.array_equal(image, dataset.reconstruct(one, steps=60, view=1))
-    fine = dataset.reconstruct(one, steps=60, grid=(15, 8))
+    assert not np.array_equal(image, dataset.reconstruct(other, steps=20))
+    assert not np.array_equal(image, dataset.reconstruct(one, steps=20, view=1))
+    fine = dataset.reconstruct(one, steps=20, grid=(15, 8))
     np.testing.assert_allclose(fine[::2], image, atol=1e-5)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nefstudy.errors import BadNeuralDataset, BadRoot, BadSignals
+from nefstudy.fields.catalog import build
 from nefstudy.fitting.fit import fit_fields
 from nefstudy.neural_dataset.read import find_neural_dataset, open_neural_dataset
 from nefstudy.neural_dataset.write import Written, write_neural_dataset
@@ -151,23 +152,21 @@ def test_progress_counts_the_fields_still_to_fit(desk) -> None:
 def test_diverged_fields_are_flagged_in_every_column(desk) -> None:
     """A field that diverged has NaN weights and quality; one that diverges later is well at earlier rungs."""
     optimiser = desk.config.dataset.optimiser.model_copy(update={"name": "sgd", "lr": 1e9})
-    field = desk.config.dataset.field.model_copy(update={"name": "mfn", "params": {}})
+    field = desk.config.dataset.field.model_copy(update={"name": "mfn", "params": {"hidden": 4}})
     recipe = desk.config.dataset.model_copy(update={"optimiser": optimiser, "field": field})
-    from nefstudy.fields.catalog import build
-
     mine = replace(
         desk,
-        config=desk.config.model_copy(update={"dataset": recipe, "rungs": (0, 60)}),
+        config=desk.config.model_copy(update={"dataset": recipe, "rungs": (0, 25)}),
         field=build(field, in_dim=2, out_dim=1),
     )
-    dataset = mine.make(rungs=(0, 60))
-    start, end = dataset.rung(0), dataset.rung(60)
+    dataset = mine.make(rungs=(0, 25))
+    start, end = dataset.rung(0), dataset.rung(25)
     assert not start.diverged.any()
     assert end.diverged.all()
     assert np.isnan(end.parameters.numpy()).all()
     assert all(np.isnan(values).all() for values in end.quality.values())
     assert all(np.isfinite(values).all() for values in start.quality.values())
-    assert ((end.diverged_at > 0) & (end.diverged_at <= 60)).all()
+    assert ((end.diverged_at > 0) & (end.diverged_at <= 25)).all()
 
 
 def test_signals_other_than_the_recipes_are_refused(desk) -> None:
