@@ -52,7 +52,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print plain JSON instead of 
 
 def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
     """The command line of one study script."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
     @app.command(help=about)
     def run(  # noqa: PLR0917  # typer calls it by keyword

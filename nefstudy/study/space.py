@@ -123,13 +123,3 @@ def _choices(space: Space) -> dict[str, tuple[Scalar, ...]]:
         if not isinstance(dimension, Choice):
             raise BadConfig(f"grid parameter {name!r} is a range; a grid needs listed values, use Choice((...))")
     return {name: dimension.values for name, dimension in space.items() if isinstance(dimension, Choice)}
-
-
-def expected_steps(space: Space, fixed: Point) -> float:
-    """Mean step count of a point drawn uniformly from the space, for cost estimates."""
-    steps = space.get("steps")
-    if isinstance(steps, Choice):
-        return sum(float(value) for value in steps.values) / len(steps.values)
-    if isinstance(steps, Whole | Real):
-        return (steps.low + steps.high) / 2
-    return float(fixed["steps"])

@@ -38,6 +38,10 @@ class StudySearcher(Searcher):
         """Itself: Tune copies its arguments, and there is one run."""
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its arguments for a restore that this study never makes."""
+        return {}
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The configuration of the next trial, None to be asked again, or FINISHED."""
         if self._stopped():
@@ -73,6 +77,10 @@ class Recorder(tune.Callback):
     def __deepcopy__(self, memo: dict[int, Any]) -> "Recorder":
         """Itself: Tune copies its arguments, and there is one run."""
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: as for the searcher."""
+        return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Give the driver a turn."""

@@ -13,7 +13,8 @@ from nefstudy.config import FitConfig, TrialConfig
 from nefstudy.errors import FitDiverged
 from nefstudy.evaluation.structure import nmi
 from nefstudy.fields.catalog import FIELDS, build
-from nefstudy.neural_dataset.read import NeuralDataset, Rung, find_neural_dataset
+from nefstudy.neural_dataset.read import NeuralDataset, find_neural_dataset
+from nefstudy.neural_dataset.rung import Rung
 from nefstudy.neural_dataset.storage import Storage
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
 from nefstudy.signals.catalog import SIGNALS, load_signals
