@@ -3,11 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from nefstudy.ledger.rows import CommandRow, EventRow, OutboxRow
 from nefstudy.ledger.schema import commands, events, outbox, trials
 from nefstudy.ledger.texts import dump, load
+
+# statements of every commit are built once: building them costs more than running them
+_APPEND = insert(events).returning(events.c.seq)
+_UNPOST = delete(outbox).where(outbox.c.trial_id == bindparam("posted"))
+_POST = insert(outbox)
 
 
 def append_event(
@@ -22,7 +27,7 @@ def append_event(
 ) -> int:
     """The number of a new event, higher than every event committed before it."""
     values = {"study": study, "kind": kind, "phase": phase, "key": key, "data": dump(dict(data or {})), "at": now}
-    return int(connection.execute(insert(events).values(values).returning(events.c.seq)).scalar_one())
+    return int(connection.execute(_APPEND, values).scalar_one())
 
 
 def since(connection: Connection, seq: int, *, study: str | None, limit: int) -> list[EventRow]:
@@ -43,8 +48,8 @@ def last_seq(connection: Connection, *, study: str | None) -> int:
 
 def post(connection: Connection, trial_id: int) -> None:
     """Put a trial into the outbox, at its end and untried, once."""
-    connection.execute(delete(outbox).where(outbox.c.trial_id == trial_id))
-    connection.execute(insert(outbox).values(trial_id=trial_id, tries=0))
+    connection.execute(_UNPOST, {"posted": trial_id})
+    connection.execute(_POST, {"trial_id": trial_id, "tries": 0})
 
 
 def post_all(connection: Connection, *, study: str | None, states: Sequence[str]) -> int:

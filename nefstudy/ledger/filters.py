@@ -1,20 +1,31 @@
 """Conditions on trials by name: a column, a metric or a parameter, compared with a value."""
 
+import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from sqlalchemy import Boolean, Column, Connection, Double, FromClause, Integer, Select, select
+from sqlalchemy import Boolean, Column, ColumnElement, Connection, Double, FromClause, Integer, Select, func, select
 
 from nefstudy.config import Scalar
 from nefstudy.errors import BadConfig
 from nefstudy.ledger.schema import measures, names, trials
 
 Op = Literal["=", "!=", "<", "<=", ">", ">="]
-OPS: tuple[Op, ...] = get_args(Op)
+OPERATORS: dict[Op, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+SCORES = ("val_accuracy", "test_accuracy")  # columns that are metrics too, and indexed as such
+FEW = 2000
 COLUMNS = tuple(column.name for column in trials.c if column.name not in ("id", "study"))
 
+_ALLOWED = " ".join(OPERATORS)
 _TEXT = re.compile(r"^\s*([A-Za-z][\w.-]*)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*$")
 
 
@@ -27,46 +38,37 @@ class Filter:
     value: Scalar
 
     def __post_init__(self) -> None:
-        if self.op not in OPS:
-            raise BadConfig(f"filter on {self.name}: operator {self.op!r} is not one of {' '.join(OPS)}; correct it")
+        if self.op not in OPERATORS:
+            raise BadConfig(f"filter on {self.name}: operator {self.op!r} is not one of {_ALLOWED}; correct it")
 
     @classmethod
     def parse(cls, text: str) -> "Filter":
         """The filter written as `val_accuracy>=0.8`, `start=shared` or `field.omega_0<30`."""
         found = _TEXT.match(text)
         if found is None:
-            raise BadConfig(
-                f"filter {text!r} is not `name op value` with op one of {' '.join(OPS)}; write e.g. val_accuracy>=0.8"
-            )
+            asked = f"`name op value` with op one of {_ALLOWED}"
+            raise BadConfig(f"filter {text[:80]!r} is not {asked}; write e.g. val_accuracy>=0.8")
         name, op, value = found.groups()
         return cls(name, op, value)  # type: ignore[arg-type]  # the pattern lets only the six operators through
 
 
 @dataclass(frozen=True)
 class Term:
-    """A name found: the column that holds its values, and the measure it has to be joined through, if any."""
+    """A name found: a column of trials, or the rows of measures that hold its values."""
 
+    name: str
     column: Column[Any]
-    source: FromClause | None
-    name_id: int | None
+    source: FromClause | None = None
+    name_id: int | None = None
 
-    def join(self, query: Select[Any]) -> Select[Any]:
-        """The query over trials that also have this term's value."""
+    def join(self, query: Select[Any], *, outer: bool = False) -> Select[Any]:
+        """The query over the trials that have this term's value; with `outer`, over all, NULL where it is absent."""
         if self.source is None:
             return query
-        return query.join(
-            self.source, (self.source.c.trial_id == trials.c.id) & (self.source.c.name_id == self.name_id)
-        )
+        mine = (self.source.c.trial_id == trials.c.id) & (self.source.c.name_id == self.name_id)
+        return query.join(self.source, mine, isouter=outer)
 
-    def outer_join(self, query: Select[Any]) -> Select[Any]:
-        """The query over all trials, with this term's value or NULL."""
-        if self.source is None:
-            return query
-        return query.outerjoin(
-            self.source, (self.source.c.trial_id == trials.c.id) & (self.source.c.name_id == self.name_id)
-        )
-
-    def value(self, given: Scalar, *, name: str) -> Any:
+    def value(self, given: Scalar) -> Any:
         """A given value as the column's kind.
 
         Raises:
@@ -76,15 +78,10 @@ class Term:
         try:
             if isinstance(kind, Boolean):
                 return {"true": True, "1": True, "false": False, "0": False}[str(given).lower()]
-            if isinstance(kind, Double):
-                return float(given)
-            if isinstance(kind, Integer):
-                return float(given)
-            return str(given)
+            return float(given) if isinstance(kind, Double | Integer) else str(given)
         except (KeyError, ValueError):
-            raise BadConfig(
-                f"filter on {name}: {given!r} is not a value of it; give a number, or true or false"
-            ) from None
+            kinds = "true or false" if isinstance(kind, Boolean) else "a number"
+            raise BadConfig(f"filter on {self.name}: {given!r} is not {kinds}; correct it") from None
 
 
 def find(connection: Connection, study: str, *, name: str) -> Term:
@@ -93,39 +90,47 @@ def find(connection: Connection, study: str, *, name: str) -> Term:
     Raises:
         BadConfig: nothing has this name.
     """
-    if name in COLUMNS:
-        return Term(column=trials.c[name], source=None, name_id=None)
-    query = (
-        select(names.c.id, names.c.textual)
-        .where(names.c.study == study, names.c.name == name)
-        .order_by(names.c.kind)  # metric before parameter
-    )
-    row = connection.execute(query).first()
-    if row is None:
+    term = find_or_none(connection, study, name=name)
+    if term is None:
         known = connection.execute(select(names.c.name).where(names.c.study == study).order_by(names.c.name)).scalars()
-        allowed = ", ".join([*COLUMNS, *dict.fromkeys(known)])
-        raise BadConfig(f"no trial of study {study!r} has {name!r}; allowed: {allowed}")
+        allowed = ", ".join(dict.fromkeys([*COLUMNS, *known]))
+        raise BadConfig(f"no trial of study {study!r} has {name[:80]!r}; allowed: {allowed}")
+    return term
+
+
+def find_or_none(connection: Connection, study: str, *, name: str) -> Term | None:
+    """The term a name stands for in a study, None when no trial has it."""
+    if name in COLUMNS and name not in SCORES:
+        return Term(name, trials.c[name])
+    metric_first = select(names.c.id, names.c.textual).where(names.c.study == study, names.c.name == name)
+    row = connection.execute(metric_first.order_by(names.c.kind)).first()
+    if row is None:
+        return Term(name, trials.c[name]) if name in COLUMNS else None
     source = measures.alias()
-    return Term(column=source.c.word if row.textual else source.c.number, source=source, name_id=row.id)
+    return Term(name, source.c.word if row.textual else source.c.number, source=source, name_id=row.id)
 
 
 def narrow(connection: Connection, query: Select[Any], *, study: str, filters: Sequence[Filter]) -> Select[Any]:
-    """The query with every filter applied; a trial without the value passes none."""
+    """The query with every filter applied; a trial without the value passes none.
+
+    A filter that few trials pass is where the database shall start; one that many pass shall only be looked up
+    along the order of the page. SQLite cannot tell them apart by itself, so they are counted, up to a limit.
+    """
     for wanted in filters:
         term = find(connection, study, name=wanted.name)
-        value = term.value(wanted.value, name=wanted.name)
-        query = term.join(query).where(_compare(term.column, wanted.op, value))
+        passes = _compare(term.column, wanted.op, term.value(wanted.value))
+        if term.source is None:
+            query = query.where(passes)
+            continue
+        found = select(term.source.c.trial_id).where(term.source.c.name_id == term.name_id, passes)
+        few = connection.execute(select(func.count()).select_from(found.limit(FEW).subquery())).scalar_one() < FEW
+        looked_up = found.where(term.source.c.trial_id == trials.c.id).exists()
+        query = query.where(trials.c.id.in_(found) if few else looked_up)
     return query
 
 
-def _compare(column: Column[Any], op: Op, value: Any) -> Any:
+def _compare(column: Column[Any], op: Op, value: Any) -> ColumnElement[bool]:
     if isinstance(value, bool):
         return column.is_(value) if op == "=" else column.is_(not value)
-    return {
-        "=": column == value,
-        "!=": column != value,
-        "<": column < value,
-        "<=": column <= value,
-        ">": column > value,
-        ">=": column >= value,
-    }[op]
+    compared: ColumnElement[bool] = OPERATORS[op](column, value)
+    return compared

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from nefstudy.errors import BadConfig, StudyBusy
 from nefstudy.ledger import feed
@@ -24,6 +24,8 @@ from nefstudy.ledger.schema import leases, studies
 
 RENEWALS = 10  # renewals within a lease: a holder may miss nine
 WATCH = 6  # a silent holder is watched for a sixth of the lease: time for more than one renewal
+
+_FIND = select(leases).where(leases.c.study == bindparam("wanted"))
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def holder(connection: Connection, study: str, *, now: float) -> Holder | None:
 
 
 def _row(connection: Connection, study: str) -> RowMapping | None:
-    return connection.execute(select(leases).where(leases.c.study == study)).mappings().one_or_none()
+    return connection.execute(_FIND, {"wanted": study}).mappings().one_or_none()
 
 
 def _lease(row: RowMapping) -> Lease:

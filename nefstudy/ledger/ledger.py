@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from nefstudy.config import TrialConfig
 from nefstudy.ledger import attempts, feed, neural_datasets, studies
 from nefstudy.ledger import lease as leases
-from nefstudy.ledger.attempts import Claim, Curve, Outcome
+from nefstudy.ledger.attempts import Claim
 from nefstudy.ledger.database import Database
 from nefstudy.ledger.lease import Lease, Silence
+from nefstudy.ledger.outcome import Curve, Outcome
 from nefstudy.ledger.owner import Owner
 from nefstudy.ledger.reading import Reading
 from nefstudy.ledger.rows import (

@@ -4,11 +4,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from nefstudy.config import Scalar
 from nefstudy.ledger import schema
 from nefstudy.ledger.parameters import parameters
+
+_RECORD = insert(schema.measures)
+_KNOWN = select(schema.names.c.name, schema.names.c.id, schema.names.c.textual).where(
+    schema.names.c.study == bindparam("of_study"), schema.names.c.kind == bindparam("of_kind")
+)
 
 
 def record_parameters(connection: Connection, study: str, *, trial_id: int, config: Mapping[str, Any]) -> None:
@@ -27,15 +32,15 @@ def record(connection: Connection, study: str, *, trial_id: int, kind: str, valu
         elif not isinstance(value, str) and not math.isnan(value):
             rows.append({"trial_id": trial_id, "name_id": name_id, "number": float(value), "word": None})
     if rows:
-        connection.execute(insert(schema.measures), rows)
+        connection.execute(_RECORD, rows)
 
 
 def _known(
     connection: Connection, study: str, *, kind: str, values: Mapping[str, Scalar]
 ) -> dict[str, tuple[int, bool]]:
     table = schema.names
-    query = select(table.c.name, table.c.id, table.c.textual).where(table.c.study == study, table.c.kind == kind)
-    known = {row.name: (int(row.id), bool(row.textual)) for row in connection.execute(query)}
+    found = connection.execute(_KNOWN, {"of_study": study, "of_kind": kind})
+    known = {name: (int(name_id), bool(textual)) for name, name_id, textual in found}
     for name, value in values.items():
         if name not in known:
             new = (

@@ -3,11 +3,11 @@
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, and_, or_, select
+from sqlalchemy import Connection, Row, RowMapping, Select, bindparam, literal, null, select, tuple_
 
 from nefstudy.config import canonical_json, digest
 from nefstudy.errors import BadConfig
@@ -15,6 +15,11 @@ from nefstudy.ledger.filters import Filter, find, narrow
 from nefstudy.ledger.rows import Page, TrialRow, TrialState
 from nefstudy.ledger.schema import documents, trials
 from nefstudy.ledger.texts import load
+
+BATCH = 500  # rows read by number at a time: below every database's limit of parameters
+_TEXTS = (documents.c.config, documents.c.metrics, documents.c.fingerprint, documents.c.error)
+_JOINED = select(trials, *_TEXTS).join(documents, documents.c.trial_id == trials.c.id)
+_FULL = _JOINED.where(trials.c.id.in_(bindparam("numbers", expanding=True)))
 
 
 @dataclass(frozen=True)
@@ -46,36 +51,36 @@ class Place:
 def rows(connection: Connection, query: Query, *, limit: int | None, cursor: str | None) -> Page:
     """The next `limit` trials after the cursor; those without the sort value come last."""
     place = _place(cursor, signature=query.signature) if cursor is not None else None
-    found: list[RowMapping] = []
+    found: list[Row[Any]] = []
     for part in _parts(connection, query, place=place):
-        wanted = None if limit is None else limit + 1 - len(found)
-        found += connection.execute(part.limit(wanted)).mappings().all()
+        found += connection.execute(part.limit(None if limit is None else limit + 1 - len(found)))
         if limit is not None and len(found) > limit:
             last = found[limit - 1]
-            following = _cursor(Place(last["sorted_by"], last["id"]), query)
-            return Page(rows=tuple(map(trial_row, found[:limit])), cursor=following)
-    return Page(rows=tuple(map(trial_row, found)), cursor=None)
+            numbers = [row.id for row in found[:limit]]
+            return Page(rows=tuple(full(connection, numbers)), cursor=_cursor(Place(last.sorted_by, last.id), query))
+    return Page(rows=tuple(full(connection, [row.id for row in found])), cursor=None)
 
 
-def selection(connection: Connection, query: Query, *, columns: Sequence[Any]) -> Select[Any]:
+def selection(connection: Connection, query: Query, *columns: Any) -> Select[Any]:
     """The query's trials as a SELECT of some columns, without order."""
-    wanted = select(*columns).where(trials.c.study == query.study)
+    wanted = select(*columns).select_from(trials).where(trials.c.study == query.study)
     for column, value in ((trials.c.phase, query.phase), (trials.c.cell, query.cell), (trials.c.state, query.state)):
         if value is not None:
             wanted = wanted.where(column == value)
     return narrow(connection, wanted, study=query.study, filters=query.filters)
 
 
-def full(connection: Connection, query: Query, *, sorted_by: Any) -> Select[Any]:
-    """The query's trials with their documents, ready for `trial_row`."""
-    texts = [documents.c.config, documents.c.metrics, documents.c.fingerprint, documents.c.error]
-    wanted = selection(connection, query, columns=[trials, *texts, sorted_by.label("sorted_by")])
-    return wanted.join(documents, documents.c.trial_id == trials.c.id)
+def full(connection: Connection, numbers: Sequence[int]) -> Iterator[TrialRow]:
+    """The trials of these numbers, in the order given."""
+    for first in range(0, len(numbers), BATCH):
+        batch = numbers[first : first + BATCH]
+        found = {row["id"]: row for row in connection.execute(_FULL, {"numbers": batch}).mappings()}
+        yield from (trial_row(found[number]) for number in batch)
 
 
 def trial_row(row: RowMapping) -> TrialRow:
     """A trial from its columns and documents."""
-    values = {name: value for name, value in row.items() if name not in ("id", "sorted_by")}
+    values = {name: value for name, value in row.items() if name != "id"}
     values["state"] = TrialState(values["state"])
     for name in ("config", "metrics", "fingerprint"):
         values[name] = load(values[name])
@@ -84,22 +89,24 @@ def trial_row(row: RowMapping) -> TrialRow:
 
 def _parts(connection: Connection, query: Query, *, place: Place | None) -> list[Select[Any]]:
     """The ordered queries whose rows follow one another: those with the sort value, then those without it."""
+    number = trials.c.id
     if query.sort is None:
-        wanted = full(connection, query, sorted_by=trials.c.id).order_by(trials.c.id)
-        return [wanted if place is None else wanted.where(trials.c.id > place.number)]
+        wanted = selection(connection, query, number, null().label("sorted_by")).order_by(number)
+        return [wanted if place is None else wanted.where(number > place.number)]
     down = query.sort.startswith("-")
     term = find(connection, query.study, name=query.sort.removeprefix("-"))
-    value, number = term.column, trials.c.id
-    valued = term.join(full(connection, query, sorted_by=value)).where(value.is_not(None))
+    value = term.column
+    every = selection(connection, query, number, value.label("sorted_by"))
+    valued = term.join(every).where(value.is_not(None))
     valued = valued.order_by(value.desc() if down else value, number.desc() if down else number)
-    empty = term.outer_join(full(connection, query, sorted_by=value)).where(value.is_(None)).order_by(number)
+    empty = term.join(every, outer=True).where(value.is_(None)).order_by(number)
     if place is None:
         return [valued, empty]
     if place.value is None:
         return [empty.where(number > place.number)]
-    after = value < place.value if down else value > place.value
-    tied = and_(value == place.value, number < place.number if down else number > place.number)
-    return [valued.where(or_(after, tied)), empty]
+    at = tuple_(value, number)
+    last = tuple_(literal(place.value), literal(place.number))
+    return [valued.where(at < last if down else at > last), empty]
 
 
 def _cursor(place: Place, query: Query) -> str:

@@ -3,45 +3,37 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, null, select
 
 from nefstudy.ledger import pages
-from nefstudy.ledger.filters import find
+from nefstudy.ledger.filters import find_or_none
 from nefstudy.ledger.rows import TrialRow, TrialState
-from nefstudy.ledger.schema import artefacts, curves, documents, names, trials
+from nefstudy.ledger.schema import artefacts, curves, names, trials
 from nefstudy.ledger.schema import measures as measures_table
 from nefstudy.ledger.texts import load
 
 
 def trial(connection: Connection, key: str, *, study: str | None, phase: str | None) -> TrialRow | None:
     """The trial of this key; of several, a COMPLETE one that really ran before others."""
-    texts = (documents.c.config, documents.c.metrics, documents.c.fingerprint, documents.c.error)
-    query = select(trials, *texts).join(documents, documents.c.trial_id == trials.c.id).where(trials.c.key == key)
+    query = select(trials.c.id).where(trials.c.key == key)
     for column, value in ((trials.c.study, study), (trials.c.phase, phase)):
         if value is not None:
             query = query.where(column == value)
     complete = trials.c.state == TrialState.COMPLETE
-    row = (
-        connection.execute(query.order_by(complete.desc(), trials.c.reused, trials.c.id).limit(1))
-        .mappings()
-        .one_or_none()
-    )
-    return None if row is None else pages.trial_row(row)
+    query = query.order_by(complete.desc(), trials.c.reused, trials.c.id).limit(1)
+    return next(pages.full(connection, connection.execute(query).scalars().all()), None)
 
 
 def best(connection: Connection, study: str, *, phase: str | None, cell: str | None, limit: int) -> list[TrialRow]:
     """The COMPLETE trials of highest validation accuracy, `limit` of each (phase, cell)."""
     score = trials.c.val_accuracy
-    found: list[TrialRow] = []
+    found: list[int] = []
     for at in _columns_of_study(connection, study):
-        if phase not in (None, at[0]) or cell not in (None, at[1]):
-            continue
-        query = pages.Query(study, phase=at[0], cell=at[1], state=TrialState.COMPLETE)
-        top = (
-            pages.full(connection, query, sorted_by=score).where(score.is_not(None)).order_by(score.desc(), trials.c.id)
-        )
-        found += map(pages.trial_row, connection.execute(top.limit(limit)).mappings())
-    return found
+        if phase in (None, at[0]) and cell in (None, at[1]):
+            query = pages.Query(study, phase=at[0], cell=at[1], state=TrialState.COMPLETE)
+            top = pages.selection(connection, query, trials.c.id).where(score.is_not(None))
+            found += connection.execute(top.order_by(score.desc(), trials.c.id).limit(limit)).scalars()
+    return list(pages.full(connection, found))
 
 
 def _columns_of_study(connection: Connection, study: str) -> list[tuple[str, str]]:
@@ -59,12 +51,9 @@ def counts(connection: Connection, study: str) -> dict[tuple[str, str, TrialStat
 def causes(connection: Connection, study: str) -> dict[tuple[str, str, str], int]:
     """How many trials failed in each (phase, cell, cause)."""
     by = (trials.c.phase, trials.c.cell, trials.c.cause)
-    query = (
-        select(*by, func.count().label("n"))
-        .where(trials.c.study == study, trials.c.state == TrialState.FAILED)
-        .group_by(*by)
-    )
-    return {(row.phase, row.cell, row.cause or "bug"): row.n for row in connection.execute(query)}
+    failed = select(*by, func.count().label("n")).where(trials.c.study == study, trials.c.cause.is_not(None))
+    query = failed.group_by(*by)
+    return {(row.phase, row.cell, row.cause): row.n for row in connection.execute(query)}
 
 
 def states(connection: Connection, study: str, *, phase: str | None) -> dict[tuple[str, str], tuple[TrialState, int]]:
@@ -77,11 +66,10 @@ def states(connection: Connection, study: str, *, phase: str | None) -> dict[tup
 
 def finished(connection: Connection, study: str, *, phase: str, cell: str) -> list[TrialRow]:
     """The trials with a result, in the order in which they ended."""
-    ended = pages.full(connection, pages.Query(study, phase=phase, cell=cell), sorted_by=trials.c.ended_at)
-    ended = ended.where(trials.c.state.in_((TrialState.COMPLETE, TrialState.PRUNED))).order_by(
-        trials.c.ended_at, trials.c.id
-    )
-    return [pages.trial_row(row) for row in connection.execute(ended).mappings()]
+    ended = pages.selection(connection, pages.Query(study, phase=phase, cell=cell), trials.c.id)
+    ended = ended.where(trials.c.state.in_((TrialState.COMPLETE, TrialState.PRUNED)))
+    ended = ended.order_by(trials.c.ended_at, trials.c.id)
+    return list(pages.full(connection, connection.execute(ended).scalars().all()))
 
 
 def ends(connection: Connection, study: str, *, phase: str | None, limit: int) -> list[float]:
@@ -96,18 +84,12 @@ def ends(connection: Connection, study: str, *, phase: str | None, limit: int) -
 
 def columns(connection: Connection, wanted: Sequence[str], *, query: pages.Query) -> dict[str, list[Any]]:
     """Equally long lists of columns, metrics or parameters of the query's trials; None where one is absent."""
-    numbers = (
-        connection.execute(pages.selection(connection, query, columns=[trials.c.id]).order_by(trials.c.id))
-        .scalars()
-        .all()
-    )
-    found: dict[str, list[Any]] = {}
-    for name in wanted:
-        term = find(connection, query.study, name=name)
-        values = term.join(pages.selection(connection, query, columns=[trials.c.id, term.column]))
-        by_number = {row.id: row[1] for row in connection.execute(values)}
-        found[name] = [by_number.get(number) for number in numbers]
-    return found
+    terms = [find_or_none(connection, query.study, name=name) for name in wanted]
+    every = pages.selection(connection, query, *(null() if term is None else term.column for term in terms))
+    for term in terms:
+        every = every if term is None else term.join(every, outer=True)
+    rows = connection.execute(every.order_by(trials.c.id)).all()
+    return {name: [row[place] for row in rows] for place, name in enumerate(wanted)}
 
 
 def totals(connection: Connection, study: str, *, wanted: Sequence[str]) -> dict[tuple[str, str, str], float]:

@@ -12,6 +12,7 @@ neural_datasets                             by digest, shared by all studies
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
     update,
 )
 
@@ -41,6 +43,12 @@ MIGRATIONS: dict[int, Migration] = {}  # version k -> the step that makes it k +
 
 metadata = MetaData()
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER PRIMARY KEY
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """The options of an index over the rows that meet a condition."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
 
 ledger_schema = Table("ledger_schema", metadata, Column("version", Integer, nullable=False))
 
@@ -94,6 +102,8 @@ trials = Table(
     Index("trials_by_state", "study", "phase", "cell", "state"),
     Index("trials_by_score", "study", "phase", "cell", "val_accuracy"),
     Index("trials_by_end", "study", "ended_at"),
+    Index("trials_by_cause", "study", "cause", "phase", "cell", **_where("cause IS NOT NULL")),
+    Index("trials_of_study", "study", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -125,7 +135,9 @@ measures = Table(
     Column("name_id", _Id, primary_key=True, autoincrement=False),
     Column("number", Double),
     Column("word", Text),
-    Index("measures_by_number", "name_id", "number", "trial_id"),
+    # rows hold a number or a word: each index knows its own, and is half as large for it
+    Index("measures_by_number", "name_id", "number", "trial_id", **_where("number IS NOT NULL")),
+    Index("measures_by_word", "name_id", "word", "trial_id", **_where("word IS NOT NULL")),
     sqlite_with_rowid=False,
 )
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from nefstudy.config import FieldConfig, NeuralDatasetConfig, OptimiserConfig, SignalsConfig, TrialConfig
@@ -37,7 +38,8 @@ class Postgres:
         subprocess.run(command, check=True, cwd=self.home, stdout=subprocess.DEVNULL, timeout=60)
 
     def start(self) -> None:
-        options = f"-k {self.home} -c listen_addresses='' -c shared_buffers=32MB"
+        # without fsync a killed server still recovers; only a power loss would not
+        options = f"-k {self.home} -c listen_addresses='' -c shared_buffers=32MB -c fsync=off"
         log = str(self.home / "log")
         self.run("pg_ctl", "start", "-w", "-D", str(self.home / "data"), "-l", log, "-o", options)
 
@@ -60,7 +62,9 @@ def postgres() -> Iterator[Postgres]:
         shutil.chown(home, "postgres")
     server = Postgres(found[-1], home)
     try:
-        server.run("initdb", "-E", "UTF8", "--locale=C.UTF-8", "-U", "postgres", "-A", "trust", "-D", str(home / "data"))
+        server.run(
+            "initdb", "-E", "UTF8", "--locale=C.UTF-8", "-U", "postgres", "-A", "trust", "-D", str(home / "data")
+        )
         server.start()
         yield server
         server.stop(signal.SIGINT)
@@ -74,9 +78,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/ledger.db"
     server: Postgres = request.getfixturevalue("postgres")
-    name = f"t{time.monotonic_ns()}"
-    server.run("createdb", "-h", str(server.home), "-U", "postgres", name)
-    return server.url(name)
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return server.url("postgres")
 
 
 @pytest.fixture
@@ -128,7 +133,9 @@ def trial() -> Callable[..., TrialConfig]:
 def finish(trial: Callable[..., TrialConfig]) -> Callable[..., TrialConfig]:
     """Takes a trial through its whole life with the given metrics."""
 
-    def run(ledger: Ledger, seed: int = 0, *, phase: str = "phase1", study: str = "digits", **options: object) -> TrialConfig:
+    def run(
+        ledger: Ledger, seed: int = 0, *, phase: str = "phase1", study: str = "digits", **options: object
+    ) -> TrialConfig:
         metrics = options.pop("metrics", {"val_accuracy": seed / 100, "all_psnr": 20.0 + seed})
         made = trial(seed, **options)
         token = ledger.request(study, phase, trial=made)

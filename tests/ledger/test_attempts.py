@@ -19,7 +19,13 @@ def test_complete_trial_reads_back_as_written(ledger, trial):
     curves = {"all_psnr": [(5, 10.0), (75, 21.5)], "val_loss": [(0, math.nan)]}
     files = {"reconstruction.png": "trials/a.png"}
     ledger.complete(
-        *HERE, key=made.key, token=token, metrics=metrics, curves=curves, artefacts=files, fingerprint={"engine": "eager"}
+        *HERE,
+        key=made.key,
+        token=token,
+        metrics=metrics,
+        curves=curves,
+        artefacts=files,
+        fingerprint={"engine": "eager"},
     )
     row = ledger.trial(made.key)
     assert row.state is TrialState.COMPLETE
@@ -145,7 +151,14 @@ def test_result_is_reused_at_no_cost(ledger, trial):
     metrics = {"val_accuracy": 0.5, "field_steps": 7500.0, "fit_seconds": 3.0, "classify_seconds": 2.0}
     curves, files = {"val_loss": [(0, 1.0)]}, {"reconstruction.png": "trials/a.png"}
     ledger.complete(
-        "other", "phase2", key=made.key, token=token, metrics=metrics, curves=curves, artefacts=files, fingerprint={"a": "b"}
+        "other",
+        "phase2",
+        key=made.key,
+        token=token,
+        metrics=metrics,
+        curves=curves,
+        artefacts=files,
+        fingerprint={"a": "b"},
     )
     assert ledger.reuse(*HERE, trial=made)
     row = ledger.trial(made.key, study="digits")
