@@ -8,7 +8,7 @@ import numpy as np
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
-from nefstudy.signals.image_set import image_set
+from nefstudy.signals.image_set import image_set, numbered_classes
 from nefstudy.signals.location import read_bytes
 from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.signal import Signals
@@ -21,7 +21,8 @@ def read_arrays(config: SignalsConfig) -> Signals:
     """The images of an npz file; options: `path`, a file or URI.
 
     `values` are [S, H, W] or [S, H, W, C], uint8 or floats in [0, 1]; `labels` are class indices from 0; `split`
-    holds 0 train, 1 val, 2 test and is drawn stratified when absent; `class_names` default to the indices.
+    holds 0 train, 1 val, 2 test and is drawn stratified when absent (without a val, a tenth of train validates);
+    `class_names` default to the indices.
 
     Raises:
         BadSignals: the file is missing, is no npz, lacks a key, or its arrays do not fit together.
@@ -67,8 +68,4 @@ def _as_images(values: np.ndarray, *, path: str) -> np.ndarray:
 def _class_names(arrays: dict[str, np.ndarray], *, path: str) -> tuple[str, ...]:
     if "class_names" in arrays:
         return tuple(str(name) for name in arrays["class_names"].ravel())
-    labels = arrays["labels"]
-    count = int(labels.max()) + 1 if labels.size and labels.dtype.kind in "iu" else 0
-    if count > labels.size:
-        raise BadSignals(f"{path}: label {count - 1} among {labels.size} signals; number the classes from 0")
-    return tuple(str(index) for index in range(count))
+    return numbered_classes(arrays["labels"], where=path)

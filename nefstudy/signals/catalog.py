@@ -9,8 +9,12 @@ from nefstudy.config import Scalar, SignalsConfig, parse
 from nefstudy.errors import BadConfig, BadSignals
 from nefstudy.signals.arrays import read_arrays
 from nefstudy.signals.check import check
+from nefstudy.signals.cifar import read_cifar10
 from nefstudy.signals.digits import digits8, mnist5k
 from nefstudy.signals.images import read_folder
+from nefstudy.signals.mnist import read_mnist
+from nefstudy.signals.parquet import read_parquet
+from nefstudy.signals.photographs import photo_patches_32, photo_patches_64
 from nefstudy.signals.signal import Signals
 from nefstudy.signals.splits import stratified_order
 
@@ -19,8 +23,13 @@ SignalSource = Callable[[SignalsConfig], Signals]
 SIGNALS: dict[str, SignalSource] = {
     "mnist5k": mnist5k,
     "digits8": digits8,
+    "photo-patches-32": photo_patches_32,
+    "photo-patches-64": photo_patches_64,
+    "mnist": read_mnist,
+    "cifar10": read_cifar10,
     "folder": read_folder,
     "arrays": read_arrays,
+    "parquet": read_parquet,
 }
 
 

@@ -21,6 +21,7 @@ def check(signals: Signals, *, where: str) -> None:
     refuse(value_problems(signals.values), where=where)
     refuse(label_problems(signals.labels, signals.card.class_names), where=where)
     refuse(id_problems(signals.ids), where=where)
+    refuse(code_problems(signals.labels, signals.split), where=where)
     refuse(split_problems(signals.labels, signals.split, signals.card.class_names), where=where)
     refuse(_card_problems(signals), where=where)
 
@@ -94,14 +95,18 @@ def id_problems(ids: np.ndarray) -> Iterator[str]:
         yield f"id {repeated[0]} is used {times} times ({repeated.size} such ids); give each signal its own"
 
 
-def split_problems(labels: np.ndarray, split: np.ndarray, class_names: Sequence[str]) -> Iterator[str]:
-    """What is wrong with split [S]: codes, empty parts, or a class nothing can be trained on."""
+def code_problems(labels: np.ndarray, split: np.ndarray) -> Iterator[str]:
+    """What is wrong with split [S] as codes: one per signal, each 0, 1 or 2."""
     if split.shape != labels.shape or split.dtype.kind not in "iu":
         yield f"split is {split.dtype} of shape {split.shape}; give one of 0 train, 1 val, 2 test per signal"
         return
     strange = np.setdiff1d(split, list(SPLITS.values()))
     if strange.size:
         yield f"split holds {strange[0]}; allowed are 0 train, 1 val, 2 test"
+
+
+def split_problems(labels: np.ndarray, split: np.ndarray, class_names: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a split of sound codes: an empty part, or a class nothing can be trained on."""
     for part, code in SPLITS.items():
         if not (split == code).any():
             yield f"no signal is in the {part} split; put some of every class there"

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped, UInt8
+from jaxtyping import Float, Int, Int8, Shaped, UInt8
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.signals.check import (
     class_size_problems,
+    code_problems,
     id_problems,
     label_problems,
     refuse,
@@ -18,7 +19,10 @@ from nefstudy.signals.check import (
     value_problems,
 )
 from nefstudy.signals.signal import SPLITS, SignalCard, Signals
-from nefstudy.signals.splits import stratified_split
+from nefstudy.signals.splits import carve_validation, stratified_split
+
+VALIDATION_SHARE = 1 / 10
+"""Of training signals, as the study has it: 5,000 of CIFAR10's and MicroImageNet's 50,000."""
 
 
 def image_set(
@@ -31,6 +35,7 @@ def image_set(
     source: str,
     split: Shaped[np.ndarray, "..."] | None = None,
     ids: Shaped[np.ndarray, "..."] | None = None,
+    validation_share: float = VALIDATION_SHARE,
 ) -> Signals:
     """Images as a full, checked set of signals, the way every source hands them over.
 
@@ -39,6 +44,7 @@ def image_set(
         labels: [S] class indices, 0 .. len(class_names) - 1.
         split: [S] 0 train, 1 val, 2 test; drawn stratified with `config.split_seed` when absent.
         ids: [S] identity of each image, its row when absent.
+        validation_share: of the training images, validates where a given split has no val.
 
     Raises:
         BadSignals: what is wrong with the arrays, on one line.
@@ -55,11 +61,7 @@ def image_set(
     refuse(label_problems(labels, class_names), where=where)
     refuse(id_problems(ids), where=where)
     labels, ids = labels.astype(np.int64), ids.astype(np.int64)
-    if split is None:
-        refuse(class_size_problems(labels, class_names), where=where)
-        split = stratified_split(labels, seed=config.split_seed)
-    refuse(split_problems(labels, split, class_names), where=where)
-    split = split.astype(np.int8)
+    split = _whole_split(labels, split, class_names=class_names, share=validation_share, config=config, where=where)
     mean, std = channel_constants(values[split == SPLITS["train"]])
     if min(std) == 0:
         raise BadSignals(f"{where}: channel {std.index(0)} is constant over the training split; drop that channel")
@@ -77,6 +79,39 @@ def image_set(
         std=std,
     )
     return Signals(card, values, ids, labels, split)
+
+
+def numbered_classes(labels: Shaped[np.ndarray, "..."], *, where: str) -> tuple[str, ...]:
+    """Names for classes that have none: their numbers, 0 .. the highest label; none for labels that are no numbers.
+
+    Raises:
+        BadSignals: a label so high that it cannot be a class index.
+    """
+    count = int(labels.max()) + 1 if labels.size and labels.dtype.kind in "iu" else 0
+    if count > labels.size:
+        raise BadSignals(f"{where}: label {count - 1} among {labels.size} signals; number the classes from 0")
+    return tuple(str(index) for index in range(count))
+
+
+def _whole_split(
+    labels: Int[np.ndarray, " S"],
+    split: Shaped[np.ndarray, "..."] | None,
+    *,
+    class_names: Sequence[str],
+    share: float,
+    config: SignalsConfig,
+    where: str,
+) -> Int8[np.ndarray, " S"]:
+    """A split with all three parts: the given one, completed by validation if it lacks it, or a drawn one."""
+    if split is None:
+        refuse(class_size_problems(labels, class_names), where=where)
+        split = stratified_split(labels, seed=config.split_seed)
+    refuse(code_problems(labels, split), where=where)
+    if not (split == SPLITS["val"]).any():
+        count = max(1, round(share * int((split == SPLITS["train"]).sum())))
+        split = carve_validation(labels, split, count=count, seed=config.split_seed)
+    refuse(split_problems(labels, split, class_names), where=where)
+    return split.astype(np.int8)
 
 
 def _with_channels(values: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:

@@ -14,10 +14,9 @@ from nefstudy.signals.location import below, list_tree, read_bytes
 from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.pixels import conversion, stack_images
 from nefstudy.signals.signal import SPLITS, Signals
-from nefstudy.signals.splits import PARTS, carve_validation
+from nefstudy.signals.splits import PARTS
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-VALIDATION_SHARE = 0.1
 
 
 def read_folder(config: SignalsConfig) -> Signals:
@@ -38,9 +37,6 @@ def read_folder(config: SignalsConfig) -> Signals:
     index = {name: label for label, name in enumerate(class_names)}
     labels = np.array([index[file.parent.name] for file in files])
     split = _folder_split(path, files)
-    if split is not None and not (split == SPLITS["val"]).any():
-        count = round(VALIDATION_SHARE * int((split == SPLITS["train"]).sum()))
-        split = carve_validation(labels, split, count=max(1, count), seed=config.split_seed)
     return image_set(
         stack_images(_encoded(path, files), where=path, **convert),
         labels,

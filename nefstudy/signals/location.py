@@ -1,9 +1,27 @@
 """Where files lie: a local path, or any URI that pyarrow's filesystems open (file, s3, gs, hdfs)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
 from nefstudy.errors import BadSignals
+
+
+@contextmanager
+def open_file(location: str) -> Iterator[Any]:
+    """The file at a path or URI, open for random access.
+
+    Raises:
+        BadSignals: there is no such file, or it cannot be opened.
+    """
+    filesystem, path = _open(location)
+    try:
+        file = filesystem.open_input_file(path)
+    except OSError as error:
+        raise BadSignals(f"{location} cannot be read ({_reason(error)}); check the path and its permissions") from None
+    with file:
+        yield file
 
 
 def read_bytes(location: str) -> bytes:
@@ -12,12 +30,11 @@ def read_bytes(location: str) -> bytes:
     Raises:
         BadSignals: there is no such file, or it cannot be read.
     """
-    filesystem, path = _open(location)
-    try:
-        with filesystem.open_input_stream(path, compression=None) as file:
+    with open_file(location) as file:
+        try:
             return bytes(file.read())
-    except OSError as error:
-        raise BadSignals(f"{location} cannot be read ({_reason(error)}); check the path and its permissions") from None
+        except OSError as error:
+            raise BadSignals(f"{location} cannot be read ({_reason(error)}); check the disk") from None
 
 
 def list_tree(location: str) -> tuple[list[PurePosixPath], list[PurePosixPath]]:

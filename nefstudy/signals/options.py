@@ -31,6 +31,15 @@ def text_option(config: SignalsConfig, name: str, *, hint: str) -> str:
     return value
 
 
+def optional_text(config: SignalsConfig, name: str, *, default: str) -> str:
+    """The option of that name, which must be text; the default when absent.
+
+    Raises:
+        BadConfig: it is empty or not text.
+    """
+    return text_option(config, name, hint="text") if name in config.options else default
+
+
 def whole_option(config: SignalsConfig, name: str, *, allowed: Container[int], says: str) -> int | None:
     """The option of that name as one of the allowed whole numbers; None when absent.
 

@@ -84,6 +84,14 @@ def test_a_set_keeps_the_split_and_ids_it_is_given():
     np.testing.assert_array_equal(signals.ids, ids)
 
 
+def test_a_split_without_validation_gets_a_share_of_train():
+    """Training signals alone are moved, as many as the share says."""
+    split = np.arange(40) % 4 // 3 * 2
+    signals = _set(_values(), split=split, validation_share=0.2)
+    np.testing.assert_array_equal(np.bincount(signals.split), [24, 6, 10])
+    np.testing.assert_array_equal(signals.split == 2, split == 2)
+
+
 def _with_nan(values: np.ndarray) -> np.ndarray:
     floats = values.astype(np.float32) / 255
     floats[7, 0, 0, 0] = np.nan
@@ -118,11 +126,11 @@ def _with_nan(values: np.ndarray) -> np.ndarray:
         ({"ids": np.arange(40) - 1}, "id -1 is negative"),
         ({"ids": np.arange(40) / 1}, "ids are float64"),
         ({"ids": np.arange(41)}, "ids of shape"),
-        ({"split": np.zeros(40, dtype=int)}, "no signal is in the val split.*no signal is in the test split"),
+        ({"split": np.zeros(40, dtype=int)}, "no signal is in the test split; put some of every class there"),
         ({"split": np.arange(40) % 4}, "split holds 3; allowed are 0 train, 1 val, 2 test"),
         ({"split": np.arange(39) % 3}, "split is int64 of shape"),
         ({"split": np.array(["train", "test"] * 20)}, "split is .* give one of 0 train, 1 val, 2 test"),
-        ({"split": np.arange(40) % 2 + (np.arange(40) == 5)}, "class 'b' has no training signal"),
+        ({"split": np.arange(40) % 2 * (1 + np.arange(40) % 3 // 2)}, "class 'b' has no training signal"),
     ],
 )
 def test_bad_arrays_are_refused_on_one_line(change: dict, message: str):
