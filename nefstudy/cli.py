@@ -112,18 +112,17 @@ def serve(
     token: Annotated[str | None, typer.Option(envvar="NEFSTUDY_API_TOKEN", help="Bearer token to ask for.")] = None,
 ) -> None:
     """Serve the study page at / and the REST API under /v1, from the ledger alone."""
-    import uvicorn
+    from nefstudy.service.server import serve as listen
 
-    from nefstudy.ledger import Ledger
-    from nefstudy.service.app import create_app
-    from nefstudy.service.security import check_bind
-
-    check_bind(host, token)
     place = _place(root, ledger)
-    with Ledger.open(place.ledger, read_only=True) as book:
-        service = create_app(book, token=token, root=place.root if place.local else None)
-        typer.echo(f"study page and REST API: http://{host}:{port}/   (Ctrl-C ends it)", err=True)
-        uvicorn.run(service, host=host, port=port, log_level="warning", limit_concurrency=512)
+    listen(
+        place.ledger,
+        host=host,
+        port=port,
+        token=token,
+        root=place.root if place.local else None,
+        announce=lambda url: typer.echo(f"study page and REST API: {url}   (Ctrl-C ends it)", err=True),
+    )
 
 
 @cli.command()
