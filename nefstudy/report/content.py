@@ -81,7 +81,7 @@ def gather(ledger: Ledger, study: str, *, root: str | Path) -> Report:
         starts=start_table(shown),
         best=best,
         pictures=tuple(picture(name, shown) for name in FIGURES),
-        reconstructions=_reconstructions(ledger, best, root=root),
+        reconstructions=reconstructions(ledger, best, root=root),
         costs=costs,
         causes=ledger.causes(study),
     )
@@ -113,7 +113,7 @@ def _progress(ledger: Ledger, study: str) -> Iterable[Progress]:
         yield Progress(phase, cell, planned=planned.get((phase, cell), 0), states=counts.get((phase, cell), {}))
 
 
-def _reconstructions(ledger: Ledger, best: Iterable[TrialRow], *, root: str | Path) -> dict[str, bytes]:
+def reconstructions(ledger: Ledger, best: Iterable[TrialRow], *, root: str | Path) -> dict[str, bytes]:
     """`phase cell` -> the picture its best trial left, where it left one that can still be read."""
     pictures = {}
     for row in best:
