@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
 
 from nefstudy.config import TrialConfig
 from nefstudy.errors import StaleAttempt
-from nefstudy.ledger import feed, measures
+from nefstudy.ledger import events, measures
 from nefstudy.ledger import outcome as outcomes
 from nefstudy.ledger.outcome import SCORES, Outcome
 from nefstudy.ledger.rows import OPEN, TrialState
@@ -127,7 +127,7 @@ def _held(row: RowMapping | None, claim: Claim) -> RowMapping:
 
 def _tell(connection: Connection, claim: Claim, *, kind: str, now: float) -> None:
     data = {"attempt": claim.token}
-    feed.append_event(connection, claim.study, kind=kind, phase=claim.phase, key=claim.key, data=data, now=now)
+    events.append(connection, claim.study, kind=kind, phase=claim.phase, key=claim.key, data=data, now=now)
 
 
 def _open(connection: Connection, row: RowMapping | None, *, claim: Claim, trial: TrialConfig, now: float) -> None:

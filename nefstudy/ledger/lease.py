@@ -18,12 +18,13 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from nefstudy.errors import BadConfig, StudyBusy
-from nefstudy.ledger import feed
+from nefstudy.ledger import events, studies
 from nefstudy.ledger.owner import Owner
-from nefstudy.ledger.schema import leases, studies
+from nefstudy.ledger.schema import leases
 
 RENEWALS = 10  # renewals within a lease: a holder may miss nine
 WATCH = 6  # a silent holder is watched for a sixth of the lease: time for more than one renewal
+EXPORT = "/export"  # the lease of whoever empties the outbox; no study can have this name
 
 _FIND = select(leases).where(leases.c.study == bindparam("wanted"))
 
@@ -69,41 +70,42 @@ class Silence:
     watch_s: float
 
 
-def claim(
-    connection: Connection, study: str, *, owner: Owner, lease_s: float, nonce: str, now: float, watched: Silence | None
-) -> Lease | Silence:
+@dataclass(frozen=True)
+class Wish:
+    """Somebody who wants a lease; the nonce recognises a claim that was committed although the answer was lost."""
+
+    name: str
+    owner: Owner
+    lease_s: float
+    nonce: str
+
+
+def claim(connection: Connection, wish: Wish, *, now: float, watched: Silence | None) -> Lease | Silence:
     """The lease when it is free, or has been watched in vain; otherwise the silence to watch first.
 
     Raises:
         StudyBusy: the holder lives.
         BadConfig: there is no such study.
     """
-    if connection.execute(select(studies.c.study).where(studies.c.study == study)).one_or_none() is None:
-        raise BadConfig(f"study {study!r} is not in the ledger; put it there before driving it")
-    row = _row(connection, study)
-    if row is not None and row["nonce"] == nonce:  # our own claim, committed although the answer was lost
+    if wish.name != EXPORT and studies.get_study(connection, wish.name) is None:
+        raise BadConfig(f"study {wish.name!r} is not in the ledger; put it there before driving it")
+    row = _row(connection, wish.name)
+    if row is not None and row["nonce"] == wish.nonce:
         return _lease(row)
     if row is not None and row["nonce"] is not None:
         silence = _silence(row, now=now, watched=watched)
         if silence is not None:
             return silence
     epoch = 1 if row is None else row["epoch"] + 1
-    values = {
-        "study": study,
-        "epoch": epoch,
-        "nonce": nonce,
-        "owner": owner.to_json(),
-        "lease_s": lease_s,
-        "since": now,
-        "beat": 0,
-    }
-    values |= {"seen_at": now, "seen_monotonic": time.monotonic()}
-    write = insert(leases) if row is None else update(leases).where(leases.c.study == study)
+    values = {"study": wish.name, "epoch": epoch, "nonce": wish.nonce, "owner": wish.owner.to_json()}
+    values |= {"lease_s": wish.lease_s, "since": now, "beat": 0, "seen_at": now, "seen_monotonic": time.monotonic()}
+    write = insert(leases) if row is None else update(leases).where(leases.c.study == wish.name)
     connection.execute(write.values(values))
-    connection.execute(update(studies).where(studies.c.study == study).values(state="running", updated_at=now))
-    data = {"epoch": epoch, "host": owner.host, "pid": owner.pid}
-    feed.append_event(connection, study, kind="lease", data=data, now=now)
-    return Lease(study=study, epoch=epoch, nonce=nonce, owner=owner, lease_s=lease_s)
+    if wish.name != EXPORT:
+        data = {"epoch": epoch, "host": wish.owner.host, "pid": wish.owner.pid}
+        events.append(connection, wish.name, kind="lease", data=data, now=now)
+        studies.set_state(connection, wish.name, state="running", now=now)
+    return Lease(wish.name, epoch, nonce=wish.nonce, owner=wish.owner, lease_s=wish.lease_s)
 
 
 def _silence(row: RowMapping, *, now: float, watched: Silence | None) -> Silence | None:
@@ -149,8 +151,8 @@ def release(connection: Connection, lease: Lease, *, state: str, now: float) -> 
     if row is None or row["nonce"] != lease.nonce:
         return
     connection.execute(update(leases).where(leases.c.study == lease.study).values(nonce=None, seen_at=now))
-    connection.execute(update(studies).where(studies.c.study == lease.study).values(state=state, updated_at=now))
-    feed.append_event(connection, lease.study, kind="study", data={"state": state}, now=now)
+    if lease.study != EXPORT:
+        studies.set_state(connection, lease.study, state=state, now=now)
 
 
 def holder(connection: Connection, study: str, *, now: float) -> Holder | None:
@@ -176,7 +178,7 @@ def _lease(row: RowMapping) -> Lease:
 def _busy(row: RowMapping, *, age: float) -> str:
     owner = Owner.from_json(row["owner"])
     since = datetime.fromtimestamp(row["since"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return (
-        f"study {row['study']!r} is driven by pid {owner.pid} on {owner.host} since {since} "
-        f"(heard of {age:.0f} s ago); wait for it, stop it, or give another --study"
-    )
+    holder = f"pid {owner.pid} on {owner.host} since {since} (heard of {age:.0f} s ago)"
+    if row["study"] == EXPORT:
+        return f"results are being exported by {holder}; wait for it"
+    return f"study {row['study']!r} is driven by {holder}; wait for it, stop it, or give another --study"

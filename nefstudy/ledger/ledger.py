@@ -9,17 +9,18 @@ from typing import Any, Self, TypeVar, final
 from sqlalchemy import Connection
 
 from nefstudy.config import TrialConfig
-from nefstudy.ledger import attempts, feed, neural_datasets, studies
+from nefstudy.ledger import attempts, commands, events, neural_datasets, outbox, studies
 from nefstudy.ledger import lease as leases
 from nefstudy.ledger.attempts import Claim
 from nefstudy.ledger.database import Database
-from nefstudy.ledger.lease import Lease, Silence
+from nefstudy.ledger.lease import Lease, Silence, Wish
 from nefstudy.ledger.outcome import Curve, Outcome
 from nefstudy.ledger.owner import Owner
 from nefstudy.ledger.reading import Reading
 from nefstudy.ledger.rows import (
     CommandRow,
     NeuralDatasetRow,
+    OutboxRow,
     StudyRow,
     TrialState,
 )
@@ -86,22 +87,22 @@ class Ledger(Reading):
     # The driver's lease
 
     def acquire(self, study: str, owner: Owner, *, lease_s: float = 60.0) -> Lease:
-        """The right to drive a study; StudyBusy names who has it."""
-        nonce = uuid.uuid4().hex
-        found = self._claim(study, owner=owner, lease_s=lease_s, nonce=nonce, watched=None)
+        """The right to drive a study; StudyBusy names who has it, BadConfig says that there is no such study."""
+        return self._claim(Wish(study, owner, lease_s=lease_s, nonce=uuid.uuid4().hex))
+
+    def acquire_export(self, owner: Owner, *, lease_s: float = 60.0) -> Lease:
+        """The right to empty the outbox; StudyBusy names who does that already."""
+        return self._claim(Wish(leases.EXPORT, owner, lease_s=lease_s, nonce=uuid.uuid4().hex))
+
+    def _claim(self, wish: Wish) -> Lease:
+        found = self._try_claim(wish, watched=None)
         while isinstance(found, Silence):
             time.sleep(found.watch_s)
-            found = self._claim(study, owner=owner, lease_s=lease_s, nonce=nonce, watched=found)
+            found = self._try_claim(wish, watched=found)
         return found
 
-    def _claim(
-        self, study: str, *, owner: Owner, lease_s: float, nonce: str, watched: Silence | None
-    ) -> Lease | Silence:
-        def act(connection: Connection) -> Lease | Silence:
-            now = self._database.now(connection)
-            return leases.claim(connection, study, owner=owner, lease_s=lease_s, nonce=nonce, now=now, watched=watched)
-
-        return self._database.write(act)
+    def _try_claim(self, wish: Wish, *, watched: Silence | None) -> Lease | Silence:
+        return self._database.write(lambda c: leases.claim(c, wish, now=self._database.now(c), watched=watched))
 
     def renew(self, lease: Lease) -> None:
         """Say that the holder lives; StudyBusy when the lease was lost."""
@@ -186,12 +187,12 @@ class Ledger(Reading):
         """Ask something of a study's driver; the same idempotency key again gives the first command."""
         key = idempotency_key or uuid.uuid4().hex
         return self._write(
-            lambda c, now: feed.append_command(c, study, verb=verb, body=body or {}, idempotency_key=key, now=now)
+            lambda c, now: commands.append(c, study, verb=verb, body=body or {}, idempotency_key=key, now=now)
         )
 
     def settle_command(self, command: int, *, outcome: str = "done") -> None:
         """Record how a command ended."""
-        self._write(lambda c, now: feed.settle(c, command, outcome=outcome, now=now))
+        self._write(lambda c, now: commands.settle(c, command, outcome=outcome, now=now))
 
     def append_event(
         self,
@@ -203,21 +204,23 @@ class Ledger(Reading):
         data: Mapping[str, Any] | None = None,
     ) -> int:
         """The number of a new event, higher than every event committed before it."""
-        return self._write(
-            lambda c, now: feed.append_event(c, study, kind=kind, phase=phase, key=key, data=data, now=now)
-        )
+        return self._write(lambda c, now: events.append(c, study, kind=kind, phase=phase, key=key, data=data, now=now))
 
-    def mark(self, ids: Sequence[int]) -> None:
-        """Take exported results out of the outbox."""
-        self._write(lambda c, _: feed.mark(c, ids))
+    def take(self, limit: int = 100) -> list[OutboxRow]:
+        """The oldest results not exported yet, counted as tried; `tries` tells how often each was before."""
+        return self._write(lambda c, _: outbox.take(c, limit=limit))
 
-    def mark_failed(self, entry: int, *, error: str) -> None:
-        """Count an export that failed, and why."""
-        self._write(lambda c, _: feed.mark_failed(c, entry, error=error))
+    def mark(self, entries: Sequence[OutboxRow]) -> None:
+        """Record that results are exported; one that has changed since stays in the outbox."""
+        self._write(lambda c, _: outbox.mark(c, entries))
+
+    def mark_failed(self, entry: OutboxRow, *, error: str) -> None:
+        """Record why an export failed."""
+        self._write(lambda c, _: outbox.mark_failed(c, entry, error=error))
 
     def refill_outbox(self, study: str | None = None) -> int:
         """How many ended trials were put into the outbox again, to be exported anew."""
-        return self._write(lambda c, _: feed.post_all(c, study=study, states=_ENDED))
+        return self._write(lambda c, _: outbox.refill(c, study=study, states=_ENDED))
 
     def _now(self, connection: Connection) -> float:
         return self._database.now(connection)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
-from nefstudy.ledger import feed, measures
+from nefstudy.ledger import events, measures, outbox
 from nefstudy.ledger.rows import TrialState
 from nefstudy.ledger.schema import artefacts, curves, documents, trials
 from nefstudy.ledger.texts import dump, load
@@ -52,8 +52,8 @@ def write(connection: Connection, row: RowMapping, *, outcome: Outcome, now: flo
     data["val_accuracy"] = _finite(outcome.metrics.get("val_accuracy"))
     told = {name: value for name, value in data.items() if value is not None}
     kind = "reused" if reused else outcome.state.lower()
-    feed.append_event(connection, row["study"], kind=kind, phase=row["phase"], key=row["key"], data=told, now=now)
-    feed.post(connection, row["id"])
+    events.append(connection, row["study"], kind=kind, phase=row["phase"], key=row["key"], data=told, now=now)
+    outbox.post(connection, row["id"])
 
 
 def read(connection: Connection, trial_id: int) -> Outcome:

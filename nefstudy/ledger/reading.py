@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from nefstudy.ledger import feed, neural_datasets, pages, queries, studies
+from nefstudy.ledger import commands, events, neural_datasets, outbox, pages, queries, studies
 from nefstudy.ledger import lease as leases
 from nefstudy.ledger.filters import Filter
 from nefstudy.ledger.lease import Holder
@@ -130,24 +130,24 @@ class Reading(ABC):
 
     def take_commands(self, study: str) -> list[CommandRow]:
         """The commands not settled yet, in order; each comes again until it is settled."""
-        return self._read(lambda c: feed.unsettled(c, study))
+        return self._read(lambda c: commands.unsettled(c, study))
 
     def commands(self, study: str, *, limit: int = 100) -> list[CommandRow]:
         """The latest commands of a study, newest first."""
-        return self._read(lambda c: feed.all_commands(c, study, limit=limit))
+        return self._read(lambda c: commands.latest(c, study, limit=limit))
 
     def since(self, seq: int, *, study: str | None = None, limit: int = 1000) -> list[EventRow]:
         """The events after number `seq`, oldest first."""
-        return self._read(lambda c: feed.since(c, seq, study=study, limit=limit))
+        return self._read(lambda c: events.since(c, seq, study=study, limit=limit))
 
     def last_seq(self, study: str | None = None) -> int:
         """The number of the latest event: as long as it stays, so does everything else."""
-        return self._read(lambda c: feed.last_seq(c, study=study))
+        return self._read(lambda c: events.last_seq(c, study=study))
 
     def pending(self, limit: int = 100) -> list[OutboxRow]:
         """The oldest results not exported yet; those that failed most often come last."""
-        return self._read(lambda c: feed.pending(c, limit=limit))
+        return self._read(lambda c: outbox.pending(c, limit=limit))
 
     def outbox_size(self) -> int:
         """How many results are not exported yet."""
-        return self._read(feed.outbox_size)
+        return self._read(outbox.size)

@@ -1,7 +1,7 @@
 """The ledger's tables, their version, and the steps from an older version to this one.
 
 studies ─┬─ phases      planned trials of each (phase, cell)
-         ├─ leases      who drives the study
+         ├─ leases      who drives the study, and who exports
          ├─ commands    what people asked of the driver
          ├─ events      what happened, numbered
          └─ trials ─┬─ documents            the bulky texts, apart so that scans of trials stay narrow
@@ -162,9 +162,10 @@ outbox = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("trial_id", _Id, ForeignKey("trials.id"), nullable=False, unique=True),
+    Column("done", Boolean, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("error", Text),
-    Index("outbox_by_tries", "tries", "id"),
+    Index("outbox_by_tries", "done", "tries", "id"),
     sqlite_autoincrement=True,
 )
 

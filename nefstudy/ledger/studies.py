@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from nefstudy.ledger import feed
+from nefstudy.ledger import events
 from nefstudy.ledger.rows import StudyRow
 from nefstudy.ledger.schema import phases, studies
 from nefstudy.ledger.texts import dump, load
@@ -21,7 +21,7 @@ def put_study(
         connection.execute(
             insert(studies).values(study=study, state="created", plan=merged, created_at=now, updated_at=now)
         )
-        feed.append_event(connection, study, kind="study", data={"state": "created"}, now=now)
+        events.append(connection, study, kind="study", data={"state": "created"}, now=now)
     else:
         connection.execute(update(studies).where(studies.c.study == study).values(plan=merged, updated_at=now))
     for (phase, cell), count in planned.items():
@@ -37,7 +37,7 @@ def put_study(
 def set_state(connection: Connection, study: str, *, state: str, now: float) -> None:
     """Record what the study's driver is doing."""
     connection.execute(update(studies).where(studies.c.study == study).values(state=state, updated_at=now))
-    feed.append_event(connection, study, kind="study", data={"state": state}, now=now)
+    events.append(connection, study, kind="study", data={"state": state}, now=now)
 
 
 def get_study(connection: Connection, study: str) -> StudyRow | None:

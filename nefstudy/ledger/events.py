@@ -1,0 +1,43 @@
+"""Events: what happened, numbered in the order of its commit, for those who follow."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from nefstudy.ledger.rows import EventRow
+from nefstudy.ledger.schema import events
+from nefstudy.ledger.texts import dump, load
+
+_APPEND = insert(events).returning(events.c.seq)  # built once: building a statement costs more than running it
+
+
+def append(
+    connection: Connection,
+    study: str,
+    *,
+    kind: str,
+    phase: str | None = None,
+    key: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    now: float,
+) -> int:
+    """The number of a new event, higher than every event committed before it."""
+    values = {"study": study, "kind": kind, "phase": phase, "key": key, "data": dump(dict(data or {})), "at": now}
+    return int(connection.execute(_APPEND, values).scalar_one())
+
+
+def since(connection: Connection, seq: int, *, study: str | None, limit: int) -> list[EventRow]:
+    """The events after number `seq`, oldest first."""
+    query = select(events).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)
+    if study is not None:
+        query = query.where(events.c.study == study)
+    return [EventRow(**(dict(row) | {"data": load(row["data"])})) for row in connection.execute(query).mappings()]
+
+
+def last_seq(connection: Connection, *, study: str | None) -> int:
+    """The number of the latest event, 0 before the first."""
+    query = select(func.max(events.c.seq))
+    if study is not None:
+        query = query.where(events.c.study == study)
+    return int(connection.execute(query).scalar() or 0)

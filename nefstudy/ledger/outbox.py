@@ -1,0 +1,65 @@
+"""The outbox: results not exported yet. An entry stays, done, so that a later export knows it is not the first."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
+from nefstudy.ledger.rows import OutboxRow
+from nefstudy.ledger.schema import outbox, trials
+
+_AGAIN = update(outbox).where(outbox.c.trial_id == bindparam("posted"))
+_POST = insert(outbox)
+
+
+def post(connection: Connection, trial_id: int) -> None:
+    """Put a trial into the outbox, once."""
+    if connection.execute(_AGAIN, {"posted": trial_id, "done": False}).rowcount == 0:
+        connection.execute(_POST, {"trial_id": trial_id, "done": False, "tries": 0})
+
+
+def refill(connection: Connection, *, study: str | None, states: Sequence[str]) -> int:
+    """How many trials in these states are in the outbox now, to be exported anew."""
+    ended = select(trials.c.id).where(trials.c.state.in_(states))
+    if study is not None:
+        ended = ended.where(trials.c.study == study)
+    return connection.execute(update(outbox).where(outbox.c.trial_id.in_(ended)).values(done=False)).rowcount
+
+
+def pending(connection: Connection, *, limit: int) -> list[OutboxRow]:
+    """The oldest entries not done; those tried most often come last."""
+    query = (
+        select(outbox.c.id, trials.c.study, trials.c.phase, trials.c.key, trials.c.attempt, outbox.c.tries)
+        .join(trials, trials.c.id == outbox.c.trial_id)
+        .where(outbox.c.done.is_(False))
+        .order_by(outbox.c.tries, outbox.c.id)
+        .limit(limit)
+    )
+    return [OutboxRow(**row) for row in connection.execute(query).mappings()]
+
+
+def take(connection: Connection, *, limit: int) -> list[OutboxRow]:
+    """The oldest entries not done, each counted as tried from now on; `tries` tells how often it was before."""
+    entries = pending(connection, limit=limit)
+    for entry in entries:
+        connection.execute(update(outbox).where(outbox.c.id == entry.id).values(tries=entry.tries + 1))
+    return entries
+
+
+def size(connection: Connection) -> int:
+    """How many results are not exported yet."""
+    return int(
+        connection.execute(select(func.count()).select_from(outbox).where(outbox.c.done.is_(False))).scalar_one()
+    )
+
+
+def mark(connection: Connection, entries: Sequence[OutboxRow]) -> None:
+    """Record that entries are exported, unless their trial has gone on to another attempt since."""
+    for entry in entries:
+        current = select(trials.c.attempt).where(trials.c.id == outbox.c.trial_id).scalar_subquery()
+        same = (outbox.c.id == entry.id) & (current == entry.attempt)
+        connection.execute(update(outbox).where(same).values(done=True, error=None))
+
+
+def mark_failed(connection: Connection, entry: OutboxRow, *, error: str) -> None:
+    """Record why an export failed."""
+    connection.execute(update(outbox).where(outbox.c.id == entry.id).values(error=error))
