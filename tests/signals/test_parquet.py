@@ -82,6 +82,12 @@ def test_files_say_their_split(tmp_path: Path, train: str, test: str):
     assert (signals.split[:10] == 2).all()
 
 
+def test_a_name_that_only_begins_like_a_split_names_none(tmp_path: Path):
+    """trainable.parquet names no split: its images are split by drawing."""
+    write(tmp_path / "trainable.parquet", pixels(40))
+    assert set(load(tmp_path).split) == {0, 1, 2}
+
+
 def test_cifars_columns_are_found(tmp_path: Path):
     """An image column called img is found, other columns are left alone; cifar10 reads parquet as well."""
     write(tmp_path / "train-00000-of-00001.parquet", pixels(40, (4, 4, 3)), image_name="img", extra=pa.array([0] * 40))

@@ -86,6 +86,15 @@ def test_the_order_depends_on_the_seed():
     assert (stratified_order(labels, split, seed=1) != stratified_order(labels, split, seed=2)).any()
 
 
+def test_a_subset_is_drawn_within_each_class_and_split():
+    """Which signals of a class and split come first is drawn: not the first of the source, and other ones per seed."""
+    labels = np.zeros(200, dtype=np.int64)
+    split = np.zeros(200, dtype=np.int8)
+    one, two = (set(stratified_order(labels, split, seed=seed)[:50]) for seed in (1, 2))
+    assert len(one & set(range(50))) < 30
+    assert len(one & two) < 30
+
+
 @pytest.mark.parametrize("count", [7, 20])
 def test_carving_validation_takes_that_many_from_train_only(count: int):
     """Carving moves exactly `count` training signals to validation, of every class, and touches no test signal."""
