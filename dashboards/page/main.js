@@ -5,7 +5,7 @@ import { scatter, shapeOf } from "./scatter.js";
 import * as sections from "./sections.js";
 import { showTrial } from "./trial.js";
 
-const MAX_POINTS = 20000;
+const MAX_POINTS = 5000;
 const page = { study: null, stop: null, seq: -1, busy: false, again: false };
 const plot = scatter(byId("plot"), { onPick: openTrial });
 

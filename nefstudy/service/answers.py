@@ -69,7 +69,12 @@ def answer(
 def require_study(ledger: Ledger, study: str) -> None:
     """Refuses with 404 when the ledger holds no such study."""
     if ledger.study(study) is None:
-        raise HTTPException(404, f"no study {study!r} in this ledger; GET /v1/studies lists them")
+        raise HTTPException(404, unknown(study))
+
+
+def unknown(study: str) -> str:
+    """What to say of a study the ledger does not hold."""
+    return f"no study {study!r} in this ledger; GET /v1/studies lists them"
 
 
 def presentable(error: str | None) -> str | None:

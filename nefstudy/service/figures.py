@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from nefstudy.service.answers import (
     require_study,
 )
 from nefstudy.service.models import Accuracy, FailedTrial, Failure, Failures, Pareto, Points, StartLine, StartTable
+from nefstudy.service.snapshot import Snapshots
 from nefstudy.service.thinning import thinned
 
 router = APIRouter(prefix="/v1/studies/{study}", tags=["figures"])
@@ -42,10 +43,14 @@ def get_points(
 ) -> Response:
     """Two values of every complete trial as columns; more than `limit` are thinned evenly over the plane."""
     require_study(ledger, study)
-    columns = _points(ledger, study, x=x, y=y, phase=phase, cell=cell)
-    kept = thinned(columns["x"], columns["y"], limit=limit)
-    body = {name: [values[index] for index in kept] for name, values in columns.items()}
-    return answer(request, encode({"of": len(columns["x"]), "x_name": x, "y_name": y, **body}))
+
+    def compute() -> bytes:
+        columns = _points(ledger, study, x=x, y=y, phase=phase, cell=cell)
+        kept = thinned(columns["x"], columns["y"], limit=limit)
+        body = {name: [values[index] for index in kept] for name, values in columns.items()}
+        return encode({"of": len(columns["x"]), "x_name": x, "y_name": y, **body})
+
+    return answer(request, _kept(request, study, f"points {x} {y} {phase} {cell} {limit}", compute))
 
 
 @router.get("/pareto", response_model=Pareto)
@@ -61,30 +66,21 @@ def get_pareto(
 ) -> Response:
     """The complete trials that no other beats in both values, by rising `x`; higher is better in both."""
     require_study(ledger, study)
-    columns = _points(ledger, study, x=x, y=y, phase=phase, cell=cell)
-    front = pareto_front(columns["x"], columns["y"])
-    rows = [{name: values[index] for name, values in columns.items()} for index in front]
-    return answer(request, encode({"x_name": x, "y_name": y, "front": rows}))
+
+    def compute() -> bytes:
+        columns = _points(ledger, study, x=x, y=y, phase=phase, cell=cell)
+        front = pareto_front(columns["x"], columns["y"])
+        rows = [{name: values[index] for name, values in columns.items()} for index in front]
+        return encode({"x_name": x, "y_name": y, "front": rows})
+
+    return answer(request, _kept(request, study, f"pareto {x} {y} {phase} {cell}", compute))
 
 
 @router.get("/start-table", response_model=StartTable)
 def get_start_table(request: Request, study: StudyName, ledger: LedgerIn, phase: PhaseName = None) -> Response:
     """Mean test accuracy by cell and start; phase 2, where starts are compared at equal settings, if it has any."""
     require_study(ledger, study)
-    names = ("phase", "cell", "start", "test_accuracy")
-    columns = ledger.columns(study, names, phase=phase) if phase else _of_last_phase(ledger, study, names)
-    rows = [row for row in zip(*(columns[name] for name in names), strict=True) if _is_number(row[3])]
-    phases = {row[0] for row in rows}
-    return answer(
-        request,
-        encode(
-            StartTable(
-                of=phases.pop() if len(phases) == 1 else None,
-                trials=len(rows),
-                rows=[_start_line(cell, list(group)) for cell, group in groupby(sorted(rows, key=_cell), key=_cell)],
-            )
-        ),
-    )
+    return answer(request, _kept(request, study, f"start-table {phase}", lambda: _start_table(ledger, study, phase)))
 
 
 @router.get("/failures", response_model=Failures)
@@ -113,6 +109,11 @@ def get_failures(request: Request, study: StudyName, ledger: LedgerIn) -> Respon
     return answer(request, encode(Failures(failures=found)))
 
 
+def _kept(request: Request, study: str, name: str, compute: Callable[[], bytes]) -> bytes:
+    snapshots: Snapshots = request.app.state.snapshots
+    return snapshots.take(study, name, compute)
+
+
 def pareto_front(x: Sequence[float], y: Sequence[float]) -> list[int]:
     """Indices of the points that no other point beats, by rising x; of equal points the first."""
     front: list[int] = []
@@ -130,6 +131,15 @@ def _points(ledger: Ledger, study: str, *, x: str, y: str, phase: str | None, ce
     both = [i for i, pair in enumerate(zip(columns[x], columns[y], strict=True)) if all(map(_is_number, pair))]
     named = {name: columns[name] for name in LABELS} | {"x": columns[x], "y": columns[y]}
     return {name: [values[index] for index in both] for name, values in named.items()}
+
+
+def _start_table(ledger: Ledger, study: str, phase: str | None) -> bytes:
+    names = ("phase", "cell", "start", "test_accuracy")
+    columns = ledger.columns(study, names, phase=phase) if phase else _of_last_phase(ledger, study, names)
+    rows = [row for row in zip(*(columns[name] for name in names), strict=True) if _is_number(row[3])]
+    phases = {row[0] for row in rows}
+    lines = [_start_line(cell, list(group)) for cell, group in groupby(sorted(rows, key=_cell), key=_cell)]
+    return encode(StartTable(of=phases.pop() if len(phases) == 1 else None, trials=len(rows), rows=lines))
 
 
 def _of_last_phase(ledger: Ledger, study: str, names: Sequence[str]) -> dict[str, list[Any]]:

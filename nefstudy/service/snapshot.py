@@ -1,54 +1,76 @@
-"""Progress as bytes, kept for as long as it is true: what makes many readers cost as much as one."""
+"""Answers kept for as long as they are true: what makes many readers cost as much as one."""
 
 import threading
 import time
-from dataclasses import dataclass
-
-from starlette.exceptions import HTTPException
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from nefstudy.ledger import Ledger
-from nefstudy.service.answers import encode
-from nefstudy.service.progress import progress
 
 FRESH_S = 0.5  # within this no reader touches the ledger
-AGE_S = 5.0  # the pace changes with time alone: computed anew after this even without an event
+SHARE = 10  # an answer that took a second is kept for ten: live figures take at most a tenth of a core
+MAX_BYTES = 32 * 1024 * 1024
 
 
 @dataclass
-class _Snapshot:
-    body: bytes
-    seq: int
-    computed: float
-    checked: float
+class _Kept:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    body: bytes = b""
+    seq: int = -1
+    computed: float = 0.0
+    fresh_until: float = 0.0
 
 
 class Snapshots:
-    """The latest progress of each study, computed by one thread at a time."""
+    """The latest answers about each study by name; each is computed by one thread at a time."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, max_bytes: int = MAX_BYTES) -> None:
         self._ledger = ledger
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._kept: dict[str, _Snapshot] = {}
+        self._kept: dict[tuple[str, str], _Kept] = {}
 
-    def fresh(self, study: str) -> bytes | None:
-        """The progress computed or confirmed within the last half second, else None."""
-        kept = self._kept.get(study)
-        return kept.body if kept is not None and time.monotonic() - kept.checked < FRESH_S else None
+    def fresh(self, study: str, name: str) -> bytes | None:
+        """The answer if it was computed or confirmed a moment ago, else None."""
+        kept = self._kept.get((study, name))
+        return kept.body if kept is not None and time.monotonic() < kept.fresh_until else None
 
-    def take(self, study: str) -> bytes:
-        """The progress as it stands; 404 for an unknown study."""
+    def take(self, study: str, name: str, compute: Callable[[], bytes], *, age_s: float | None = None) -> bytes:
+        """The answer as it stands after the study's latest event.
+
+        Args:
+            name: tells the study's answers apart, with everything they depend on.
+            compute: makes the answer; what it raises is raised, and nothing is kept.
+            age_s: for answers that change with time alone, how old they may become.
+        """
         with self._lock:
-            body = self.fresh(study)
-            if body is not None:
-                return body
-            if self._ledger.study(study) is None:
-                self._kept.pop(study, None)
-                raise HTTPException(404, f"no study {study!r} in this ledger; GET /v1/studies lists them")
+            kept = self._kept.pop((study, name), None) or _Kept()
+            self._kept[study, name] = kept  # the latest asked for is last
+        with kept.lock:
             now = time.monotonic()
-            seq = self._ledger.last_seq(study)
-            kept = self._kept.get(study)
-            if kept is None or kept.seq != seq or now - kept.computed > AGE_S:
-                kept = _Snapshot(encode(progress(self._ledger, study)), seq, now, now)
-                self._kept[study] = kept
-            kept.checked = now
-            return kept.body
+            if now < kept.fresh_until:
+                return kept.body
+            try:
+                seq = self._ledger.last_seq(study)
+                aged = age_s is not None and now - kept.computed > age_s
+                if kept.seq != seq or aged:
+                    kept.body, kept.seq, kept.computed = compute(), seq, now
+            except Exception:
+                self._forget(study, name)
+                raise
+            after = time.monotonic()
+            kept.fresh_until = after + max(FRESH_S, SHARE * (after - now))
+        self._make_room()
+        return kept.body
+
+    def _forget(self, study: str, name: str) -> None:
+        with self._lock:
+            self._kept.pop((study, name), None)
+
+    def _make_room(self) -> None:
+        with self._lock:
+            size = sum(len(kept.body) for kept in self._kept.values())
+            for name in list(self._kept)[:-1]:
+                if size <= self._max_bytes:
+                    break
+                size -= len(self._kept.pop(name).body)

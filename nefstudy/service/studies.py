@@ -6,12 +6,15 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from nefstudy.service.answers import CellName, LedgerIn, PhaseName, StudyName, answer, encode, require_study
+from nefstudy.ledger import Ledger
+from nefstudy.service.answers import CellName, LedgerIn, PhaseName, StudyName, answer, encode, require_study, unknown
 from nefstudy.service.models import BestTrials, Progress, Studies, StudyDetail
-from nefstudy.service.progress import best_of, card
+from nefstudy.service.progress import best_of, card, progress
 from nefstudy.service.snapshot import Snapshots
 
 router = APIRouter(prefix="/v1/studies", tags=["studies"])
+
+PACE_AGE_S = 5.0  # the pace changes with time alone
 
 
 @router.get("", response_model=Studies)
@@ -26,7 +29,7 @@ def get_study(request: Request, study: StudyName, ledger: LedgerIn) -> Response:
     """One study with its plan."""
     row = ledger.study(study)
     if row is None:
-        raise HTTPException(404, f"no study {study!r} in this ledger; GET /v1/studies lists them")
+        raise HTTPException(404, unknown(study))
     return answer(request, encode(StudyDetail(plan=row.plan, **card(ledger, row).model_dump())))
 
 
@@ -34,10 +37,18 @@ def get_study(request: Request, study: StudyName, ledger: LedgerIn) -> Response:
 async def get_progress(request: Request, study: StudyName) -> Response:
     """Progress by phase and cell: counts, best so far, pace and time left. At most half a second old."""
     snapshots: Snapshots = request.app.state.snapshots
-    body = snapshots.fresh(study)
+    body = snapshots.fresh(study, "progress")
     if body is None:
-        body = await run_in_threadpool(snapshots.take, study)
+        body = await run_in_threadpool(_progress_now, snapshots, request.app.state.ledger, study)
     return answer(request, body)
+
+
+def _progress_now(snapshots: Snapshots, ledger: Ledger, study: str) -> bytes:
+    def compute() -> bytes:
+        require_study(ledger, study)
+        return encode(progress(ledger, study))
+
+    return snapshots.take(study, "progress", compute, age_s=PACE_AGE_S)
 
 
 @router.get("/{study}/best", response_model=BestTrials)

@@ -18,7 +18,6 @@ from nefstudy.service.answers import (
     TrialKey,
     answer,
     encode,
-    finite,
     presentable,
     require_study,
 )
@@ -31,6 +30,8 @@ router = APIRouter(prefix="/v1", tags=["trials"])
 SUMMARY = tuple(Trial.model_fields)
 MAX_FILTERS = 16
 MAX_FIELDS = 64
+MAX_FLAT = 4_000  # ~2 kB each
+_flat: dict[str, Mapping[str, Any]] = {}
 _FIELD = re.compile(r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$")
 
 Filters = Annotated[
@@ -77,7 +78,7 @@ def list_trials(
         cursor=cursor,
     )
     names = _field_names(fields)
-    rows = [finite(described(row, names)) for row in page.rows]
+    rows = [described(row, names) for row in page.rows]
     return written(request, rows, cursor=page.cursor, names=names, asked=format)
 
 
@@ -120,8 +121,18 @@ def get_artefact(
 
 def described(row: TrialRow, names: tuple[str, ...]) -> dict[str, Any]:
     """The named values of a trial: columns first, then metrics, then parameters; None where it has none."""
-    flat = parameters(row.config) if "parameters" in names or not set(names) <= set(SUMMARY) else {}
+    flat = _parameters(row) if "parameters" in names or not set(names) <= set(SUMMARY) else {}
     return {name: _value(row, name, flat=flat) for name in names}
+
+
+def _parameters(row: TrialRow) -> Mapping[str, Any]:
+    """The flat parameters, kept by key: the key is the configuration's digest, so they never change."""
+    flat = _flat.get(row.key)
+    if flat is None:
+        if len(_flat) >= MAX_FLAT:
+            _flat.clear()
+        flat = _flat[row.key] = parameters(row.config)
+    return flat
 
 
 def _value(row: TrialRow, name: str, *, flat: Mapping[str, Any]) -> Any:

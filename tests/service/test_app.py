@@ -54,7 +54,6 @@ BAD = [
     ("GET", f"/v1/studies/{STUDY}/trials?filter=%00", 422),
     ("GET", f"/v1/studies/{STUDY}/trials?fields=a'b", 422),
     ("GET", f"/v1/studies/{STUDY}/trials?format=xml", 422),
-    ("GET", f"/v1/studies/{STUDY}/points?x=nothing", 422),
     ("GET", f"/v1/studies/{STUDY}/best?limit=-1", 422),
 ]
 

@@ -1,10 +1,9 @@
-"""Kept progress is never older than it says."""
+"""Kept answers are never older than they say, and never more than there is room for."""
 
-import json
+import threading
 import time
 
 import pytest
-from starlette.exceptions import HTTPException
 
 from nefstudy.service import snapshot
 from nefstudy.service.snapshot import Snapshots
@@ -12,36 +11,91 @@ from nefstudy.service.snapshot import Snapshots
 from .conftest import CELLS, STUDY, run_trial, trial_config
 
 
-def complete(body: bytes) -> int:
-    """Complete trials according to a snapshot."""
-    return json.loads(body)["complete"]
+class Counted:
+    """Computes a different answer each time, and counts."""
+
+    def __init__(self, size: int = 8) -> None:
+        self.times = 0
+        self._size = size
+
+    def __call__(self) -> bytes:
+        self.times += 1
+        return str(self.times).rjust(self._size).encode()
 
 
-def test_an_event_is_seen_once_freshness_is_over(ledger):
-    """Within its freshness a snapshot is the very bytes; after an event and that time it is new."""
+@pytest.fixture
+def study(ledger):
+    """A ledger with an empty study."""
     ledger.put_study(STUDY, {}, planned={("phase1", CELLS[0]): 4})
-    kept = Snapshots(ledger)
-    first = kept.take(STUDY)
-    run_trial(ledger, "phase1", trial_config(CELLS[0]))
-    assert kept.fresh(STUDY) is first
+    return ledger
+
+
+def wait_for_staleness() -> None:
+    """Until a cheap answer is no longer fresh."""
     time.sleep(snapshot.FRESH_S + 0.05)
-    assert kept.fresh(STUDY) is None
-    assert (complete(first), complete(kept.take(STUDY))) == (0, 1)
 
 
-def test_without_events_the_bytes_stay(ledger):
-    """Nothing new: the same bytes, so that an ETag holds."""
-    ledger.put_study(STUDY, {}, planned={})
-    kept = Snapshots(ledger)
-    first = kept.take(STUDY)
-    time.sleep(snapshot.FRESH_S + 0.05)
-    assert kept.take(STUDY) is first
+def test_an_event_is_seen_once_freshness_is_over(study):
+    """Within its freshness an answer is the very bytes; after an event and that time it is new."""
+    kept, compute = Snapshots(study), Counted()
+    first = kept.take(STUDY, "a", compute)
+    run_trial(study, "phase1", trial_config(CELLS[0]))
+    assert kept.fresh(STUDY, "a") is kept.take(STUDY, "a", compute) is first
+    wait_for_staleness()
+    assert kept.fresh(STUDY, "a") is None
+    assert kept.take(STUDY, "a", compute) != first
 
 
-def test_an_unknown_study_is_not_kept(ledger):
-    """404, and no memory spent on names that strangers think up."""
-    kept = Snapshots(ledger)
-    for name in ("a", "b"):
-        with pytest.raises(HTTPException):
-            kept.take(name)
-    assert kept.fresh("a") is None
+def test_without_events_the_bytes_stay(study):
+    """Nothing new: the same bytes and nothing computed, so that an ETag holds."""
+    kept, compute = Snapshots(study), Counted()
+    first = kept.take(STUDY, "a", compute)
+    wait_for_staleness()
+    assert kept.take(STUDY, "a", compute) is first
+    assert compute.times == 1
+
+
+def test_what_time_changes_is_computed_anew(study):
+    """An answer with an age is made again when it is older than that, event or not."""
+    kept, compute = Snapshots(study), Counted()
+    kept.take(STUDY, "a", compute, age_s=0.1)
+    wait_for_staleness()
+    kept.take(STUDY, "a", compute, age_s=0.1)
+    assert compute.times == 2
+
+
+def test_names_are_kept_apart(study):
+    """Each name has its own answer."""
+    kept = Snapshots(study)
+    assert kept.take(STUDY, "a", lambda: b"a") == b"a"
+    assert kept.take(STUDY, "b", lambda: b"b") == b"b"
+
+
+def test_a_failure_is_not_kept(study):
+    """What could not be computed is tried again at the next call, and takes no memory."""
+    kept = Snapshots(study)
+    with pytest.raises(ZeroDivisionError):
+        kept.take(STUDY, "a", lambda: b"%d" % (1 // 0))
+    assert kept.take(STUDY, "a", lambda: b"now") == b"now"
+
+
+def test_many_readers_compute_once(study):
+    """Twenty threads that ask at the same time share one computation."""
+    kept, compute = Snapshots(study), Counted()
+    threads = [threading.Thread(target=kept.take, args=(STUDY, "a", compute)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert compute.times == 1
+
+
+def test_room_is_bounded(study):
+    """Beyond the room there is, the answers asked for longest ago go first; the latest always stays."""
+    kept = Snapshots(study, max_bytes=100)
+    for name in "abc":
+        kept.take(STUDY, name, lambda: b"x" * 40)
+    assert [kept.fresh(STUDY, name) is None for name in "abc"] == [True, False, False]
+    kept.take(STUDY, "large", lambda: b"x" * 1000)
+    assert kept.fresh(STUDY, "large") is not None
+    assert kept.fresh(STUDY, "c") is None
