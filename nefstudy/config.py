@@ -118,6 +118,30 @@ class FitConfig(Config):
         return self
 
 
+class AugmentConfig(Config):
+    """What is done to the weights of a training batch; nothing by default (see classifiers/augment.py).
+
+    Args:
+        rotate: largest angle, degrees.
+        scale: largest change of size: 0.1 is from 1 / 1.1 to 1.1.
+        shift: largest translation along each axis; the grid is [-1, 1].
+        permute, flip, turn: draw an element of the field's symmetry group.
+        noise: standard deviation relative to each parameter tensor's root mean square.
+        dropout: probability that a weight is set to zero.
+        quantile: largest fraction of each tensor's smallest weights that is set to zero.
+    """
+
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    scale: Annotated[float, Field(ge=0, le=9)] = 0.0
+    shift: Annotated[float, Field(ge=0, le=2)] = 0.0
+    permute: bool = False
+    flip: bool = False
+    turn: bool = False
+    noise: Annotated[float, Field(ge=0, le=10)] = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    quantile: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
 class ClassifierConfig(Config):
     """Which classifier reads the weights, and how it is trained.
 
@@ -135,6 +159,7 @@ class ClassifierConfig(Config):
     clip_norm: Annotated[float, Field(gt=0)] = 10.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     patience: Annotated[int, Field(ge=1)] | None = None
+    augment: AugmentConfig = AugmentConfig()
 
 
 class TrialConfig(Config):

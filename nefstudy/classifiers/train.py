@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from torch import Tensor, nn
 
 from nefstudy import seeds
 from nefstudy.classifiers import norm
+from nefstudy.classifiers.augment import augment
 from nefstudy.classifiers.catalog import CLASSIFIERS, build, complete
 from nefstudy.classifiers.classifier import WeightReader, count_parameters
 from nefstudy.classifiers.scores import Scores, score
@@ -141,8 +141,9 @@ def _run(
     for number in range(1, config.epochs + 1):
         order = torch.from_numpy(seeds.stream(seed, "classifier", "order", number).permutation(len(rows)))
         counts = torch.zeros(2, dtype=torch.float64)
+        noise = seeds.stream(seed, "classifier", "augment", number)
         for picked in np.array_split(order, batches):
-            counts += _step(config, reader, data, rows[picked], optimiser)
+            counts += _step(config, reader, data.select(rows[picked]), optimiser, rng=noise)
             schedule.step()
         loss, accuracy = (counts / len(rows)).tolist()
         val = score(reader, data, "val")
@@ -160,15 +161,16 @@ def _run(
 def _step(
     config: ClassifierConfig,
     reader: WeightReader,
-    data: WeightData,
-    batch: Int[Tensor, " B"],
+    batch: WeightData,
     optimiser: torch.optim.Optimizer,
+    *,
+    rng: np.random.Generator,
 ) -> Tensor:
     """Sum of losses and number of right answers over the whole batch, after one step on it."""
     reader.train()
-    own = batch[norm.rank() :: norm.world_size()]
-    logits = reader(data.parameters[own])
-    labels = data.labels[own]
+    own = slice(norm.rank(), None, norm.world_size())
+    logits = reader(augment(config.augment, batch.field, batch.parameters, rng=rng)[own])
+    labels = batch.labels[own]
     loss = nn.functional.cross_entropy(logits, labels, label_smoothing=config.label_smoothing, reduction="sum")
     optimiser.zero_grad()
     torch.autograd.backward(loss / len(batch))

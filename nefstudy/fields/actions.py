@@ -110,3 +110,25 @@ def _axis(symmetry: Symmetry, slot: Slot, layer: int) -> int:
 def _along(units: Tensor, value: Tensor, axis: int) -> Tensor:
     """[F, units] broadcast along one axis of [F, ...]."""
     return units if value.ndim == 2 else units.unsqueeze(3 - axis)
+
+
+def warp(
+    field: NeuralField, rows: Float[Tensor, "F N"], *, matrix: Float[Tensor, "F D D"], offset: Float[Tensor, "F D"]
+) -> Float[Tensor, "F N"]:
+    """Flat rows of the fields x -> f(matrix @ x + offset), by the declared entries of the coordinates."""
+    params = {name: value.clone() for name, value in unflatten(field, rows).items()}
+    for entry in field.symmetry.entries:
+        weights = view(params, entry.weights)
+        moved = (offset.unsqueeze(1) @ weights).squeeze(1)
+        weights.copy_(matrix.mT @ weights)
+        if entry.added is not None:
+            shifted = view(params, entry.added)
+            shifted += moved
+        if entry.turned is not None:
+            sine, cosine = (view(params, slot) for slot in entry.turned)
+            angle = (entry.scale * moved).unsqueeze(2)
+            cos, sin = angle.cos(), angle.sin()
+            turned = sine * cos - cosine * sin, sine * sin + cosine * cos
+            sine.copy_(turned[0])
+            cosine.copy_(turned[1])
+    return flatten(field, params)

@@ -11,7 +11,7 @@ from torch import Tensor
 from nefstudy.fields.affine import affine, affine_gradient, input_gradient
 from nefstudy.fields.field import Loss, Parameter, Params
 from nefstudy.fields.hyperparameter import check, hyperparameter
-from nefstudy.fields.symmetry import EdgeBlock, Flip, NodeLayer, Phase, Slot, Symmetry
+from nefstudy.fields.symmetry import EdgeBlock, Entry, Flip, NodeLayer, Phase, Slot, Symmetry
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ class Mfn:
             for i in range(1, last)
         )
         phases = tuple(Phase(i + 1, Slot(f"phase_{i}"), pi, (Slot(f"kernel_{i}"),)) for i in range(last))
-        return Symmetry(nodes, edges, outward + inward, phases)
+        entries = tuple(Entry(Slot(f"omega_{i}"), added=Slot(f"phase_{i}")) for i in range(last))
+        return Symmetry(nodes, edges, outward + inward, phases, entries)
 
     def start(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
         """phase U(pi), omega U(sqrt(s / filters)), kernels U(sqrt(6 / fan_in)), biases 0.

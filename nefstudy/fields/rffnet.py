@@ -11,7 +11,7 @@ from torch import Tensor
 from nefstudy.fields.affine import affine, affine_gradient, input_gradient
 from nefstudy.fields.field import Loss, Parameter, Params
 from nefstudy.fields.hyperparameter import check, hyperparameter
-from nefstudy.fields.symmetry import EdgeBlock, Flip, NodeLayer, Slot, Symmetry
+from nefstudy.fields.symmetry import EdgeBlock, Entry, Flip, NodeLayer, Slot, Symmetry
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class RffNet:
             EdgeBlock(1, 2, (sine, cosine)),
             *(EdgeBlock(node, node + 1, (Slot(f"kernel_{node - 1}"),)) for node in range(2, last)),
         )
-        return Symmetry(nodes, edges, (Flip(1, (Slot("frequencies"), sine)),))
+        entry = Entry(Slot("frequencies"), 2 * pi * self.std, turned=(sine, cosine))
+        return Symmetry(nodes, edges, (Flip(1, (Slot("frequencies"), sine)),), entries=(entry,))
 
     def start(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
         """Frequencies N(0, 1); kernels U(sqrt(6 / fan_in)); biases 0 (Papa et al. 2024 suppl.: He et al. 2015)."""

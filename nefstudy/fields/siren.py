@@ -11,7 +11,7 @@ from torch import Tensor
 from nefstudy.fields.affine import affine, affine_gradient, input_gradient
 from nefstudy.fields.field import Loss, Parameter, Params
 from nefstudy.fields.hyperparameter import check, hyperparameter
-from nefstudy.fields.symmetry import EdgeBlock, Flip, NodeLayer, Phase, Slot, Symmetry
+from nefstudy.fields.symmetry import EdgeBlock, Entry, Flip, NodeLayer, Phase, Slot, Symmetry
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Siren:
             Phase(layer, Slot(f"bias_{layer - 1}"), pi / self.omega_0, (Slot(f"kernel_{layer}"),))
             for layer in range(1, last)
         )
-        return Symmetry(nodes, edges, flips, phases)
+        return Symmetry(nodes, edges, flips, phases, (Entry(Slot("kernel_0"), added=Slot("bias_0")),))
 
     def start(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
         """Kernels: first U(1 / fan_in), hidden U(sqrt(6 / fan_in) / omega_0), output N(0, 1 / fan_in); biases 0.

@@ -66,10 +66,28 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """Where coordinates enter: units see them as the angle scale * (x @ weights), for a sine or a cosine.
+
+    A translation of x adds scale * (t @ weights) to every angle: to the slot `added`, divided by scale, or,
+    where there is none, by turning the pair of slots (`sine`, `cosine`) that weigh the two waves.
+    """
+
+    weights: Slot
+    scale: float = 1.0
+    added: Slot | None = None
+    turned: tuple[Slot, Slot] | None = None
+
+
+@dataclass(frozen=True)
 class Symmetry:
-    """The graph of a field and the generators of its symmetry group (see the module docstring)."""
+    """The graph of a field and the generators of its symmetry group (see the module docstring).
+
+    `entries` say how affine maps of the coordinates act; those change the function, in a known way.
+    """
 
     nodes: tuple[NodeLayer, ...]
     edges: tuple[EdgeBlock, ...]
     flips: tuple[Flip, ...] = ()
     phases: tuple[Phase, ...] = ()
+    entries: tuple[Entry, ...] = ()
