@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Int8, Shaped, UInt8
@@ -53,32 +54,41 @@ def image_set(
     values = _with_channels(values)
     refuse(value_problems(values), where=where)
     ids = np.arange(len(values)) if ids is None else ids
-    if not labels.shape == ids.shape == values.shape[:1]:
-        raise BadSignals(
-            f"{where}: {len(values)} images, labels of shape {labels.shape}, ids of shape {ids.shape}; "
-            f"give one label and one id per image"
-        )
-    refuse(label_problems(labels, class_names), where=where)
-    refuse(id_problems(ids), where=where)
+    _refuse_unfit(labels, ids, count=len(values), class_names=class_names, where=where)
     labels, ids = labels.astype(np.int64), ids.astype(np.int64)
     split = _whole_split(labels, split, class_names=class_names, share=validation_share, config=config, where=where)
-    mean, std = channel_constants(values[split == SPLITS["train"]])
-    if min(std) == 0:
+    content = content_hash(values, labels, split=split, ids=ids)
+    words = _Words(config.name, licence, source, tuple(class_names))
+    card = _card(words, content, grid=values.shape[1:-1], training=values[split == SPLITS["train"]], where=where)
+    return Signals(card, values, ids, labels, split)
+
+
+class _Words(NamedTuple):
+    name: str
+    licence: str
+    source: str
+    class_names: tuple[str, ...]
+
+
+def _card(
+    words: _Words, content: str, *, grid: tuple[int, ...], training: Shaped[np.ndarray, "S H W C"], where: str
+) -> SignalCard:
+    mean, std = channel_constants(training)
+    if 0 in std:
         raise BadSignals(f"{where}: channel {std.index(0)} is constant over the training split; drop that channel")
-    card = SignalCard(
-        name=config.name,
+    return SignalCard(
+        name=words.name,
         kind="image",
         quality="psnr",
-        licence=licence,
-        source=source,
-        content_hash=content_hash(values, labels, split=split, ids=ids),
-        class_names=tuple(class_names),
-        grid=values.shape[1:-1],
-        channels=values.shape[-1],
+        licence=words.licence,
+        source=words.source,
+        content_hash=content,
+        class_names=words.class_names,
+        grid=grid,
+        channels=len(mean),
         mean=mean,
         std=std,
     )
-    return Signals(card, values, ids, labels, split)
 
 
 def numbered_classes(labels: Shaped[np.ndarray, "..."], *, where: str) -> tuple[str, ...]:
@@ -112,6 +122,23 @@ def _whole_split(
         split = carve_validation(labels, split, count=count, seed=config.split_seed)
     refuse(split_problems(labels, split, class_names), where=where)
     return split.astype(np.int8)
+
+
+def _refuse_unfit(
+    labels: Shaped[np.ndarray, "..."],
+    ids: Shaped[np.ndarray, "..."],
+    *,
+    count: int,
+    class_names: Sequence[str],
+    where: str,
+) -> None:
+    if not labels.shape == ids.shape == (count,):
+        raise BadSignals(
+            f"{where}: {count} images, labels of shape {labels.shape}, ids of shape {ids.shape}; "
+            f"give one label and one id per image"
+        )
+    refuse(label_problems(labels, class_names), where=where)
+    refuse(id_problems(ids), where=where)
 
 
 def _with_channels(values: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
