@@ -83,7 +83,7 @@ def load_script(path: str) -> Any:
     sys.modules[file.stem] = module
     spec.loader.exec_module(module)
     if not callable(getattr(module, "plan", None)):
-        raise BadConfig(f"{path!r} defines no plan(options) -> StudyPlan; see studies/README.md for what a script needs")
+        raise BadConfig(f"{path!r} defines no plan(options) -> StudyPlan; studies/phase1.py shows what a script needs")
     return module.plan
 
 
@@ -146,7 +146,9 @@ def report(
 def export_mlflow(
     root: Root = None,
     ledger: LedgerUrl = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Write every trial again, not only the waiting ones.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Write every trial again, not only those waiting.")
+    ] = False,
     study: Annotated[str | None, typer.Option(help="Only this study (with --rebuild).")] = None,
     as_json: Json = False,
 ) -> None:

@@ -34,19 +34,29 @@ def continued(row: StudyRow | None, plan: StudyPlan) -> dict[str, Any]:
 
 def _check_cell(study: str, old: dict[str, Any], new: dict[str, Any]) -> None:
     for name, value in new.items():
-        if name not in BUDGETS and _plain(old.get(name)) != _plain(value):
-            _refuse(study, f"{new['phase']} {new['cell']} {name}", old.get(name), value)
+        found = None if name in BUDGETS else difference(old.get(name), value)
+        if found is not None:
+            path, before, now = found
+            _refuse(study, " ".join([new["phase"], new["cell"], name, *path]), before, now)
 
 
-def _plain(value: Any) -> Any:
-    """The value as it looks after a round trip through JSON: tuples are lists."""
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+def difference(old: Any, new: Any) -> tuple[tuple[str, ...], Any, Any] | None:
+    """The first place where two plain values differ: its path, and what stands there; None if they are equal.
+
+    Tuples equal lists, as after a round trip through JSON.
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted({*old, *new}):
+            found = difference(old.get(name), new.get(name))
+            if found is not None:
+                return (name, *found[0]), found[1], found[2]
+        return None
+    old, new = (list(value) if isinstance(value, tuple) else value for value in (old, new))
+    return None if old == new else ((), old, new)
 
 
 def _refuse(study: str, what: str, old: Any, new: Any) -> None:
     raise BadConfig(
-        f"study {study!r} was begun with another plan: {what} was {_plain(old)}, now {_plain(new)}; "
+        f"study {study!r} was begun with another plan: {what} was {old}, now {new}; "
         "give this plan a name of its own with --study"
     )

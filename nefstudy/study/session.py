@@ -25,6 +25,7 @@ from nefstudy.trial.distributed import TrialSetup
 from nefstudy.trial.experiment import Choices
 
 FINISHED, STOPPED = "finished", "stopped"
+TERMINATED = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,16 @@ def _drive(
 
 @contextmanager
 def _stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM or a first Ctrl-C sets: no new trials, running ones end; a second Ctrl-C kills."""
+    """An event that a first Ctrl-C sets: no new trials, running ones end. A second one, or SIGTERM, ends at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
     def ask(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
+        if number == signal.SIGTERM:
+            raise SystemExit(TERMINATED)
+        if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 

@@ -25,6 +25,7 @@ from nefstudy.trial.world import World, current_world
 
 REPORT_EVERY_S = 2.0
 OUTCOME, PROGRESS = "outcome", "progress"
+GROUP_DRIVER_CPU = 0.01  # of the actor that only waits for its workers; Ray refuses 0, so each worker gives it up
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class TrialSetup:
 
 def trial_resources(setup: TrialSetup) -> dict[str, float]:
     """What Ray Tune reserves for one trial: a worker group brings its own resources."""
-    return {"cpu": setup.cpus, "gpu": setup.gpus} if setup.workers == 0 else {"cpu": 0.01}
+    return {"cpu": setup.cpus, "gpu": setup.gpus} if setup.workers == 0 else {"cpu": GROUP_DRIVER_CPU}
 
 
 def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
@@ -61,14 +62,15 @@ def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
     """
     began = time.monotonic()
     try:
-        text = _through_ray_train(config, setup=setup)
+        text = run_through_ray_train(config, setup=setup)
         outcome: dict[str, Any] = {"result": text}
     except Exception as error:  # the boundary of a trial: whatever it was becomes a ledger row
         outcome = {"cause": cause_of(error), "error": first_line(error)}
     tune.report({OUTCOME: outcome | {"seconds": time.monotonic() - began}, "done": True})
 
 
-def _through_ray_train(config: dict[str, Any], *, setup: TrialSetup) -> str:
+def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup) -> str:
+    """The result of a trial as JSON, from Ray Train's local mode or from a worker group."""
     if setup.workers == 0:
         trainer = TorchTrainer(
             lambda loop: _loop(loop, setup=setup, on_progress=_to_tune()),
@@ -76,7 +78,7 @@ def _through_ray_train(config: dict[str, Any], *, setup: TrialSetup) -> str:
             scaling_config=ScalingConfig(num_workers=0, use_gpu=setup.gpus > 0),
         )
         return str(trainer.fit().return_value)
-    per_worker = {"CPU": setup.cpus} | ({"GPU": setup.gpus} if setup.gpus else {})
+    per_worker = {"CPU": setup.cpus - GROUP_DRIVER_CPU} | ({"GPU": setup.gpus} if setup.gpus else {})
     trainer = TorchTrainer(
         lambda loop: _report(_loop(loop, setup=setup, on_progress=None)),
         train_loop_config=config,

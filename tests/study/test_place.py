@@ -20,7 +20,7 @@ def test_flags_beat_environment_beats_default(tmp_path, monkeypatch):
 
 def test_a_relative_root_inside_a_ray_job_is_refused():
     """A job's working directory is thrown away; an absolute root is fine."""
-    with pytest.raises(BadRoot, match="relative.*--root /an/absolute/path"):
+    with pytest.raises(BadRoot, match=r"relative.*--root /an/absolute/path"):
         resolve_place("runs", environment={RAY_JOB: "{}"})
     with pytest.raises(BadRoot):
         resolve_place(None, environment={RAY_JOB: "{}"})

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from nefstudy.errors import BadConfig
+from nefstudy.ledger import StudyRow
 from nefstudy.study.continuing import continued
 from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials, trial_config
 from nefstudy.study.scales import SCALES, chosen_cells, grid_cells, scale_named, search_cells
 from nefstudy.study.space import GRID, GRID_FIXED, Choice
-from nefstudy.ledger import StudyRow
 
 
 def plan_of(*cells: CellPlan, seed: int = 0) -> StudyPlan:
@@ -102,7 +102,10 @@ def test_budgets_and_cells_may_grow():
     """More trials, more replicates and new cells continue a study; earlier cells stay in its record."""
     first = plan_of(*search_cells(SCALES["smoke"], ("mnist5k/siren",)))
     more = plan_of(*search_cells(SCALES["smoke"], ("mnist5k/mfn", "mnist5k/siren"), trials=9))
-    assert {cell["cell"] for cell in continued(row_of(first), more)["phase1"]["cells"]} == {"mnist5k/siren", "mnist5k/mfn"}
+    assert {cell["cell"] for cell in continued(row_of(first), more)["phase1"]["cells"]} == {
+        "mnist5k/siren",
+        "mnist5k/mfn",
+    }
     assert len(continued(row_of(more), first)["phase1"]["cells"]) == 2
 
 

@@ -1,0 +1,5 @@
+"""`python -m nefstudy`: the same as `nefstudy`."""
+
+from nefstudy.cli import app
+
+app()

@@ -1,0 +1,131 @@
+"""The whole study, for real: Ray Tune, ledger, MLflow, REST; run, run again, killed, run again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import mlflow
+import pytest
+from fastapi.testclient import TestClient
+
+from nefstudy.ledger import Ledger, TrialState
+from nefstudy.service.app import create_app
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+PLANNED = {"phase1": 6, "phase2": 8}
+
+
+def rows_of(root):
+    with Ledger.open(f"sqlite:///{root}/ledger.db", read_only=True) as ledger:
+        return ledger.trials("tiny", limit=None).rows
+
+
+def test_both_phases_run_to_the_planned_counts(finished_root, nefstudy):
+    """`status --json` says every planned trial of both phases is complete and none failed."""
+    (study,) = nefstudy("status", "--root", finished_root)["studies"]
+    assert study["study"] == "tiny"
+    assert study["state"] == "finished"
+    assert {p["phase"]: p["planned"] for p in study["phases"]} == PLANNED
+    assert {p["phase"]: p["complete"] for p in study["phases"]} == PLANNED
+    assert all(p["failed"] == p["running"] == p["interrupted"] == p["pruned"] == 0 for p in study["phases"])
+    assert {best["cell"] for best in study["best"]} == {"digits8/siren", "digits8/rffnet"}
+
+
+def test_status_rest_and_mlflow_agree_trial_for_trial(finished_root, nefstudy):
+    """The same keys and the same accuracies, wherever one looks."""
+    rows = {row.key: row for row in rows_of(finished_root)}
+    assert len(rows) == sum(PLANNED.values())
+    with Ledger.open(f"sqlite:///{finished_root}/ledger.db", read_only=True) as ledger:
+        client = TestClient(create_app(ledger), base_url="http://localhost")
+        answered = client.get("/v1/studies/tiny/trials", params={"limit": 1000}).json()["trials"]
+        best = client.get("/v1/studies/tiny/best").json()["best"]
+    assert {t["key"]: t["test_accuracy"] for t in answered} == {k: r.test_accuracy for k, r in rows.items()}
+    (study,) = nefstudy("status", "--root", finished_root)["studies"]
+    top = {b["cell"]: b["val_accuracy"] for b in best}
+    for shown in study["best"]:
+        assert shown["val_accuracy"] == rows[shown["key"]].val_accuracy
+        assert shown["val_accuracy"] == max(r.val_accuracy for r in rows.values() if r.cell == shown["cell"])
+        assert shown["cell"] in top
+    client = mlflow.MlflowClient(f"sqlite:///{finished_root}/mlflow.db")
+    experiments = [e.experiment_id for e in client.search_experiments() if e.name.startswith("tiny/")]
+    runs = client.search_runs(experiments, max_results=1000)
+    assert {r.data.tags["nefstudy.key"]: r.data.metrics["test_accuracy"] for r in runs} == {
+        key: row.test_accuracy for key, row in rows.items()
+    }
+    assert {r.info.status for r in runs} == {"FINISHED"}
+
+
+def test_running_again_does_nothing_again(finished_root, run_python):
+    """The same command on a finished study ends at once and touches no row."""
+    before = [(row.key, row.attempt, row.ended_at) for row in rows_of(finished_root)]
+    began = time.monotonic()
+    said = run_python("tests/e2e/tiny_study.py", "--root", finished_root, "--study", "tiny").stdout
+    assert time.monotonic() - began < 60
+    assert "14/14 trials complete" in said
+    assert [(row.key, row.attempt, row.ended_at) for row in rows_of(finished_root)] == before
+
+
+def test_a_study_of_other_meaning_by_the_same_name_is_refused(finished_root, run_python):
+    """Another seed under the same name: exit 2, the difference, and nothing lost."""
+    before = rows_of(finished_root)
+    done = run_python("tests/e2e/tiny_study.py", "--root", finished_root, "--study", "tiny", "--seed", 5, expect=2)
+    assert "seed was 0, now 5" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert rows_of(finished_root) == before
+
+
+def test_closing_words_say_what_to_open(finished_root, run_python):
+    """Table, picture and commands: the run's end tells what to look at."""
+    said = run_python("tests/e2e/tiny_study.py", "--root", finished_root, "--study", "tiny").stdout
+    for wanted in (
+        "Test accuracy by start",
+        "SIREN",
+        "RFFNet",
+        "nefstudy serve",
+        "mlflow server",
+        "accuracy-against-quality.png",
+    ):
+        assert wanted in said.replace("digits8", ""), said
+    picture = finished_root / "reports" / "tiny" / "accuracy-against-quality.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.fault
+def test_a_killed_driver_loses_nothing_and_repeats_nothing(tmp_path, run_python):
+    """kill -9 in the middle, same command again: finished trials keep their attempt, the rest runs once."""
+    command = [sys.executable, "tests/e2e/tiny_study.py", "--root", str(tmp_path), "--study", "tiny"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
+        deadline = time.monotonic() + 200
+        done = []
+        while len(done) < 3 and time.monotonic() < deadline:
+            time.sleep(0.3)
+            if (tmp_path / "ledger.db").exists():
+                try:
+                    done = [row for row in rows_of(tmp_path) if row.state is TrialState.COMPLETE]
+                except Exception:
+                    done = []
+        assert len(done) >= 3, "the study never got going"
+        driver.send_signal(signal.SIGKILL)
+    before = {row.key: (row.attempt, row.ended_at) for row in rows_of(tmp_path) if row.state is TrialState.COMPLETE}
+    run_python(*command[1:])
+    after = {row.key: row for row in rows_of(tmp_path)}
+    assert len(after) == sum(PLANNED.values())
+    assert {row.state for row in after.values()} == {TrialState.COMPLETE}
+    assert {key: (after[key].attempt, after[key].ended_at) for key in before} == before
+
+
+def test_a_second_driver_is_turned_away_naming_the_first(finished_root, run_python):
+    """Exit 3 while another process holds the study; it says which."""
+    from nefstudy.ledger import Owner
+
+    with Ledger.open(f"sqlite:///{finished_root}/ledger.db") as ledger:
+        lease = ledger.acquire("tiny", Owner.here())
+        try:
+            done = run_python("tests/e2e/tiny_study.py", "--root", finished_root, "--study", "tiny", expect=3)
+        finally:
+            ledger.release(lease, state="finished")
+    assert str(os.getpid()) in done.stderr

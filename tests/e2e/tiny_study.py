@@ -1,0 +1,44 @@
+"""Both phases on 8x8 digits in seconds: the study script that the end-to-end tests run."""
+
+from dataclasses import replace
+
+from nefstudy.config import ClassifierConfig, SignalsConfig
+from nefstudy.study.command import main
+from nefstudy.study.options import StudyOptions
+from nefstudy.study.plan import StudyPlan
+from nefstudy.study.scales import SCALES, grid_cells, search_cells
+from nefstudy.study.space import GRID_FIXED, STARTS, Choice, Real
+
+CELLS = ("digits8/siren", "digits8/rffnet")
+DIGITS = SignalsConfig(name="digits8", subset=120)
+QUICK = ClassifierConfig(name="gnn-sign", epochs=2)
+
+
+def plan(options: StudyOptions) -> StudyPlan:
+    """Three searched trials and four grid trials for each of two cells."""
+    search = [
+        replace(
+            cell,
+            signals=DIGITS,
+            classifier=QUICK,
+            space={"start": STARTS, "lr": Real(1e-3, 1e-2, log=True)},
+            fixed={"hidden": 8, "steps": 3},
+            trials=options.trials or 3,
+        )
+        for cell in search_cells(SCALES["smoke"], options.cells or CELLS)
+    ]
+    grid = [
+        replace(
+            cell,
+            signals=DIGITS,
+            classifier=QUICK,
+            space={"start": STARTS, "steps": Choice((2, 4))},
+            fixed={**GRID_FIXED[cell.field], "hidden": 8},
+        )
+        for cell in grid_cells(SCALES["smoke"], options.cells or CELLS)
+    ]
+    return StudyPlan(study=options.name, cells=(*search, *grid), seed=options.seed)
+
+
+if __name__ == "__main__":
+    main(plan, about="Both phases on 8x8 digits, in seconds.")

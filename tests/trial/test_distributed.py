@@ -1,0 +1,88 @@
+"""Laws of the trial through Ray Train: however many workers, the same bytes; a failure is an outcome."""
+
+import errno
+import hashlib
+import time
+from pathlib import Path
+
+import pytest
+
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.errors import BadSignals, FitDiverged
+from nefstudy.fields.catalog import complete
+from nefstudy.neural_dataset import shards
+from nefstudy.trial.distributed import TrialSetup, cause_of, first_line, run_through_ray_train
+from nefstudy.trial.experiment import Choices, Setting, run_trial
+from nefstudy.trial.result import TrialResult
+
+
+def trial() -> TrialConfig:
+    dataset = NeuralDatasetConfig(
+        signals=SignalsConfig(name="digits8", subset=1100),
+        field=complete(FieldConfig(name="siren", params={"hidden": 8})),
+        start="random",
+    )
+    return TrialConfig(dataset=dataset, steps=2, classifier=ClassifierConfig(name="mlp", epochs=1))
+
+
+def hashes(root: Path) -> dict[str, str]:
+    """Every file of the neural datasets under a root, by content."""
+    folder = root / "neural_datasets"
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.fixture
+def local_ray():
+    import ray
+
+    from nefstudy.study.cluster import connected_ray
+
+    with connected_ray():
+        yield ray
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_any_number_of_workers_writes_the_same_bytes(tmp_path, local_ray):
+    """Without Ray, in local mode, with one worker and with two: every file of the neural dataset is equal."""
+    config = trial()
+    assert 2 * shards.SHARD_SIGNALS < 1100, "three shards, so that two workers share them unevenly"
+    alone = run_trial(config, setting=Setting(root=str(tmp_path / "alone"), rungs=(1, 2), clock=time.monotonic))
+    wanted = hashes(tmp_path / "alone")
+    assert len(wanted) > 6
+    for workers in (0, 1, 2):
+        root = tmp_path / f"w{workers}"
+        setup = TrialSetup(root=str(root), storage=str(root / ".ray"), choices=Choices(), workers=workers)
+        sent = {"trial": config.canonical_json(), "key": config.key, "token": 1, "rungs": [1, 2]}
+        found = TrialResult.from_json(run_through_ray_train(sent, setup=setup))
+        assert hashes(root) == wanted, f"{workers} workers"
+        assert found.metrics["all_psnr"] == alone.metrics["all_psnr"]
+        if workers < 2:
+            assert found.metrics["test_accuracy"] == alone.metrics["test_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (FitDiverged("x"), "diverged"),
+        (BadSignals("x"), "bad_data"),
+        (MemoryError(), "oom"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "oom"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk"),
+        (ZeroDivisionError("x"), "bug"),
+    ],
+)
+def test_every_failure_has_its_cause(error, cause):
+    """The cause is read off the error, and off an error that wraps it."""
+    assert cause_of(error) == cause
+    wrapped = RuntimeError("wrapped")
+    wrapped.__cause__ = error
+    assert cause_of(wrapped) == cause
+
+
+def test_an_error_is_told_in_one_line():
+    """Our own errors speak for themselves; others are named by class; silence is said."""
+    assert first_line(BadSignals("signals x: gone")) == "signals x: gone"
+    assert first_line(ValueError("a\nb")) == "ValueError: a"
+    assert first_line(ValueError()) == "ValueError: no message"

@@ -1,0 +1,95 @@
+"""Laws of a trial without Ray: complete numbers, repeatable numbers, one fit for all rungs."""
+
+import time
+
+import pytest
+
+from nefstudy.config import (
+    ClassifierConfig,
+    FieldConfig,
+    NeuralDatasetConfig,
+    OptimiserConfig,
+    SignalsConfig,
+    TrialConfig,
+)
+from nefstudy.errors import BadSignals, FitDiverged
+from nefstudy.fields.catalog import complete
+from nefstudy.trial.experiment import Setting, run_trial
+from nefstudy.trial.result import TrialResult
+
+DIGITS = SignalsConfig(name="digits8", subset=120)
+
+
+def trial(*, steps: int = 4, lr: float = 1e-3, start: str = "shared", seed: int = 0, signals=DIGITS) -> TrialConfig:
+    dataset = NeuralDatasetConfig(
+        signals=signals,
+        field=complete(FieldConfig(name="siren", params={"hidden": 8})),
+        start=start,
+        optimiser=OptimiserConfig(lr=lr),
+        seed=seed,
+    )
+    return TrialConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name="mlp", epochs=2), seed=seed)
+
+
+def setting(root, *, rungs=(2, 4), **more) -> Setting:
+    return Setting(root=str(root), rungs=rungs, clock=time.monotonic, **more)
+
+
+@pytest.mark.slow
+def test_a_trial_says_everything_the_study_asks(tmp_path):
+    """Accuracies on all splits, quality on and off the grid, NMI, counts, curves over rungs and epochs, a picture."""
+    found = run_trial(trial(), setting=setting(tmp_path))
+    wanted = {"train_accuracy", "val_accuracy", "test_accuracy", "all_psnr", "test_psnr", "all_ssim", "all_nmi"}
+    wanted |= {"all_off_grid_psnr", "all_off_grid_ratio", "diverged", "signals", "field_steps", "fit_seconds"}
+    assert wanted <= set(found.metrics)
+    assert found.metrics["signals"] == 120
+    assert found.metrics["field_steps"] == 120 * 4
+    assert [step for step, _ in found.curves["all_psnr"]] == [2, 4]
+    assert [epoch for epoch, _ in found.curves["val_accuracy"]] == [1, 2]
+    assert (tmp_path / found.artefacts["reconstruction.png"]).read_bytes().startswith(b"\x89PNG")
+    assert sum(map(sum, found.confusion)) > 0
+    assert TrialResult.from_json(found.to_json()) == found
+
+
+@pytest.mark.slow
+def test_the_rungs_of_a_ladder_are_fitted_once(tmp_path):
+    """The second trial on the same neural dataset finds it and fits nothing."""
+    first = run_trial(trial(steps=4), setting=setting(tmp_path))
+    second = run_trial(trial(steps=2), setting=setting(tmp_path))
+    assert (first.fitted, second.fitted) == (True, False)
+    assert second.metrics["field_steps"] == 0
+    assert first.dataset == second.dataset
+    assert second.metrics["all_psnr"] < first.metrics["all_psnr"]
+
+
+@pytest.mark.slow
+def test_equal_trials_find_equal_numbers_in_any_place(tmp_path):
+    """Two roots, the same configuration: every number but the durations is the same; another seed differs."""
+    numbers = [run_trial(trial(start="random"), setting=setting(tmp_path / name)).metrics for name in "ab"]
+    timeless = [{k: v for k, v in found.items() if not k.endswith("_seconds")} for found in numbers]
+    assert timeless[0] == timeless[1]
+    other = run_trial(trial(start="random", seed=1), setting=setting(tmp_path / "c")).metrics
+    assert other["all_psnr"] != numbers[0]["all_psnr"]
+
+
+def test_a_diverged_fit_says_so(tmp_path):
+    """A learning rate far too high: not numbers, but an error that names rate and step count."""
+    with pytest.raises(FitDiverged, match="diverged within 4 steps at lr 1e\\+08") as caught:
+        run_trial(trial(lr=1e8), setting=setting(tmp_path))
+    assert caught.value.cause == "diverged"
+
+
+def test_changed_data_is_refused(tmp_path):
+    """A configuration pinned to other content does not run on this one."""
+    pinned = DIGITS.model_copy(update={"content": "0" * 64})
+    with pytest.raises(BadSignals):
+        run_trial(trial(signals=pinned), setting=setting(tmp_path))
+
+
+@pytest.mark.slow
+def test_progress_is_told(tmp_path):
+    """Fitting counts fields, classifying counts epochs; both reach their total."""
+    heard: list[tuple[str, int, int]] = []
+    run_trial(trial(), setting=setting(tmp_path, on_progress=lambda *said: heard.append(said)))
+    assert ("fitting", 120, 120) in heard
+    assert ("classifying", 2, 2) in heard
