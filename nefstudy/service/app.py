@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 import nefstudy
 from nefstudy.ledger import Ledger
-from nefstudy.service import control, events, figures, health, metrics, page, studies, trials
+from nefstudy.service import control, events, figures, health, metrics, neural_datasets, page, studies, trials
 from nefstudy.service.artefacts import Artefacts
 from nefstudy.service.events import Streams
 from nefstudy.service.page import Page, page_directory
@@ -17,7 +17,7 @@ from nefstudy.service.problems import Problem, install_problems
 from nefstudy.service.security import LOOPBACK_NAMES, Gate
 from nefstudy.service.snapshot import Snapshots
 
-PARTS = (health, metrics, studies, figures, trials, events, control, page)
+PARTS = (health, metrics, studies, figures, trials, neural_datasets, events, control, page)
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": said, "content": {"application/problem+json": {}}}

@@ -19,7 +19,18 @@ from nefstudy.service.answers import (
     presentable,
     require_study,
 )
-from nefstudy.service.models import Accuracy, FailedTrial, Failure, Failures, Pareto, Points, StartLine, StartTable
+from nefstudy.service.importance import importance
+from nefstudy.service.models import (
+    Accuracy,
+    FailedTrial,
+    Failure,
+    Failures,
+    Importance,
+    Pareto,
+    Points,
+    StartLine,
+    StartTable,
+)
 from nefstudy.service.snapshot import Snapshots
 from nefstudy.service.thinning import thinned
 
@@ -74,6 +85,25 @@ def get_pareto(
         return encode({"x_name": x, "y_name": y, "front": rows})
 
     return answer(request, _kept(request, study, f"pareto {x} {y} {phase} {cell}", compute))
+
+
+@router.get("/importance", response_model=Importance)
+def get_importance(
+    request: Request,
+    study: StudyName,
+    *,
+    ledger: LedgerIn,
+    phase: PhaseName = None,
+    cell: CellName = None,
+    target: Axis = "val_accuracy",
+) -> Response:
+    """Which parameters tell the best tenth of the complete trials from the rest, by shares that add up to 1."""
+    require_study(ledger, study)
+
+    def compute() -> bytes:
+        return encode(importance(ledger, study, phase=phase, cell=cell, target=target))
+
+    return answer(request, _kept(request, study, f"importance {phase} {cell} {target}", compute))
 
 
 @router.get("/start-table", response_model=StartTable)

@@ -277,3 +277,35 @@ class Commands(BaseModel):
     """Commands of a study, latest first."""
 
     commands: list[Command]
+
+
+class ParameterImportance(BaseModel):
+    """A parameter's share in what tells the best trials from the rest."""
+
+    name: str
+    share: float
+
+
+class Importance(BaseModel):
+    """Parameters by importance for a metric, most important first; empty below 20 trials."""
+
+    trials: int
+    target: str
+    parameters: list[ParameterImportance]
+
+
+class NeuralDataset(BaseModel):
+    """A neural dataset by its recipe's digest: the step counts it holds, its size and how it was made."""
+
+    digest: str
+    rungs: list[int]
+    bytes: int
+    fingerprint: dict[str, str]
+    state: str
+    created_at: float
+
+
+class NeuralDatasets(BaseModel):
+    """Every neural dataset the ledger knows."""
+
+    neural_datasets: list[NeuralDataset]

@@ -82,6 +82,8 @@ PATHS = [
     "/v1/studies/{}/best",
     "/v1/studies/{}/points",
     "/v1/studies/{}/pareto",
+    "/v1/studies/{}/importance",
+    "/v1/neural-datasets/{}",
     "/v1/studies/{}/start-table",
     "/v1/studies/{}/failures",
     "/v1/studies/{}/commands",

@@ -1,0 +1,79 @@
+"""Importance finds the parameter that matters, and only where there is something to find."""
+
+import random
+
+import pytest
+
+from nefstudy.service.importance import BINS, MIN_TRIALS, binned, importance, shares_of
+
+from .conftest import STUDY
+
+
+def search(n: int, seed: int = 0) -> tuple[dict[str, list], list[float]]:
+    """Random parameters, and scores that depend on `lr` most, on `start` somewhat, and never on `noise`."""
+    rng = random.Random(seed)
+    columns = {
+        "lr": [10 ** rng.uniform(-5, -1) for _ in range(n)],
+        "start": [rng.choice(["shared", "random"]) for _ in range(n)],
+        "noise": [rng.random() for _ in range(n)],
+        "fixed": [3] * n,
+    }
+    pairs = zip(columns["lr"], columns["start"], strict=True)
+    return columns, [-abs(lr - 1e-3) * 1e3 + 0.6 * (start == "shared") + 0.01 * rng.random() for lr, start in pairs]
+
+
+def test_what_matters_comes_first_and_shares_add_up():
+    """The parameter the score was made of leads, noise is near nothing, and what never varies is left out."""
+    shares = shares_of(*search(1000))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares, key=shares.__getitem__) == "lr"
+    assert shares["noise"] < 0.01 < shares["start"]
+    assert "fixed" not in shares
+
+
+def test_importance_follows_the_score():
+    """The same parameters with scores made of another one have another order."""
+    columns, _ = search(1000)
+    shares = shares_of(columns, columns["noise"])
+    assert max(shares, key=shares.__getitem__) == "noise"
+
+
+def test_the_order_of_trials_does_not_matter():
+    """Shuffled trials give the same shares."""
+    columns, scores = search(300)
+    order = list(range(300))
+    random.Random(1).shuffle(order)
+    again = shares_of(
+        {name: [values[i] for i in order] for name, values in columns.items()}, [scores[i] for i in order]
+    )
+    assert again == pytest.approx(shares_of(columns, scores))
+
+
+def test_few_trials_say_nothing():
+    """Below the least number of trials there are no shares, at it there are."""
+    assert shares_of(*search(MIN_TRIALS - 1)) == {}
+    assert shares_of(*search(MIN_TRIALS))
+
+
+@pytest.mark.parametrize(
+    "values", [[None, 1, 2] * 9, ["a", None, "b"], [True, False, None], list(range(100)), [1.5] * 5]
+)
+def test_bins_are_few_for_numbers_and_equal_values_share_one(values):
+    """Equal values fall into one bin; numbers fall into a handful of them in their order."""
+    bins = binned(values)
+    assert all(bins[i] == bins[j] for i, a in enumerate(values) for j, b in enumerate(values) if a == b)
+    assert len(set(bins)) <= BINS + 1
+    assert [b for v, b in zip(values, bins, strict=True) if v is None] == [-1] * values.count(None)
+
+
+def test_a_study_without_trials_has_no_importance(ledger, client_of):
+    """Before the first trial: no parameters, not an error; the route says the same."""
+    ledger.put_study(STUDY, {}, planned={})
+    assert importance(ledger, STUDY) == {"trials": 0, "target": "val_accuracy", "parameters": []}
+    assert client_of(ledger).get(f"/v1/studies/{STUDY}/importance").json()["parameters"] == []
+
+
+def test_a_study_has_the_importance_of_its_columns(filled):
+    """Too few trials here: counted, and without shares; seeds are never among the parameters."""
+    found = importance(filled[0], STUDY)
+    assert (found["trials"], found["parameters"]) == (16, [])
