@@ -103,7 +103,7 @@ def _with_nan(values: np.ndarray) -> np.ndarray:
     [
         ({"values": np.empty((0, 4, 5, 1), dtype=np.uint8)}, "values have shape .* none of them empty"),
         ({"values": np.zeros(40, dtype=np.uint8)}, "values have shape"),
-        ({"values": np.array(3, dtype=np.uint8)}, "values have shape"),
+        ({"values": np.array(3, dtype=np.uint8), "labels": np.arange(40) % 2}, "values have shape"),
         ({"values": _values()[:, :1]}, "at least 2 points along each axis"),
         ({"values": _with_nan(_values())}, "signal 7 holds NaN or infinity"),
         ({"values": np.full((40, 4, 5, 1), 1e300)}, "40 signals, the first at row 0, hold NaN or infinity"),
