@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 
 from nefstudy.ledger.rows import OutboxRow
 from nefstudy.ledger.schema import outbox, trials
+
+MAX_TRIES = 5  # begun more often, an entry waits for a refill: what is refused once more would be refused for ever
 
 _AGAIN = update(outbox).where(outbox.c.trial_id == bindparam("posted"))
 _POST = insert(outbox)
@@ -22,13 +24,16 @@ def refill(connection: Connection, *, study: str | None, states: Sequence[str]) 
     ended = select(trials.c.id).where(trials.c.state.in_(states))
     if study is not None:
         ended = ended.where(trials.c.study == study)
-    return connection.execute(update(outbox).where(outbox.c.trial_id.in_(ended)).values(done=False)).rowcount
+    known = case((outbox.c.tries > 1, 1), else_=outbox.c.tries)
+    again = update(outbox).where(outbox.c.trial_id.in_(ended)).values(done=False, tries=known)
+    return connection.execute(again).rowcount
 
 
 def pending(connection: Connection, *, limit: int) -> list[OutboxRow]:
     """The oldest entries not done; those tried most often come last."""
+    trial = (trials.c.study, trials.c.phase, trials.c.key, trials.c.attempt)
     query = (
-        select(outbox.c.id, trials.c.study, trials.c.phase, trials.c.key, trials.c.attempt, outbox.c.tries)
+        select(outbox.c.id, *trial, outbox.c.tries, outbox.c.error)
         .join(trials, trials.c.id == outbox.c.trial_id)
         .where(outbox.c.done.is_(False))
         .order_by(outbox.c.tries, outbox.c.id)
@@ -38,8 +43,8 @@ def pending(connection: Connection, *, limit: int) -> list[OutboxRow]:
 
 
 def take(connection: Connection, *, limit: int) -> list[OutboxRow]:
-    """The oldest entries not done, each counted as tried from now on; `tries` tells how often it was before."""
-    entries = pending(connection, limit=limit)
+    """The oldest entries worth a try, each counted as tried from now on; `tries` tells how often it was before."""
+    entries = [entry for entry in pending(connection, limit=limit) if entry.tries < MAX_TRIES]
     for entry in entries:
         connection.execute(update(outbox).where(outbox.c.id == entry.id).values(tries=entry.tries + 1))
     return entries

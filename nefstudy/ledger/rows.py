@@ -102,7 +102,7 @@ class CommandRow:
 
 @dataclass(frozen=True)
 class OutboxRow:
-    """A trial whose result has not been exported yet, and how often that was tried in vain."""
+    """A trial whose result has not been exported yet, how often that was begun, and what last went wrong."""
 
     id: int
     study: str
@@ -110,6 +110,7 @@ class OutboxRow:
     key: str
     attempt: int
     tries: int
+    error: str | None
 
 
 @dataclass(frozen=True)

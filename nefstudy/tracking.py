@@ -1,0 +1,251 @@
+"""The ledger's results as MLflow runs: one run a trial, written once, and again from the ledger whenever wanted.
+
+One experiment per study, data set, field and phase (`study/signals/field/phase`). A run carries the trial's
+parameters by their flat names, its metrics, its curves as step metrics under `curves/`, its pictures, and tags
+for everything people filter by. MLflow is an export: while it fails, results wait in the ledger's outbox.
+"""
+
+import logging
+import os
+import sqlite3
+import tempfile
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import final
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, ViewType
+from mlflow.exceptions import MlflowException
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from nefstudy.errors import StudyBusy
+from nefstudy.ledger import Lease, Ledger, OutboxRow, Owner, TrialRow, TrialState, parameters
+from nefstudy.neural_dataset.storage import Storage
+
+log = logging.getLogger(__name__)
+
+KEY = "nefstudy.key"  # the tag that says which trial a run is of
+TAGS = ("study", "phase", "cell", "state", "attempt", "start", "field", "signals", "hidden", "steps", "classifier")
+MORE_TAGS = ("seed", "dataset", "cause", "reused")
+STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.FAILED: "FAILED", TrialState.PRUNED: "KILLED"}
+PICTURES = (".png", ".svg")
+
+BATCH = 20  # runs written between two signs of life
+MAX_PARAMS, MAX_ENTITIES, MAX_TEXT = 100, 1000, 5000  # of one log_batch; of one tag
+FAILURES = (MlflowException, SQLAlchemyError, OSError)
+# a dead server is given up after seconds; MLflow's own defaults hold a call for four minutes
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+
+def store_of(root: str) -> str | None:
+    """The MLflow store of a local root, one SQLite file in it; None for a root that is a URI."""
+    return None if "://" in root else f"sqlite:///{Path(root).absolute() / 'mlflow.db'}"
+
+
+def drain(ledger: Ledger, *, root: str, tracking_uri: str | None = None, limit: int = 1000) -> int:
+    """How many results still wait after up to `limit` of them were written to MLflow.
+
+    Nothing that MLflow does is raised: what it refuses waits and is logged once. While another process exports,
+    or when there is no MLflow to write to, nothing is done.
+    """
+    uri = tracking_uri or store_of(root)
+    if uri is None or ledger.outbox_size() == 0:
+        return ledger.outbox_size()
+    try:
+        lease = ledger.acquire_export(Owner.here())
+    except StudyBusy as busy:
+        log.info("%s", busy)
+        return ledger.outbox_size()
+    try:
+        _empty(ledger, Runs(uri, root=root), lease=lease, limit=limit)
+    except StudyBusy as lost:
+        log.info("%s", lost)
+    except FAILURES as error:
+        oldest = ledger.pending(1)
+        for entry in oldest:
+            _complain(ledger, entry, f"MLflow at {_shown(uri)} fails: {_first_line(error)}; results wait in the ledger")
+    finally:
+        ledger.release(lease)
+    return ledger.outbox_size()
+
+
+def rebuild(ledger: Ledger, *, root: str, tracking_uri: str | None = None, study: str | None = None) -> int:
+    """How many ended trials have their run after every run that was missing or stale was written again."""
+    wanted = ledger.refill_outbox(study)
+    left = ledger.outbox_size()
+    while (after := drain(ledger, root=root, tracking_uri=tracking_uri)) < left:
+        left = after
+    return max(0, wanted - left)
+
+
+@final
+class Runs:
+    """The runs of one MLflow store."""
+
+    def __init__(self, uri: str, *, root: str) -> None:
+        for name, value in PATIENCE.items():
+            os.environ.setdefault(name, value)
+        self._client = MlflowClient(tracking_uri=uri)
+        self._storage = Storage.at(root)
+        self._file = make_url(uri).database if uri.startswith("sqlite:") else None
+        self._experiments: dict[str, str] = {}
+
+    def check(self) -> None:
+        """Raise one of FAILURES unless MLflow answers; the first call creates a SQLite store."""
+        self._client.search_experiments(max_results=1)
+
+    def has(self, row: TrialRow) -> bool:
+        """Whether a trial's latest result has its run; any other run of the trial is deleted."""
+        found = self._client.search_runs(
+            [self._experiment(row)], filter_string=f"tags.`{KEY}` = '{row.key}'", run_view_type=ViewType.ACTIVE_ONLY
+        )
+        wanted = (str(row.attempt), STATUS[row.state])
+        kept = [run for run in found if (run.data.tags.get("attempt"), run.info.status) == wanted][:1]
+        for run in found:
+            if run not in kept:
+                self._client.delete_run(run.info.run_id)
+        return bool(kept)
+
+    def write(self, row: TrialRow, *, curves: dict[str, list[tuple[float, float]]], pictures: dict[str, str]) -> None:
+        """Write a trial's run. A crash in the middle leaves a run that is not of its final status."""
+        ended = _milliseconds(row.ended_at or row.requested_at)
+        started = _milliseconds(row.started_at or row.requested_at)
+        run = self._client.create_run(
+            self._experiment(row),
+            start_time=started,
+            tags=_tags(row),
+            run_name=f"{row.start}-{row.steps}-{row.key[:8]}",
+        )
+        run_id = run.info.run_id
+        params = [Param(name, str(value)) for name, value in parameters(row.config).items()][:MAX_PARAMS]
+        metrics = [Metric(name, value, ended, 0) for name, value in row.metrics.items()]
+        room = MAX_ENTITIES - len(params) - len(metrics)
+        for name, points in curves.items():
+            kept = thin(points, room // len(curves))
+            metrics += [Metric(f"curves/{name}", value, ended, round(step)) for step, value in kept]
+        self._client.log_batch(run_id, metrics=metrics, params=params)
+        self._log_pictures(run_id, pictures)
+        self._client.set_terminated(run_id, status=STATUS[row.state], end_time=ended)
+
+    def settle(self) -> None:
+        """Let a SQLite store know its own size: without statistics MLflow's searches take a hundred times longer."""
+        if self._file is None:
+            return
+        with closing(sqlite3.connect(self._file, timeout=10, isolation_level=None)) as store:
+            store.execute("PRAGMA journal_mode=WAL")  # readers of the MLflow pages no longer hold up the writer
+            runs = store.execute("SELECT count(*) FROM runs").fetchone()[0]
+            if runs > 2 * _counted(store):
+                store.execute("ANALYZE")
+
+    def _experiment(self, row: TrialRow) -> str:
+        name = f"{row.study}/{row.cell}/{row.phase}"
+        if name not in self._experiments:
+            self._experiments[name] = self._find_experiment(name)
+        return self._experiments[name]
+
+    def _find_experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            # a server keeps artefacts where it was told to; a store of our own keeps them beside it
+            place = None if self._file is None else self._storage.locate(f"mlartifacts/{name}")
+            return str(self._client.create_experiment(name, artifact_location=place))
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def _log_pictures(self, run_id: str, pictures: dict[str, str]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, path in pictures.items():
+                if name.endswith(PICTURES):
+                    _copy(self._storage, path, Path(folder) / Path(name).name)
+            if any(Path(folder).iterdir()):
+                self._client.log_artifacts(run_id, folder)
+
+
+def thin(points: Sequence[tuple[float, float]], count: int) -> list[tuple[float, float]]:
+    """At most `count` of a curve's points, evenly spread, its two ends among them."""
+    if len(points) <= count:
+        return list(points)
+    if count < 2:
+        return list(points[-1:])[:count]
+    return [points[round(place * (len(points) - 1) / (count - 1))] for place in range(count)]
+
+
+def _empty(ledger: Ledger, runs: Runs, *, lease: Lease, limit: int) -> None:
+    runs.check()
+    seen: set[int] = set()
+    while limit > len(seen):
+        entries = [entry for entry in ledger.take(min(BATCH, limit - len(seen))) if entry.id not in seen]
+        if not entries:
+            break
+        seen.update(entry.id for entry in entries)
+        for entry in entries:
+            try:
+                _write(ledger, runs, study=entry.study, phase=entry.phase, key=entry.key, first=entry.tries == 0)
+                ledger.mark([entry])
+            except FAILURES as error:
+                runs.check()  # MLflow itself fails: leave the rest
+                _complain(
+                    ledger, entry, f"MLflow refuses trial {entry.key}: {_first_line(error)}; it waits in the ledger"
+                )
+        ledger.renew(lease)
+    runs.settle()
+
+
+def _write(ledger: Ledger, runs: Runs, *, study: str, phase: str, key: str, first: bool) -> None:
+    row = ledger.trial(key, study=study, phase=phase)
+    if row is None or row.state not in STATUS:  # requested again: it comes back when it ends
+        return
+    if first or not runs.has(row):
+        curves = ledger.curves(study, phase, key=key)
+        runs.write(row, curves=curves, pictures=ledger.artefacts(study, phase, key=key))
+
+
+def _complain(ledger: Ledger, entry: OutboxRow, message: str) -> None:
+    """Log a failure once: not again while the entry that met it still waits."""
+    if entry.error is None:
+        log.warning("%s", message)
+    ledger.mark_failed(entry, error=message)
+
+
+def _tags(row: TrialRow) -> dict[str, str]:
+    values = {name: getattr(row, name) for name in (*TAGS, *MORE_TAGS)}
+    tags = {KEY: row.key} | {name: str(value) for name, value in values.items() if value is not None}
+    tags |= {f"fingerprint.{name}": value for name, value in row.fingerprint.items()}
+    if row.error:
+        tags["mlflow.note.content"] = row.error  # the run's description
+    return {name: value[:MAX_TEXT] for name, value in tags.items()}
+
+
+def _counted(store: sqlite3.Connection) -> int:
+    """How many runs SQLite's statistics know of, 0 before the first ANALYZE."""
+    if store.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").fetchone() is None:
+        return 0
+    known = store.execute("SELECT max(CAST(stat AS INTEGER)) FROM sqlite_stat1 WHERE tbl = 'runs'").fetchone()[0]
+    return int(known or 0)
+
+
+def _copy(storage: Storage, path: str, target: Path) -> None:
+    try:
+        target.write_bytes(storage.read(path))
+    except OSError as error:
+        log.warning("picture %s is not exported: %s", path, error.strerror or error)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(1000 * seconds)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def _shown(uri: str) -> str:
+    return make_url(uri).render_as_string(hide_password=True) if "@" in uri else uri
