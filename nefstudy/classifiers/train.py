@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import ceil, cos, pi
+from math import ceil, cos, isfinite, pi
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from nefstudy.classifiers.classifier import WeightReader, count_parameters
 from nefstudy.classifiers.scores import Scores, score
 from nefstudy.classifiers.weights import WeightData
 from nefstudy.config import ClassifierConfig
+from nefstudy.errors import FitDiverged
 from nefstudy.fields.field import NeuralField
 
 
@@ -83,7 +84,7 @@ def train_classifier(
     them, gradients added, and all end with the same weights.
 
     Raises:
-        FitDiverged: a split or a class of the training split has no field, or a row is not finite.
+        FitDiverged: a split or a class of the training split has no field, a row is not finite, or the training loss is not.
     """
     data.check()
     config = complete(config, classifiers=classifiers)
@@ -146,6 +147,10 @@ def _run(
             counts += _step(config, reader, data.select(rows[picked]), optimiser, rng=noise)
             schedule.step()
         loss, accuracy = (counts / len(rows)).tolist()
+        if not isfinite(loss):
+            raise FitDiverged(
+                f"training loss {loss} in epoch {number}; lower the classifier's learning rate {config.lr}"
+            )
         val = score(reader, data, "val")
         epoch = Epoch(number, loss, accuracy, val.loss, val.accuracy)
         epochs.append(epoch)

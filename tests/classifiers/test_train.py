@@ -147,6 +147,12 @@ def test_fields_that_are_not_finite_are_refused_and_can_be_left_out(make_data: M
     train_classifier(config(epochs=1), kept, seed=0)
 
 
+def test_a_loss_that_is_not_finite_ends_the_training(make_data: MakeData) -> None:
+    """A classifier that diverges is a failed trial with a cause, not a score."""
+    with pytest.raises(FitDiverged, match="training loss nan in epoch .*; lower the classifier's learning rate"):
+        train_classifier(config(epochs=30).model_copy(update={"lr": 1e30}), make_data(FIELD), seed=0)
+
+
 def test_a_class_missing_from_training_is_named(make_data: MakeData) -> None:
     """A classifier is not trained on fewer classes than the signals have."""
     data = make_data(FIELD)
