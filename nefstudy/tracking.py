@@ -179,21 +179,17 @@ def thin(points: Sequence[tuple[float, float]], count: int) -> list[tuple[float,
 
 def _empty(ledger: Ledger, runs: Runs, *, lease: Lease, limit: int) -> None:
     runs.check()
-    seen: set[int] = set()
-    while limit > len(seen):
-        entries = [entry for entry in ledger.take(min(BATCH, limit - len(seen))) if entry.id not in seen]
-        if not entries:
-            break
-        seen.update(entry.id for entry in entries)
+    refused: list[int] = []
+    while limit > 0 and (entries := ledger.take(min(BATCH, limit), skip=refused)):
         for entry in entries:
             try:
                 _write(ledger, runs, study=entry.study, phase=entry.phase, key=entry.key, first=entry.tries == 0)
                 ledger.mark([entry])
             except FAILURES as error:
                 runs.check()  # MLflow itself fails: leave the rest
-                _complain(
-                    ledger, entry, f"MLflow refuses trial {entry.key}: {_first_line(error)}; it waits in the ledger"
-                )
+                refused.append(entry.id)
+                _complain(ledger, entry, f"MLflow refuses trial {entry.key}: {_first_line(error)}; it waits")
+        limit -= len(entries)
         ledger.renew(lease)
     runs.settle()
 

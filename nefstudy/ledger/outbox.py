@@ -42,9 +42,10 @@ def pending(connection: Connection, *, limit: int) -> list[OutboxRow]:
     return [OutboxRow(**row) for row in connection.execute(query).mappings()]
 
 
-def take(connection: Connection, *, limit: int) -> list[OutboxRow]:
+def take(connection: Connection, *, limit: int, skip: Sequence[int]) -> list[OutboxRow]:
     """The oldest entries worth a try, each counted as tried from now on; `tries` tells how often it was before."""
-    entries = [entry for entry in pending(connection, limit=limit) if entry.tries < MAX_TRIES]
+    oldest = pending(connection, limit=limit + len(skip))
+    entries = [entry for entry in oldest if entry.tries < MAX_TRIES and entry.id not in skip][:limit]
     for entry in entries:
         connection.execute(update(outbox).where(outbox.c.id == entry.id).values(tries=entry.tries + 1))
     return entries
