@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
@@ -30,6 +30,8 @@ INK, FAINT, GRID = "#22262b", "#6b737c", "#e4e7ea"
 START_COLOURS = {"random": "#d55e00", "shared": "#0072b2", "learned": "#009e73"}
 MARKERS = "osD^vPX"
 RASTER_FROM = 2_000  # points in a panel from which an SVG embeds them as one picture
+MOST_NAMES = 24  # ladders in a panel up to which each line is named; more names would hide the points
+POINT, RING = 30, 110  # marker areas in square points
 PANEL_WIDTH, PANEL_HEIGHT = 3.5, 3.1
 
 Draw = Callable[[Axes, Sequence[TrialRow], dict[str, str]], None]
@@ -68,18 +70,21 @@ def ladders(rows: Sequence[TrialRow]) -> list[list[TrialRow]]:
 
 def draw_ladders(axes: Axes, rows: Sequence[TrialRow], markers: dict[str, str]) -> None:
     """Accuracy against reconstruction quality; rungs of one ladder joined, the most accurate one ringed."""
-    for ladder in ladders(rows):
-        first = ladder[0]
-        colour = start_colour(first.start)
-        x = [value(row, "quality") for row in ladder]
-        y = [accuracy(row) for row in ladder]
-        axes.plot(x, y, color=colour, linewidth=1.1, alpha=0.55, zorder=2)
-        scatter(axes, ladder, metric="quality", markers=markers)
-        if len(ladder) > 2:
-            peak = int(np.nanargmax(y))
-            axes.scatter(x[peak], y[peak], s=110, facecolors="none", edgecolors=colour, linewidths=1.0, zorder=4)
-            if first.hidden is not None:
-                name_line(axes, x=x[-1], y=y[-1], text=f"h{first.hidden}", colour=colour)
+    scatter(axes, rows, metric="quality", markers=markers)
+    joined = [ladder for ladder in ladders(rows) if len(ladder) > 1]
+    lines = [[(value(row, "quality"), accuracy(row)) for row in ladder] for ladder in joined]
+    colours = [start_colour(ladder[0].start) for ladder in joined]
+    axes.add_collection(LineCollection(lines, colors=colours, linewidths=1.1, alpha=0.55, zorder=2))
+    peaked = [index for index, line in enumerate(lines) if len(line) > 2]
+    peaks = [max(lines[index], key=lambda point: point[1]) for index in peaked]
+    rims = [colours[index] for index in peaked]
+    axes.scatter(
+        [x for x, _ in peaks], [y for _, y in peaks], s=RING, facecolors="none", edgecolors=rims, linewidths=1, zorder=4
+    )
+    for index in peaked if len(peaked) <= MOST_NAMES else []:
+        if joined[index][0].hidden is not None:
+            x, y = lines[index][-1]
+            name_line(axes, x=x, y=y, text=f"h{joined[index][0].hidden}", colour=colours[index])
 
 
 def name_line(axes: Axes, *, x: float, y: float, text: str, colour: str) -> None:
@@ -130,12 +135,12 @@ def scatter(axes: Axes, rows: Sequence[TrialRow], *, metric: str, markers: dict[
         axes.scatter(
             [value(row, metric) for row in group],
             [accuracy(row) for row in group],
-            s=30,
+            s=POINT if len(rows) < 200 else POINT / 3,
             marker=markers[signals],
             facecolors=start_fill(start),
             edgecolors=colour,
             linewidths=1.1,
-            alpha=0.95 if len(rows) < 200 else 0.5,
+            alpha=0.95 if len(rows) < 200 else 0.35,
             zorder=3,
             rasterized=len(rows) >= RASTER_FROM,
         )
