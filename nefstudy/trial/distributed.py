@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import ray.train
 import torch
 from ray import tune
 from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -80,7 +79,7 @@ def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup) -> str:
         return str(trainer.fit().return_value)
     per_worker = {"CPU": setup.cpus - GROUP_DRIVER_CPU} | ({"GPU": setup.gpus} if setup.gpus else {})
     trainer = TorchTrainer(
-        lambda loop: _report(_loop(loop, setup=setup, on_progress=None)),
+        lambda loop: _loop(loop, setup=setup, on_progress=None),
         train_loop_config=config,
         scaling_config=ScalingConfig(
             num_workers=setup.workers, use_gpu=setup.gpus > 0, resources_per_worker=per_worker
@@ -91,7 +90,7 @@ def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup) -> str:
             failure_config=FailureConfig(max_failures=2),
         ),
     )
-    return str(trainer.fit().metrics["result"])
+    return str(trainer.fit().return_value)
 
 
 def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | None) -> str:
@@ -107,10 +106,6 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | 
         on_progress=on_progress,
     )
     return run_trial(parse(TrialConfig, config["trial"], where="trial"), setting=setting).to_json()
-
-
-def _report(result: str) -> None:
-    ray.train.report({"result": result})
 
 
 def _to_tune() -> Progress:

@@ -20,10 +20,12 @@ from nefstudy.trial.result import TrialResult
 DIGITS = SignalsConfig(name="digits8", subset=120)
 
 
-def trial(*, steps: int = 4, lr: float = 1e-3, start: str = "shared", seed: int = 0, signals=DIGITS) -> TrialConfig:
+def trial(
+    *, steps: int = 4, lr: float = 1e-3, start: str = "shared", seed: int = 0, signals=DIGITS, field: str = "siren"
+) -> TrialConfig:
     dataset = NeuralDatasetConfig(
         signals=signals,
-        field=complete(FieldConfig(name="siren", params={"hidden": 8})),
+        field=complete(FieldConfig(name=field, params={"hidden": 8})),
         start=start,
         optimiser=OptimiserConfig(lr=lr),
         seed=seed,
@@ -74,8 +76,8 @@ def test_equal_trials_find_equal_numbers_in_any_place(tmp_path):
 
 def test_a_diverged_fit_says_so(tmp_path):
     """A learning rate far too high: not numbers, but an error that names rate and step count."""
-    with pytest.raises(FitDiverged, match="diverged within 4 steps at lr 1e\\+08") as caught:
-        run_trial(trial(lr=1e8), setting=setting(tmp_path))
+    with pytest.raises(FitDiverged, match="diverged within 4 steps at lr 1e\\+09") as caught:
+        run_trial(trial(lr=1e9, field="rffnet"), setting=setting(tmp_path))
     assert caught.value.cause == "diverged"
 
 
