@@ -1,12 +1,13 @@
 import { follow, get, studyPath } from "./api.js";
 import { byId, fill } from "./dom.js";
 import { accuracy, number, whole } from "./format.js";
+import { drawGallery } from "./gallery.js";
 import { scatter, shapeOf } from "./scatter.js";
 import * as sections from "./sections.js";
 import { showTrial } from "./trial.js";
 
 const MAX_POINTS = 5000;
-const page = { study: null, stop: null, seq: -1, busy: false, again: false };
+const page = { study: null, savings: null, stop: null, seq: -1, busy: false, again: false };
 const plot = scatter(byId("plot"), { onPick: openTrial });
 
 function notice(text) {
@@ -32,7 +33,7 @@ async function start() {
 
 function choose(study) {
   page.stop?.();
-  Object.assign(page, { study, seq: -1 });
+  Object.assign(page, { study, seq: -1, savings: null });
   byId("study").value = study;
   history.replaceState(null, "", `#${encodeURIComponent(study)}`);
   document.title = `${study} · nefstudy`;
@@ -68,22 +69,34 @@ async function draw(study) {
   const path = studyPath(study);
   const progress = await get(`${path}/progress`);
   if (study !== page.study) return;
-  byId("state").textContent = progress.alive || progress.state === "finished" ? progress.state : `${progress.state}, no driver`;
+  const orphaned = !progress.alive && ["running", "paused"].includes(progress.state);
+  byId("state").textContent = orphaned ? `${progress.state}, no driver` : progress.state;
   byId("state").dataset.alive = progress.alive;
-  byId("tiles").replaceChildren(...sections.tiles(progress));
+  byId("tiles").replaceChildren(...sections.tiles(progress, page.savings));
   byId("phases").replaceChildren(...sections.phases(progress, openTrial));
   fill(byId("phase"), [["", "all"], ...progress.phases.map(({ phase }) => [phase, sections.phaseName(phase)])]);
   const cells = [...new Set(progress.phases.flatMap(({ cells: rows }) => rows.map(({ cell }) => cell)))];
   fill(byId("cell"), [["", "all"], ...cells.map((cell) => [cell, cell])]);
   if (progress.seq === page.seq) return;
-  const [starts, best, failures] = await Promise.all([
-    get(`${path}/start-table`), get(`${path}/best?limit=3`), get(`${path}/failures`), drawPlot(study)]);
+  const [starts, best, failures, savings] = await Promise.all([
+    get(`${path}/start-table`), get(`${path}/best?limit=3`), get(`${path}/failures`), get(`${path}/savings`), drawCells(study)]);
   if (study !== page.study) return;
-  page.seq = progress.seq;
+  Object.assign(page, { seq: progress.seq, savings });
+  byId("tiles").replaceChildren(...sections.tiles(progress, savings));
   byId("starts").replaceChildren(...sections.starts(starts));
   byId("best").replaceChildren(...sections.best(best.best.slice(0, 12), openTrial));
   byId("failures-part").hidden = !failures.failures.length;
   byId("failures").replaceChildren(...sections.failures(failures.failures, openTrial));
+}
+
+// What depends on the chosen phase and cell.
+async function drawCells(study) {
+  const chosen = Object.fromEntries(["phase", "cell"].map((name) => [name, byId(name).value]).filter(([, value]) => value));
+  const cell = chosen.cell ?? byId("cell").options[1]?.value;
+  const [matters] = await Promise.all([
+    get(`${studyPath(study)}/importance?${new URLSearchParams(chosen)}`), drawPlot(study),
+    cell ? drawGallery(study, { cell, phase: chosen.phase, onTrial: openTrial }) : null]);
+  if (study === page.study) byId("importance").replaceChildren(...sections.importance(matters));
 }
 
 async function drawPlot(study) {
@@ -107,6 +120,6 @@ async function drawPlot(study) {
 }
 
 byId("study").addEventListener("change", (event) => choose(event.target.value));
-for (const name of ["phase", "cell", "across"]) byId(name).addEventListener("change", () => drawPlot(page.study).catch(failed));
+for (const name of ["phase", "cell", "across"]) byId(name).addEventListener("change", () => drawCells(page.study).catch(failed));
 byId("trial").addEventListener("click", (event) => { if (event.target === byId("trial")) byId("trial").close(); });
 start().catch(failed);

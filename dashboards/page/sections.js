@@ -6,7 +6,7 @@ const STATES = ["complete", "running", "pruned", "failed", "interrupted"];
 const PHASES = { phase1: "Phase 1 · search", phase2: "Phase 2 · grid" };
 export const phaseName = (phase) => PHASES[phase] ?? phase;
 
-export function tiles(progress) {
+export function tiles(progress, savings) {
   // Validation picks, test reports: the trial is the one of highest validation accuracy.
   const best = progress.best.reduce((top, item) => (!top || (item.val_accuracy ?? 0) > (top.val_accuracy ?? 0) ? item : top), null);
   const done = progress.planned ? `${Math.floor((100 * progress.complete) / progress.planned)} %` : "–";
@@ -17,6 +17,8 @@ export function tiles(progress) {
     tile("Pace", rate(progress.per_minute), `${whole(progress.running)} running`),
     tile("Time left", duration(progress.eta_s), band),
     tile("Test accuracy of the best", accuracy(best?.test_accuracy), best ? `${best.cell}, ${best.start} start` : "chosen by validation"),
+    tile("Saved", savings?.field_steps_asked ? `${Math.floor(100 * (1 - savings.field_steps_done / savings.field_steps_asked))} %` : "–",
+      savings ? `of the fitting, by reuse; ${whole(savings.reused)} trials copied` : "of the fitting, by reuse"),
     tile("Failed", whole(progress.failed), `${whole(progress.pruned)} pruned, ${whole(progress.interrupted)} interrupted`),
   ];
 }
@@ -90,6 +92,16 @@ export function failures(found, onTrial) {
       h("th", { scope: "row" }, row.cause), h("td", {}, whole(row.count)),
       h("td", {}, row.latest ? trialButton(row.latest.key.slice(0, 8), row.latest, onTrial) : "–"),
       h("td", {}, row.latest?.error ?? "–"))), ["Said"])];
+}
+
+export function importance(found) {
+  if (!found.parameters.length) return [h("p", { class: "none" }, "Known from 20 complete trials on.")];
+  const most = Math.max(...found.parameters.map(({ share }) => share)) || 1;
+  return [h("dl", { class: "shares" }, found.parameters.slice(0, 8).flatMap(({ name, share }) => {
+    const part = h("span");
+    part.style.width = `${(100 * share) / most}%`;
+    return [h("dt", {}, name), h("dd", {}, h("div", { class: "bar", "aria-hidden": "true" }, part)), h("dd", {}, `${(100 * share).toFixed(0)} %`)];
+  }))];
 }
 
 export function legend(fields) {

@@ -46,7 +46,7 @@ const pairs = (values) => table("Values", ["Name", "Value"], Object.entries(valu
 function curves(trial) {
   return Object.entries(trial.curves).sort().map(([name, pairs]) => {
     const points = pairs.filter(([, value]) => value !== null);
-    return points.length ? h("div", {}, h("h3", {}, name), line(name, points)) : null;
+    return points.length > 1 ? h("div", {}, h("h3", {}, name), line(name, points)) : null;
   });
 }
 
@@ -56,7 +56,7 @@ function line(name, points) {
   const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
   const atX = (x) => PAD.left + ((x - x0) / (x1 - x0 || 1)) * (WIDTH - PAD.left - PAD.right);
   const atY = (y) => PAD.top + (1 - (y - y0) / (y1 - y0 || 1)) * (HEIGHT - PAD.top - PAD.bottom);
-  const text = (x, y, anchor, value) => svg("text", { x, y, "text-anchor": anchor }, number(value));
+  const text = (x, y, anchor, value) => svg("text", { x, y, "text-anchor": anchor }, number(Number(value.toPrecision(3))));
   const last = points[points.length - 1];
   return svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "curve", role: "img",
     "aria-label": `${name}: from ${number(ys[0])} to ${number(last[1])} over ${points.length} points` },

@@ -28,6 +28,7 @@ from nefstudy.service.models import (
     Importance,
     Pareto,
     Points,
+    Savings,
     StartLine,
     StartTable,
 )
@@ -113,6 +114,13 @@ def get_start_table(request: Request, study: StudyName, ledger: LedgerIn, phase:
     return answer(request, _kept(request, study, f"start-table {phase}", lambda: _start_table(ledger, study, phase)))
 
 
+@router.get("/savings", response_model=Savings)
+def get_savings(request: Request, study: StudyName, ledger: LedgerIn) -> Response:
+    """How much fitting the ladders and the ledger spared: one fit serves several trials, a known trial none."""
+    require_study(ledger, study)
+    return answer(request, _kept(request, study, "savings", lambda: encode(_savings(ledger, study))))
+
+
 @router.get("/failures", response_model=Failures)
 def get_failures(request: Request, study: StudyName, ledger: LedgerIn) -> Response:
     """Failed trials by cause, most frequent first, with the latest of each."""
@@ -170,6 +178,23 @@ def _start_table(ledger: Ledger, study: str, phase: str | None) -> bytes:
     phases = {row[0] for row in rows}
     lines = [_start_line(cell, list(group)) for cell, group in groupby(sorted(rows, key=_cell), key=_cell)]
     return encode(StartTable(of=phases.pop() if len(phases) == 1 else None, trials=len(rows), rows=lines))
+
+
+def _savings(ledger: Ledger, study: str) -> Savings:
+    """The trial that fitted a neural dataset tells its number of fields: steps done over steps asked."""
+    columns = ledger.columns(study, ("dataset", "steps", "reused", "field_steps"))
+    rows = list(zip(*columns.values(), strict=True))
+    fields: dict[str, float] = {}
+    for dataset, steps, _, done in rows:
+        if _is_number(done) and done > 0 and steps > 0:
+            fields[dataset] = max(fields.get(dataset, 0.0), done / steps)
+    usual = statistics.median(fields.values()) if fields else 0.0
+    return Savings(
+        complete=len(rows),
+        reused=sum(bool(reused) for _, _, reused, _ in rows),
+        field_steps_asked=sum(steps * fields.get(dataset, usual) for dataset, steps, _, _ in rows),
+        field_steps_done=sum(done for _, _, _, done in rows if _is_number(done)),
+    )
 
 
 def _of_last_phase(ledger: Ledger, study: str, names: Sequence[str]) -> dict[str, list[Any]]:

@@ -294,6 +294,15 @@ class Importance(BaseModel):
     parameters: list[ParameterImportance]
 
 
+class Savings(BaseModel):
+    """What reuse spared: optimiser steps of fields that the complete trials name, and those really done for them."""
+
+    complete: int
+    reused: int
+    field_steps_asked: float
+    field_steps_done: float
+
+
 class NeuralDataset(BaseModel):
     """A neural dataset by its recipe's digest: the step counts it holds, its size and how it was made."""
 

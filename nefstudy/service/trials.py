@@ -91,13 +91,15 @@ def get_trial(
     study: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")] = None,
     phase: PhaseName = None,
 ) -> Response:
-    """One trial with its configuration, curves and the names of its artefacts."""
+    """One trial with its configuration, curves and the names of its artefacts that are still there."""
     row = _found(ledger, key, study=study, phase=phase)
+    artefacts: Artefacts = request.app.state.artefacts
+    files = ledger.artefacts(row.study, row.phase, key=key)
     extra = {
         "config": row.config,
         "fingerprint": row.fingerprint,
         "curves": ledger.curves(row.study, row.phase, key=key),
-        "artefacts": sorted(ledger.artefacts(row.study, row.phase, key=key)),
+        "artefacts": sorted(name for name, path in files.items() if artefacts.read(path) is not None),
     }
     return answer(request, encode(described(row, SUMMARY) | extra))
 

@@ -20,6 +20,7 @@ READ = {
     f"/v1/studies/{STUDY}/pareto": models.Pareto,
     f"/v1/studies/{STUDY}/start-table": models.StartTable,
     f"/v1/studies/{STUDY}/importance": models.Importance,
+    f"/v1/studies/{STUDY}/savings": models.Savings,
     "/v1/neural-datasets": models.NeuralDatasets,
     f"/v1/studies/{STUDY}/failures": models.Failures,
     f"/v1/studies/{STUDY}/commands": models.Commands,

@@ -94,6 +94,8 @@ def test_the_page_shows_the_ledgers_numbers(opened, served):
         assert cell in page.inner_text("#starts")
     assert page.locator("#best tbody tr").count() == 6
     assert "16 complete trials" in page.inner_text("#caption")
+    assert page.locator("#gallery figure").count() == 8
+    assert "by reuse" in page.inner_text("#tiles")
     assert "no luck in model.py" in page.inner_text("#failures")
 
 

@@ -9,7 +9,7 @@ from nefstudy.ledger import TrialState
 from nefstudy.service.figures import pareto_front
 from nefstudy.service.thinning import thinned
 
-from .conftest import CELLS, STUDY
+from .conftest import CELLS, STUDY, trial_config
 
 BASE = f"/v1/studies/{STUDY}"
 PLANES = st.lists(st.tuples(st.integers(0, 9).map(float), st.integers(0, 9).map(float)), max_size=60)
@@ -89,6 +89,24 @@ def test_an_empty_study_has_empty_figures(ledger, client_of):
     assert client.get(f"{BASE}/start-table").json()["rows"] == []
     assert client.get(f"{BASE}/failures").json()["failures"] == []
     assert client.get(f"{BASE}/trials").json() == {"trials": [], "cursor": None}
+
+
+def test_a_study_without_reuse_saved_nothing(client):
+    """Where every trial fitted its own fields, steps done are steps asked."""
+    found = client.get(f"{BASE}/savings").json()
+    assert (found["complete"], found["reused"]) == (16, 0)
+    assert found["field_steps_done"] == found["field_steps_asked"] == 50 * 2 * 2 * (5 + 25 + 75 + 1000)
+
+
+def test_a_rung_of_a_fitted_ladder_is_saved(ledger, client_of):
+    """The second trial on one neural dataset does no step; its steps are asked for and not done."""
+    ledger.put_study(STUDY, {}, planned={})
+    for steps, done in ((100, 5000.0), (20, 0.0)):
+        trial = trial_config(CELLS[0], steps=steps)
+        token = ledger.request(STUDY, "phase2", trial=trial)
+        ledger.complete(STUDY, "phase2", key=trial.key, token=token, metrics={"field_steps": done})
+    found = client_of(ledger).get(f"{BASE}/savings").json()
+    assert (found["field_steps_done"], found["field_steps_asked"]) == (5000, 50 * (100 + 20))
 
 
 def test_failures_are_counted_by_cause(client):

@@ -83,6 +83,7 @@ PATHS = [
     "/v1/studies/{}/points",
     "/v1/studies/{}/pareto",
     "/v1/studies/{}/importance",
+    "/v1/studies/{}/savings",
     "/v1/neural-datasets/{}",
     "/v1/studies/{}/start-table",
     "/v1/studies/{}/failures",
