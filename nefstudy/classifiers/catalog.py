@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 from nefstudy.classifiers.classifier import Classifier, WeightReader
+from nefstudy.classifiers.gnn import Gnn
 from nefstudy.classifiers.mlp import Mlp
 from nefstudy.classifiers.sign_gnn import GnnSign, GnnThin
 from nefstudy.config import ClassifierConfig
@@ -15,7 +16,8 @@ from nefstudy.fields.hyperparameter import coerce
 
 CLASSIFIERS: dict[str, type[Any]] = {
     "mlp": Mlp,
-    "gnn": GnnThin,
+    "gnn": Gnn,
+    "gnn-thin": GnnThin,
     "gnn-sign": GnnSign,
 }
 

@@ -84,7 +84,7 @@ def train_classifier(
     them, gradients added, and all end with the same weights.
 
     Raises:
-        FitDiverged: a split or a class of the training split has no field, a row is not finite, or the training loss is not.
+        FitDiverged: a split, or a class of the training split, has no field; a row or the loss is not finite.
     """
     data.check()
     config = complete(config, classifiers=classifiers)

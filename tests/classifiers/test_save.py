@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from nefstudy.classifiers.catalog import CLASSIFIERS
 from nefstudy.classifiers.save import load_classifier, save_classifier
 from nefstudy.classifiers.scores import logits_of
 from nefstudy.classifiers.train import train_classifier
@@ -17,7 +18,7 @@ from nefstudy.fields.siren import Siren
 MakeData = Callable[..., WeightData]
 
 
-@pytest.mark.parametrize("name", ["mlp", "gnn", "gnn-sign"])
+@pytest.mark.parametrize("name", list(CLASSIFIERS))
 def test_a_reloaded_classifier_scores_bit_for_bit(
     make_data: MakeData, field: NeuralField, name: str, tmp_path: Path
 ) -> None:

@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 
 from nefstudy import seeds
-from nefstudy.classifiers.classifier import WeightReader
+from nefstudy.classifiers.classifier import Classifier, WeightReader
+from nefstudy.classifiers.gnn import Gnn
 from nefstudy.classifiers.mlp import Mlp
 from nefstudy.classifiers.sign_gnn import GnnSign, GnnThin
 from nefstudy.fields.actions import act, random_element
@@ -13,9 +15,15 @@ from nefstudy.fields.siren import Siren
 
 MakeRows = Callable[..., torch.Tensor]
 F = 6
+SMALL = [
+    GnnSign(width=8, pooled=8),
+    GnnThin(width=8, pooled=8),
+    Gnn(width=8, steps=2, node_hidden=8, edge_hidden=8),
+    Mlp(width=8),
+]
 
 
-def reader_of(choice: GnnSign | GnnThin | Mlp, field: NeuralField, rows: torch.Tensor) -> WeightReader:
+def reader_of(choice: Classifier, field: NeuralField, rows: torch.Tensor) -> WeightReader:
     """A calibrated float64 reader in evaluation mode whose running statistics have seen the rows."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -100,10 +108,10 @@ def test_a_turn_without_its_sign_is_seen(make_rows: MakeRows) -> None:
     assert difference(reader, rows, flatten(field, params)) > 1e-3
 
 
-@pytest.mark.parametrize("choice", [GnnSign(width=8, pooled=8), GnnThin(width=8, pooled=8), Mlp(width=8)], ids=repr)
+@pytest.mark.parametrize("choice", SMALL, ids=lambda choice: type(choice).__name__)
 class TestEveryReader:
     def test_the_order_of_fields_is_the_order_of_scores(
-        self, field: NeuralField, make_rows: MakeRows, choice: GnnSign
+        self, field: NeuralField, make_rows: MakeRows, choice: Classifier
     ) -> None:
         """Permuting fields permutes scores; a field's scores do not depend on its neighbours."""
         rows = make_rows(field, F)
@@ -116,7 +124,7 @@ class TestEveryReader:
             assert torch.allclose(reader(rows[2:3]), scores[2:3], rtol=0, atol=1e-12)
 
     def test_all_zero_weights_have_finite_gradients(
-        self, field: NeuralField, make_rows: MakeRows, choice: GnnSign
+        self, field: NeuralField, make_rows: MakeRows, choice: Classifier
     ) -> None:
         """Nothing divides by a spread, a norm or a root that is zero."""
         rows = torch.zeros_like(make_rows(field, 4)).requires_grad_(True)
@@ -126,7 +134,7 @@ class TestEveryReader:
         gradients = [rows.grad, *(p.grad for p in reader.parameters() if p.grad is not None)]
         assert all(torch.isfinite(g).all() for g in gradients if g is not None)
 
-    def test_a_batch_of_one_trains(self, field: NeuralField, make_rows: MakeRows, choice: GnnSign) -> None:
+    def test_a_batch_of_one_trains(self, field: NeuralField, make_rows: MakeRows, choice: Classifier) -> None:
         """One field alone gives finite scores and a gradient that is not zero."""
         rows = make_rows(field, 1)
         reader = choice.build(field, 5).double()
@@ -136,7 +144,7 @@ class TestEveryReader:
         assert all(torch.isfinite(g).all() for g in gradients)
         assert any(g.abs().max() > 0 for g in gradients)
 
-    def test_statistics_are_scalars_per_layer(self, field: NeuralField, make_rows: MakeRows, choice: GnnSign) -> None:
+    def test_statistics_are_scalars(self, field: NeuralField, make_rows: MakeRows, choice: Classifier) -> None:
         """What a reader measures on the training split has no entry per unit or per weight."""
         rows = make_rows(field, F)
         reader = choice.build(field, 5).double()
@@ -147,8 +155,10 @@ class TestEveryReader:
         assert all(value.numel() <= 2 * len(field.layout) for value in measured.values())
 
 
-@pytest.mark.parametrize("choice", [GnnSign(dropout=0.5), GnnThin(dropout=0.5), Mlp(dropout=0.5)], ids=repr)
-def test_dropout_is_off_in_evaluation(field: NeuralField, make_rows: MakeRows, choice: GnnSign) -> None:
+@pytest.mark.parametrize(
+    "choice", [replace(choice, dropout=0.5) for choice in SMALL], ids=lambda choice: type(choice).__name__
+)
+def test_dropout_is_off_in_evaluation(field: NeuralField, make_rows: MakeRows, choice: Classifier) -> None:
     """Scores repeat in evaluation mode and differ in training mode."""
     rows = make_rows(field, F)
     reader = reader_of(choice, field, rows)

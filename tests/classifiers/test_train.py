@@ -20,7 +20,8 @@ MakeData = Callable[..., WeightData]
 FIELD = Siren(in_dim=2, out_dim=1, hidden=4)
 SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"width": 16, "dropout": 0.1},
-    "gnn": {"width": 8, "pooled": 8, "dropout": 0.1},
+    "gnn": {"width": 16, "steps": 2, "node_hidden": 16, "edge_hidden": 16},
+    "gnn-thin": {"width": 8, "pooled": 8, "dropout": 0.1},
     "gnn-sign": {"width": 8, "pooled": 8, "dropout": 0.1},
 }
 
@@ -149,7 +150,7 @@ def test_fields_that_are_not_finite_are_refused_and_can_be_left_out(make_data: M
 
 def test_a_loss_that_is_not_finite_ends_the_training(make_data: MakeData) -> None:
     """A classifier that diverges is a failed trial with a cause, not a score."""
-    with pytest.raises(FitDiverged, match="training loss nan in epoch .*; lower the classifier's learning rate"):
+    with pytest.raises(FitDiverged, match=r"training loss nan in epoch .*; lower the classifier's learning rate"):
         train_classifier(config(epochs=30).model_copy(update={"lr": 1e30}), make_data(FIELD), seed=0)
 
 
