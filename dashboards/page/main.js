@@ -7,7 +7,7 @@ import * as sections from "./sections.js";
 import { showTrial } from "./trial.js";
 
 const MAX_POINTS = 5000;
-const page = { study: null, savings: null, stop: null, seq: -1, busy: false, again: false };
+const page = { study: null, savings: null, cell: null, stop: null, seq: -1, busy: false, again: false };
 const plot = scatter(byId("plot"), { onPick: openTrial });
 
 function notice(text) {
@@ -75,6 +75,7 @@ async function draw(study) {
   byId("tiles").replaceChildren(...sections.tiles(progress, page.savings));
   byId("phases").replaceChildren(...sections.phases(progress, openTrial));
   fill(byId("phase"), [["", "all"], ...progress.phases.map(({ phase }) => [phase, sections.phaseName(phase)])]);
+  page.cell = progress.phases.at(-1)?.cells[0]?.cell;
   const cells = [...new Set(progress.phases.flatMap(({ cells: rows }) => rows.map(({ cell }) => cell)))];
   fill(byId("cell"), [["", "all"], ...cells.map((cell) => [cell, cell])]);
   if (progress.seq === page.seq) return;
@@ -92,7 +93,7 @@ async function draw(study) {
 // What depends on the chosen phase and cell.
 async function drawCells(study) {
   const chosen = Object.fromEntries(["phase", "cell"].map((name) => [name, byId(name).value]).filter(([, value]) => value));
-  const cell = chosen.cell ?? byId("cell").options[1]?.value;
+  const cell = chosen.cell ?? page.cell;
   const [matters] = await Promise.all([
     get(`${studyPath(study)}/importance?${new URLSearchParams(chosen)}`), drawPlot(study),
     cell ? drawGallery(study, { cell, phase: chosen.phase, onTrial: openTrial }) : null]);

@@ -16,7 +16,7 @@ export function tiles(progress, savings) {
     tile("Complete", `${whole(progress.complete)} / ${whole(progress.planned)}`, done),
     tile("Pace", rate(progress.per_minute), `${whole(progress.running)} running`),
     tile("Time left", duration(progress.eta_s), band),
-    tile("Test accuracy of the best", accuracy(best?.test_accuracy), best ? `${best.cell}, ${best.start} start` : "chosen by validation"),
+    tile("Best, on test", accuracy(best?.test_accuracy), best ? `${best.cell}, ${best.start} start` : "chosen by validation"),
     tile("Saved", savings?.field_steps_asked ? `${Math.floor(100 * (1 - savings.field_steps_done / savings.field_steps_asked))} %` : "–",
       savings ? `of the fitting, by reuse; ${whole(savings.reused)} trials copied` : "of the fitting, by reuse"),
     tile("Failed", whole(progress.failed), `${whole(progress.pruned)} pruned, ${whole(progress.interrupted)} interrupted`),
