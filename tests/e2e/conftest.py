@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,3 +53,25 @@ def finished_root(tmp_path_factory, run_python):
     root = tmp_path_factory.mktemp("study")
     run_python("tests/e2e/tiny_study.py", "--root", root, "--study", "tiny")
     return root
+
+
+@pytest.fixture(scope="session")
+def served():
+    """Serve a root by `nefstudy serve` and yield a function that GETs a path as JSON."""
+
+    @contextmanager
+    def serve(root):
+        command = [sys.executable, "-m", "nefstudy", "serve", "--root", str(root), "--port", "0"]
+        with subprocess.Popen(
+            command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as server:
+            try:
+                said = server.stderr.readline()
+                address = re.search(r"http://[^/ ]+", said)
+                assert address, said
+                yield lambda path: json.loads(urllib.request.urlopen(address[0] + path, timeout=20).read())
+            finally:
+                server.terminate()
+                server.communicate(timeout=20)
+
+    return serve

@@ -8,10 +8,8 @@ import time
 
 import mlflow
 import pytest
-from fastapi.testclient import TestClient
 
 from nefstudy.ledger import Ledger, TrialState
-from nefstudy.service.app import create_app
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -34,14 +32,13 @@ def test_both_phases_run_to_the_planned_counts(finished_root, nefstudy):
     assert {best["cell"] for best in study["best"]} == {"digits8/siren", "digits8/rffnet"}
 
 
-def test_status_rest_and_mlflow_agree_trial_for_trial(finished_root, nefstudy):
+def test_status_rest_and_mlflow_agree_trial_for_trial(finished_root, nefstudy, served):
     """The same keys and the same accuracies, wherever one looks."""
     rows = {row.key: row for row in rows_of(finished_root)}
     assert len(rows) == sum(PLANNED.values())
-    with Ledger.open(f"sqlite:///{finished_root}/ledger.db", read_only=True) as ledger:
-        client = TestClient(create_app(ledger), base_url="http://localhost")
-        answered = client.get("/v1/studies/tiny/trials", params={"limit": 1000}).json()["trials"]
-        best = client.get("/v1/studies/tiny/best").json()["best"]
+    with served(finished_root) as get:
+        answered = get("/v1/studies/tiny/trials?limit=1000")["trials"]
+        best = get("/v1/studies/tiny/best")["best"]
     assert {t["key"]: t["test_accuracy"] for t in answered} == {k: r.test_accuracy for k, r in rows.items()}
     (study,) = nefstudy("status", "--root", finished_root)["studies"]
     top = {b["cell"]: b["val_accuracy"] for b in best}
