@@ -63,9 +63,7 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BadLedger(
-                f"cannot create the directory of the ledger {path}: {error.strerror}; give another --ledger"
-            ) from None
+            raise BadLedger(f"cannot create {path.parent} for the ledger: {error.strerror}; correct --ledger") from None
 
     def read(self, act: Callable[[Connection], T]) -> T:
         """What `act` returns, all its reads from one snapshot."""

@@ -2,12 +2,13 @@
 
 import threading
 from types import TracebackType
-from typing import Protocol, Self, final
+from typing import Protocol, Self, final, runtime_checkable
 
 from nefstudy.errors import BadLedger, StudyBusy
 from nefstudy.ledger.lease import Lease
 
 
+@runtime_checkable
 class Renewer(Protocol):
     """What a heartbeat needs of a ledger."""
 

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar, final
 from sqlalchemy import Connection
 
 from nefstudy.config import TrialConfig
+from nefstudy.errors import BadLedger
 from nefstudy.ledger import attempts, commands, events, neural_datasets, outbox, studies
 from nefstudy.ledger import lease as leases
 from nefstudy.ledger.attempts import Claim
@@ -49,7 +50,11 @@ class Ledger(Reading):
             BadLedger: missing (read-only), of a newer version, not a ledger, or not reachable.
         """
         database = Database(url, read_only=read_only, patience_s=patience_s, clock=clock)
-        database.prepare()
+        try:
+            database.prepare()
+        except BadLedger:
+            database.close()
+            raise
         return cls(database)
 
     @property

@@ -1,0 +1,54 @@
+"""Events: numbered without gaps in what a follower sees, for each study and for all."""
+
+import threading
+
+
+def test_followers_see_every_event_once(ledger, finish):
+    """Following by the last number seen gives every event once, in order."""
+    for seed in range(4):
+        finish(ledger, seed)
+    every = ledger.since(0)
+    assert [event.seq for event in every] == sorted({event.seq for event in every})
+    followed, last = [], 0
+    while batch := ledger.since(last, limit=3):
+        followed += batch
+        last = batch[-1].seq
+    assert followed == every
+    assert ledger.last_seq() == every[-1].seq
+
+
+def test_events_are_of_their_study(ledger):
+    """A study's events leave others out."""
+    ledger.put_study("other", {}, planned={})
+    seq = ledger.append_event("other", "note", data={"text": "hello"})
+    (created, note) = ledger.since(0, study="other")
+    assert (created.kind, note.kind, note.seq, note.data) == ("study", "note", seq, {"text": "hello"})
+    assert ledger.last_seq("other") == seq
+    assert ledger.last_seq("digits") < seq
+    assert ledger.last_seq("nothing") == 0
+
+
+def test_no_event_appears_behind_a_follower(ledger):
+    """With several writers, an event never shows up with a number below one that was seen before."""
+    seen: list[int] = []
+    stop = threading.Event()
+
+    def follow() -> None:
+        while not stop.is_set():
+            seen.extend(event.seq for event in ledger.since(seen[-1] if seen else 0, study="digits"))
+
+    def write() -> None:
+        for _ in range(15):
+            ledger.append_event("digits", "note")
+
+    follower = threading.Thread(target=follow)
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    follower.start()
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    stop.set()
+    follower.join()
+    seen.extend(event.seq for event in ledger.since(seen[-1] if seen else 0, study="digits"))
+    assert seen == [event.seq for event in ledger.since(0, study="digits")]
