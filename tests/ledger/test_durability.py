@@ -1,0 +1,179 @@
+"""What was acknowledged survives a kill at any moment, once; what was not is there whole or not at all."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from nefstudy.errors import StudyBusy
+from nefstudy.ledger import Ledger, Owner, TrialState
+
+pytestmark = [pytest.mark.fault, pytest.mark.slow]
+
+HERE = ("digits", "phase1")
+CURVES = {"val_loss": [(0, 1.0), (1, 0.5)]}
+
+
+class Child:
+    """A forked process that runs a function and sends lines to its parent."""
+
+    def __init__(self, act) -> None:
+        self._reader, writer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 1
+            try:
+                act(lambda line: os.write(writer, f"{line}\n".encode()))
+                code = 0
+            finally:
+                os._exit(code)
+        os.close(writer)
+
+    def line(self) -> str:
+        """The next line it sends."""
+        text = b""
+        while not text.endswith(b"\n") and (byte := os.read(self._reader, 1)):
+            text += byte
+        return text.decode().strip()
+
+    def end(self, how: signal.Signals | None = None) -> tuple[int, list[str]]:
+        """Its exit status, and the lines not read yet, after it was killed or ended by itself."""
+        if how is not None:
+            os.kill(self.pid, how)
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        with os.fdopen(self._reader) as rest:
+            return status, [line.strip() for line in rest if line.endswith("\n")]
+
+
+@pytest.fixture
+def path(tmp_path) -> str:
+    path = str(tmp_path / "ledger.db")
+    with Ledger.open(path) as ledger:
+        ledger.put_study("digits", {}, planned={})
+    return path
+
+
+def live(ledger, made) -> None:
+    """A trial's whole life."""
+    token = ledger.request(*HERE, trial=made)
+    ledger.started(*HERE, key=made.key, token=token)
+    metrics = {"val_accuracy": made.seed / 1000, "all_psnr": 20.0}
+    ledger.complete(*HERE, key=made.key, token=token, metrics=metrics, curves=CURVES, artefacts={"a.png": "a.png"})
+
+
+def check_whole(ledger, rows) -> None:
+    """A COMPLETE trial has all of its parts once; any other has none of them."""
+    told = [event.key for event in ledger.since(0, limit=100_000) if event.kind == "complete"]
+    posted = [entry.key for entry in ledger.pending(100_000)]
+    complete = {row.key for row in rows if row.state is TrialState.COMPLETE}
+    assert sorted(told) == sorted(posted) == sorted(complete)
+    for row in rows:
+        whole = row.key in complete
+        assert bool(row.metrics) == bool(ledger.curves(*HERE, key=row.key)) == whole
+        assert bool(ledger.artefacts(*HERE, key=row.key)) == whole
+    measured = ledger.columns("digits", ["all_psnr"], state=None)["all_psnr"]
+    assert sum(value is not None for value in measured) == len(complete)
+
+
+def test_kills_at_random_moments_lose_and_double_nothing(path, trial):
+    """Forty drivers killed while they write: every acknowledged trial is COMPLETE, once, and whole."""
+    draw = random.Random(5)
+    acknowledged: list[str] = []
+
+    def drive(first):
+        def act(send) -> None:
+            with Ledger.open(path) as ledger:
+                lease = ledger.acquire("digits", Owner.here())
+                ledger.interrupt("digits", lease=lease)
+                for seed in range(first, first + 1000):
+                    made = trial(seed)
+                    live(ledger, made)
+                    send(made.key)
+
+        return act
+
+    for kill in range(40):
+        child = Child(drive(1000 * kill))
+        time.sleep(draw.uniform(0.05, 0.25))
+        status, keys = child.end(signal.SIGKILL)
+        assert status == -signal.SIGKILL
+        acknowledged += keys
+    with Ledger.open(path) as ledger:
+        ledger.interrupt("digits")
+        rows = ledger.trials("digits", limit=None).rows
+        complete = [row.key for row in rows if row.state is TrialState.COMPLETE]
+        assert len(acknowledged) > 40
+        assert set(acknowledged) <= set(complete)
+        assert len(complete) - len(acknowledged) <= 40, "at most the one in flight at each kill"
+        assert {row.state for row in rows} <= {TrialState.COMPLETE, TrialState.INTERRUPTED}
+        check_whole(ledger, rows)
+
+
+def test_crash_at_every_statement_leaves_whole_trials(path, trial):
+    """Wherever in a trial's life the driver dies, its row is as before or as after a step, never between."""
+
+    def die_at(number):
+        def act(send) -> None:
+            count = 0
+
+            def before(*_) -> None:
+                nonlocal count
+                count += 1
+                if count == number:
+                    os._exit(9)
+
+            with Ledger.open(path) as ledger:
+                event.listen(Engine, "before_cursor_execute", before)
+                event.listen(Engine, "commit", before)
+                live(ledger, trial(number))
+
+        return act
+
+    with Ledger.open(path) as ledger:
+        live(ledger, trial(0))  # the first trial also writes the names of what is measured
+    statuses: list[int] = []
+    while 0 not in statuses:
+        statuses.append(Child(die_at(len(statuses) + 1)).end()[0])
+        assert statuses[-1] in (0, 9)
+    assert len(statuses) > 20
+    with Ledger.open(path) as ledger:
+        rows = ledger.trials("digits", limit=None).rows
+        states = [row.state for row in rows]
+        assert {TrialState.REQUESTED, TrialState.RUNNING, TrialState.COMPLETE} == set(states)
+        check_whole(ledger, rows)
+        for row in rows:
+            if row.state is not TrialState.COMPLETE:
+                live(ledger, trial(row.seed))
+        check_whole(ledger, ledger.trials("digits", limit=None).rows)
+
+
+def test_driver_that_sleeps_through_its_lease_is_fenced_off(path, trial):
+    """A stopped driver whose trial was done by another cannot commit when it wakes."""
+    made = trial(1)
+
+    def act(send) -> None:
+        with Ledger.open(path) as ledger:
+            lease = ledger.acquire("digits", Owner.here(), lease_s=0.3)
+            token = ledger.request(*HERE, trial=made, lease=lease)
+            send("ready")
+            time.sleep(0.4)
+            try:
+                ledger.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.1}, lease=lease)
+            except StudyBusy:
+                send("refused")
+
+    child = Child(act)
+    assert child.line() == "ready"
+    os.kill(child.pid, signal.SIGSTOP)
+    time.sleep(0.4)
+    with Ledger.open(path) as ledger:
+        lease = ledger.acquire("digits", Owner.here())
+        assert ledger.interrupt("digits", lease=lease) == 1
+        token = ledger.request(*HERE, trial=made, lease=lease)
+        ledger.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.9}, lease=lease)
+        assert child.end(signal.SIGCONT) == (0, ["refused"])
+        assert ledger.trial(made.key).val_accuracy == 0.9
