@@ -2,7 +2,7 @@
 
 import threading
 from types import TracebackType
-from typing import Protocol, Self, final, runtime_checkable
+from typing import Protocol, final, runtime_checkable
 
 from nefstudy.errors import BadLedger, StudyBusy
 from nefstudy.ledger.lease import Lease
@@ -27,7 +27,7 @@ class Heartbeat:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"lease of {lease.study}", daemon=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Heartbeat":
         self._thread.start()
         return self
 

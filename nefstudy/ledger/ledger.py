@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, final
+from typing import Any, TypeVar, final
 
 from sqlalchemy import Connection
 
@@ -40,7 +40,7 @@ class Ledger(Reading):
     @classmethod
     def open(
         cls, url: str, *, read_only: bool = False, patience_s: float = 60.0, clock: Callable[[], float] = time.time
-    ) -> Self:
+    ) -> "Ledger":
         """The ledger at a path or database URL, created or migrated first unless `read_only`.
 
         Args:
@@ -71,7 +71,7 @@ class Ledger(Reading):
         """Close every connection."""
         self._database.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Ledger":
         return self
 
     def __exit__(
