@@ -9,6 +9,7 @@ from nefstudy.classifiers.classifier import Classifier, WeightReader
 from nefstudy.classifiers.gnn import Gnn
 from nefstudy.classifiers.mlp import Mlp
 from nefstudy.classifiers.sign_gnn import GnnSign, GnnThin
+from nefstudy.classifiers.transformer import Transformer
 from nefstudy.config import ClassifierConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.field import NeuralField
@@ -19,6 +20,7 @@ CLASSIFIERS: dict[str, type[Any]] = {
     "gnn": Gnn,
     "gnn-thin": GnnThin,
     "gnn-sign": GnnSign,
+    "transformer": Transformer,
 }
 
 

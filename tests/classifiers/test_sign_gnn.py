@@ -9,6 +9,7 @@ from nefstudy.classifiers.classifier import Classifier, WeightReader
 from nefstudy.classifiers.gnn import Gnn
 from nefstudy.classifiers.mlp import Mlp
 from nefstudy.classifiers.sign_gnn import GnnSign, GnnThin
+from nefstudy.classifiers.transformer import Transformer
 from nefstudy.fields.actions import act, random_element
 from nefstudy.fields.field import NeuralField, flatten, unflatten
 from nefstudy.fields.siren import Siren
@@ -20,6 +21,7 @@ SMALL = [
     GnnThin(width=8, pooled=8),
     Gnn(width=8, steps=2, node_hidden=8, edge_hidden=8),
     Mlp(width=8),
+    Transformer(width=8, edge_width=4, heads=2, rounds=2),
 ]
 
 

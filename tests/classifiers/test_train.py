@@ -21,6 +21,7 @@ FIELD = Siren(in_dim=2, out_dim=1, hidden=4)
 SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"width": 16, "dropout": 0.1},
     "gnn": {"width": 16, "steps": 2, "node_hidden": 16, "edge_hidden": 16},
+    "transformer": {"width": 16, "edge_width": 8, "rounds": 2},
     "gnn-thin": {"width": 8, "pooled": 8, "dropout": 0.1},
     "gnn-sign": {"width": 8, "pooled": 8, "dropout": 0.1},
 }
