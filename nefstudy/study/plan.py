@@ -139,11 +139,11 @@ def trial_config(plan: StudyPlan, cell: CellPlan, point: Point, *, replicate: in
         BadConfig: a parameter the field or the study does not know, or a value out of range.
     """
     rest = dict(point)
-    missing = [name for name in ("start", "lr", "steps") if name not in rest]
+    missing = [name for name in ("start", "steps") if name not in rest]
     if missing:
         raise BadConfig(f"{cell.cell}: the point {point} lacks {missing}; put them into `space` or `fixed`")
     start, steps = rest.pop("start"), rest.pop("steps")
-    optimiser = {"lr": rest.pop("lr"), "weight_decay": rest.pop("weight_decay", 0.0)}
+    optimiser = {name: rest.pop(name) for name in ("lr", "weight_decay") if name in rest}
     seed = plan.seed + replicate
     data = {
         "signals": cell.signals,

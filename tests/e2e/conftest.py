@@ -55,6 +55,17 @@ def finished_root(tmp_path_factory, run_python):
     return root
 
 
+class Service:
+    """A running service: call it with a path to GET JSON."""
+
+    def __init__(self, address):
+        self.address = address
+
+    def __call__(self, path):
+        with urllib.request.urlopen(self.address + path, timeout=20) as answer:
+            return json.loads(answer.read())
+
+
 @pytest.fixture(scope="session")
 def served():
     """Serve a root by `nefstudy serve` and yield a function that GETs a path as JSON."""
@@ -69,7 +80,7 @@ def served():
                 said = server.stderr.readline()
                 address = re.search(r"http://[^/ ]+", said)
                 assert address, said
-                yield lambda path: json.loads(urllib.request.urlopen(address[0] + path, timeout=20).read())
+                yield Service(address[0])
             finally:
                 server.terminate()
                 server.communicate(timeout=20)

@@ -1,0 +1,91 @@
+"""The commands of README are run, against a study that really ran."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+PROJECT = Path(__file__).parents[2]
+README = (PROJECT / "README.md").read_text()
+
+
+def lines_with(word: str) -> list[str]:
+    """Command lines of README's bash blocks that begin with `word`, comments dropped, continuations joined."""
+    blocks = re.findall(r"^```bash\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line.startswith(word)]
+
+
+@pytest.fixture
+def shell(finished_root):
+    """Run a line as a reader would, in the virtual environment, with the tiny study in place of the smoke one."""
+
+    def run(line: str) -> str:
+        environment = os.environ | {
+            "NEFSTUDY_ROOT": str(finished_root),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+        }
+        done = subprocess.run(
+            ["bash", "-c", re.sub(r"\bsmoke\b", "tiny", line)],
+            cwd=PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.parametrize("line", [line for line in lines_with("nefstudy") if "serve" not in line])
+def test_every_nefstudy_command_works(shell, line):
+    """Each command of the README ends with exit code 0 and says something."""
+    assert shell(line).strip()
+
+
+@pytest.mark.parametrize("line", [line for line in lines_with("python") if "--dry-run" in line])
+def test_the_dry_run_prices_the_plan(shell, line):
+    """The dry run names every cell it would run."""
+    assert "mnist5k/siren" in shell(line)
+
+
+def test_every_rest_query_answers(shell, served, finished_root):
+    """Each curl line of the README gets JSON from the real service."""
+    queries = lines_with("curl")
+    assert len(queries) >= 3
+    with served(finished_root) as get:
+        assert get("/healthz")
+        for line in queries:
+            answer = json.loads(
+                shell(line.replace("http://127.0.0.1:8000", get.address).replace("curl", "curl -fsS", 1))
+            )
+            assert answer
+
+
+def test_the_study_of_your_own_images_runs(tmp_path, run_python):
+    """The README's script, on forty pictures and one small cell, runs to its end."""
+    import numpy as np
+    from PIL import Image
+
+    for label, dark in (("hawk", 40), ("owl", 200)):
+        (tmp_path / "birds" / label).mkdir(parents=True)
+        for index in range(20):
+            pixels = np.full((12, 12), dark + index, dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "birds" / label / f"{index}.png")
+    blocks = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    (script,) = [block for block in blocks if "/data/birds" in block]
+    script = script.replace("/data/birds", str(tmp_path / "birds")).replace('"size": 32', '"size": 8')
+    script = script.replace("Choice((16, 32))", "Choice((4,))").replace("Choice((25, 75, 200))", "Choice((2,))")
+    (tmp_path / "birds.py").write_text(script)
+    said = run_python(tmp_path / "birds.py", "--root", tmp_path / "runs").stdout
+    assert "4/4 trials complete" in said
