@@ -15,10 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nefstudy.fields.symmetry import Symmetry
+from nefstudy.fields.wave import Waves, separate
 
 Params = dict[str, Tensor]
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(outputs [F, P, C], targets [F, P, C]) -> loss of each field [F], its gradient by the outputs [F, P, C]."""
+"""(outputs, targets), both [F, P, C] or [F, C, P] -> loss of each field [F], its gradient by the outputs."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,18 @@ class WrittenGradient(Protocol):
     """A field whose loss and gradient are written out, without autograd: what the fast engines run."""
 
     def loss_gradient(
-        self, params: Params, points: Float[Tensor, "*F P D"], targets: Float[Tensor, "F P C"], *, loss: Loss
+        self,
+        params: Params,
+        points: Float[Tensor, "*F P D"],
+        targets: Float[Tensor, "F P C"],
+        *,
+        loss: Loss,
+        waves: Waves,
     ) -> tuple[Float[Tensor, " F"], Params]:
-        """Loss of each field, and its gradient by each of that field's parameters."""
+        """Loss of each field, and its gradient by each of that field's parameters.
+
+        `waves` gives sines and cosines in the way that suits the engine.
+        """
 
 
 def loss_gradient(
@@ -83,6 +93,7 @@ def loss_gradient(
     targets: Float[Tensor, "F P C"],
     *,
     loss: Loss,
+    waves: Waves = separate,
 ) -> tuple[Float[Tensor, " F"], Params]:
     """Loss of each field and its gradient: the field's own where written, else by autograd.
 
@@ -90,7 +101,7 @@ def loss_gradient(
     fields would make a field's bits depend on how many are computed together.
     """
     if isinstance(field, WrittenGradient):
-        return field.loss_gradient(params, points, targets, loss=loss)
+        return field.loss_gradient(params, points, targets, loss=loss, waves=waves)
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
     with torch.enable_grad():
         outputs = field.forward(leaves, points)

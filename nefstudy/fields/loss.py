@@ -1,4 +1,7 @@
-"""Losses of a fit, each with its gradient by the outputs: one mean per field, never across fields."""
+"""Losses of a fit, each with its gradient by the outputs: one mean per field, never across fields.
+
+Points and channels may come in either order, as long as outputs and targets agree.
+"""
 
 from typing import Literal
 
@@ -12,8 +15,8 @@ LossName = Literal["mse", "bce"]
 
 
 def mse(
-    outputs: Float[Tensor, "F P C"], targets: Float[Tensor, "F P C"]
-) -> tuple[Float[Tensor, " F"], Float[Tensor, "F P C"]]:
+    outputs: Float[Tensor, "F A B"], targets: Float[Tensor, "F A B"]
+) -> tuple[Float[Tensor, " F"], Float[Tensor, "F A B"]]:
     """Mean squared error of each field over its points and channels, and its gradient."""
     size = outputs.shape[1] * outputs.shape[2]
     error = outputs - targets
@@ -21,8 +24,8 @@ def mse(
 
 
 def bce_with_logits(
-    outputs: Float[Tensor, "F P C"], targets: Float[Tensor, "F P C"]
-) -> tuple[Float[Tensor, " F"], Float[Tensor, "F P C"]]:
+    outputs: Float[Tensor, "F A B"], targets: Float[Tensor, "F A B"]
+) -> tuple[Float[Tensor, " F"], Float[Tensor, "F A B"]]:
     """Mean binary cross-entropy of logits against occupancies in [0, 1], and its gradient.
 
     softplus(z) - y z, with softplus(z) = max(z, 0) + log1p(exp(-|z|)), which no logit overflows.

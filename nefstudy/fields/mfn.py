@@ -12,6 +12,7 @@ from nefstudy.fields.affine import affine, affine_gradient, input_gradient
 from nefstudy.fields.field import Loss, Parameter, Params
 from nefstudy.fields.hyperparameter import check, hyperparameter
 from nefstudy.fields.symmetry import EdgeBlock, Entry, Flip, NodeLayer, Phase, Slot, Symmetry
+from nefstudy.fields.wave import Waves, separate
 
 
 @dataclass(frozen=True)
@@ -96,32 +97,41 @@ class Mfn:
 
     def forward(self, params: Params, points: Float[Tensor, "*F P D"]) -> Float[Tensor, "F P C"]:
         """Outputs of F fields at points shared by all or given per field."""
-        hidden = torch.sin(affine(points, params["omega_0"], params["phase_0"]))
+        x = points.mT
+        hidden = torch.sin(affine(x, params["omega_0"], params["phase_0"]))
         for i in range(1, self.filters):
-            wave = torch.sin(affine(points, params[f"omega_{i}"], params[f"phase_{i}"]))
+            wave = torch.sin(affine(x, params[f"omega_{i}"], params[f"phase_{i}"]))
             hidden = affine(hidden, params[f"kernel_{i - 1}"], params[f"bias_{i - 1}"]) * wave
         last = self.filters - 1
-        return affine(hidden, params[f"kernel_{last}"], params[f"bias_{last}"])
+        return affine(hidden, params[f"kernel_{last}"], params[f"bias_{last}"]).mT
 
     def loss_gradient(
-        self, params: Params, points: Float[Tensor, "*F P D"], targets: Float[Tensor, "F P C"], *, loss: Loss
+        self,
+        params: Params,
+        points: Float[Tensor, "*F P D"],
+        targets: Float[Tensor, "F P C"],
+        *,
+        loss: Loss,
+        waves: Waves = separate,
     ) -> tuple[Float[Tensor, " F"], Params]:
         """Loss of each field and its gradient, by the chain rule written out."""
-        last = self.filters - 1
-        angles = [affine(points, params[f"omega_{i}"], params[f"phase_{i}"]) for i in range(self.filters)]
-        waves = [torch.sin(angle) for angle in angles]
-        states, linears = [waves[0]], []
+        last, x = self.filters - 1, points.mT
+        sines, cosines = zip(
+            *(waves(affine(x, params[f"omega_{i}"], params[f"phase_{i}"])) for i in range(self.filters)), strict=True
+        )
+        states, linears = [sines[0]], []
         for i in range(last):
             linears.append(affine(states[-1], params[f"kernel_{i}"], params[f"bias_{i}"]))
-            states.append(linears[-1] * waves[i + 1])
-        losses, cotangent = loss(affine(states[-1], params[f"kernel_{last}"], params[f"bias_{last}"]), targets)
+            states.append(linears[-1] * sines[i + 1])
+        outputs = affine(states[-1], params[f"kernel_{last}"], params[f"bias_{last}"])
+        losses, cotangent = loss(outputs, targets.mT)
         grads: Params = {}
         for i in reversed(range(self.filters)):
             grads[f"bias_{i}"], grads[f"kernel_{i}"] = affine_gradient(states[i], cotangent)
             state = input_gradient(cotangent, params[f"kernel_{i}"])
-            turn = (state * linears[i - 1] if i > 0 else state) * torch.cos(angles[i])
-            grads[f"phase_{i}"], grads[f"omega_{i}"] = affine_gradient(points, turn)
-            cotangent = state * waves[i]
+            turn = (state * linears[i - 1] if i > 0 else state) * cosines[i]
+            grads[f"phase_{i}"], grads[f"omega_{i}"] = affine_gradient(x, turn)
+            cotangent = state * sines[i]
         return losses, grads
 
     def _fan_out(self, i: int) -> int:

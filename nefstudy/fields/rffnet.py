@@ -12,6 +12,7 @@ from nefstudy.fields.affine import affine, affine_gradient, input_gradient
 from nefstudy.fields.field import Loss, Parameter, Params
 from nefstudy.fields.hyperparameter import check, hyperparameter
 from nefstudy.fields.symmetry import EdgeBlock, Entry, Flip, NodeLayer, Slot, Symmetry
+from nefstudy.fields.wave import Waves, separate
 
 
 @dataclass(frozen=True)
@@ -89,25 +90,31 @@ class RffNet:
 
     def forward(self, params: Params, points: Float[Tensor, "*F P D"]) -> Float[Tensor, "F P C"]:
         """Outputs of F fields at points shared by all or given per field."""
-        angle = (2 * pi * self.std) * torch.matmul(points, params["frequencies"])
-        hidden = torch.cat([torch.sin(angle), torch.cos(angle)], dim=-1)
+        angle = self._angle(params, points.mT)
+        hidden = torch.cat([torch.sin(angle), torch.cos(angle)], dim=1)
         for layer in range(self.layers - 1):
             hidden = torch.relu(affine(hidden, params[f"kernel_{layer}"], params[f"bias_{layer}"]))
         last = self.layers - 1
-        return affine(hidden, params[f"kernel_{last}"], params[f"bias_{last}"])
+        return affine(hidden, params[f"kernel_{last}"], params[f"bias_{last}"]).mT
 
     def loss_gradient(
-        self, params: Params, points: Float[Tensor, "*F P D"], targets: Float[Tensor, "F P C"], *, loss: Loss
+        self,
+        params: Params,
+        points: Float[Tensor, "*F P D"],
+        targets: Float[Tensor, "F P C"],
+        *,
+        loss: Loss,
+        waves: Waves = separate,
     ) -> tuple[Float[Tensor, " F"], Params]:
         """Loss of each field and its gradient, by the chain rule written out."""
-        scale, half = 2 * pi * self.std, self.hidden // 2
-        angle = scale * torch.matmul(points, params["frequencies"])
-        sine, cosine = torch.sin(angle), torch.cos(angle)
-        inputs = [torch.cat([sine, cosine], dim=-1)]
+        half = self.hidden // 2
+        sine, cosine = waves(self._angle(params, points.mT))
+        inputs = [torch.cat([sine, cosine], dim=1)]
         for layer in range(self.layers - 1):
             inputs.append(torch.relu(affine(inputs[-1], params[f"kernel_{layer}"], params[f"bias_{layer}"])))
         last = self.layers - 1
-        losses, cotangent = loss(affine(inputs[-1], params[f"kernel_{last}"], params[f"bias_{last}"]), targets)
+        outputs = affine(inputs[-1], params[f"kernel_{last}"], params[f"bias_{last}"])
+        losses, cotangent = loss(outputs, targets.mT)
         grads: Params = {}
         for layer in reversed(range(self.layers)):
             grads[f"bias_{layer}"], grads[f"kernel_{layer}"] = affine_gradient(inputs[layer], cotangent)
@@ -115,8 +122,12 @@ class RffNet:
             if layer > 0:
                 cotangent = torch.where(inputs[layer] > 0, cotangent, 0.0)
         if self.train_frequencies:
-            turn = scale * (cotangent[..., :half] * cosine - cotangent[..., half:] * sine)
-            grads["frequencies"] = torch.matmul(points.mT, turn)
+            turn = (2 * pi * self.std) * (cotangent[:, :half] * cosine - cotangent[:, half:] * sine)
+            _, grads["frequencies"] = affine_gradient(points.mT, turn)
         else:
             grads["frequencies"] = torch.zeros_like(params["frequencies"])
         return losses, grads
+
+    def _angle(self, params: Params, x: Float[Tensor, "*F D P"]) -> Float[Tensor, "F K P"]:
+        frequencies = params["frequencies"]
+        return (2 * pi * self.std) * affine(x, frequencies, torch.zeros_like(frequencies[:, 0]))

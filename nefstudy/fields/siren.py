@@ -12,6 +12,7 @@ from nefstudy.fields.affine import affine, affine_gradient, input_gradient
 from nefstudy.fields.field import Loss, Parameter, Params
 from nefstudy.fields.hyperparameter import check, hyperparameter
 from nefstudy.fields.symmetry import EdgeBlock, Entry, Flip, NodeLayer, Phase, Slot, Symmetry
+from nefstudy.fields.wave import Waves, separate
 
 
 @dataclass(frozen=True)
@@ -91,23 +92,31 @@ class Siren:
 
     def forward(self, params: Params, points: Float[Tensor, "*F P D"]) -> Float[Tensor, "F P C"]:
         """Outputs of F fields at points shared by all or given per field."""
-        hidden = points
+        hidden = points.mT
         for layer in range(self.layers - 1):
             hidden = torch.sin(self.omega_0 * affine(hidden, params[f"kernel_{layer}"], params[f"bias_{layer}"]))
         last = self.layers - 1
-        return affine(hidden, params[f"kernel_{last}"], params[f"bias_{last}"])
+        return affine(hidden, params[f"kernel_{last}"], params[f"bias_{last}"]).mT
 
     def loss_gradient(
-        self, params: Params, points: Float[Tensor, "*F P D"], targets: Float[Tensor, "F P C"], *, loss: Loss
+        self,
+        params: Params,
+        points: Float[Tensor, "*F P D"],
+        targets: Float[Tensor, "F P C"],
+        *,
+        loss: Loss,
+        waves: Waves = separate,
     ) -> tuple[Float[Tensor, " F"], Params]:
         """Loss of each field and its gradient, by the chain rule written out."""
-        inputs, slopes = [points], []
+        inputs, slopes = [points.mT], []
         for layer in range(self.layers - 1):
             angle = self.omega_0 * affine(inputs[-1], params[f"kernel_{layer}"], params[f"bias_{layer}"])
-            inputs.append(torch.sin(angle))
-            slopes.append(self.omega_0 * torch.cos(angle))
+            sine, cosine = waves(angle)
+            inputs.append(sine)
+            slopes.append(self.omega_0 * cosine)
         last = self.layers - 1
-        losses, cotangent = loss(affine(inputs[-1], params[f"kernel_{last}"], params[f"bias_{last}"]), targets)
+        outputs = affine(inputs[-1], params[f"kernel_{last}"], params[f"bias_{last}"])
+        losses, cotangent = loss(outputs, targets.mT)
         grads: Params = {}
         for layer in reversed(range(self.layers)):
             grads[f"bias_{layer}"], grads[f"kernel_{layer}"] = affine_gradient(inputs[layer], cotangent)
