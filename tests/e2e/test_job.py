@@ -68,8 +68,9 @@ def _wait_for(address: str, head: subprocess.Popen, log: Path) -> None:
     while time.monotonic() < deadline:
         assert head.poll() is None, log.read_text()[-3000:]
         try:
-            urllib.request.urlopen(address + "/api/version", timeout=2)
+            urllib.request.urlopen(address + "/api/version", timeout=2).close()
         except urllib.error.HTTPError as refused:
+            refused.close()
             if refused.code == 401:
                 return
         except OSError:
@@ -90,6 +91,7 @@ def test_jobs_without_the_token_are_refused(cluster):
     """The jobs API answers 401 to whoever has no token: an open one would run anybody's code."""
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(cluster[0] + "/api/jobs/", timeout=10)
+    refused.value.close()
     assert refused.value.code == 401
 
 
