@@ -143,7 +143,7 @@ def trial_config(plan: StudyPlan, cell: CellPlan, point: Point, *, replicate: in
     if missing:
         raise BadConfig(f"{cell.cell}: the point {point} lacks {missing}; put them into `space` or `fixed`")
     start, steps = rest.pop("start"), rest.pop("steps")
-    optimiser = {name: rest.pop(name) for name in ("lr", "weight_decay") if name in rest}
+    optimiser: Point = {name: rest.pop(name) for name in ("lr", "weight_decay") if name in rest}
     seed = plan.seed + replicate
     data = {
         "signals": cell.signals,
