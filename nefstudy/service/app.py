@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 
 import nefstudy
 from nefstudy.ledger import Ledger
@@ -57,7 +56,7 @@ def create_app(
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=lambda route: route.name,
         responses=REFUSALS,
     )
     app.state.ledger = ledger
@@ -71,7 +70,3 @@ def create_app(
     install_problems(app)
     app.add_middleware(Gate, token=token, hosts=LOOPBACK_NAMES if hosts is None and not token else hosts)
     return app
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name

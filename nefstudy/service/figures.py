@@ -19,8 +19,7 @@ from nefstudy.service.answers import (
     presentable,
     require_study,
 )
-from nefstudy.service.importance import importance
-from nefstudy.service.models import (
+from nefstudy.service.figure_models import (
     Accuracy,
     FailedTrial,
     Failure,
@@ -32,6 +31,7 @@ from nefstudy.service.models import (
     StartLine,
     StartTable,
 )
+from nefstudy.service.importance import importance
 from nefstudy.service.snapshot import Snapshots
 from nefstudy.service.thinning import thinned
 

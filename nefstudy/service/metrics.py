@@ -28,7 +28,7 @@ HELP = {
 }
 COSTS = ("field_steps", "fit_seconds", "classify_seconds")
 
-Sample = tuple[str, Mapping[str, str], float]
+Sample = tuple[str, Mapping[str, str], int | float]
 
 
 @router.get("/metrics", response_class=Response)

@@ -176,91 +176,6 @@ class BestTrials(BaseModel):
     best: list[Best]
 
 
-class Points(BaseModel):
-    """Two values of many trials, column by column; `of` counts the trials before thinning."""
-
-    of: int
-    x_name: str
-    y_name: str
-    key: list[str]
-    phase: list[str]
-    cell: list[str]
-    start: list[str]
-    steps: list[int]
-    hidden: list[int | None]
-    x: list[float]
-    y: list[float]
-
-
-class Point(BaseModel):
-    """One trial of a Pareto front."""
-
-    key: str
-    phase: str
-    cell: str
-    start: str
-    steps: int
-    hidden: int | None
-    x: float
-    y: float
-
-
-class Pareto(BaseModel):
-    """The trials that no other beats in both values, by rising x."""
-
-    x_name: str
-    y_name: str
-    front: list[Point]
-
-
-class Accuracy(BaseModel):
-    """Test accuracy over n trials; `sd` is the sample standard deviation, from two trials on."""
-
-    n: int
-    mean: float
-    sd: float | None
-
-
-class StartLine(BaseModel):
-    """One cell by start; the gain of the shared start is in % of the random one's accuracy."""
-
-    cell: str
-    random: Accuracy | None
-    shared: Accuracy | None
-    gain_percent: float | None
-
-
-class StartTable(BaseModel):
-    """Test accuracy by cell and start, as the supplement's Table 4 has it; `of` is the phase it covers."""
-
-    of: str | None
-    trials: int
-    rows: list[StartLine]
-
-
-class FailedTrial(BaseModel):
-    """A failed trial and the first line of its error."""
-
-    key: str
-    phase: str
-    cell: str
-    error: str | None
-
-
-class Failure(BaseModel):
-    """How many trials failed of one cause, and the latest of them."""
-
-    cause: str
-    count: int
-    latest: FailedTrial | None
-
-
-class Failures(BaseModel):
-    """Failed trials by cause, most frequent first."""
-
-    failures: list[Failure]
-
-
 class Command(BaseModel):
     """What was asked of a study's driver; `outcome` is None until it has obeyed."""
 
@@ -277,30 +192,6 @@ class Commands(BaseModel):
     """Commands of a study, latest first."""
 
     commands: list[Command]
-
-
-class ParameterImportance(BaseModel):
-    """A parameter's share in what tells the best trials from the rest."""
-
-    name: str
-    share: float
-
-
-class Importance(BaseModel):
-    """Parameters by importance for a metric, most important first; empty below 20 trials."""
-
-    trials: int
-    target: str
-    parameters: list[ParameterImportance]
-
-
-class Savings(BaseModel):
-    """What reuse spared: optimiser steps of fields that the complete trials name, and those really done for them."""
-
-    complete: int
-    reused: int
-    field_steps_asked: float
-    field_steps_done: float
 
 
 class NeuralDataset(BaseModel):

@@ -83,7 +83,7 @@ def driver_since(ledger: Ledger, study: str) -> float | None:
     return holder.since
 
 
-def pace(ends: Sequence[float], *, since: float | None, remaining: int, now: float) -> Pace:
+def pace(ends: Sequence[float], *, since: int | float | None, remaining: int, now: int | float) -> Pace:
     """The rate of trial ends since a driver started, and the time the remaining ones take at it.
 
     Args:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from nefstudy.ledger import Ledger
-from nefstudy.service import models
+from nefstudy.service import figure_models, models
 
 from .conftest import OPERATOR_SECRET, STUDY
 
@@ -16,13 +16,13 @@ READ = {
     f"/v1/studies/{STUDY}": models.StudyDetail,
     f"/v1/studies/{STUDY}/progress": models.Progress,
     f"/v1/studies/{STUDY}/best": models.BestTrials,
-    f"/v1/studies/{STUDY}/points": models.Points,
-    f"/v1/studies/{STUDY}/pareto": models.Pareto,
-    f"/v1/studies/{STUDY}/start-table": models.StartTable,
-    f"/v1/studies/{STUDY}/importance": models.Importance,
-    f"/v1/studies/{STUDY}/savings": models.Savings,
+    f"/v1/studies/{STUDY}/points": figure_models.Points,
+    f"/v1/studies/{STUDY}/pareto": figure_models.Pareto,
+    f"/v1/studies/{STUDY}/start-table": figure_models.StartTable,
+    f"/v1/studies/{STUDY}/importance": figure_models.Importance,
+    f"/v1/studies/{STUDY}/savings": figure_models.Savings,
     "/v1/neural-datasets": models.NeuralDatasets,
-    f"/v1/studies/{STUDY}/failures": models.Failures,
+    f"/v1/studies/{STUDY}/failures": figure_models.Failures,
     f"/v1/studies/{STUDY}/commands": models.Commands,
     f"/v1/studies/{STUDY}/trials": models.TrialPage,
 }

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from nefstudy.service.artefacts import Artefacts
+from nefstudy.service.metrics import HELP
 from nefstudy.service.page import page_directory
 
 FILES = sorted(path for path in page_directory().rglob("*") if path.is_file() and "vendor" not in path.parts)
@@ -54,3 +55,13 @@ def test_artefacts_stay_under_the_root(tmp_path):
         assert artefacts.read(path) is None
     assert Artefacts(None).read("mine.png") is None
     assert Artefacts("s3://bucket/root").read("mine.png") is None
+
+
+def test_the_readme_names_every_path_and_gauge(client):
+    """Each path of the description and each gauge stands in dashboards/README.md."""
+    text = (page_directory().parent / "README.md").read_text()
+    for path in client.get("/v1/openapi.json").json()["paths"]:
+        last = re.split("[/:]", re.sub(r"/?\{\w+\}", "", path))[-1]
+        assert last in text, path
+    for name in HELP:
+        assert name in text, name

@@ -75,7 +75,7 @@ def test_no_driver_no_estimate_but_a_driver_gives_one(ledger: Ledger):
 
 def test_pace_is_trials_over_time():
     """Ten ends in 100 seconds are 6 a minute, and 20 more trials take 200 seconds."""
-    found = pace([1000 + 10 * i for i in range(10, 0, -1)], since=1000, remaining=20, now=1100)
+    found = pace([1000.0 + 10 * i for i in range(10, 0, -1)], since=1000, remaining=20, now=1100)
     assert found.per_minute == pytest.approx(6)
     assert found.eta_s == pytest.approx(200)
     assert found.eta_low_s < found.eta_s < found.eta_high_s
@@ -97,7 +97,7 @@ def test_the_band_narrows_as_trials_end():
     """Four times the trials at the same pace halve the band's relative width below the estimate."""
 
     def width(n: int) -> float:
-        found = pace([1000 + 100 * i / n for i in range(n, 0, -1)], since=1000, remaining=50, now=1100)
+        found = pace([1000.0 + 100 * i / n for i in range(n, 0, -1)], since=1000, remaining=50, now=1100)
         return found.eta_s / found.eta_low_s - 1
 
     assert width(64) == pytest.approx(width(16) / 2)

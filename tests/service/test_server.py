@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,3 +98,28 @@ def test_it_starts_soon_and_small(tmp_path):
         status = Path(f"/proc/{pid}/status").read_text()
         resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
         assert resident < 120_000
+
+
+@pytest.mark.slow
+def test_a_ledger_replaced_or_removed_while_serving_is_never_a_fault(tmp_path):
+    """Another file in its place, then none: answers stay below 500 or say that the ledger is away."""
+    path, other = tmp_path / "ledger.db", tmp_path / "other.db"
+    for file, study in ((path, "one"), (other, "two")):
+        with Ledger.open(str(file)) as ledger:
+            ledger.put_study(study, {}, planned={})
+
+    def status(url: str) -> int:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    with serving(path) as (url, _):
+        assert status(f"{url}v1/studies") == 200
+        other.replace(path)
+        assert status(f"{url}v1/studies") in (200, 503)
+        for file in tmp_path.iterdir():
+            file.unlink()
+        assert status(f"{url}v1/studies/one/trials") in (200, 404, 503)
+        assert status(f"{url}healthz") == 200
