@@ -21,20 +21,18 @@ class Scale:
         search_subset, grid_subset: signals a trial fits, per data set; absent means all of it.
         search_space: what narrows Tables 1 and 2 at this scale, over every field.
         search_trials: TPE budget of a cell.
-        patience: epochs without a better validation accuracy before phase 2's classifier stops.
+        search_classifier, grid_classifier: how the weights are read; `--classifier` changes the name only.
     """
 
     signals: tuple[str, ...]
     search_trials: int
     search_subset: Mapping[str, int] = field(default_factory=dict)
     search_space: Space = field(default_factory=dict)
-    search_epochs: int = 10
+    search_classifier: ClassifierConfig = field(default_factory=lambda: ClassifierConfig(epochs=10))
     grid_subset: Mapping[str, int] = field(default_factory=dict)
     grid: Mapping[str, Space] = field(default_factory=lambda: GRID)
     grid_fixed: Mapping[str, Point] = field(default_factory=lambda: GRID_FIXED)
-    grid_epochs: int = 50
-    patience: int | None = 10
-    batch_size: int = 64
+    grid_classifier: ClassifierConfig = field(default_factory=lambda: ClassifierConfig(epochs=50, patience=10))
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -48,19 +46,16 @@ SCALES: Mapping[str, Scale] = {
     "smoke": Scale(
         signals=("mnist5k",),
         search_trials=4,
-        search_subset={"mnist5k": 500},
+        search_subset={"mnist5k": 450},
         search_space={
             "steps": Choice((10, 25, 75)),
             "hidden": Whole(8, 32, log=True, multiple=2),
             "lr": Real(1e-4, 3e-2, log=True),
         },
-        search_epochs=8,
-        grid_subset={"mnist5k": 1000},
+        search_classifier=ClassifierConfig(epochs=10, lr=3e-3),
+        grid_subset={"mnist5k": 900},
         grid={"siren": _SMOKE_GRID, "rffnet": _SMOKE_GRID, "mfn": _SMOKE_GRID},
-        grid_fixed={**GRID_FIXED, "rffnet": {**GRID_FIXED["rffnet"], "lr": 1e-3}},
-        grid_epochs=25,
-        patience=None,
-        batch_size=32,
+        grid_classifier=ClassifierConfig(epochs=20, lr=3e-3),
     ),
     "cpu": Scale(
         signals=("mnist5k",),
@@ -120,7 +115,7 @@ def search_cells(
             field=name,
             space={**OPTIMISATION, **ARCHITECTURE[name], **scale.search_space},
             trials=scale.search_trials if trials is None else trials,
-            classifier=_classifier(scale, classifier, epochs=scale.search_epochs),
+            classifier=_named(scale.search_classifier, classifier),
         )
         for signals, name in chosen_cells(scale, cells)
     )
@@ -137,13 +132,12 @@ def grid_cells(
             field=name,
             space=scale.grid[name],
             fixed=scale.grid_fixed[name],
-            classifier=_classifier(scale, classifier, epochs=scale.grid_epochs, patience=scale.patience),
+            classifier=_named(scale.grid_classifier, classifier),
             replicates=replicates,
         )
         for signals, name in chosen_cells(scale, cells)
     )
 
 
-def _classifier(scale: Scale, name: str | None, *, epochs: int, patience: int | None = None) -> ClassifierConfig:
-    chosen = {} if name is None else {"name": name}
-    return ClassifierConfig(**chosen, epochs=epochs, patience=patience, batch_size=scale.batch_size)
+def _named(config: ClassifierConfig, name: str | None) -> ClassifierConfig:
+    return config if name is None else config.model_copy(update={"name": name})
