@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, Column, ColumnElement, Connection, Double, FromClause, Integer, Select, func, select
+from sqlalchemy import Boolean, Column, ColumnElement, Connection, Double, FromClause, Integer, Select, select
 
 from nefstudy.config import Scalar
 from nefstudy.errors import BadConfig
@@ -114,22 +114,30 @@ def narrow(connection: Connection, query: Select[Any], *, study: str, filters: S
     """The query with every filter applied; a trial without the value passes none.
 
     A filter that few trials pass is where the database shall start; one that many pass shall only be looked up
-    along the order of the page. SQLite cannot tell them apart by itself, so they are counted, up to a limit.
+    along the order of the page. Databases guess which is which, and wrongly; so they are asked first.
     """
+    few: list[set[int]] = []
     for wanted in filters:
         term = find(connection, study, name=wanted.name)
-        passes = _compare(term.column, wanted.op, term.value(wanted.value))
+        value = term.value(wanted.value)
+        passes = _compare(term.column, wanted.op, value)
         if term.source is None:
             query = query.where(passes)
             continue
-        found = select(term.source.c.trial_id).where(term.source.c.name_id == term.name_id, passes)
-        few = connection.execute(select(func.count()).select_from(found.limit(FEW).subquery())).scalar_one() < FEW
-        looked_up = found.where(term.source.c.trial_id == trials.c.id).exists()
-        query = query.where(trials.c.id.in_(found) if few else looked_up)
-    return query
+        passing = select(term.source.c.trial_id).where(term.source.c.name_id == term.name_id, passes)
+        found = connection.execute(passing.limit(FEW)).scalars().all()
+        if len(found) < FEW:
+            few.append(set(found))
+        else:
+            # a scalar subquery stays where it is put: joins and EXISTS are turned around by PostgreSQL
+            its = select(term.column).where(
+                term.source.c.trial_id == trials.c.id, term.source.c.name_id == term.name_id
+            )
+            query = query.where(_compare(its.scalar_subquery(), wanted.op, value))
+    return query.where(trials.c.id.in_(sorted(set.intersection(*few)))) if few else query
 
 
-def _compare(column: Column[Any], op: Op, value: Any) -> ColumnElement[bool]:
+def _compare(column: ColumnElement[Any], op: Op, value: Any) -> ColumnElement[bool]:
     if isinstance(value, bool):
         return column.is_(value) if op == "=" else column.is_(not value)
     compared: ColumnElement[bool] = OPERATORS[op](column, value)

@@ -89,21 +89,21 @@ def trial_row(row: RowMapping) -> TrialRow:
 
 def _parts(connection: Connection, query: Query, *, place: Place | None) -> list[Select[Any]]:
     """The ordered queries whose rows follow one another: those with the sort value, then those without it."""
-    number = trials.c.id
     if query.sort is None:
-        wanted = selection(connection, query, number, null().label("sorted_by")).order_by(number)
-        return [wanted if place is None else wanted.where(number > place.number)]
+        wanted = selection(connection, query, trials.c.id, null().label("sorted_by")).order_by(trials.c.id)
+        return [wanted if place is None else wanted.where(trials.c.id > place.number)]
     down = query.sort.startswith("-")
     term = find(connection, query.study, name=query.sort.removeprefix("-"))
     value = term.column
-    every = selection(connection, query, number, value.label("sorted_by"))
+    number = trials.c.id if term.source is None else term.source.c.trial_id  # both of one table: one index has them
+    every = selection(connection, query, trials.c.id, value.label("sorted_by"))
     valued = term.join(every).where(value.is_not(None))
     valued = valued.order_by(value.desc() if down else value, number.desc() if down else number)
-    empty = term.join(every, outer=True).where(value.is_(None)).order_by(number)
+    empty = term.join(every, outer=True).where(value.is_(None)).order_by(trials.c.id)
     if place is None:
         return [valued, empty]
     if place.value is None:
-        return [empty.where(number > place.number)]
+        return [empty.where(trials.c.id > place.number)]
     at = tuple_(value, number)
     last = tuple_(literal(place.value), literal(place.number))
     return [valued.where(at < last if down else at > last), empty]
