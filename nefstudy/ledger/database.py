@@ -34,6 +34,7 @@ class Database:
             self._engine if self.is_sqlite else self._engine.execution_options(isolation_level="REPEATABLE READ")
         )
         self._writers = self._engine.execution_options(nefstudy_writes=True)
+        self._file: tuple[int, int] | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -49,6 +50,24 @@ class Database:
             self._patiently(self._writers, self._upgrade, patience_s=BUSY_S)
             found = schema.VERSION
         schema.check(found, where=str(self.where))
+        self._file = self._identity()
+
+    def _follow_file(self) -> None:
+        """Turn to the file that is at the path now: a connection would go on with one that was removed or replaced."""
+        if self.is_sqlite and self._identity() != self._file:
+            self._engine.dispose()
+            if not Path(str(self.where)).is_file():
+                raise BadLedger(f"the ledger {self.where} was removed; put it back and run the same command again")
+            self.prepare()
+
+    def _identity(self) -> tuple[int, int] | None:
+        if not self.is_sqlite:
+            return None
+        try:
+            found = Path(str(self.where)).stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _upgrade(self, connection: Connection) -> None:
         self._exclude(connection)
@@ -67,6 +86,7 @@ class Database:
 
     def read(self, act: Callable[[Connection], T]) -> T:
         """What `act` returns, all its reads from one snapshot."""
+        self._follow_file()
         return self._patiently(self._readers, act, patience_s=self._patience_s)
 
     def write(self, act: Callable[[Connection], T]) -> T:
@@ -78,6 +98,7 @@ class Database:
             self._exclude(connection)
             return act(connection)
 
+        self._follow_file()
         return self._patiently(self._writers, alone, patience_s=self._patience_s)
 
     def now(self, connection: Connection) -> float:

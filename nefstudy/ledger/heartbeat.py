@@ -7,6 +7,8 @@ from typing import Protocol, final, runtime_checkable
 from nefstudy.errors import BadLedger, StudyBusy
 from nefstudy.ledger.lease import Lease
 
+PATIENCE_S = 5.0  # a beat that waits for an absent database does not hold up the end
+
 
 @runtime_checkable
 class Renewer(Protocol):
@@ -35,7 +37,7 @@ class Heartbeat:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(PATIENCE_S)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._lease.renew_every_s):

@@ -101,6 +101,37 @@ def test_readers_do_not_wait_for_a_writer(tmp_path):
         other.close()
 
 
+def test_removed_ledger_is_noticed(tmp_path):
+    """A file removed under an open ledger is an error at the next call, not a write into nothing."""
+    path = tmp_path / "ledger.db"
+    with Ledger.open(str(path)) as ledger:
+        ledger.put_study("digits", {}, planned={})
+        path.rename(tmp_path / "away.db")
+        for act in (ledger.studies, lambda: ledger.append_event("digits", "note")):
+            with pytest.raises(BadLedger, match="was removed; put it back"):
+                act()
+        assert not path.exists()
+        (tmp_path / "away.db").rename(path)
+        assert ledger.study("digits") is not None
+
+
+def test_replaced_ledger_is_followed(tmp_path):
+    """An open ledger answers from the file that is there now; one that is no ledger is refused."""
+    with Ledger.open(str(tmp_path / "other.db")) as other:
+        other.put_study("other", {}, planned={})
+    (tmp_path / "text.db").write_text("no ledger " * 1000)
+    path = tmp_path / "ledger.db"
+    with Ledger.open(str(path)) as ledger:
+        ledger.put_study("digits", {}, planned={})
+        for part in tmp_path.glob("ledger.db*"):  # its log goes with a ledger that is taken away
+            part.unlink()
+        (tmp_path / "other.db").replace(path)
+        assert [study.study for study in ledger.studies()] == ["other"]
+        (tmp_path / "text.db").replace(path)
+        with pytest.raises(BadLedger, match="not a database"):
+            ledger.studies()
+
+
 @pytest.mark.fault
 def test_full_disk_loses_no_committed_result(tmp_path, finish):
     """When the disk is full a commit is refused in one line; with space again the ledger goes on, nothing lost."""
