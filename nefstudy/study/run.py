@@ -5,7 +5,7 @@ fewest trials under way goes first, and later phases fill in when it has nothing
 fit the same neural dataset at once (single flight).
 """
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,9 @@ class StudyRun:
         self.lease = lease
         self.under_way: dict[str, UnderWay] = {}
         self.ended: Counter[str] = Counter()
+        self.paused = False
+        self.limit: int | None = None
+        self._wished: deque[Suggestion] = deque()
         self._ready: set[str] = set()
         self._streams: list[Stream] = []
         for phase in plan.phases:
@@ -50,7 +53,14 @@ class StudyRun:
     @property
     def exhausted(self) -> bool:
         """Whether nothing is left to hand out."""
-        return all(stream.exhausted for stream in self._streams)
+        return not self._wished and all(stream.exhausted for stream in self._streams)
+
+    def put_first(self, suggestion: Suggestion) -> None:
+        """Hand this trial out before anything a stream would suggest; its stream will not suggest it again."""
+        for stream in self._streams:
+            if (stream.cell.phase, stream.cell.cell) == (suggestion.phase, suggestion.cell):
+                stream.adopt(suggestion.trial)
+        self._wished.append(suggestion)
 
     def next(self, trial_id: str) -> Suggestion | None:
         """The next trial to run, under the caller's id for it; None while all that is left must wait.
@@ -130,7 +140,11 @@ class StudyRun:
         self._tell(s, None)
 
     def _suggest(self) -> Suggestion | None:
+        if self.paused or (self.limit is not None and len(self.under_way) >= self.limit):
+            return None
         busy = {trial.suggestion.dataset for trial in self.under_way.values()} - self._ready
+        if self._wished and self._wished[0].dataset not in busy:
+            return self._wished.popleft()
         load = Counter((t.suggestion.phase, t.suggestion.cell) for t in self.under_way.values())
         phases = {phase: order for order, phase in enumerate(self.plan.phases)}
         open_streams = [stream for stream in self._streams if not stream.exhausted]

@@ -4,16 +4,18 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
 from rich.console import Console
 
+from nefstudy.errors import StudyBusy
 from nefstudy.ledger import Heartbeat, Ledger, Owner
 from nefstudy.study.closing import say_closing
 from nefstudy.study.cluster import concurrent_trials, connected_ray
 from nefstudy.study.continuing import continued
+from nefstudy.study.control import Control
 from nefstudy.study.exporter import Exporter
 from nefstudy.study.live import LiveView
 from nefstudy.study.options import StudyOptions
@@ -54,8 +56,9 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
         state = STOPPED
         try:
             with Heartbeat(ledger, lease) as beat, _stop_on_signal() as stop:
-                ledger.interrupt(plan.study)
+                ledger.interrupt(plan.study, lease=lease)
                 run = StudyRun(pinned, ledger=ledger, lease=lease)
+                Control(run, stop=stop).obey(starting=True)
                 with Exporter(ledger, tracking_uri=place.mlflow, root=place.root) as exporter:
                     if not run.exhausted:
                         _drive(run, options, place=place, console=console, beat=beat, stop=stop)
@@ -63,8 +66,9 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                     raise beat.lost
                 state = FINISHED if run.exhausted and not run.under_way else STOPPED
         finally:
-            ledger.interrupt(plan.study)
-            ledger.release(lease, state=state)
+            with suppress(StudyBusy):  # another driver took the study over: its trials are not ours to close
+                ledger.interrupt(plan.study, lease=lease)
+                ledger.release(lease, state=state)
         ending = Ending(state, run.ended["complete"], run.ended["failed"], run.ended["reused"], exporter.left)
         say_closing(ledger, pinned, ending.state, place=place, console=console)
         return ending
@@ -86,12 +90,18 @@ def _drive(
         concurrency = concurrent_trials(
             resources, asked=options.concurrency, workers=setup.workers, cpus=setup.cpus, gpus=gpus
         )
+        control = Control(run, stop=stop)
         with LiveView(run, console=console) as view:
+
+            def step() -> None:
+                control.step()
+                view.step()
+
             drive(
                 run,
                 setup=setup,
                 concurrency=concurrency,
-                on_step=view.step,
+                on_step=step,
                 stopped=lambda: stop.is_set() or beat.lost is not None,
             )
 

@@ -54,6 +54,9 @@ class Stream(Protocol):
     def tell(self, trial: TrialConfig, value: float | None) -> None:
         """A trial ended with this validation accuracy; None if it failed."""
 
+    def adopt(self, trial: TrialConfig) -> None:
+        """A trial of this cell was asked for by someone else: do not hand it out again."""
+
 
 class GridStream:
     """Every point of a grid that the ledger does not hold yet, longest rung of each ladder first."""
@@ -84,6 +87,10 @@ class GridStream:
 
     def tell(self, trial: TrialConfig, value: float | None) -> None:
         """A grid learns nothing."""
+
+    def adopt(self, trial: TrialConfig) -> None:
+        """Strike the point off the grid, if it is on it."""
+        self._waiting = [waiting for waiting in self._waiting if waiting.key != trial.key]
 
 
 class SearchStream:
@@ -146,6 +153,12 @@ class SearchStream:
                     params=params, distributions=self._distributions, value=value if value is not None else 0.0
                 )
             )
+
+    def adopt(self, trial: TrialConfig) -> None:
+        """Count a new trial against the budget; one that is known costs nothing."""
+        if trial.key not in self._known:
+            self._known.add(trial.key)
+            self._left = max(0, self._left - 1)
 
     def _suggestion(self, trial: TrialConfig) -> Suggestion:
         return Suggestion(self.cell.phase, self.cell.cell, trial, (trial.steps,))

@@ -1,80 +1,23 @@
 """Laws of a run: every planned trial once, whatever happens in between; one fit of a dataset at a time."""
 
-import pytest
-
-from nefstudy.config import SignalsConfig
-from nefstudy.ledger import Ledger, Owner, TrialState
-from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
-from nefstudy.study.run import StudyRun
+from nefstudy.ledger import Ledger, TrialState
+from nefstudy.study.plan import StudyPlan, grid_trials
 from nefstudy.study.scales import SCALES, search_cells
-from nefstudy.study.space import GRID_FIXED, STARTS, Choice
-from nefstudy.trial.result import TrialResult
-
-SMALL_GRID = CellPlan(
-    phase="phase2",
-    signals=SignalsConfig(name="digits8"),
-    field="siren",
-    space={"start": STARTS, "hidden": Choice((8, 16)), "steps": Choice((1, 2, 4))},
-    fixed=GRID_FIXED["siren"],
-)
 
 
-@pytest.fixture
-def ledger(tmp_path):
-    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as book:
-        yield book
-
-
-def open_run(ledger: Ledger, plan: StudyPlan) -> StudyRun:
-    ledger.put_study(plan.study, {}, planned=plan.planned())
-    lease = ledger.acquire(plan.study, Owner.here())
-    ledger.interrupt(plan.study)
-    return StudyRun(plan, ledger=ledger, lease=lease)
-
-
-def result(value: float, dataset: str = "d") -> TrialResult:
-    return TrialResult(
-        metrics={"val_accuracy": value, "test_accuracy": value, "all_psnr": 20.0},
-        curves={},
-        artefacts={},
-        fingerprint={},
-        dataset=dataset,
-        fitted=True,
-    )
-
-
-def drain(run: StudyRun, *, slots: int = 2, limit: int = 1000) -> list[str]:
-    """Run everything with some trials always under way; returns keys in the order they were handed out."""
-    keys: list[str] = []
-    count = 0
-    while not (run.exhausted and not run.under_way):
-        while len(run.under_way) < slots and count < limit:
-            suggestion = run.next(f"t{count}")
-            if suggestion is None:
-                break
-            keys.append(suggestion.trial.key)
-            count += 1
-        first = next(iter(run.under_way), None)
-        if first is None:
-            break
-        run.started(first)
-        run.completed(first, result((int(run.under_way[first].suggestion.trial.key[:4], 16) % 100) / 100))
-    return keys
-
-
-def test_every_point_of_a_grid_runs_exactly_once(ledger):
+def test_every_point_of_a_grid_runs_exactly_once(ledger, small_grid, open_run, drain, result):
     """The ledger ends with the planned set of keys, all complete."""
-    plan = StudyPlan(study="s", cells=(SMALL_GRID,))
+    plan = StudyPlan(study="s", cells=(small_grid,))
     keys = drain(open_run(ledger, plan))
-    assert sorted(keys) == sorted(trial.key for trial in grid_trials(plan, SMALL_GRID))
+    assert sorted(keys) == sorted(trial.key for trial in grid_trials(plan, small_grid))
     rows = ledger.trials("s", limit=None).rows
     assert sorted(row.key for row in rows) == sorted(keys)
     assert {row.state for row in rows} == {TrialState.COMPLETE}
 
 
-def test_a_neural_dataset_is_fitted_by_one_trial_at_a_time(ledger):
+def test_a_neural_dataset_is_fitted_by_one_trial_at_a_time(ledger, small_grid, open_run, drain, result):
     """With many slots, no two trials under way before a result share a neural dataset."""
-    run = open_run(ledger, StudyPlan(study="s", cells=(SMALL_GRID,)))
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
     datasets = []
     while (suggestion := run.next(f"t{len(datasets)}")) is not None:
         datasets.append(suggestion.dataset)
@@ -87,9 +30,9 @@ def test_a_neural_dataset_is_fitted_by_one_trial_at_a_time(ledger):
     assert {s.dataset for s in nexts if s is not None} == {datasets[0]}, "its other rungs may now run side by side"
 
 
-def test_a_second_run_does_nothing_again(ledger):
+def test_a_second_run_does_nothing_again(ledger, small_grid, open_run, drain, result):
     """Once complete, the same plan hands out nothing; with a trial lost, only that trial."""
-    plan = StudyPlan(study="s", cells=(SMALL_GRID,))
+    plan = StudyPlan(study="s", cells=(small_grid,))
     first = open_run(ledger, plan)
     drain(first)
     ledger.release(first.lease, state="finished")
@@ -98,7 +41,7 @@ def test_a_second_run_does_nothing_again(ledger):
     assert again.next("x") is None
 
 
-def test_an_interrupted_search_finishes_with_its_budget_of_distinct_trials(ledger):
+def test_an_interrupted_search_finishes_with_its_budget_of_distinct_trials(ledger, small_grid, open_run, drain, result):
     """Trials cut off by a killed driver are handed out again; the total is the budget, not more."""
     cell = search_cells(SCALES["smoke"], ("mnist5k/mfn",), trials=9)[0]
     plan = StudyPlan(study="s", cells=(cell,))
@@ -117,7 +60,7 @@ def test_an_interrupted_search_finishes_with_its_budget_of_distinct_trials(ledge
     assert {row.state for row in rows} == {TrialState.COMPLETE}
 
 
-def test_searches_of_equal_seed_suggest_the_same(ledger, tmp_path):
+def test_searches_of_equal_seed_suggest_the_same(ledger, tmp_path, open_run, drain):
     """The sampler is seeded by plan, phase and cell: two fresh runs ask for the same trials."""
     cell = search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=6)[0]
     plan = StudyPlan(study="s", cells=(cell,))
@@ -128,9 +71,9 @@ def test_searches_of_equal_seed_suggest_the_same(ledger, tmp_path):
         assert drain(open_run(third, StudyPlan(study="s", cells=(cell,), seed=1)), slots=1) != keys
 
 
-def test_a_failed_trial_is_a_row_and_the_study_goes_on(ledger):
+def test_a_failed_trial_is_a_row_and_the_study_goes_on(ledger, small_grid, open_run, drain, result):
     """A failure is recorded with its cause and the other points still run."""
-    plan = StudyPlan(study="s", cells=(SMALL_GRID,))
+    plan = StudyPlan(study="s", cells=(small_grid,))
     run = open_run(ledger, plan)
     suggestion = run.next("bad")
     assert suggestion is not None
@@ -140,29 +83,29 @@ def test_a_failed_trial_is_a_row_and_the_study_goes_on(ledger):
     row = ledger.trial(suggestion.trial.key, study="s")
     assert row is not None
     assert (row.state, row.cause) == (TrialState.FAILED, "oom")
-    assert sum(r.state is TrialState.COMPLETE for r in ledger.trials("s", limit=None).rows) == SMALL_GRID.planned - 1
+    assert sum(r.state is TrialState.COMPLETE for r in ledger.trials("s", limit=None).rows) == small_grid.planned - 1
 
 
-def test_a_trial_known_from_another_study_is_answered_not_run(ledger):
+def test_a_trial_known_from_another_study_is_answered_not_run(ledger, small_grid, open_run, drain, result):
     """Equal digests are equal experiments: a second study takes over all results and runs nothing."""
-    drain(open_run(ledger, StudyPlan(study="first", cells=(SMALL_GRID,))))
-    second = open_run(ledger, StudyPlan(study="second", cells=(SMALL_GRID,)))
+    drain(open_run(ledger, StudyPlan(study="first", cells=(small_grid,))))
+    second = open_run(ledger, StudyPlan(study="second", cells=(small_grid,)))
     assert second.next("x") is None
-    assert second.ended["reused"] == SMALL_GRID.planned
+    assert second.ended["reused"] == small_grid.planned
     assert all(row.reused for row in ledger.trials("second", limit=None).rows)
 
 
-def test_phase_two_fills_in_only_when_phase_one_has_nothing_left(ledger):
+def test_phase_two_fills_in_only_when_phase_one_has_nothing_left(ledger, small_grid, open_run, drain, result):
     """Suggestions come from the earliest phase that has one, and from its least busy cell."""
     search = search_cells(SCALES["smoke"], ("mnist5k/siren", "mnist5k/mfn"), trials=2)
-    plan = StudyPlan(study="s", cells=(*search, SMALL_GRID))
+    plan = StudyPlan(study="s", cells=(*search, small_grid))
     run = open_run(ledger, plan)
     got = [run.next(f"t{count}") for count in range(5)]
     assert [s.phase for s in got if s is not None] == ["phase1"] * 4 + ["phase2"]
     assert [s.cell for s in got[:4] if s is not None] == ["mnist5k/siren", "mnist5k/mfn"] * 2
 
 
-def test_tpe_learns_from_rows_of_the_ledger(ledger):
+def test_tpe_learns_from_rows_of_the_ledger(ledger, small_grid, open_run, drain, result):
     """After 60 trials that reward a high learning rate, a continued search asks for high ones."""
     cell = search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=90)[0]
     plan = StudyPlan(study="s", cells=(cell,))

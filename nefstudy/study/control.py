@@ -1,0 +1,119 @@
+"""What may be asked of a running study, and how the driver obeys: pause, resume, stop, enqueue, retry, concurrency.
+
+Requests are rows of the ledger's commands, put there by the command line or the status service. The driver
+takes them about once a second; each is settled with how it ended, so nobody has to guess.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nefstudy.config import TrialConfig, parse
+from nefstudy.errors import BadConfig, BadInput
+from nefstudy.ledger import CommandRow, TrialState
+from nefstudy.study.plan import CellPlan, StudyPlan, trial_config
+from nefstudy.study.run import StudyRun
+from nefstudy.study.streams import Suggestion
+
+PERIOD_S = 1.0
+PASSING = ("pause", "resume", "stop")  # about the driver at work, not about trials
+
+
+class Control:
+    """Obeys the commands of one study.
+
+    Args:
+        stop: set when the study is asked to stop; trials under way still end.
+    """
+
+    def __init__(self, run: StudyRun, *, stop: threading.Event) -> None:
+        self._run = run
+        self._stop = stop
+        self._looked = 0.0
+
+    def step(self) -> None:
+        """Obey what waits, at most once a second."""
+        if time.monotonic() - self._looked >= PERIOD_S:
+            self.obey()
+            self._looked = time.monotonic()
+
+    def obey(self, *, starting: bool = False) -> None:
+        """Obey every waiting command in the order it was given.
+
+        Args:
+            starting: the driver only begins: what asks a driver to wait or end was not meant for this one.
+        """
+        for command in self._run.ledger.take_commands(self._run.plan.study):
+            late = starting and command.verb in PASSING
+            outcome = "no driver was at work" if late else self._outcome(command)
+            self._run.ledger.settle_command(command.id, outcome=outcome)
+
+    def _outcome(self, command: CommandRow) -> str:
+        verbs: dict[str, Callable[[Mapping[str, Any]], str]] = {
+            "pause": self._pause,
+            "resume": self._resume,
+            "stop": self._end,
+            "enqueue": self._enqueue,
+            "retry": self._retry,
+            "concurrency": self._limit,
+        }
+        if command.verb not in verbs:
+            return f"refused: unknown command {command.verb!r}; allowed are {', '.join(verbs)}"
+        try:
+            return verbs[command.verb](command.body)
+        except BadInput as error:
+            return f"refused: {error}"
+
+    def _pause(self, _body: Mapping[str, Any]) -> str:
+        self._run.paused = True
+        self._run.ledger.set_state(self._run.plan.study, "paused")
+        return "paused; trials under way end"
+
+    def _resume(self, _body: Mapping[str, Any]) -> str:
+        self._run.paused = False
+        self._run.ledger.set_state(self._run.plan.study, "running")
+        return "resumed"
+
+    def _end(self, _body: Mapping[str, Any]) -> str:
+        self._stop.set()
+        return "stopping; trials under way end, running the study again continues it"
+
+    def _limit(self, body: Mapping[str, Any]) -> str:
+        trials = body.get("trials")
+        if not isinstance(trials, int) or isinstance(trials, bool) or trials < 1:
+            raise BadConfig(f"concurrency {trials!r}: give a whole number of trials, 1 or more")
+        self._run.limit = trials
+        return f"at most {trials} trials at once"
+
+    def _enqueue(self, body: Mapping[str, Any]) -> str:
+        trial, cell = requested_trial(self._run.plan, body)
+        self._run.put_first(Suggestion(cell.phase, cell.cell, trial, (trial.steps,)))
+        return f"enqueued {trial.key}"
+
+    def _retry(self, body: Mapping[str, Any]) -> str:
+        cause = body.get("cause")
+        study = self._run.plan.study
+        rows = self._run.ledger.trials(study, state=TrialState.FAILED, limit=None).rows
+        chosen = [row for row in rows if cause is None or row.cause == cause]
+        for row in chosen:
+            trial = parse(TrialConfig, row.config, where=row.key)
+            self._run.put_first(Suggestion(row.phase, row.cell, trial, (trial.steps,)))
+        return f"{len(chosen)} failed trials put back"
+
+
+def requested_trial(plan: StudyPlan, body: Mapping[str, Any]) -> tuple[TrialConfig, CellPlan]:
+    """The trial that `{"phase", "cell", "point"}` names, over the cell's fixed parameters.
+
+    Raises:
+        BadConfig: a phase or cell the plan does not have, or a point that is no trial of it.
+    """
+    unknown = sorted(set(body) - {"phase", "cell", "point"})
+    point = body.get("point")
+    if unknown or not isinstance(point, dict):
+        raise BadConfig(f'enqueue takes {{"phase", "cell", "point": {{...}}}}, not {sorted(body)}; correct the body')
+    for cell in plan.cells:
+        if cell.cell == body.get("cell") and cell.phase == body.get("phase", cell.phase):
+            return trial_config(plan, cell, {**cell.fixed, **point}), cell
+    have = ", ".join(f"{cell.phase} {cell.cell}" for cell in plan.cells)
+    raise BadConfig(f"no cell {body.get('phase')} {body.get('cell')!r} in this study; it has {have}")
