@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nefstudy.errors import StaleAttempt
-from nefstudy.ledger import Lease, Ledger
+from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.streams import Stream, Suggestion, open_stream
 from nefstudy.trial.result import TrialResult
@@ -114,6 +114,16 @@ class StudyRun:
             self.ended["stale"] += 1
             return
         self._ready.add(s.dataset)
+        if result.fitted:
+            self.ledger.put_neural_dataset(
+                NeuralDatasetRow(
+                    digest=result.dataset,
+                    path=f"neural_datasets/{result.dataset}",
+                    rungs=result.rungs,
+                    bytes=result.dataset_bytes,
+                    fingerprint=result.fingerprint,
+                )
+            )
         self.ended["complete"] += 1
         self._tell(s, result.metrics["val_accuracy"])
 

@@ -100,6 +100,8 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
         fingerprint=dict(dataset.manifest.fingerprint),
         dataset=config.dataset.digest,
         fitted=fitted,
+        rungs=dataset.rungs,
+        dataset_bytes=sum(shard.bytes for record in dataset.manifest.rungs for shard in record.shards),
         confusion=[list(row) for row in trained.test.confusion],
     )
 

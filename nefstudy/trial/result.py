@@ -16,6 +16,7 @@ class TrialResult:
         fingerprint: how it was computed: engine, versions, device class.
         dataset: digest of the neural dataset read.
         fitted: whether this trial fitted that dataset, or found it.
+        rungs, dataset_bytes: what that dataset holds, and its size on disk.
     """
 
     metrics: dict[str, float]
@@ -24,6 +25,8 @@ class TrialResult:
     fingerprint: dict[str, str]
     dataset: str
     fitted: bool
+    rungs: tuple[int, ...] = ()
+    dataset_bytes: int = 0
     confusion: list[list[int]] = field(default_factory=list)
 
     def to_json(self) -> str:
@@ -35,4 +38,4 @@ class TrialResult:
         """The result `to_json` wrote."""
         data: dict[str, Any] = json.loads(text)
         data["curves"] = {name: [(int(x), float(y)) for x, y in pairs] for name, pairs in data["curves"].items()}
-        return cls(**data)
+        return cls(**data | {"rungs": tuple(data["rungs"])})
