@@ -85,6 +85,14 @@ class WrittenGradient(Protocol):
         `waves` gives sines and cosines in the way that suits the engine.
         """
 
+    @property
+    def unit(self) -> tuple["WrittenGradient", dict[str, float]]:
+        """The same network without its continuous hyperparameters, and factors of parameters that make up for them.
+
+        `self` at parameters w is the unit field at factor * w, so one compiled program serves every value.
+        Parameters without a factor have factor 1.
+        """
+
 
 def loss_gradient(
     field: NeuralField,

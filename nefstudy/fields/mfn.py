@@ -1,6 +1,6 @@
 """MFN: a multiplicative filter network with sine filters, FourierNet (Fathony et al. 2021)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import pi, sqrt
 
 import numpy as np
@@ -78,6 +78,11 @@ class Mfn:
         phases = tuple(Phase(i + 1, Slot(f"phase_{i}"), pi, (Slot(f"kernel_{i}"),)) for i in range(last))
         entries = tuple(Entry(Slot(f"omega_{i}"), added=Slot(f"phase_{i}")) for i in range(last))
         return Symmetry(nodes, edges, outward + inward, phases, entries)
+
+    @property
+    def unit(self) -> tuple["Mfn", dict[str, float]]:
+        """input_scale = 1: it shapes the start only."""
+        return replace(self, input_scale=1.0), {}
 
     def start(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
         """phase U(pi), omega U(sqrt(s / filters)), kernels U(sqrt(6 / fan_in)), biases 0.

@@ -1,6 +1,6 @@
 """RFFNet: random Fourier features, then a ReLU network (Tancik et al. 2020)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import pi, sqrt
 
 import numpy as np
@@ -77,6 +77,11 @@ class RffNet:
         )
         entry = Entry(Slot("frequencies"), 2 * pi * self.std, turned=(sine, cosine))
         return Symmetry(nodes, edges, (Flip(1, (Slot("frequencies"), sine)),), entries=(entry,))
+
+    @property
+    def unit(self) -> tuple["RffNet", dict[str, float]]:
+        """std = 1, with the frequencies scaled by std."""
+        return replace(self, std=1.0), {"frequencies": self.std}
 
     def start(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
         """Frequencies N(0, 1); kernels U(sqrt(6 / fan_in)); biases 0 (Papa et al. 2024 suppl.: He et al. 2015)."""

@@ -1,6 +1,6 @@
 """SIREN: a multilayer perceptron with sine activations (Sitzmann et al. 2020)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import pi, sqrt
 
 import numpy as np
@@ -73,6 +73,12 @@ class Siren:
             for layer in range(1, last)
         )
         return Symmetry(nodes, edges, flips, phases, (Entry(Slot("kernel_0"), added=Slot("bias_0")),))
+
+    @property
+    def unit(self) -> tuple["Siren", dict[str, float]]:
+        """omega_0 = 1, with every layer but the last scaled by omega_0."""
+        scaled = (f"{kind}_{layer}" for layer in range(self.layers - 1) for kind in ("bias", "kernel"))
+        return replace(self, omega_0=1.0), dict.fromkeys(scaled, self.omega_0)
 
     def start(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
         """Kernels: first U(1 / fan_in), hidden U(sqrt(6 / fan_in) / omega_0), output N(0, 1 / fan_in); biases 0.

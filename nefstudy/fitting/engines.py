@@ -1,11 +1,13 @@
-"""Engines by name, and what each needs to know about the shapes it is given."""
+"""Engines by name, and what sets one apart from another."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from nefstudy.config import FitConfig
-from nefstudy.errors import BadConfig
-from nefstudy.fitting import eager
+from nefstudy.fields.field import NeuralField
+from nefstudy.fitting import compiled, eager
 from nefstudy.fitting.ladder import Advance
+from nefstudy.fitting.lanes import lanes_in_cache
+from nefstudy.fitting.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -13,32 +15,39 @@ class Engine:
     """A way of computing steps.
 
     Attributes:
-        chunk: fields at a time when the configuration leaves it open.
-        fixed_shape: whether every chunk is padded to the same lanes, so that one program serves all.
         optimiser: its implementation of the update, for the fingerprint; bits differ between them.
+        why_not: why it cannot step a field on this machine, or None if it can.
+        is_ready: whether a (problem, points, drawn, threads) costs it no more preparation here.
+        lanes: fields it steps together for a field and a number of points.
+        fixed: whether it must be given exactly that many lanes, whatever chunk is asked for.
     """
 
     name: str
     advance: Advance
-    chunk: int
-    fixed_shape: bool
     optimiser: str
+    why_not: Callable[[NeuralField], str | None]
+    is_ready: Callable[[Problem, int, bool, int], bool]
+    lanes: Callable[[NeuralField, int], int]
+    fixed: bool
 
 
 ENGINES: dict[str, Engine] = {
-    "eager": Engine("eager", eager.advance, eager.CHUNK, fixed_shape=False, optimiser="flat-eager"),
+    "eager": Engine(
+        "eager",
+        eager.advance,
+        "flat-eager",
+        why_not=lambda _: None,
+        is_ready=lambda *_: True,
+        lanes=lanes_in_cache,
+        fixed=False,
+    ),
+    "compiled": Engine(
+        "compiled",
+        compiled.advance,
+        "flat-inductor",
+        why_not=compiled.why_not,
+        is_ready=compiled.is_ready,
+        lanes=lanes_in_cache,
+        fixed=True,
+    ),
 }
-
-
-def resolve(config: FitConfig) -> Engine:
-    """The concrete engine that a configuration's `engine` means here.
-
-    Raises:
-        BadConfig: an engine this build does not have.
-    """
-    name = "eager" if config.engine == "auto" else config.engine
-    if name not in ENGINES:
-        raise BadConfig(
-            f"engine {name!r} is not available here; allowed: auto, {', '.join(ENGINES)}; use engine='auto'"
-        )
-    return ENGINES[name]

@@ -3,12 +3,11 @@
 import torch
 
 from nefstudy.config import FitConfig
-from nefstudy.fitting.engines import resolve
+from nefstudy.fitting.engines import Engine
 
 
-def fingerprint(config: FitConfig) -> dict[str, str]:
+def fingerprint(config: FitConfig, engine: Engine) -> dict[str, str]:
     """Engine, optimiser implementation, library version, device class, CPU capability, threads, dtype."""
-    engine = resolve(config)
     return {
         "engine": engine.name,
         "optimiser": f"{config.dataset.optimiser.name}/{engine.optimiser}",

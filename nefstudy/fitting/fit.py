@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -11,14 +12,15 @@ from torch import Tensor
 from nefstudy.config import FitConfig
 from nefstudy.errors import BadConfig, BadSignals
 from nefstudy.fields.field import NeuralField
-from nefstudy.fitting.engines import Engine, resolve
+from nefstudy.fitting.choice import choose
+from nefstudy.fitting.engines import Engine
 from nefstudy.fitting.ladder import Climb, climb
+from nefstudy.fitting.lanes import LEAST
 from nefstudy.fitting.problem import DrawnPoints, Points, Problem, WholeGrid, loss_of
 from nefstudy.fitting.start import start_rows
 from nefstudy.fitting.threads import threads
 from nefstudy.signals.signal import Signals
 
-LEAST_LANES = 2  # a batch of one takes another path through the matrix library and rounds differently
 Progress = Callable[[int, int, float], None]
 """(fields done, fields in all, mean PSNR of those done, dB)."""
 
@@ -56,14 +58,16 @@ def fit_fields(
         BadConfig: more points a step than the grid has, or an engine this build does not have.
     """
     _check(field, signals, config, rows)
-    engine = resolve(config)
-    size = max(config.chunk or engine.chunk, LEAST_LANES)
+    engine = choose(config, field, signals, fields=len(rows)).engine
+    points = config.dataset.points or prod(signals.card.grid)
+    best = engine.lanes(field, points)
+    size = best if engine.fixed else max(config.chunk or best, LEAST)
     climbs: list[Climb] = []
     done, decibels = 0, 0.0
     with threads(config.threads):
         for begin in range(0, len(rows), size):
             chunk = rows[begin : begin + size]
-            lanes = size if engine.fixed_shape else max(len(chunk), LEAST_LANES)
+            lanes = size if engine.fixed else max(len(chunk), LEAST)
             padded = np.concatenate([chunk, np.repeat(chunk[-1:], lanes - len(chunk))])
             found = _fit_chunk(field, signals, config, rows=padded, view=view, engine=engine)
             climbs.append(_first(found, len(chunk)))
@@ -105,9 +109,10 @@ def _fit_chunk(
     if recipe.points is not None:
         data = DrawnPoints(grid, count=recipe.points, seed=recipe.seed, ids=ids, view=view)
     return climb(
-        Problem(field, recipe.optimiser, loss),
-        start_rows(field, start=recipe.start, seed=recipe.seed, ids=ids, view=view),
-        data,
+        Problem(field, loss, recipe.optimiser.name),
+        recipe.optimiser,
+        rows=start_rows(field, start=recipe.start, seed=recipe.seed, ids=ids, view=view),
+        data=data,
         grid=grid,
         rungs=config.rungs,
         advance=engine.advance,

@@ -1,18 +1,19 @@
 """One chunk of fields taken up a ladder of step counts, with a snapshot at every rung."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nefstudy.config import OptimiserConfig
 from nefstudy.fields.field import unflatten
 from nefstudy.fields.loss import LOSSES
 from nefstudy.fitting.problem import Points, Problem, WholeGrid
-from nefstudy.fitting.step import State, first_state, mark
+from nefstudy.fitting.step import State, first_not_finite, first_state
 
-Advance = Callable[[Problem, State, Points, int], State]
+Advance = Callable[[Problem, OptimiserConfig, State, Points, int], State]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,10 @@ class Climb:
 @torch.no_grad()
 def climb(
     problem: Problem,
+    optimiser: OptimiserConfig,
+    *,
     rows: Float[Tensor, "F N"],
     data: Points,
-    *,
     grid: WholeGrid,
     rungs: Sequence[int],
     advance: Advance,
@@ -43,9 +45,9 @@ def climb(
     state = first_state(rows)
     snapshots, losses = [], []
     for rung in rungs:
-        state = advance(problem, state, data, rung - state.step)
+        state = advance(problem, optimiser, state, data, rung - state.step)
         reached = grid_loss(problem, state.rows, grid)
-        state = mark(state, reached)
+        state = replace(state, diverged_at=first_not_finite(state.diverged_at, reached, rung))
         gone = state.diverged_at >= 0
         snapshots.append(torch.where(gone.unsqueeze(1), torch.nan, state.rows))
         losses.append(torch.where(gone, torch.nan, reached))

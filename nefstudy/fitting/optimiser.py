@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from nefstudy.config import OptimiserConfig
@@ -22,45 +22,54 @@ class Moments:
     variance: Float[Tensor, "F N"]
 
 
-Update = Callable[
-    [OptimiserConfig, Tensor, Tensor, Moments, Tensor],
-    tuple[Tensor, Moments],
-]
+@dataclass(frozen=True, eq=False)
+class Pace:
+    """What changes from step to step, as tensors, so that one compiled step serves all.
 
-
-def schedule(step: int, optimiser: OptimiserConfig) -> tuple[float, float]:
-    """The two scalars of a step, counted from 0, that change: step size, and scale of the root variance.
-
-    Adam's bias corrections (Kingma & Ba 2015, section 3), folded as lr / (1 - b1^t) and 1 / sqrt(1 - b2^t).
+    Attributes:
+        size: step size, Adam's first bias correction folded in.
+        spread: factor of the root variance, Adam's second bias correction.
+        kept: what weight decay leaves of the parameters.
+        count: steps taken before this one.
     """
-    count = step + 1
-    return optimiser.lr / (1 - BETAS[0] ** count), 1 / sqrt(1 - BETAS[1] ** count)
+
+    size: Float[Tensor, ""]
+    spread: Float[Tensor, ""]
+    kept: Float[Tensor, ""]
+    count: Int[Tensor, ""]
+
+
+def pace(optimiser: OptimiserConfig, step: int) -> Pace:
+    """The pace of a step, counted from 0, at a constant learning rate.
+
+    Adam's bias corrections (Kingma & Ba 2015, section 3) as lr / (1 - b1^t) and 1 / sqrt(1 - b2^t).
+    """
+    size, spread = optimiser.lr, 1.0
+    if optimiser.name == "adamw":
+        size, spread = size / (1 - BETAS[0] ** (step + 1)), 1 / sqrt(1 - BETAS[1] ** (step + 1))
+    kept = 1 - optimiser.lr * optimiser.weight_decay
+    numbers = torch.tensor([size, spread, kept])
+    return Pace(numbers[0], numbers[1], numbers[2], torch.tensor(step, dtype=torch.int32))
+
+
+Update = Callable[[Tensor, Tensor, Moments, Pace], tuple[Tensor, Moments]]
 
 
 def adamw(
-    optimiser: OptimiserConfig,
-    rows: Float[Tensor, "F N"],
-    grads: Float[Tensor, "F N"],
-    moments: Moments,
-    scalars: Float[Tensor, "2"],
+    rows: Float[Tensor, "F N"], grads: Float[Tensor, "F N"], moments: Moments, now: Pace
 ) -> tuple[Float[Tensor, "F N"], Moments]:
     """Rows and moments after one AdamW step (Loshchilov & Hutter 2019, algorithm 2, constant schedule)."""
     mean = BETAS[0] * moments.mean + (1 - BETAS[0]) * grads
     variance = BETAS[1] * moments.variance + (1 - BETAS[1]) * (grads * grads)
-    kept = rows * (1 - optimiser.lr * optimiser.weight_decay)
-    return kept - scalars[0] * mean / (torch.sqrt(variance) * scalars[1] + EPSILON), Moments(mean, variance)
+    stride = now.size * mean / (torch.sqrt(variance) * now.spread + EPSILON)
+    return rows * now.kept - stride, Moments(mean, variance)
 
 
 def sgd(
-    optimiser: OptimiserConfig,
-    rows: Float[Tensor, "F N"],
-    grads: Float[Tensor, "F N"],
-    moments: Moments,
-    scalars: Float[Tensor, "2"],
+    rows: Float[Tensor, "F N"], grads: Float[Tensor, "F N"], moments: Moments, now: Pace
 ) -> tuple[Float[Tensor, "F N"], Moments]:
     """Rows after one plain gradient step; the moments as they were."""
-    del scalars
-    return rows * (1 - optimiser.lr * optimiser.weight_decay) - optimiser.lr * grads, moments
+    return rows * now.kept - now.size * grads, moments
 
 
 OPTIMISERS: dict[str, Update] = {"adamw": adamw, "sgd": sgd}

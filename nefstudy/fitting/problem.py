@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nefstudy.config import OptimiserConfig
 from nefstudy.fields.field import NeuralField
 from nefstudy.fields.loss import LossName
 from nefstudy.seeds import stream
@@ -20,14 +19,11 @@ LOSS_OF_KIND: dict[str, LossName] = {"image": "mse", "shape": "bce"}
 
 @dataclass(frozen=True)
 class Problem:
-    """The step every field of a fit takes; hashable, so that an engine can keep what it compiled for it."""
+    """The step that every field of a fit takes; what an engine keeps a compiled program for."""
 
     field: NeuralField
-    optimiser: OptimiserConfig
     loss: LossName
-
-    def __hash__(self) -> int:
-        return hash((self.field, self.loss, self.optimiser.digest))
+    optimiser: Literal["adamw", "sgd"]
 
 
 def loss_of(card: SignalCard) -> LossName:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from nefstudy.fields.field import flatten, loss_gradient, unflatten
 from nefstudy.fields.loss import LOSSES
-from nefstudy.fitting.optimiser import OPTIMISERS, Moments
+from nefstudy.fields.wave import Waves, separate
+from nefstudy.fitting.optimiser import OPTIMISERS, Moments, Pace
 from nefstudy.fitting.problem import Problem
 
 NOT_DIVERGED = -1
@@ -47,22 +48,37 @@ def take_step(
     state: State,
     points: Float[Tensor, "*F P D"],
     targets: Float[Tensor, "F P C"],
-    scalars: Float[Tensor, "2"],
-) -> tuple[State, Float[Tensor, " F"]]:
-    """Lanes after one more step, and the loss each had before it."""
-    losses, grads = loss_gradient(
-        problem.field, unflatten(problem.field, state.rows), points, targets, loss=LOSSES[problem.loss]
+    now: Pace,
+    *,
+    waves: Waves = separate,
+    factors: Float[Tensor, " N"] | None = None,
+) -> State:
+    """Lanes after one more step, those whose loss before it is not finite flagged; `step` is left to the caller.
+
+    Args:
+        factors: of the rows, where `problem.field` is the unit form of the field that is fitted.
+    """
+    field = problem.field
+    rows = state.rows if factors is None else state.rows * factors
+    losses, gradient = loss_gradient(
+        field, unflatten(field, rows), points, targets, loss=LOSSES[problem.loss], waves=waves
     )
-    update = OPTIMISERS[problem.optimiser.name]
-    rows, moments = update(problem.optimiser, state.rows, flatten(problem.field, grads), state.moments, scalars)
+    grads = flatten(field, gradient) if factors is None else flatten(field, gradient) * factors
+    moved, moments = OPTIMISERS[problem.optimiser](state.rows, grads, state.moments, now)
     moves = state.active.unsqueeze(1)
-    if not all(parameter.trained for parameter in problem.field.layout):
-        trained = [torch.full((p.size,), p.trained, dtype=torch.bool) for p in problem.field.layout]
-        moves = moves & torch.cat(trained)
-    return replace(state, rows=torch.where(moves, rows, state.rows), moments=moments), losses
+    if not all(parameter.trained for parameter in field.layout):
+        moves = moves & torch.cat([torch.full((p.size,), p.trained, dtype=torch.bool) for p in field.layout])
+    return replace(
+        state,
+        rows=torch.where(moves, moved, state.rows),
+        moments=moments,
+        diverged_at=first_not_finite(state.diverged_at, losses, now.count),
+    )
 
 
-def mark(state: State, losses: Float[Tensor, " F"]) -> State:
-    """The lanes whose loss is not finite, flagged with the state's step count unless flagged before."""
-    fresh = (state.diverged_at == NOT_DIVERGED) & ~torch.isfinite(losses)
-    return replace(state, diverged_at=torch.where(fresh, state.step, state.diverged_at))
+def first_not_finite(
+    diverged_at: Int[Tensor, " F"], losses: Float[Tensor, " F"], count: Int[Tensor, ""] | int
+) -> Int[Tensor, " F"]:
+    """`diverged_at` with `count` for lanes not flagged before whose loss is not finite now."""
+    fresh = (diverged_at == NOT_DIVERGED) & ~torch.isfinite(losses)
+    return torch.where(fresh, count, diverged_at)

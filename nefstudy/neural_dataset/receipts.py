@@ -44,6 +44,14 @@ def find_receipt(storage: Storage, digest: str, *, steps: int, index: int) -> Re
     return receipt if storage.size(f"{base}/{receipt.shard.file}") == receipt.shard.bytes else None
 
 
+def first_receipt(storage: Storage, digest: str, *, steps: int) -> Receipt | None:
+    """The receipt of the first shard of a rung that has one."""
+    names = storage.names(f"{dataset_path(digest)}/{rung_folder(steps)}")
+    indices = (int(name[len("shard-") : -len(".json")]) for name in names if name.endswith(".json"))
+    found = (find_receipt(storage, digest, steps=steps, index=index) for index in indices)
+    return next((receipt for receipt in found if receipt is not None), None)
+
+
 def rungs_begun(storage: Storage, digest: str) -> tuple[int, ...]:
     """Step counts of which any shard may be there, ascending."""
     names = storage.names(dataset_path(digest))

@@ -8,12 +8,14 @@ import numpy as np
 from nefstudy.config import FitConfig
 from nefstudy.errors import BadNeuralDataset, BadSignals
 from nefstudy.fields.field import NeuralField, parameter_count
+from nefstudy.fitting.choice import choose
+from nefstudy.fitting.engines import ENGINES, Engine
 from nefstudy.fitting.fingerprint import fingerprint
 from nefstudy.fitting.fit import Fits, Progress, fit_fields
 from nefstudy.fitting.threads import threads
 from nefstudy.neural_dataset.quality import quality_columns
 from nefstudy.neural_dataset.read import NeuralDataset
-from nefstudy.neural_dataset.receipts import find_receipt, put_shard, rungs_begun, sweep
+from nefstudy.neural_dataset.receipts import find_receipt, first_receipt, put_shard, rungs_begun, sweep
 from nefstudy.neural_dataset.schema import (
     Manifest,
     RungRecord,
@@ -64,7 +66,9 @@ def write_neural_dataset(
         BadSignals: signals that are not those the recipe names.
     """
     _check_content(config, signals)
-    storage, digest, marks = Storage.at(root), config.dataset.digest, fingerprint(config)
+    storage, digest = Storage.at(root), config.dataset.digest
+    engine = settle(storage, config, signals, field=field, ranks=world)
+    config, marks = config.model_copy(update={"engine": engine.name}), fingerprint(config, engine)
     restarted = _withdraw(storage, digest, marks)
     shards = owned(all_shards(len(signals), config.dataset.views), rank=rank, world=world)
     missing: list[tuple[Shard, tuple[int, ...]]] = []
@@ -93,7 +97,8 @@ def finish_neural_dataset(config: FitConfig, signals: Signals, root: str, *, fie
     Raises:
         BadNeuralDataset: a shard of a rung asked for is missing; names it.
     """
-    storage, digest, marks = Storage.at(root), config.dataset.digest, fingerprint(config)
+    storage, digest = Storage.at(root), config.dataset.digest
+    marks = fingerprint(config, settle(storage, config, signals, field=field, ranks=1))
     shards = all_shards(len(signals), config.dataset.views)
     records = []
     for steps in sorted({*config.rungs, *rungs_begun(storage, digest)}):
@@ -110,6 +115,30 @@ def finish_neural_dataset(config: FitConfig, signals: Signals, root: str, *, fie
     storage.write(manifest_path(digest), manifest.to_json())
     sweep(storage, digest, kept=tuple(record.steps for record in records))
     return NeuralDataset(storage=storage, manifest=manifest, field=field)
+
+
+def settle(storage: Storage, config: FitConfig, signals: Signals, *, field: NeuralField, ranks: int) -> Engine:
+    """The engine that goes on with this neural dataset.
+
+    With `auto`, that which made what is there already, if it would give the same fingerprint: a choice by
+    estimates must not throw away finished work.
+    """
+    if config.engine == "auto":
+        found = _fingerprint_found(storage, config)
+        engine = ENGINES.get(found.get("engine", ""))
+        if engine is not None and engine.why_not(field) is None and fingerprint(config, engine) == found:
+            return engine
+    return choose(config, field, signals, fields=len(signals) * config.dataset.views // ranks, ranks=ranks).engine
+
+
+def _fingerprint_found(storage: Storage, config: FitConfig) -> dict[str, str]:
+    """The fingerprint of a shard that is there, of the rungs asked for if possible; empty where there is none."""
+    digest = config.dataset.digest
+    for steps in (*config.rungs, *rungs_begun(storage, digest)):
+        receipt = first_receipt(storage, digest, steps=steps)
+        if receipt is not None:
+            return receipt.fingerprint
+    return {}
 
 
 def _write_shard(

@@ -1,5 +1,6 @@
 """Laws that every neural field obeys."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,19 @@ class Bare:
 
     def forward(self, params: Params, points: Tensor) -> Tensor:
         return self.inner.forward(params, points)
+
+
+def test_the_unit_form_is_the_same_function(field: NeuralField, params: Params, points: Tensor) -> None:
+    """A field is its unit form at scaled parameters; unit forms of fields that differ in scales only are one."""
+    unit, factors = field.unit
+    assert set(factors) <= set(params)
+    scaled = {name: value * factors.get(name, 1.0) for name, value in params.items()}
+    torch.testing.assert_close(unit.forward(scaled, points), field.forward(params, points))
+    scales = {"omega_0": 3.5, "std": 0.7, "input_scale": 2.0}
+    other = dataclasses.replace(field, **{k: v for k, v in scales.items() if hasattr(field, k)})
+    assert other != field
+    assert other.unit[0] == unit
+    assert unit.unit == (unit, dict.fromkeys(factors, 1.0))
 
 
 def test_symmetry_covers_every_parameter_once(field: NeuralField) -> None:

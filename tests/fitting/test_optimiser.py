@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nefstudy.config import OptimiserConfig
-from nefstudy.fitting.optimiser import OPTIMISERS, Moments, schedule
+from nefstudy.fitting.optimiser import OPTIMISERS, Moments, pace
 
 GRADS = torch.randn(30, 3, 50, generator=torch.Generator().manual_seed(0))
 START = torch.randn(3, 50, generator=torch.Generator().manual_seed(1))
@@ -13,8 +13,7 @@ START = torch.randn(3, 50, generator=torch.Generator().manual_seed(1))
 def ours(config: OptimiserConfig, steps: int = 30) -> torch.Tensor:
     rows, moments = START.clone(), Moments(torch.zeros_like(START), torch.zeros_like(START))
     for step in range(steps):
-        scalars = torch.tensor(schedule(step, config))
-        rows, moments = OPTIMISERS[config.name](config, rows, GRADS[step], moments, scalars)
+        rows, moments = OPTIMISERS[config.name](rows, GRADS[step], moments, pace(config, step))
     return rows
 
 

@@ -1,0 +1,70 @@
+"""Which engine a fit gets, and why."""
+
+import logging
+from dataclasses import dataclass
+from math import prod
+
+from nefstudy.config import FitConfig
+from nefstudy.errors import BadConfig
+from nefstudy.fields.field import NeuralField
+from nefstudy.fitting.cost import Work, fit_seconds
+from nefstudy.fitting.engines import ENGINES, Engine
+from nefstudy.fitting.problem import Problem, loss_of
+from nefstudy.signals.signal import Signals
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A concrete engine and one line that says why it was taken."""
+
+    engine: Engine
+    reason: str
+
+
+def choose(config: FitConfig, field: NeuralField, signals: Signals, *, fields: int, ranks: int = 1) -> Choice:
+    """The engine for a fit of `fields` of these signals: the one asked for or, with `auto`, the quickest.
+
+    An engine that cannot work here is replaced by `eager`, and the reason says so. With several ranks, what this
+    machine has compiled before is left out of account, so that every rank chooses alike.
+
+    Raises:
+        BadConfig: an engine this build does not have.
+    """
+    if config.engine != "auto" and config.engine not in ENGINES:
+        raise BadConfig(
+            f"engine {config.engine!r} is not available here; allowed: auto, {', '.join(ENGINES)}; use engine='auto'"
+        )
+    if config.engine == "auto":
+        choice = _quickest(config, field, signals, fields=fields, ranks=ranks)
+    else:
+        choice = _asked(ENGINES[config.engine], field)
+    log.info("engine %s: %s", choice.engine.name, choice.reason)
+    return choice
+
+
+def _asked(engine: Engine, field: NeuralField) -> Choice:
+    hindrance = engine.why_not(field)
+    if hindrance is None:
+        return Choice(engine, "asked for")
+    log.warning("engine %s cannot be used, eager takes its place: %s", engine.name, hindrance)
+    return Choice(ENGINES["eager"], f"{engine.name} was asked for, but {hindrance}")
+
+
+def _quickest(config: FitConfig, field: NeuralField, signals: Signals, *, fields: int, ranks: int) -> Choice:
+    problem = Problem(field, loss_of(signals.card), config.dataset.optimiser.name)
+    points = config.dataset.points or prod(signals.card.grid)
+    work = Work(fields, config.rungs[-1], points)
+    seconds: dict[str, float] = {}
+    hindrances: list[str] = []
+    for name, engine in ENGINES.items():
+        hindrance = engine.why_not(field)
+        if hindrance is not None:
+            hindrances.append(f"not {name}: {hindrance}")
+            continue
+        ready = ranks == 1 and engine.is_ready(problem, points, config.dataset.points is not None, config.threads)
+        seconds[name] = fit_seconds(field, work, engine=name, lanes=engine.lanes(field, points), ready=ready)
+    best = min(seconds, key=lambda name: seconds[name])
+    estimates = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+    return Choice(ENGINES[best], "; ".join([f"quickest by estimate ({estimates})", *hindrances]))

@@ -1,0 +1,150 @@
+"""The fast engine on a CPU: one step of a fixed number of lanes, compiled by torch's inductor.
+
+Each (unit field, loss, optimiser, lanes, points, threads) is traced and compiled once per process; inductor's
+cache on disk, shared by all processes of a user, makes that one C++ compilation per shape and machine. Learning
+rate, weight decay, omega_0 and std are inputs of the program, so a search over them compiles nothing anew.
+
+Lanes are the program's, never the caller's: a field is always computed by the same program, so that chunks,
+order and neighbours cannot reach its bytes.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nefstudy.config import OptimiserConfig
+from nefstudy.fields.field import NeuralField, WrittenGradient, flatten
+from nefstudy.fields.wave import joint
+from nefstudy.fitting.lanes import lanes_in_cache
+from nefstudy.fitting.optimiser import Moments, Pace, pace
+from nefstudy.fitting.problem import Points, Problem
+from nefstudy.fitting.step import State, take_step
+
+Program = Callable[..., tuple[Tensor, ...]]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a compiled program is made for."""
+
+    problem: Problem
+    lanes: int
+    points: int
+    drawn: bool
+    threads: int
+
+    @property
+    def mark(self) -> Path:
+        """A file in inductor's cache directory that says this shape has been compiled on this machine."""
+        from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+        name = sha256(f"{torch.__version__} {self}".encode()).hexdigest()[:20]
+        return Path(cache_dir()) / f"nefstudy-{name}"
+
+
+def shape_of(problem: Problem, *, points: int, drawn: bool, threads: int) -> Shape:
+    """The shape of the program that steps a problem's fields."""
+    field = problem.field
+    unit = field.unit[0] if isinstance(field, WrittenGradient) else field
+    assert isinstance(unit, NeuralField)
+    return Shape(replace(problem, field=unit), lanes_in_cache(field, points), points, drawn, threads)
+
+
+def is_ready(problem: Problem, points: int, drawn: bool, threads: int) -> bool:
+    """Whether this machine has compiled the problem's program before."""
+    return shape_of(problem, points=points, drawn=drawn, threads=threads).mark.exists()
+
+
+def why_not(field: NeuralField) -> str | None:
+    """Why this engine cannot step a field on this machine, or None if it can."""
+    if not isinstance(field, WrittenGradient):
+        return f"{type(field).__name__} has no written loss_gradient"
+    from torch._inductor import config
+
+    wanted = config.cpp.cxx if isinstance(config.cpp.cxx, tuple) else (config.cpp.cxx,)
+    names = [str(name) for name in wanted if name]
+    if any(shutil.which(name) for name in names):
+        return None
+    return f"there is no C++ compiler {' or '.join(names)} (install g++, or set CXX)"
+
+
+@torch.no_grad()
+def advance(problem: Problem, optimiser: OptimiserConfig, state: State, data: Points, steps: int) -> State:
+    """Lanes after `steps` more steps; exactly `lanes_in_cache`, so that one program serves all."""
+    if steps == 0:
+        return state
+    factors = _factors(problem.field)
+    program: Program | None = None
+    before = tensors = None
+    for _ in range(steps):
+        found = data.at(state.step)
+        if found is not before:
+            before, tensors = found, tuple(tensor.mT.contiguous() for tensor in found)
+        assert tensors is not None
+        now = pace(optimiser, state.step)
+        inputs = (*_tensors_of(state), now.size, now.spread, now.kept, now.count, factors, *tensors)
+        if program is None:
+            points, drawn = tensors[0].shape[-1], tensors[0].ndim == 3
+            shape = shape_of(problem, points=points, drawn=drawn, threads=torch.get_num_threads())
+            assert shape.lanes == len(state.rows), f"{len(state.rows)} lanes given to a program of {shape.lanes}"
+            program = _compile(shape, inputs)
+        state = _state_of(program(*inputs), state)
+    return state
+
+
+def _tensors_of(state: State) -> tuple[Tensor, ...]:
+    return state.rows, state.moments.mean, state.moments.variance, state.active, state.diverged_at
+
+
+def _state_of(outputs: tuple[Tensor, ...], before: State) -> State:
+    rows, mean, variance, diverged_at = outputs
+    return replace(before, rows=rows, moments=Moments(mean, variance), diverged_at=diverged_at, step=before.step + 1)
+
+
+def _factors(field: NeuralField) -> Float[Tensor, " N"]:
+    """The flat row of factors of a field's unit form."""
+    assert isinstance(field, WrittenGradient)
+    factors = field.unit[1]
+    parts = {p.name: torch.full((1, *p.shape), factors.get(p.name, 1.0)) for p in field.layout}
+    return flatten(field, parts)[0]
+
+
+_programs: dict[Shape, Program] = {}
+
+
+def _compile(shape: Shape, inputs: tuple[Tensor, ...]) -> Program:
+    """The program of a shape, compiled on first use."""
+    if shape not in _programs:
+        from torch._inductor import compile as inductor
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        began = time.perf_counter()
+        # one compiling thread: inductor would otherwise leave a pool of worker processes behind
+        program = inductor(make_fx(_step_of(shape.problem))(*inputs), list(inputs), options={"compile_threads": 1})
+        program(*inputs)
+        shape.mark.touch()
+        log.info("compiled a step of %d %s in %.1f s", shape.lanes, shape.problem.field, time.perf_counter() - began)
+        _programs[shape] = program
+    return _programs[shape]
+
+
+def _step_of(problem: Problem) -> Program:
+    """One step as a function of plain tensors; points and targets come with points last."""
+
+    def step(*inputs: Tensor) -> tuple[Tensor, ...]:
+        rows, mean, variance, active, diverged_at, size, spread, kept, count, factors, points, targets = inputs
+        state = State(rows, Moments(mean, variance), active, diverged_at)
+        now = Pace(size, spread, kept, count)
+        after = take_step(problem, state, points.mT, targets.mT, now, waves=joint, factors=factors)
+        return after.rows, after.moments.mean, after.moments.variance, after.diverged_at
+
+    return step
