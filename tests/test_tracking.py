@@ -1,11 +1,16 @@
 """Results become MLflow runs: all of them, once each, from the ledger alone, whatever MLflow does."""
 
 import math
+import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -327,3 +332,69 @@ def test_states_and_statistics(ledger, root, runs):
     store.close()
     assert counted[0] > 0
     assert ledger.trial(make().key).state is TrialState.COMPLETE
+
+
+def answers(port: int) -> bool:
+    """Whether an MLflow server is ready."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def server(root):
+    """A real MLflow server on the test's store, which can be killed and started again."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", store_of(root), "--artifacts-destination", f"{root}/served"]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    processes: list[subprocess.Popen] = []
+
+    def start() -> str:
+        with Path(root, "server.log").open("ab") as log:
+            options = {"env": environment, "stdout": log, "stderr": log, "start_new_session": True}
+            processes.append(subprocess.Popen(command, **options))
+        deadline = time.monotonic() + 90
+        while not answers(port):
+            assert time.monotonic() < deadline, Path(root, "server.log").read_text()
+            time.sleep(0.2)
+        return f"http://127.0.0.1:{port}"
+
+    def kill() -> None:
+        for process in processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    start.kill = kill
+    yield start
+    kill()
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+def test_server_killed_in_the_middle_gets_every_run_once(ledger, root, runs, server):
+    """Over HTTP, with the server killed while runs are written and started again, each trial has one run."""
+    for seed in range(12):
+        finish(ledger, seed, artefacts=picture(root))
+    uri = server()
+    assert drain(ledger, root=root, tracking_uri=uri, limit=2) == 10
+    draining = threading.Thread(target=drain, args=(ledger,), kwargs={"root": root, "tracking_uri": uri})
+    draining.start()
+    while ledger.outbox_size() > 7:
+        time.sleep(0.01)
+    server.kill()
+    draining.join(timeout=60)
+    assert not draining.is_alive()
+    left = ledger.outbox_size()
+    assert 0 < left <= 7
+    assert drain(ledger, root=root, tracking_uri=server()) == 0
+    found = runs()
+    assert sorted(int(run.data.params["seed"]) for run in found) == list(range(12))
+    assert {run.info.status for run in found} == {"FINISHED"}
+    served = {path.name for path in Path(root, "served").rglob("*.png")}
+    assert served == {"reconstruction.png"}
