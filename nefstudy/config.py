@@ -82,7 +82,8 @@ class NeuralDatasetConfig(Config):
     Args:
         start: `random` draws initial parameters per (seed, signal id); `shared` draws one set for all.
         views: independent fits of each signal (random start only gives different ones).
-        points: coordinates per step drawn from the signal's own stream; None takes the whole grid.
+        points: coordinates per step drawn from the signal's own stream; None takes an image's whole grid, and of
+            a shape 2,048 points inside and as many outside.
     """
 
     signals: SignalsConfig

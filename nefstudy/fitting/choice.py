@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from math import prod
 
 from nefstudy.config import FitConfig
 from nefstudy.errors import BadConfig
@@ -54,7 +53,8 @@ def _asked(engine: Engine, field: NeuralField) -> Choice:
 
 def _quickest(config: FitConfig, field: NeuralField, signals: Signals, *, fields: int, ranks: int) -> Choice:
     problem = Problem(field, loss_of(signals.card), config.dataset.optimiser.name)
-    points = config.dataset.points or prod(signals.card.grid)
+    drawn = config.dataset.points or signals.step_points
+    points = drawn or signals.size
     work = Work(fields, config.rungs[-1], points)
     seconds: dict[str, float] = {}
     hindrances: list[str] = []
@@ -63,7 +63,7 @@ def _quickest(config: FitConfig, field: NeuralField, signals: Signals, *, fields
         if hindrance is not None:
             hindrances.append(f"not {name}: {hindrance}")
             continue
-        ready = ranks == 1 and engine.is_ready(problem, points, config.dataset.points is not None, config.threads)
+        ready = ranks == 1 and engine.is_ready(problem, points, drawn is not None, config.threads)
         seconds[name] = fit_seconds(field, work, engine=name, lanes=engine.lanes(field, points), ready=ready)
     best = min(seconds, key=lambda name: seconds[name])
     estimates = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import torch
@@ -55,11 +54,11 @@ def fit_fields(
 
     Raises:
         BadSignals: no rows, dimensions that are not the field's, or values that are not finite.
-        BadConfig: more points a step than the grid has, or an engine this build does not have.
+        BadConfig: more points a step than a signal has, or an engine this build does not have.
     """
     _check(field, signals, config, rows)
     engine = choose(config, field, signals, fields=len(rows)).engine
-    points = config.dataset.points or prod(signals.card.grid)
+    points = config.dataset.points or signals.step_points or signals.size
     best = engine.lanes(field, points)
     size = best if engine.fixed else max(config.chunk or best, LEAST)
     climbs: list[Climb] = []
@@ -99,17 +98,17 @@ def _fit_chunk(
 ) -> Climb:
     recipe = config.dataset
     ids = signals.ids[rows]
-    loss = loss_of(signals.card)
-    targets = signals.targets(rows) if loss == "mse" else signals.originals(rows)
+    targets = signals.targets(rows)
     if not np.isfinite(targets).all():
         bad = ids[~np.isfinite(targets).all(axis=(1, 2))][0]
         raise BadSignals(f"signal {bad} of {signals.card.name}: a value is NaN or infinite; repair or remove it")
-    grid = WholeGrid(torch.from_numpy(signals.coordinates()), torch.from_numpy(np.ascontiguousarray(targets)))
+    grid = WholeGrid(torch.from_numpy(signals.points(rows)), torch.from_numpy(np.ascontiguousarray(targets)))
     data: Points = grid
-    if recipe.points is not None:
-        data = DrawnPoints(grid, count=recipe.points, seed=recipe.seed, ids=ids, view=view)
+    count = recipe.points or signals.step_points
+    if count is not None:
+        data = DrawnPoints(grid, count=count, seed=recipe.seed, ids=ids, view=view, strata=signals.strata)
     return climb(
-        Problem(field, loss, recipe.optimiser.name),
+        Problem(field, loss_of(signals.card), recipe.optimiser.name),
         recipe.optimiser,
         rows=start_rows(field, start=recipe.start, seed=recipe.seed, ids=ids, view=view),
         data=data,
@@ -132,6 +131,7 @@ def _check(field: NeuralField, signals: Signals, config: FitConfig, rows: Int[np
             f"{name}: signals map {signals.in_dim} coordinates to {signals.out_dim} channels, the field "
             f"{field.in_dim} to {field.out_dim}; build the field with the signals' dimensions"
         )
-    size = int(np.prod(signals.card.grid))
-    if config.dataset.points is not None and config.dataset.points > size:
-        raise BadConfig(f"points = {config.dataset.points}: must be at most the grid's {size}; leave it out for all")
+    points = config.dataset.points
+    if points is not None and (points > signals.size or points % signals.strata):
+        even = "" if signals.strata == 1 else f" and a multiple of {signals.strata}"
+        raise BadConfig(f"points = {points}: must be at most a signal's {signals.size}{even}; or leave it out")

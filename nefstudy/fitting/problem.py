@@ -6,7 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from nefstudy.fields.field import NeuralField
@@ -41,32 +41,39 @@ class Points(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class WholeGrid:
-    """Every point at every step."""
+    """Every point at every step: a grid all fields share, or each field's own points."""
 
-    points: Float[Tensor, "P D"]
+    points: Float[Tensor, "*F P D"]
     targets: Float[Tensor, "F P C"]
 
-    def at(self, step: int) -> tuple[Float[Tensor, "P D"], Float[Tensor, "F P C"]]:
-        """The whole grid."""
+    def at(self, step: int) -> tuple[Float[Tensor, "*F P D"], Float[Tensor, "F P C"]]:
+        """All of them."""
         del step
         return self.points, self.targets
 
 
 class DrawnPoints:
-    """A few points a step, drawn with replacement from each signal's own stream.
+    """A few points a step, drawn with replacement from each signal's own stream, as many from every stratum.
 
     The stream is named by (seed, signal id, view), so what a signal sees does not depend on its neighbours.
     """
 
-    def __init__(self, grid: WholeGrid, *, count: int, seed: int, ids: Sequence[int] | np.ndarray, view: int) -> None:
+    def __init__(
+        self, grid: WholeGrid, *, count: int, seed: int, ids: Sequence[int] | np.ndarray, view: int, strata: int = 1
+    ) -> None:
         self._grid = grid
-        self._count = count
+        self._count = count // strata
+        self._strata = strata
         self._streams = [stream(seed, "points", int(i), view) for i in ids]
         self._lanes = torch.arange(len(self._streams)).unsqueeze(1)
 
     def at(self, step: int) -> tuple[Float[Tensor, "F P D"], Float[Tensor, "F P C"]]:
         """The step's own points and targets, different for every field."""
         del step
-        size = len(self._grid.points)
-        index = torch.from_numpy(np.stack([rng.integers(0, size, self._count) for rng in self._streams]))
-        return self._grid.points[index], self._grid.targets[self._lanes, index]
+        index = torch.from_numpy(np.stack([self._draw(rng) for rng in self._streams]))
+        points, targets = self._grid.points, self._grid.targets
+        return points[index] if points.ndim == 2 else points[self._lanes, index], targets[self._lanes, index]
+
+    def _draw(self, rng: np.random.Generator) -> Int[np.ndarray, " P"]:
+        size = self._grid.targets.shape[1] // self._strata
+        return np.concatenate([rng.integers(0, size, self._count) + size * part for part in range(self._strata)])

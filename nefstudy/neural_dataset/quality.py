@@ -10,18 +10,18 @@ from torch import Tensor
 from nefstudy.evaluation.reconstruction import cell_centres, iou, off_grid_psnr, off_grid_ratio, psnr
 from nefstudy.evaluation.similarity import ssim
 from nefstudy.fields.field import NeuralField, unflatten
+from nefstudy.fitting.lanes import LEAST
 from nefstudy.signals.signal import SignalCard, Signals
 
-BLOCK = 32  # fields evaluated together: a fixed number, so that no figure depends on how many there are
+BLOCK = 32  # fields evaluated together, fewer at many points: no figure depends on how many fields there are
+BLOCK_POINTS = 2**15
 
 
 def reconstruct(
-    field: NeuralField, card: SignalCard, rows: Float[Tensor, "F N"], points: Float[np.ndarray, "P D"]
+    field: NeuralField, card: SignalCard, rows: Float[Tensor, "F N"], points: Float[np.ndarray, "*F P D"]
 ) -> Float[np.ndarray, "F P C"]:
     """Values on the original scale: image values (about [0, 1]) or the logit of occupancy."""
     outputs = _outputs(field, rows, torch.from_numpy(points))
-    if card.kind == "shape":
-        return outputs
     mean, std = np.asarray(card.mean, dtype=np.float32), np.asarray(card.std, dtype=np.float32)
     return outputs * std + mean
 
@@ -57,9 +57,11 @@ def _shape(
     field: NeuralField, signals: Signals, rows: Tensor, places: Int[np.ndarray, " F"], alive: Bool[np.ndarray, " F"]
 ) -> dict[str, np.ndarray]:
     column = np.full(len(rows), np.nan)
-    if alive.any():
-        logits = reconstruct(field, signals.card, rows[torch.from_numpy(alive)], signals.coordinates())
-        column[alive] = iou(logits[..., 0], signals.originals(places[alive])[..., 0] > 0.5)
+    if alive.any() and signals.samples is not None:
+        samples = signals.samples.take(places[alive])
+        points = samples.held_out.astype(np.float32)
+        logits = reconstruct(field, signals.card, rows[torch.from_numpy(alive)], points)
+        column[alive] = iou(logits[..., 0], samples.occupied)
     return {"iou": column}
 
 
@@ -74,12 +76,13 @@ MEASURES: dict[
 
 @torch.no_grad()
 def _outputs(
-    field: NeuralField, rows: Float[Tensor, "F N"], points: Float[Tensor, "P D"]
+    field: NeuralField, rows: Float[Tensor, "F N"], points: Float[Tensor, "*F P D"]
 ) -> Float[np.ndarray, "F P C"]:
     outputs = []
-    for begin in range(0, len(rows), BLOCK):
-        block = rows[begin : begin + BLOCK]
-        filled = torch.cat([block, block[-1:].expand(BLOCK - len(block), -1)])
-        outputs.append(field.forward(unflatten(field, filled), points)[: len(block)])
+    block = min(BLOCK, max(LEAST, BLOCK_POINTS // points.shape[-2]))
+    for begin in range(0, len(rows), block):
+        lanes = torch.arange(begin, begin + block).clamp(max=len(rows) - 1)
+        where = points if points.ndim == 2 else points[lanes]
+        outputs.append(field.forward(unflatten(field, rows[lanes]), where)[: len(rows) - begin])
     found: Float[np.ndarray, "F P C"] = torch.cat(outputs).numpy()
     return found

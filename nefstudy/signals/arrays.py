@@ -8,7 +8,8 @@ import numpy as np
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
-from nefstudy.signals.image_set import image_set, numbered_classes
+from nefstudy.signals.image_set import image_set
+from nefstudy.signals.labelled_set import numbered_classes
 from nefstudy.signals.location import read_bytes
 from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.signal import Signals

@@ -3,18 +3,18 @@
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-import numpy as np
-
 from nefstudy.config import Scalar, SignalsConfig, parse
 from nefstudy.errors import BadConfig, BadSignals
 from nefstudy.signals.arrays import read_arrays
 from nefstudy.signals.check import check
 from nefstudy.signals.cifar import read_cifar10
 from nefstudy.signals.digits import digits8, mnist5k
+from nefstudy.signals.digits3d import digits3d
 from nefstudy.signals.images import read_folder
 from nefstudy.signals.mnist import read_mnist
 from nefstudy.signals.parquet import read_parquet
 from nefstudy.signals.photographs import photo_patches_32, photo_patches_64
+from nefstudy.signals.shapes10 import shapes10
 from nefstudy.signals.signal import Signals
 from nefstudy.signals.splits import stratified_order
 
@@ -25,6 +25,8 @@ SIGNALS: dict[str, SignalSource] = {
     "digits8": digits8,
     "photo-patches-32": photo_patches_32,
     "photo-patches-64": photo_patches_64,
+    "digits3d": digits3d,
+    "shapes10": shapes10,
     "mnist": read_mnist,
     "cifar10": read_cifar10,
     "folder": read_folder,
@@ -96,5 +98,4 @@ def _first(signals: Signals, config: SignalsConfig) -> Signals:
             f"signals {config.name!r}: subset {count} is not among {least} (one training signal a class, one to "
             f"validate, one to test) to {len(signals)}; change it or leave it out for all"
         )
-    rows = np.arange(count)
-    return Signals(signals.card, signals.values[:count], signals.ids[rows], signals.labels[rows], signals.split[rows])
+    return signals.first(count)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from nefstudy.errors import BadSignals
-from nefstudy.signals.signal import SPLITS, Signals
+from nefstudy.signals.signal import SPLITS, Samples, Signals
 from nefstudy.signals.splits import LEAST_PER_CLASS
 
 NAMED = 4
@@ -130,9 +130,30 @@ def _card_problems(signals: Signals) -> Iterator[str]:
     lengths = {len(signals.ids), len(signals.labels), len(signals.split), shape[0]}
     if len(lengths) > 1:
         yield f"values, ids, labels and split have different lengths {sorted(lengths)}; give one row per signal"
-    if (*card.grid, card.channels) != shape[1:]:
+    if signals.samples is not None:
+        yield from _sample_problems(signals, signals.samples)
+    elif card.kind == "shape":
+        yield "shapes come with samples, points of their own and held-out ones; make them with shape_set"
+    elif (*card.grid, card.channels) != shape[1:]:
         yield f"the card says grid {card.grid} and {card.channels} channels, the values {shape[1:]}; mend the card"
     if not len(card.mean) == len(card.std) == card.channels:
         yield f"the card has {len(card.mean)} means and {len(card.std)} deviations for {card.channels} channels"
     if not all(np.isfinite(card.mean)) or not all(np.isfinite(s) and s > 0 for s in card.std):
         yield f"the card standardises by mean {card.mean} and deviation {card.std}; every deviation must be above 0"
+
+
+def _sample_problems(signals: Signals, samples: Samples) -> Iterator[str]:
+    shape, dims = signals.values.shape, len(signals.card.grid)
+    if (samples.fitted.shape, samples.held_out.shape) != ((*shape[:2], dims), (*samples.occupied.shape, dims)):
+        yield (
+            f"samples have shapes {samples.fitted.shape}, {samples.held_out.shape} and {samples.occupied.shape} for "
+            f"values {shape}; give one point of {dims} coordinates per value"
+        )
+        return
+    half = shape[1] // 2
+    inside = (signals.values > 0).reshape(len(signals.values), -1)
+    wrong = ~inside[:, :half].all(axis=1) | inside[:, half:].any(axis=1)
+    if shape[1] % 2 or wrong.any():
+        yield "samples to fit do not come half inside, then half outside; order them so"
+    if not all(np.abs(points).max(initial=0) <= 1 for points in (samples.fitted, samples.held_out)):
+        yield "samples lie outside [-1, 1] or are not finite; scale them into it"

@@ -10,7 +10,9 @@ from jaxtyping import UInt8
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
-from nefstudy.signals.image_set import image_set, numbered_classes
+from nefstudy.signals.digits import MNIST_LICENCE
+from nefstudy.signals.image_set import image_set
+from nefstudy.signals.labelled_set import numbered_classes
 from nefstudy.signals.location import below, list_tree, read_bytes
 from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.parquet import holds_parquet, read_parquet
@@ -46,7 +48,7 @@ def read_mnist(config: SignalsConfig) -> Signals:
         labels,
         config=config,
         class_names=numbered_classes(labels, where=path),
-        licence="CC BY-SA 3.0 (MNIST: LeCun, Cortes, Burges)" if config.name == "mnist" else "as given by its owner",
+        licence=MNIST_LICENCE if config.name == "mnist" else "as given by its owner",
         source=path,
         split=np.concatenate([np.full(len(labels), SPLITS[part]) for part, (_, labels) in parts.items()]),
         validation_share=VALIDATION_SHARE,

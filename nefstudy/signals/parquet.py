@@ -17,7 +17,8 @@ from jaxtyping import Int8, Shaped
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadConfig, BadSignals
 from nefstudy.signals.check import refuse
-from nefstudy.signals.image_set import VALIDATION_SHARE, image_set, numbered_classes
+from nefstudy.signals.image_set import image_set
+from nefstudy.signals.labelled_set import VALIDATION_SHARE, numbered_classes
 from nefstudy.signals.location import below, list_tree, open_file
 from nefstudy.signals.options import only_options, optional_text, text_option
 from nefstudy.signals.pixels import conversion, stack_images

@@ -18,8 +18,8 @@ from nefstudy.neural_dataset.rung import Rung
 from nefstudy.neural_dataset.storage import Storage
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
 from nefstudy.signals.catalog import SIGNALS, load_signals
+from nefstudy.signals.picture import contact_sheet, seen, seen_signals
 from nefstudy.signals.signal import SPLITS, Signals
-from nefstudy.trial.picture import contact_sheet
 from nefstudy.trial.result import TrialResult
 from nefstudy.trial.world import World
 
@@ -177,16 +177,12 @@ def _ladder_curves(dataset: NeuralDataset, split: np.ndarray) -> dict[str, list[
 
 
 def _pictures(config: TrialConfig, signals: Signals, dataset: NeuralDataset, *, setting: Setting) -> dict[str, str]:
-    """Originals above reconstructions for a few test signals; images only."""
+    """Originals above reconstructions for a few test signals."""
     path = f"trials/{config.key}/reconstruction.png"
-    if signals.card.kind != "image":
-        return {}
     if setting.world.rank == 0:
         rows = np.flatnonzero(signals.split == SPLITS["test"])[:PICTURED]
-        shape = (len(rows), *signals.card.grid, signals.card.channels)
-        originals = signals.originals(rows).reshape(shape)
-        fitted = np.stack([dataset.reconstruct(int(i), steps=config.steps) for i in signals.ids[rows]])
-        Storage.at(setting.root).write(path, contact_sheet([originals, fitted.reshape(shape)]))
+        fitted = [seen(signals.card, dataset.reconstruct(int(i), steps=config.steps)) for i in signals.ids[rows]]
+        Storage.at(setting.root).write(path, contact_sheet([seen_signals(signals, rows), np.stack(fitted)]))
     return {"reconstruction.png": path}
 
 

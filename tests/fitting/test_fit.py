@@ -141,7 +141,7 @@ def test_bad_input_is_refused_by_name(signals: Signals, configure: Configure, fi
         fit_fields(field, signals, configure(), rows=rows[:0])
     with pytest.raises(BadSignals, match="2 coordinates to 1 channels, the field 3 to 1"):
         fit_fields(Siren(3, 1), signals, configure(), rows=rows)
-    with pytest.raises(BadConfig, match="points = 65: must be at most the grid's 64"):
+    with pytest.raises(BadConfig, match="points = 65: must be at most a signal's 64"):
         fit_fields(field, signals, configure(points=65), rows=rows)
     values = signals.originals(rows).reshape(3, 8, 8, 1).copy()
     values[1, 4, 4] = np.nan

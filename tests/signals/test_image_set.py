@@ -5,7 +5,8 @@ import pytest
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
-from nefstudy.signals.image_set import channel_constants, content_hash, image_set
+from nefstudy.signals.image_set import image_set
+from nefstudy.signals.labelled_set import channel_constants, content_hash
 
 CONFIG = SignalsConfig(name="drawn")
 

