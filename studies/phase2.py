@@ -4,7 +4,10 @@ python studies/phase2.py --scale smoke --root /data/study
 ray job submit --working-dir . -- python studies/phase2.py --scale smoke --root /data/study
 """
 
+import os
+
 from nefstudy.study.command import main
+from nefstudy.study.handover import handed_over
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.scales import grid_cells, scale_named
@@ -13,7 +16,11 @@ from nefstudy.study.scales import grid_cells, scale_named
 def plan(options: StudyOptions) -> StudyPlan:
     """The grid of every cell at the chosen scale."""
     cells = grid_cells(
-        scale_named(options.scale), options.cells, replicates=options.replicates, classifier=options.classifier
+        scale_named(options.scale),
+        options.cells,
+        replicates=options.replicates,
+        classifier=options.classifier,
+        handover=handed_over(options, environment=os.environ),
     )
     return StudyPlan(study=options.name, cells=cells, seed=options.seed)
 

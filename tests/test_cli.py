@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nefstudy import cli
+from nefstudy.cli.main import load_script
 from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.catalog import build, complete
@@ -147,10 +148,10 @@ def test_the_paper_s_plan_is_priced_without_its_data(run):
 def test_a_script_without_a_plan_is_refused(tmp_path):
     """A missing file and a file that defines no plan: both say what a script needs."""
     with pytest.raises(BadConfig, match="no study script"):
-        cli.load_script(str(tmp_path / "none.py"))
+        load_script(str(tmp_path / "none.py"))
     (tmp_path / "empty.py").write_text("x = 1\n")
     with pytest.raises(BadConfig, match="defines no plan"):
-        cli.load_script(str(tmp_path / "empty.py"))
+        load_script(str(tmp_path / "empty.py"))
 
 
 def test_every_command_teaches(run):

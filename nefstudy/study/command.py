@@ -44,6 +44,9 @@ Engine = Annotated[str, typer.Option(help="Fitting engine: auto picks one.")]
 BudgetHours = Annotated[
     float | None, typer.Option(min=0, help="Refuse a plan whose estimate exceeds this many device-hours.")
 ]
+FromPhase1 = Annotated[
+    bool, typer.Option("--from-phase1", help="Phase 2: the grid of `nefstudy handover STUDY` instead of Table 3.")
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print trials, fits, field-steps and an estimate; run nothing.")
 ]
@@ -69,6 +72,7 @@ def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
         gpus: Gpus = None,
         classifier: Classifier = None,
         engine: Engine = "auto",
+        from_phase1: FromPhase1 = False,
         budget_hours: BudgetHours = None,
         dry_run: DryRun = False,
         as_json: Json = False,

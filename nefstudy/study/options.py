@@ -23,6 +23,7 @@ class StudyOptions:
     gpus: float | None = None
     classifier: str | None = None
     engine: str = "auto"
+    from_phase1: bool = False
     budget_hours: float | None = None
     dry_run: bool = False
     json: bool = False

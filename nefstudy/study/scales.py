@@ -122,16 +122,34 @@ def search_cells(
 
 
 def grid_cells(
-    scale: Scale, cells: tuple[str, ...] | None = None, *, replicates: int = 1, classifier: str | None = None
+    scale: Scale,
+    cells: tuple[str, ...] | None = None,
+    *,
+    replicates: int = 1,
+    classifier: str | None = None,
+    handover: Mapping[str, tuple[Space, Point]] | None = None,
 ) -> tuple[CellPlan, ...]:
-    """Phase 2: the full grid of Table 3 per cell, at the scale's sizes."""
+    """Phase 2: a full grid per cell, of Table 3 at the scale's sizes or of a hand-over from phase 1.
+
+    Raises:
+        BadConfig: a cell that the scale does not know, or that the hand-over lacks.
+    """
+    grids = {
+        cell: (scale.grid[name], scale.grid_fixed[name])
+        for cell, name in ((f"{signals}/{name}", name) for signals, name in chosen_cells(scale, cells))
+    }
+    if handover is not None:
+        missing = sorted(set(grids) - set(handover))
+        if missing:
+            raise BadConfig(f"the hand-over lacks {', '.join(missing)}; run their phase 1, or narrow --cells")
+        grids = {cell: handover[cell] for cell in grids}
     return tuple(
         CellPlan(
             phase="phase2",
             signals=SignalsConfig(name=signals, subset=scale.grid_subset.get(signals)),
             field=name,
-            space=scale.grid[name],
-            fixed=scale.grid_fixed[name],
+            space=grids[f"{signals}/{name}"][0],
+            fixed=grids[f"{signals}/{name}"][1],
             classifier=_named(scale.grid_classifier, classifier),
             replicates=replicates,
         )

@@ -5,7 +5,7 @@ ledger's rows, so a study that is run again goes on where it stopped.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -104,7 +104,7 @@ class SearchStream:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.cell = cell
         self._plan = plan
-        self._distributions = {name: _distribution(dimension) for name, dimension in cell.space.items()}
+        self._distributions = {name: distribution(dimension) for name, dimension in cell.space.items()}
         self._again = deque(parse(TrialConfig, row.config, where=row.key) for row in rows if row.state not in DONE)
         self._left = (cell.trials or 0) - len(rows)
         self._known = {row.key for row in rows}
@@ -174,7 +174,8 @@ def _startup(budget: int) -> int:
     return max(1, min(10, budget // 3))
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution:
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """The dimension as Optuna sees it, in units of its multiple."""
     match dimension:
         case Real(low, high, log):
             return FloatDistribution(low, high, log=log)
@@ -192,16 +193,23 @@ def _multiple(dimension: Dimension) -> int:
     return dimension.multiple if isinstance(dimension, Whole) else 1
 
 
+def parameters_of(cell: CellPlan, config: Mapping[str, Any]) -> Point:
+    """The free parameters of a trial's configuration, in the units of the space."""
+    dataset = config["dataset"]
+    known: dict[str, Scalar] = {
+        **dataset["field"]["params"],
+        "start": dataset["start"],
+        "steps": config["steps"],
+        "lr": dataset["optimiser"]["lr"],
+        "weight_decay": dataset["optimiser"]["weight_decay"],
+    }
+    return {name: known[name] for name in cell.space}
+
+
 def _params(cell: CellPlan, trial: TrialConfig) -> dict[str, Scalar]:
     """The point of a trial in the sampler's own units."""
-    known: dict[str, Scalar] = {
-        **trial.dataset.field.params,
-        "start": trial.dataset.start,
-        "steps": trial.steps,
-        "lr": trial.dataset.optimiser.lr,
-        "weight_decay": trial.dataset.optimiser.weight_decay,
-    }
-    return {name: _unscaled(known[name], _multiple(dimension)) for name, dimension in cell.space.items()}
+    point = parameters_of(cell, trial.model_dump(mode="json"))
+    return {name: _unscaled(point[name], _multiple(dimension)) for name, dimension in cell.space.items()}
 
 
 def _unscaled(value: Scalar, multiple: int) -> Scalar:

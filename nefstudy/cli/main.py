@@ -5,8 +5,6 @@ that uses them, so that `nefstudy status` answers in a second.
 """
 
 import importlib.util
-import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +13,9 @@ import typer
 from rich.console import Console
 
 from nefstudy import __version__
+from nefstudy.cli.control import add_control
+from nefstudy.cli.datasets import dataset
+from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
 from nefstudy.errors import BadConfig, NefstudyError
 
 cli = typer.Typer(
@@ -26,14 +27,10 @@ cli = typer.Typer(
     help="Studies of neural-field representations. A study runs by its script (python studies/phase1.py); "
     "these commands plan it, show where it stands, serve it, and look at what it made.",
 )
-dataset = typer.Typer(no_args_is_help=True, help="Neural datasets: list, show, verify, export.")
 export = typer.Typer(no_args_is_help=True, help="Carry the ledger's trials to other tools.")
 cli.add_typer(dataset, name="dataset")
+add_control(cli)
 cli.add_typer(export, name="export")
-
-Root = Annotated[str | None, typer.Option(help="The study's root (NEFSTUDY_ROOT, else ./runs).")]
-LedgerUrl = Annotated[str | None, typer.Option(help="URL of the ledger (NEFSTUDY_LEDGER, else ROOT/ledger.db).")]
-Json = Annotated[bool, typer.Option("--json", help="Print plain JSON instead of tables.")]
 
 
 def app() -> None:
@@ -92,10 +89,10 @@ def status(root: Root = None, ledger: LedgerUrl = None, as_json: Json = False) -
     """Where every study stands: trials by phase and state, pace, time left, the best of each cell."""
     from nefstudy.service.progress import status as status_of
 
-    with _ledger(root, ledger) as book:
+    with open_ledger(root, ledger) as book:
         found = status_of(book)
     if as_json:
-        _echo_json(found.model_dump(mode="json"))
+        echo_json(found.model_dump(mode="json"))
         return
     from nefstudy.service.tables import status_tables
 
@@ -114,7 +111,7 @@ def serve(
     """Serve the study page at / and the REST API under /v1, from the ledger alone."""
     from nefstudy.service.server import serve as listen
 
-    place = _place(root, ledger)
+    place = place_of(root, ledger)
     listen(
         place.ledger,
         host=host,
@@ -136,10 +133,37 @@ def report(
     """Write the study's report: one self-contained HTML page, figures and CSV tables, from the ledger alone."""
     from nefstudy.report.report import write_report
 
-    place = _place(root, ledger)
-    with _ledger(root, ledger) as book:
+    place = place_of(root, ledger)
+    with open_ledger(root, ledger) as book:
         page = write_report(book, study, root=place.root, out=out or Path(place.root) / "reports" / study)
-    _echo_json({"report": str(page)}) if as_json else typer.echo(str(page))
+    echo_json({"report": str(page)}) if as_json else typer.echo(str(page))
+
+
+@cli.command()
+def handover(  # noqa: PLR0917  # typer calls it by keyword
+    script: Annotated[str, typer.Argument(help="The study script of phase 1.")] = "studies/phase1.py",
+    study: Annotated[str | None, typer.Option(help="Name of the study; the scale's name when not given.")] = None,
+    scale: Annotated[str, typer.Option(help="Scale it was run at.")] = "cpu",
+    cells: Annotated[str | None, typer.Option(help="Only these cells, as signals/field,...")] = None,
+    root: Root = None,
+    ledger: LedgerUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Turn phase 1 into a grid for phase 2: what mattered, which values, beside the paper's Table 3.
+
+    Writes ROOT/handover/STUDY.json, to be edited at will; `studies/phase2.py --from-phase1` runs it.
+    """
+    from nefstudy.study.handover import handover as found_by
+    from nefstudy.study.handover import handover_file, write_handover
+    from nefstudy.study.options import StudyOptions
+
+    chosen = None if cells is None else tuple(cells.split(","))
+    options = StudyOptions(study=study, scale=scale, cells=chosen, root=root, ledger=ledger)
+    with open_ledger(root, ledger) as book:
+        found = found_by(book, load_script(script)(options))
+    path = handover_file(place_of(root, ledger).root, options.name)
+    write_handover(found, path)
+    echo_json(found | {"file": str(path)}) if as_json else typer.echo(str(path))
 
 
 @export.command("mlflow")
@@ -154,10 +178,9 @@ def export_mlflow(
 ) -> None:
     """Bring MLflow up to date with the ledger: one run per trial, written once."""
     from nefstudy import tracking
-    from nefstudy.ledger import Ledger
 
-    place = _place(root, ledger)
-    with Ledger.open(place.ledger) as book:
+    place = place_of(root, ledger)
+    with open_ledger(root, ledger, read_only=False) as book:
         if rebuild:
             written = tracking.rebuild(book, tracking_uri=place.mlflow, root=place.root, study=study)
         else:
@@ -165,69 +188,6 @@ def export_mlflow(
             written = waiting - tracking.drain(book, tracking_uri=place.mlflow, root=place.root)
         left = book.outbox_size()
     if as_json:
-        _echo_json({"written": written, "left": left, "mlflow": place.mlflow})
+        echo_json({"written": written, "left": left, "mlflow": place.mlflow})
     else:
         typer.echo(f"{written} runs written to {place.mlflow}, {left} waiting")
-
-
-@dataset.command("ls")
-def dataset_ls(root: Root = None, as_json: Json = False) -> None:
-    """List the neural datasets under the root."""
-    from nefstudy.neural_dataset.show import dataset_rows, dataset_table
-
-    rows = dataset_rows(_place(root, None).root)
-    _echo_json(rows) if as_json else Console().print(dataset_table(rows))
-
-
-Digest = Annotated[str, typer.Argument(help="Digest of the neural dataset, or the beginning of one.")]
-
-
-@dataset.command("show")
-def dataset_show(digest: Digest, root: Root = None, as_json: Json = False) -> None:
-    """Show one neural dataset: recipe, field, rungs with their quality, fingerprint."""
-    from nefstudy.neural_dataset.show import dataset_card, dataset_summary
-
-    card = dataset_summary(_place(root, None).root, digest)
-    _echo_json(card) if as_json else Console().print(dataset_card(card))
-
-
-@dataset.command("verify")
-def dataset_verify(digest: Digest, root: Root = None, as_json: Json = False) -> None:
-    """Check every shard of a neural dataset against its manifest; exit 2 names the first that differs."""
-    from nefstudy.neural_dataset.show import resolve_digest, verify_dataset
-
-    place = _place(root, None)
-    found = verify_dataset(place.root, resolve_digest(place.root, digest))
-    _echo_json(found) if as_json else typer.echo(f"{found['dataset']}: {found['shards']} shards verify")
-
-
-@dataset.command("export")
-def dataset_export(
-    digest: Digest,
-    out: Annotated[Path, typer.Argument(help="File to write: .safetensors or .npz.")],
-    steps: Annotated[int | None, typer.Option(help="The rung to export; the longest by default.")] = None,
-    root: Root = None,
-    as_json: Json = False,
-) -> None:
-    """Write one rung as a single file of arrays: parameters, labels, split, ids."""
-    from nefstudy.neural_dataset.show import export_rung, resolve_digest
-
-    place = _place(root, None)
-    written = export_rung(place.root, resolve_digest(place.root, digest), out, steps=steps)
-    _echo_json(written) if as_json else typer.echo(f"{written['fields']} fields at {written['steps']} steps: {out}")
-
-
-def _place(root: str | None, ledger: str | None) -> Any:
-    from nefstudy.study.place import resolve_place
-
-    return resolve_place(root, ledger, environment=os.environ)
-
-
-def _ledger(root: str | None, ledger: str | None) -> Any:
-    from nefstudy.ledger import Ledger
-
-    return Ledger.open(_place(root, ledger).ledger, read_only=True)
-
-
-def _echo_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))

@@ -1,0 +1,58 @@
+"""`nefstudy dataset ...`: list, show, verify and export neural datasets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from nefstudy.cli.door import Json, Root, echo_json, place_of
+
+dataset = typer.Typer(no_args_is_help=True, help="Neural datasets: list, show, verify, export.")
+
+
+@dataset.command("ls")
+def dataset_ls(root: Root = None, as_json: Json = False) -> None:
+    """List the neural datasets under the root."""
+    from nefstudy.neural_dataset.show import dataset_rows, dataset_table
+
+    rows = dataset_rows(place_of(root).root)
+    echo_json(rows) if as_json else Console().print(dataset_table(rows))
+
+
+Digest = Annotated[str, typer.Argument(help="Digest of the neural dataset, or the beginning of one.")]
+
+
+@dataset.command("show")
+def dataset_show(digest: Digest, root: Root = None, as_json: Json = False) -> None:
+    """Show one neural dataset: recipe, field, rungs with their quality, fingerprint."""
+    from nefstudy.neural_dataset.show import dataset_card, dataset_summary
+
+    card = dataset_summary(place_of(root).root, digest)
+    echo_json(card) if as_json else Console().print(dataset_card(card))
+
+
+@dataset.command("verify")
+def dataset_verify(digest: Digest, root: Root = None, as_json: Json = False) -> None:
+    """Check every shard of a neural dataset against its manifest; exit 2 names the first that differs."""
+    from nefstudy.neural_dataset.show import resolve_digest, verify_dataset
+
+    place = place_of(root)
+    found = verify_dataset(place.root, resolve_digest(place.root, digest))
+    echo_json(found) if as_json else typer.echo(f"{found['dataset']}: {found['shards']} shards verify")
+
+
+@dataset.command("export")
+def dataset_export(
+    digest: Digest,
+    out: Annotated[Path, typer.Argument(help="File to write: .safetensors or .npz.")],
+    steps: Annotated[int | None, typer.Option(help="The rung to export; the longest by default.")] = None,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Write one rung as a single file of arrays: parameters, labels, split, ids."""
+    from nefstudy.neural_dataset.show import export_rung, resolve_digest
+
+    place = place_of(root)
+    written = export_rung(place.root, resolve_digest(place.root, digest), out, steps=steps)
+    echo_json(written) if as_json else typer.echo(f"{written['fields']} fields at {written['steps']} steps: {out}")

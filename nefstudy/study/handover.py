@@ -1,0 +1,166 @@
+"""From phase 1 to phase 2: which parameters mattered, and the grid and fixed values they suggest.
+
+The reference study searched first and then laid a grid over the most impactful parameters (Papa et al.
+2024 suppl., section 4). The hand-over does that step in the open: importance per cell by PED-ANOVA
+(Watanabe et al. 2023), values from the best tenth of the trials, all in an editable JSON file, beside the
+paper's own choice (Table 3).
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import optuna
+
+from nefstudy.config import Scalar
+from nefstudy.errors import BadConfig
+from nefstudy.ledger import Ledger, TrialRow, TrialState
+from nefstudy.study.options import StudyOptions
+from nefstudy.study.place import resolve_place
+from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.space import GRID, GRID_FIXED, Choice, Dimension, Point, Real, Space, Whole
+from nefstudy.study.streams import distribution, parameters_of
+
+FREE = 3  # parameters that phase 2 varies, as many as the paper's
+TOP = 0.1  # the best tenth of the trials say which values are good
+LEAST = 10  # trials of a cell below which nothing is proposed
+QUANTILES = (0.25, 0.5, 0.75)  # of the best trials' values: the grid of a range
+
+
+def handover(ledger: Ledger, plan: StudyPlan) -> dict[str, Any]:
+    """The hand-over of every searched cell of the plan, as plain data.
+
+    Raises:
+        BadConfig: a cell has too few finished trials to learn from.
+    """
+    cells = {cell.cell: _cell(ledger, plan, cell) for cell in plan.cells if cell.trials is not None}
+    if not cells:
+        raise BadConfig(f"study {plan.study!r} has no searched cell; a hand-over needs phase 1")
+    return {"study": plan.study, "from": "phase1", "top": TOP, "cells": cells}
+
+
+def _cell(ledger: Ledger, plan: StudyPlan, cell: CellPlan) -> dict[str, Any]:
+    rows = ledger.trials(plan.study, phase=cell.phase, cell=cell.cell, state=TrialState.COMPLETE, limit=None).rows
+    rows = tuple(row for row in rows if row.val_accuracy is not None)
+    if len(rows) < LEAST:
+        raise BadConfig(
+            f"{cell.cell}: {len(rows)} finished trials in phase 1, at least {LEAST} are needed; run more (--trials)"
+        )
+    points = [parameters_of(cell, row.config) for row in rows]
+    importance = _importance(cell, rows, points)
+    ranked = sorted(importance, key=lambda name: -importance[name])
+    best = [point for _, point in sorted(zip(rows, points, strict=True), key=_by_accuracy)][: _top(len(rows))]
+    free = ranked[:FREE]
+    return {
+        "trials": len(rows),
+        "best": max(row.val_accuracy or 0.0 for row in rows),
+        "importance": {name: round(importance[name], 4) for name in ranked},
+        "grid": {name: grid_values(cell.space[name], [point[name] for point in best]) for name in free},
+        "fixed": {
+            **cell.fixed,
+            **{name: fixed_value(cell.space[name], [point[name] for point in best]) for name in ranked[FREE:]},
+        },
+        "paper": {"grid": _listed(GRID.get(cell.field, {})), "fixed": dict(GRID_FIXED.get(cell.field, {}))},
+    }
+
+
+def _by_accuracy(pair: tuple[TrialRow, Point]) -> tuple[float, str]:
+    return -(pair[0].val_accuracy or 0.0), pair[0].key
+
+
+def _top(count: int) -> int:
+    return max(3, math.ceil(TOP * count))
+
+
+def _importance(cell: CellPlan, rows: Sequence[TrialRow], points: Sequence[Point]) -> dict[str, float]:
+    """Share of the variance of validation accuracy that each parameter explains among the better trials."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = {name: distribution(dimension) for name, dimension in cell.space.items()}
+    study = optuna.create_study(direction="maximize")
+    for row, point in zip(rows, points, strict=True):
+        params = {name: _unscaled(point[name], cell.space[name]) for name in cell.space}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=row.val_accuracy))
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: float(found.get(name, 0.0)) for name in cell.space}
+
+
+def _unscaled(value: Scalar, dimension: Dimension) -> Scalar:
+    multiple = dimension.multiple if isinstance(dimension, Whole) else 1
+    return int(value) // multiple if multiple > 1 else value
+
+
+def grid_values(dimension: Dimension, values: Sequence[Scalar]) -> list[Scalar]:
+    """Values phase 2 should try: all of a choice; of a range, the quartiles of the best trials' values."""
+    if isinstance(dimension, Choice):
+        return list(dimension.values)
+    numbers = sorted(float(value) for value in values)
+    chosen = [_round(dimension, numbers[round(q * (len(numbers) - 1))]) for q in QUANTILES]
+    return sorted(set(chosen), key=float)
+
+
+def fixed_value(dimension: Dimension, values: Sequence[Scalar]) -> Scalar:
+    """One good value: the most frequent choice of the best trials, or their median."""
+    if isinstance(dimension, Choice):
+        counts = Counter(values)
+        return max(dimension.values, key=lambda value: counts[value])
+    return _round(dimension, median(float(value) for value in values))
+
+
+def _round(dimension: Real | Whole, value: float) -> Scalar:
+    """A range's value as a person would write it: whole multiples, or two significant digits."""
+    if isinstance(dimension, Whole):
+        whole = round(value / dimension.multiple) * dimension.multiple
+        return min(max(whole, dimension.low), dimension.high)
+    return min(max(float(f"{value:.1e}"), dimension.low), dimension.high)
+
+
+def _listed(space: Space) -> dict[str, list[Scalar]]:
+    return {name: list(dimension.values) for name, dimension in space.items() if isinstance(dimension, Choice)}
+
+
+def handover_file(root: str, study: str) -> Path:
+    """Where the hand-over of a study lies under a local root."""
+    return Path(root) / "handover" / f"{study}.json"
+
+
+def write_handover(found: Mapping[str, Any], path: Path) -> None:
+    """Write the hand-over whole, for people to edit."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_text(json.dumps(found, indent=2) + "\n")
+    beside.replace(path)
+
+
+def read_handover(path: Path) -> dict[str, tuple[Space, Point]]:
+    """Grid and fixed values by cell.
+
+    Raises:
+        BadConfig: the file is missing, or is not a hand-over.
+    """
+    if not path.is_file():
+        raise BadConfig(f"no hand-over at {path}; write it with `nefstudy handover STUDY`, or leave out --from-phase1")
+    try:
+        cells = json.loads(path.read_text())["cells"]
+        return {
+            name: ({key: Choice(tuple(values)) for key, values in cell["grid"].items()}, dict(cell["fixed"]))
+            for name, cell in cells.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadConfig(f"{path} is not a hand-over ({type(error).__name__}: {error}); write it anew") from None
+
+
+def handed_over(options: StudyOptions, *, environment: Mapping[str, str]) -> dict[str, tuple[Space, Point]] | None:
+    """The hand-over that the options ask for, or None for the paper's own grid.
+
+    Raises:
+        BadConfig: it is asked for and not there.
+    """
+    if not options.from_phase1:
+        return None
+    place = resolve_place(options.root, options.ledger, environment=environment)
+    return read_handover(handover_file(place.root, options.name))

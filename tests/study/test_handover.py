@@ -1,0 +1,74 @@
+"""Laws of the hand-over: what mattered is found, good values are proposed, the file round-trips."""
+
+import json
+
+import pytest
+
+from nefstudy.errors import BadConfig
+from nefstudy.study.handover import fixed_value, grid_values, handover, read_handover, write_handover
+from nefstudy.study.plan import StudyPlan
+from nefstudy.study.scales import SCALES, grid_cells, search_cells
+from nefstudy.study.space import GRID, GRID_FIXED, Choice, Real, Whole
+
+
+@pytest.fixture
+def searched(ledger, open_run, result):
+    """A search of 60 trials in which only learning rate and start decide the accuracy."""
+    plan = StudyPlan(study="s", cells=search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=60))
+    run = open_run(ledger, plan)
+    for count in range(60):
+        suggestion = run.next(f"t{count}")
+        dataset = suggestion.trial.dataset
+        value = 0.3 + 0.3 * (dataset.start == "shared") + 0.3 * (1e-3 < dataset.optimiser.lr < 1e-2)
+        run.completed(f"t{count}", result(value))
+    return plan
+
+
+def test_what_decides_is_ranked_first(searched, ledger):
+    """The learning rate, which made the accuracy, leads the ranking and is put on the grid at its good values."""
+    cell = handover(ledger, searched)["cells"]["mnist5k/siren"]
+    assert cell["importance"]["lr"] > 3 * cell["importance"]["weight_decay"]
+    assert "lr" in list(cell["importance"])[:2]
+    assert all(1e-3 < value < 1e-2 for value in cell["grid"]["lr"])
+    assert set(cell["grid"]) | set(cell["fixed"]) == set(searched.cells[0].space)
+    assert cell["trials"] == 60
+    assert cell["paper"]["grid"]["steps"] == list(GRID["siren"]["steps"].values)
+
+
+def test_phase_two_runs_from_the_file(searched, ledger, tmp_path):
+    """Written, read back, and turned into a grid of exactly the proposed points."""
+    found = handover(ledger, searched)
+    write_handover(found, tmp_path / "h" / "s.json")
+    assert json.loads((tmp_path / "h" / "s.json").read_text()) == found
+    read = read_handover(tmp_path / "h" / "s.json")
+    (cell,) = grid_cells(SCALES["smoke"], ("mnist5k/siren",), handover=read)
+    wanted = 1
+    for values in found["cells"]["mnist5k/siren"]["grid"].values():
+        wanted *= len(values)
+    assert cell.planned == wanted
+    (paper,) = grid_cells(SCALES["smoke"], ("mnist5k/siren",))
+    assert paper.fixed == GRID_FIXED["siren"]
+
+
+def test_too_little_or_broken_is_refused(ledger, open_run, tmp_path):
+    """Too few trials, no file, a file that is something else, a cell it lacks: each one line."""
+    plan = StudyPlan(study="s", cells=search_cells(SCALES["smoke"], ("mnist5k/siren",)))
+    open_run(ledger, plan)
+    with pytest.raises(BadConfig, match="0 finished trials"):
+        handover(ledger, plan)
+    with pytest.raises(BadConfig, match="no hand-over at"):
+        read_handover(tmp_path / "none.json")
+    (tmp_path / "other.json").write_text("[1]")
+    with pytest.raises(BadConfig, match="is not a hand-over"):
+        read_handover(tmp_path / "other.json")
+    with pytest.raises(BadConfig, match="lacks mnist5k/mfn"):
+        grid_cells(SCALES["smoke"], ("mnist5k/mfn",), handover={})
+
+
+def test_values_keep_to_their_dimension():
+    """Quartiles of the best, whole and in multiples where asked; a choice keeps all its values in a grid."""
+    assert grid_values(Choice((1, 2, 3)), [3, 3]) == [1, 2, 3]
+    assert fixed_value(Choice((1, 2, 3)), [3, 3, 1]) == 3
+    assert grid_values(Whole(4, 128, multiple=2), [4, 8, 32, 60, 128]) == [8, 32, 60]
+    assert grid_values(Whole(4, 128, multiple=2), [7.2]) == [8]
+    assert fixed_value(Real(1e-5, 1e-1, log=True), [0.0012345]) == pytest.approx(0.0012)
