@@ -6,12 +6,13 @@ open, so a worker that was given up cannot write over what came after it. `COMPL
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from nefstudy.config import TrialConfig
 from nefstudy.errors import StaleAttempt
 from nefstudy.ledger import events, measures
 from nefstudy.ledger import outcome as outcomes
+from nefstudy.ledger.fetch import Found, fetch_one
 from nefstudy.ledger.outcome import SCORES, Outcome
 from nefstudy.ledger.rows import OPEN, TrialState
 from nefstudy.ledger.schema import artefacts, curves, documents, names, trials
@@ -110,12 +111,12 @@ def reuse(connection: Connection, study: str, *, phase: str, trial: TrialConfig,
     return True
 
 
-def find(connection: Connection, study: str, *, phase: str, key: str) -> RowMapping | None:
+def find(connection: Connection, study: str, *, phase: str, key: str) -> Found | None:
     """The narrow row of a trial, None when it was never requested."""
-    return connection.execute(_FIND, {"of_study": study, "of_phase": phase, "of_key": key}).mappings().one_or_none()
+    return fetch_one(connection, _FIND, {"of_study": study, "of_phase": phase, "of_key": key})
 
 
-def _held(row: RowMapping | None, claim: Claim) -> RowMapping:
+def _held(row: Found | None, claim: Claim) -> Found:
     where = f"trial {claim.key} of {claim.study}/{claim.phase}"
     if row is None:
         raise StaleAttempt(f"{where} was never requested; request it first")
@@ -130,7 +131,7 @@ def _tell(connection: Connection, claim: Claim, *, kind: str, now: float) -> Non
     events.append(connection, claim.study, kind=kind, phase=claim.phase, key=claim.key, data=data, now=now)
 
 
-def _open(connection: Connection, row: RowMapping | None, *, claim: Claim, trial: TrialConfig, now: float) -> None:
+def _open(connection: Connection, row: Found | None, *, claim: Claim, trial: TrialConfig, now: float) -> None:
     if row is None:
         _create(connection, claim, trial=trial, now=now)
     else:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from nefstudy.ledger import events
+from nefstudy.ledger.fetch import Found, fetch, fetch_one
 from nefstudy.ledger.rows import CommandRow
 from nefstudy.ledger.schema import commands
 from nefstudy.ledger.texts import dump, load
@@ -16,7 +17,7 @@ def append(
 ) -> CommandRow:
     """The command now in the ledger; the earlier one when its idempotency key was used before."""
     query = select(commands).where(commands.c.study == study, commands.c.idempotency_key == idempotency_key)
-    found = connection.execute(query).mappings().one_or_none()
+    found = fetch_one(connection, query)
     if found is None:
         values = {
             "study": study,
@@ -27,20 +28,20 @@ def append(
         }
         connection.execute(insert(commands).values(values))
         events.append(connection, study, kind="command", data={"verb": verb}, now=now)
-        found = connection.execute(query).mappings().one()
+        (found,) = fetch(connection, query)
     return _command(found)
 
 
 def unsettled(connection: Connection, study: str) -> list[CommandRow]:
     """The commands that the driver has not settled, in the order they were given."""
     query = select(commands).where(commands.c.study == study, commands.c.settled_at.is_(None)).order_by(commands.c.id)
-    return [_command(row) for row in connection.execute(query).mappings()]
+    return [_command(row) for row in fetch(connection, query)]
 
 
 def latest(connection: Connection, study: str, *, limit: int) -> list[CommandRow]:
     """The latest commands of a study, newest first."""
     query = select(commands).where(commands.c.study == study).order_by(commands.c.id.desc()).limit(limit)
-    return [_command(row) for row in connection.execute(query).mappings()]
+    return [_command(row) for row in fetch(connection, query)]
 
 
 def settle(connection: Connection, command: int, *, outcome: str, now: float) -> None:
@@ -49,7 +50,7 @@ def settle(connection: Connection, command: int, *, outcome: str, now: float) ->
     connection.execute(update(commands).where(open_one).values(settled_at=now, outcome=outcome))
 
 
-def _command(row: RowMapping) -> CommandRow:
+def _command(row: Found) -> CommandRow:
     return CommandRow(
         id=row["id"],
         study=row["study"],

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
+from nefstudy.ledger.fetch import fetch
 from nefstudy.ledger.rows import EventRow
 from nefstudy.ledger.schema import events
 from nefstudy.ledger.texts import dump, load
@@ -32,7 +33,7 @@ def since(connection: Connection, seq: int, *, study: str | None, limit: int) ->
     query = select(events).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)
     if study is not None:
         query = query.where(events.c.study == study)
-    return [EventRow(**(dict(row) | {"data": load(row["data"])})) for row in connection.execute(query).mappings()]
+    return [EventRow(**(row | {"data": load(row["data"])})) for row in fetch(connection, query)]
 
 
 def last_seq(connection: Connection, *, study: str | None) -> int:

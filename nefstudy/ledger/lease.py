@@ -15,10 +15,11 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from nefstudy.errors import BadConfig, StudyBusy
 from nefstudy.ledger import events, studies
+from nefstudy.ledger.fetch import Found, fetch_one
 from nefstudy.ledger.owner import Owner
 from nefstudy.ledger.schema import leases
 
@@ -108,7 +109,7 @@ def claim(connection: Connection, wish: Wish, *, now: float, watched: Silence | 
     return Lease(wish.name, epoch, nonce=wish.nonce, owner=wish.owner, lease_s=wish.lease_s)
 
 
-def _silence(row: RowMapping, *, now: float, watched: Silence | None) -> Silence | None:
+def _silence(row: Found, *, now: float, watched: Silence | None) -> Silence | None:
     """None when the holder may be taken over; the silence to watch; StudyBusy while it lives."""
     owner, lease_s = Owner.from_json(row["owner"]), row["lease_s"]
     if owner.is_gone:
@@ -165,17 +166,17 @@ def holder(connection: Connection, study: str, *, now: float) -> Holder | None:
     return Holder(study=study, owner=owner, since=row["since"], seen_s=max(0.0, age), lease_s=row["lease_s"])
 
 
-def _row(connection: Connection, study: str) -> RowMapping | None:
-    return connection.execute(_FIND, {"wanted": study}).mappings().one_or_none()
+def _row(connection: Connection, study: str) -> Found | None:
+    return fetch_one(connection, _FIND, {"wanted": study})
 
 
-def _lease(row: RowMapping) -> Lease:
+def _lease(row: Found) -> Lease:
     return Lease(
         row["study"], row["epoch"], nonce=row["nonce"], owner=Owner.from_json(row["owner"]), lease_s=row["lease_s"]
     )
 
 
-def _busy(row: RowMapping, *, age: float) -> str:
+def _busy(row: Found, *, age: float) -> str:
     owner = Owner.from_json(row["owner"])
     since = datetime.fromtimestamp(row["since"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     holder = f"pid {owner.pid} on {owner.host} since {since} (heard of {age:.0f} s ago)"

@@ -15,7 +15,7 @@ from nefstudy.ledger import lease as leases
 from nefstudy.ledger.attempts import Claim
 from nefstudy.ledger.database import Database
 from nefstudy.ledger.lease import Lease, Silence, Wish
-from nefstudy.ledger.outcome import Curve, Outcome
+from nefstudy.ledger.outcome import Curve, Number, Outcome
 from nefstudy.ledger.owner import Owner
 from nefstudy.ledger.reading import Reading
 from nefstudy.ledger.rows import (
@@ -134,7 +134,7 @@ class Ledger(Reading):
         *,
         key: str,
         token: int,
-        metrics: Mapping[str, float],
+        metrics: Mapping[str, Number],
         curves: Mapping[str, Curve] | None = None,
         artefacts: Mapping[str, str] | None = None,
         fingerprint: Mapping[str, str] | None = None,
@@ -151,7 +151,7 @@ class Ledger(Reading):
         *,
         key: str,
         token: int,
-        metrics: Mapping[str, float],
+        metrics: Mapping[str, Number],
         curves: Mapping[str, Curve] | None = None,
         fingerprint: Mapping[str, str] | None = None,
         lease: Lease | None = None,

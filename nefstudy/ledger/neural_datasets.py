@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, insert, select, update
 
+from nefstudy.ledger.fetch import fetch
 from nefstudy.ledger.rows import NeuralDatasetRow
 from nefstudy.ledger.schema import neural_datasets as table
 from nefstudy.ledger.texts import dump, load
@@ -27,7 +28,7 @@ def find(connection: Connection, *, digest: str | None = None) -> list[NeuralDat
     if digest is not None:
         query = query.where(table.c.digest == digest)
     found = []
-    for row in connection.execute(query).mappings():
+    for row in fetch(connection, query):
         texts = {"rungs": tuple(load(row["rungs"])), "fingerprint": load(row["fingerprint"])}
-        found.append(NeuralDatasetRow(**(dict(row) | texts)))
+        found.append(NeuralDatasetRow(**(row | texts)))
     return found

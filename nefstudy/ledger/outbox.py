@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 
+from nefstudy.ledger.fetch import fetch
 from nefstudy.ledger.rows import OutboxRow
 from nefstudy.ledger.schema import outbox, trials
 
@@ -39,7 +40,7 @@ def pending(connection: Connection, *, limit: int) -> list[OutboxRow]:
         .order_by(outbox.c.tries, outbox.c.id)
         .limit(limit)
     )
-    return [OutboxRow(**row) for row in connection.execute(query).mappings()]
+    return [OutboxRow(**row) for row in fetch(connection, query)]
 
 
 def take(connection: Connection, *, limit: int, skip: Sequence[int]) -> list[OutboxRow]:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from nefstudy.ledger import events, measures, outbox
+from nefstudy.ledger.fetch import Found
 from nefstudy.ledger.rows import TrialState
 from nefstudy.ledger.schema import artefacts, curves, documents, trials
 from nefstudy.ledger.texts import dump, load
@@ -16,7 +17,8 @@ COSTS = ("field_steps", "fit_seconds", "classify_seconds")  # what a reused resu
 SCORES = ("val_accuracy", "test_accuracy")
 QUALITIES = ("all_psnr", "all_iou")
 
-Curve = Sequence[tuple[float, float]]
+Number = int | float
+Curve = Sequence[tuple[Number, Number]]
 
 _CLOSE = update(trials).where(trials.c.id == bindparam("closed"))
 _DESCRIBE = update(documents).where(documents.c.trial_id == bindparam("closed"))
@@ -28,7 +30,7 @@ class Outcome:
     """How an attempt ended, with everything it measured."""
 
     state: TrialState
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, Number] = field(default_factory=dict)
     curves: Mapping[str, Curve] = field(default_factory=dict)
     artefacts: Mapping[str, str] = field(default_factory=dict)
     fingerprint: Mapping[str, str] = field(default_factory=dict)
@@ -36,7 +38,7 @@ class Outcome:
     error: str | None = None
 
 
-def write(connection: Connection, row: RowMapping, *, outcome: Outcome, now: float, reused: bool = False) -> None:
+def write(connection: Connection, row: Found, *, outcome: Outcome, now: float, reused: bool = False) -> None:
     """Close a trial's row with an outcome, tell it as an event and put it into the outbox."""
     _close(connection, row, outcome=outcome, now=now, reused=reused)
     measures.record(connection, row["study"], trial_id=row["id"], kind="metric", values=outcome.metrics)
@@ -65,13 +67,13 @@ def read(connection: Connection, trial_id: int) -> Outcome:
     return Outcome(
         state=TrialState.COMPLETE,
         metrics=metrics | {name: 0.0 for name in COSTS if name in metrics},
-        curves={row.name: load(row.points) for row in points},
+        curves={row.name: [(x, y) for x, y in load(row.points)] for row in points},
         artefacts={row.name: row.path for row in files},
         fingerprint=load(texts.fingerprint),
     )
 
 
-def _close(connection: Connection, row: RowMapping, *, outcome: Outcome, now: float, reused: bool) -> None:
+def _close(connection: Connection, row: Found, *, outcome: Outcome, now: float, reused: bool) -> None:
     metrics = {name: float(value) for name, value in outcome.metrics.items()}
     quality = next((metrics[name] for name in QUALITIES if name in metrics), None)
     values: dict[str, Any] = {name: _finite(metrics.get(name)) for name in SCORES}
@@ -82,5 +84,5 @@ def _close(connection: Connection, row: RowMapping, *, outcome: Outcome, now: fl
     connection.execute(_DESCRIBE, {"closed": row["id"], **texts})
 
 
-def _finite(value: float | None) -> float | None:
+def _finite(value: Number | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None

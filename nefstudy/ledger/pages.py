@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, Select, bindparam, literal, null, select, tuple_
+from sqlalchemy import Connection, Row, Select, bindparam, literal, null, select, tuple_
 
 from nefstudy.config import canonical_json, digest
 from nefstudy.errors import BadConfig
+from nefstudy.ledger.fetch import Found, fetch
 from nefstudy.ledger.filters import Filter, find, narrow
 from nefstudy.ledger.rows import Page, TrialRow, TrialState
 from nefstudy.ledger.schema import documents, trials
@@ -74,11 +75,11 @@ def full(connection: Connection, numbers: Sequence[int]) -> Iterator[TrialRow]:
     """The trials of these numbers, in the order given."""
     for first in range(0, len(numbers), BATCH):
         batch = numbers[first : first + BATCH]
-        found = {row["id"]: row for row in connection.execute(_FULL, {"numbers": batch}).mappings()}
+        found = {row["id"]: row for row in fetch(connection, _FULL, {"numbers": batch})}
         yield from (trial_row(found[number]) for number in batch)
 
 
-def trial_row(row: RowMapping) -> TrialRow:
+def trial_row(row: Found) -> TrialRow:
     """A trial from its columns and documents."""
     values = {name: value for name, value in row.items() if name != "id"}
     values["state"] = TrialState(values["state"])

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from nefstudy.ledger import events
+from nefstudy.ledger.fetch import fetch
 from nefstudy.ledger.rows import StudyRow
 from nefstudy.ledger.schema import phases, studies
 from nefstudy.ledger.texts import dump, load
@@ -29,8 +30,7 @@ def put_study(
         changed = connection.execute(update(phases).where(place).values(planned=count))
         if changed.rowcount == 0:
             connection.execute(insert(phases).values(study=study, phase=phase, cell=cell, planned=count))
-    found = get_study(connection, study)
-    assert found is not None
+    (found,) = all_studies(connection, study=study)
     return found
 
 
@@ -50,7 +50,7 @@ def all_studies(connection: Connection, *, study: str | None = None) -> list[Stu
     query = select(studies).order_by(studies.c.created_at, studies.c.study)
     if study is not None:
         query = query.where(studies.c.study == study)
-    return [StudyRow(**(dict(row) | {"plan": load(row["plan"])})) for row in connection.execute(query).mappings()]
+    return [StudyRow(**(row | {"plan": load(row["plan"])})) for row in fetch(connection, query)]
 
 
 def planned(connection: Connection, study: str) -> dict[tuple[str, str], int]:

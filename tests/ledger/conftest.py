@@ -87,7 +87,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def ledger(url: str) -> Iterator[Ledger]:
     """An open ledger with the study `digits` in it, on either database."""
-    with Ledger.open(url, patience_s=5) as ledger:
+    with Ledger.open(url, patience_s=5.0) as ledger:
         ledger.put_study("digits", {}, planned={("phase1", "digits8/siren"): 4})
         yield ledger
 
@@ -95,7 +95,7 @@ def ledger(url: str) -> Iterator[Ledger]:
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Iterator[Ledger]:
     """An open ledger with the study `digits` in it, where the database does not matter."""
-    with Ledger.open(str(tmp_path / "ledger.db"), patience_s=5) as ledger:
+    with Ledger.open(str(tmp_path / "ledger.db"), patience_s=5.0) as ledger:
         ledger.put_study("digits", {}, planned={("phase1", "digits8/siren"): 4})
         yield ledger
 

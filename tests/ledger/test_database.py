@@ -136,10 +136,10 @@ def test_replaced_ledger_is_followed(tmp_path):
 def test_full_disk_loses_no_committed_result(tmp_path, finish):
     """When the disk is full a commit is refused in one line; with space again the ledger goes on, nothing lost."""
     path = tmp_path / "ledger.db"
-    with Ledger.open(str(path), patience_s=1) as ledger:
+    with Ledger.open(str(path), patience_s=1.0) as ledger:
         ledger.put_study("digits", {}, planned={})
         done = finish(ledger, 1)
-    with Ledger.open(str(path), patience_s=1) as ledger:
+    with Ledger.open(str(path), patience_s=1.0) as ledger:
         _limit_file_size(path.stat().st_size)
         try:
             with pytest.raises(BadLedger, match=r"cannot be used: .*; mend that"):
@@ -170,7 +170,7 @@ def _limit_file_size(size):
 def test_restarted_server_loses_and_doubles_nothing(postgres, finish):
     """A server killed in the middle and started again: every call comes through, every trial is there once."""
     url = postgres.url("postgres")
-    with Ledger.open(url, patience_s=60) as ledger:
+    with Ledger.open(url, patience_s=60.0) as ledger:
         ledger.put_study("restart", {}, planned={})
         acknowledged: list[str] = []
         failed: list[Exception] = []

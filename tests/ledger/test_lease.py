@@ -99,7 +99,7 @@ def test_unknown_study_has_no_lease(ledger, owner):
 
 def test_dead_process_of_this_machine_is_taken_over_at_once(ledger, owner, dead):
     """A driver that was killed here blocks nobody, however long its lease."""
-    ledger.acquire("digits", dead, lease_s=3600)
+    ledger.acquire("digits", dead, lease_s=3600.0)
     began = time.monotonic()
     ledger.acquire("digits", owner)
     assert time.monotonic() - began < 1
@@ -107,13 +107,13 @@ def test_dead_process_of_this_machine_is_taken_over_at_once(ledger, owner, dead)
 
 def test_reused_pid_is_not_the_dead_driver(ledger, owner):
     """A pid that now belongs to another process counts as dead: its start differs."""
-    ledger.acquire("digits", replace(owner, process_start=owner.process_start - 1), lease_s=3600)
+    ledger.acquire("digits", replace(owner, process_start=owner.process_start - 1), lease_s=3600.0)
     ledger.acquire("digits", owner)
 
 
 def test_pid_of_another_namespace_is_not_judged(ledger, owner):
     """A container's pid says nothing about ours: it holds the lease while it is heard of."""
-    ledger.acquire("digits", replace(owner, pid=2**22 + 1, pid_namespace="pid:[1]"), lease_s=3600)
+    ledger.acquire("digits", replace(owner, pid=2**22 + 1, pid_namespace="pid:[1]"), lease_s=3600.0)
     with pytest.raises(StudyBusy):
         ledger.acquire("digits", owner)
 
