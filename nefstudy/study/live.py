@@ -45,7 +45,7 @@ class LiveView:
         if self._live is not None:
             self._live.update(study_view(state, list(self._run.under_way.values())), refresh=True)
         else:
-            self._console.print(study_line(state), highlight=False)
+            self._console.print(study_line(state), highlight=False, soft_wrap=True)
 
 
 def study_line(state: Progress) -> str:
@@ -54,28 +54,31 @@ def study_line(state: Progress) -> str:
     failed = f", {state.failed} failed" if state.failed else ""
     best = max((b.val_accuracy for b in state.best if b.val_accuracy is not None), default=None)
     shown = "" if best is None else f", best validation accuracy {best:.3f}"
-    return f"{state.study}: {', '.join(parts)}, {state.running} running{failed}{shown}, {_eta(state.eta_s)}"
+    return f"{state.study}: {', '.join(parts)}, {state.running} running{failed}{shown}, ETA {_time(state.eta_s)}"
 
 
 def study_view(state: Progress, under_way: list[UnderWay]) -> RenderableType:
-    """Progress as a table: one row per phase and cell, what runs now below it."""
+    """Progress as a table: one row per phase and cell with the best validation accuracy and that trial's test
+    accuracy; what runs now below it.
+    """
     table = Table(title=f"study {state.study}", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in ("phase", "cell", "", "trials", "running", "failed", "best val", "its test", "ETA"):
-        table.add_column(name, justify="right" if name in ("trials", "running", "failed", "ETA") else "left")
+    for name in ("phase", "cell", "", "trials", "now", "failed", "val", "test", "ETA"):
+        table.add_column(name, justify="left" if name in ("phase", "cell", "") else "right", no_wrap=True)
     for phase in state.phases:
         for index, cell in enumerate(phase.cells):
-            eta = _eta(phase.eta_s) if index == 0 and phase.remaining else ""
+            eta = _time(phase.eta_s) if index == 0 and phase.remaining else ""
             table.add_row(phase.phase if index == 0 else "", cell.cell, *_cell(cell), eta)
     total = ProgressBar(total=max(state.planned, 1), completed=state.planned - state.remaining, width=40)
     foot = Table.grid(padding=(0, 1))
     pace = "" if state.per_minute is None else f"{state.per_minute:.1f} trials/min"
-    foot.add_row(total, f"{state.planned - state.remaining}/{state.planned}", pace, _eta(state.eta_s))
+    eta = f"ETA {_time(state.eta_s)}" if state.remaining else ""
+    foot.add_row(total, f"{state.planned - state.remaining}/{state.planned}", pace, eta)
     return Group(table, Text(), foot, *(Text(_now(trial), style="dim") for trial in under_way[:8]))
 
 
 def _cell(cell: CellProgress) -> tuple[RenderableType, ...]:
     done = cell.planned - cell.remaining
-    bar = ProgressBar(total=max(cell.planned, 1), completed=done, width=20)
+    bar = ProgressBar(total=max(cell.planned, 1), completed=done, width=12)
     best = cell.best
     scores = [None, None] if best is None else [best.val_accuracy, best.test_accuracy]
     shown = ["-" if score is None else f"{score:.3f}" for score in scores]
@@ -92,5 +95,5 @@ def _now(trial: UnderWay) -> str:
     return what
 
 
-def _eta(seconds: float | None) -> str:
-    return "ETA unknown yet" if seconds is None else f"ETA {timedelta(seconds=round(seconds))}"
+def _time(seconds: float | None) -> str:
+    return "-" if seconds is None else str(timedelta(seconds=round(seconds)))
