@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 from nefstudy.classifiers.classifier import Classifier, WeightReader
+from nefstudy.classifiers.dws import Dws
 from nefstudy.classifiers.gnn import Gnn
 from nefstudy.classifiers.mlp import Mlp
 from nefstudy.classifiers.sign_gnn import GnnSign, GnnThin
@@ -21,6 +22,7 @@ CLASSIFIERS: dict[str, type[Any]] = {
     "gnn-thin": GnnThin,
     "gnn-sign": GnnSign,
     "transformer": Transformer,
+    "dws": Dws,
 }
 
 

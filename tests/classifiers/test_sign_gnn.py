@@ -6,6 +6,7 @@ import torch
 
 from nefstudy import seeds
 from nefstudy.classifiers.classifier import Classifier, WeightReader
+from nefstudy.classifiers.dws import Dws
 from nefstudy.classifiers.gnn import Gnn
 from nefstudy.classifiers.mlp import Mlp
 from nefstudy.classifiers.sign_gnn import GnnSign, GnnThin
@@ -22,6 +23,7 @@ SMALL = [
     Gnn(width=8, steps=2, node_hidden=8, edge_hidden=8),
     Mlp(width=8),
     Transformer(width=8, edge_width=4, heads=2, rounds=2),
+    Dws(width=8, depth=2, pooled=8),
 ]
 
 
