@@ -1,21 +1,18 @@
 """Images from one npz file: `values`, `labels` and optionally `split`, `ids`, `class_names`."""
 
-import io
-import zipfile
-import zlib
-
 import numpy as np
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.signals.image_set import image_set
 from nefstudy.signals.labelled_set import numbered_classes
-from nefstudy.signals.location import read_bytes
+from nefstudy.signals.npz import read_npz
 from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.signal import Signals
 
 NEEDED = ("values", "labels")
 OPTIONAL = ("split", "ids", "class_names")
+FIX = "save values, labels and optionally split, ids, class_names with numpy.savez"
 
 
 def read_arrays(config: SignalsConfig) -> Signals:
@@ -30,7 +27,7 @@ def read_arrays(config: SignalsConfig) -> Signals:
     """
     only_options(config, "path")
     path = text_option(config, "path", hint="the path or URI of an npz file with values and labels")
-    arrays = _load(path)
+    arrays = read_npz(path, needed=NEEDED, optional=OPTIONAL, fix=FIX)
     return image_set(
         _as_images(arrays["values"], path=path),
         arrays["labels"],
@@ -41,23 +38,6 @@ def read_arrays(config: SignalsConfig) -> Signals:
         split=arrays.get("split"),
         ids=arrays.get("ids"),
     )
-
-
-def _load(path: str) -> dict[str, np.ndarray]:
-    data = read_bytes(path)
-    try:
-        if data.startswith(np.lib.format.MAGIC_PREFIX):
-            raise BadSignals(f"{path} is a single array; save values and labels with numpy.savez")
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            missing = [key for key in NEEDED if key not in archive.files]
-            if missing:
-                raise BadSignals(
-                    f"{path} lacks {' and '.join(missing)} (it holds {', '.join(archive.files) or 'nothing'}); "
-                    f"save {', '.join(NEEDED)} and optionally {', '.join(OPTIONAL)} with numpy.savez"
-                )
-            return {key: archive[key] for key in (*NEEDED, *OPTIONAL) if key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise BadSignals(f"{path} cannot be read as npz ({error}); save arrays of numbers with numpy.savez") from None
 
 
 def _as_images(values: np.ndarray, *, path: str) -> np.ndarray:

@@ -11,7 +11,9 @@ from nefstudy.signals.cifar import read_cifar10
 from nefstudy.signals.digits import digits8, mnist5k
 from nefstudy.signals.digits3d import digits3d
 from nefstudy.signals.images import read_folder
+from nefstudy.signals.microimagenet import read_microimagenet
 from nefstudy.signals.mnist import read_mnist
+from nefstudy.signals.occupancy import read_occupancy, read_shapenet10
 from nefstudy.signals.parquet import read_parquet
 from nefstudy.signals.photographs import photo_patches_32, photo_patches_64
 from nefstudy.signals.shapes10 import shapes10
@@ -29,9 +31,12 @@ SIGNALS: dict[str, SignalSource] = {
     "shapes10": shapes10,
     "mnist": read_mnist,
     "cifar10": read_cifar10,
+    "microimagenet": read_microimagenet,
+    "shapenet10": read_shapenet10,
     "folder": read_folder,
     "arrays": read_arrays,
     "parquet": read_parquet,
+    "occupancy": read_occupancy,
 }
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Integer, UInt8
 
 from nefstudy.config import SignalsConfig
 from nefstudy.seeds import stream
@@ -43,7 +43,7 @@ def digits3d(config: SignalsConfig) -> Signals:
     )
 
 
-def first_of_each(labels: Int[np.ndarray, " S"], *, count: int | None) -> Int[np.ndarray, " n"]:
+def first_of_each(labels: Integer[np.ndarray, " S"], *, count: int | None) -> Int[np.ndarray, " n"]:
     """Rows of the first `count` signals of every class, or of all, in order."""
     rows = [np.flatnonzero(labels == label)[:count] for label in np.unique(labels)]
     return np.sort(np.concatenate(rows))

@@ -34,7 +34,12 @@ def conversion(config: SignalsConfig) -> Conversion:
 
 
 def stack_images(
-    encoded: Iterable[tuple[str, bytes]], *, where: str, size: int | None = None, channels: int | None = None
+    encoded: Iterable[tuple[str, bytes]],
+    *,
+    where: str,
+    size: int | None = None,
+    crop: int | None = None,
+    channels: int | None = None,
 ) -> UInt8[np.ndarray, "S H W C"]:
     """All images in one array; they must agree in size and channels.
 
@@ -49,7 +54,7 @@ def stack_images(
     first = ""
     for name, data in encoded:
         try:
-            image = decode_image(data, size=size, channels=channels)
+            image = decode_image(data, size=size, crop=crop, channels=channels)
         except BadSignals as error:
             problems.append(f"{name} {error}")
             continue
@@ -76,8 +81,13 @@ def _mismatch(name: str, shape: tuple[int, ...], *, first: str, expected: tuple[
     )
 
 
-def decode_image(data: bytes, *, size: int | None = None, channels: int | None = None) -> UInt8[np.ndarray, "H W C"]:
+def decode_image(
+    data: bytes, *, size: int | None = None, crop: int | None = None, channels: int | None = None
+) -> UInt8[np.ndarray, "H W C"]:
     """The pixels of PNG or JPEG bytes, upright, with 1 channel if stored grey and else 3.
+
+    Args:
+        size: scale the largest centred square, of at most `crop` pixels, to size x size.
 
     Raises:
         BadSignals: what is wrong with the image, to stand behind its name.
@@ -90,14 +100,14 @@ def decode_image(data: bytes, *, size: int | None = None, channels: int | None =
         reason = " ".join(str(error).split())[:80]
         raise BadSignals(f"is no readable PNG or JPEG ({reason}); replace or remove it") from None
     if size is not None:
-        image = _centre(image).resize((size, size), Image.Resampling.LANCZOS)
+        image = _centre(image, crop=crop).resize((size, size), Image.Resampling.LANCZOS)
     pixels = np.array(image, dtype=np.uint8)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def _centre(image: Image.Image) -> Image.Image:
-    """The largest centred square."""
-    side = min(image.size)
+def _centre(image: Image.Image, *, crop: int | None) -> Image.Image:
+    """The largest centred square, of at most `crop` pixels."""
+    side = min(*image.size, *(() if crop is None else (crop,)))
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
 

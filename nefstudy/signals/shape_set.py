@@ -1,12 +1,13 @@
 """A full set of labelled shapes as Signals, and how a solid becomes the points it is known at."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float16, Shaped, UInt8
 
 from nefstudy.config import SignalsConfig
+from nefstudy.errors import BadSignals
 from nefstudy.signals.labelled_set import labelled_set
 from nefstudy.signals.signal import Samples, Signals
 
@@ -26,6 +27,7 @@ MARGIN = 0.1
 """How far held-out points reach beyond a solid's box; in the whole volume thin solids would hardly be met."""
 
 
+@runtime_checkable
 class Body(Protocol):
     """A solid in [-1, 1]^3 that can be sampled."""
 
@@ -58,11 +60,13 @@ def shape_set(
     Raises:
         BadSignals: what is wrong with them, on one line.
     """
-    parts = (
-        np.concatenate([getattr(one, name) for one in samples]) if samples else np.empty((0, 0, 3), dtype=np.float16)
-        for name in ("fitted", "held_out", "occupied")
+    if not samples:
+        raise BadSignals(f"signals {config.name!r} ({source}): there are no shapes; give some of every class")
+    whole = Samples(
+        fitted=np.concatenate([one.fitted for one in samples]),
+        held_out=np.concatenate([one.held_out for one in samples]),
+        occupied=np.concatenate([one.occupied for one in samples]),
     )
-    whole = Samples(*parts)
     return labelled_set(
         np.broadcast_to(_occupancy(whole.fitted.shape[1]), (*whole.fitted.shape[:2], 1)).copy(),
         labels,

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 Kind = Literal["box", "ball", "tube", "cone"]
+Number = float | int
+Triple = tuple[Number, Number, Number]
 
 REACH = 1.25
 """How far points about a surface reach, in half extents of a primitive."""
@@ -27,9 +29,9 @@ class Part:
     """
 
     kind: Kind
-    at: tuple[float, float, float]
-    half: tuple[float, float, float]
-    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    at: Triple
+    half: Triple
+    turn: Triple = (0, 0, 0)
 
     def matrix(self) -> Float[np.ndarray, "3 3"]:
         """The rotation of column vectors."""
@@ -90,7 +92,7 @@ class Solid:
     def near(self, rng: np.random.Generator, count: int) -> Float[np.ndarray, "n 3"]:
         """Points in and just around the parts, more about larger ones."""
         weights = np.sqrt([np.prod(part.half) for part in self.parts])
-        shares = rng.multinomial(count, weights / weights.sum())
+        shares = rng.multinomial(count, weights / weights.sum()).tolist()
         clouds = []
         for part, share in zip(self.parts, shares, strict=True):
             local = rng.uniform(-REACH, REACH, (share, 3)) * part.half

@@ -54,7 +54,7 @@ def test_values_and_labels_are_enough(tmp_path: Path):
         ({"values": VALUES, "labels": np.array(3)}, "label 3 among 1 signals"),
         ({"values": VALUES, "labels": LABELS[:-1]}, "labels of shape"),
         ({"values": VALUES, "labels": np.array(["a", "b", "c"] * 10)}, "labels are text"),
-        ({"values": VALUES, "labels": np.array(["a", None, "c"] * 10, dtype=object)}, "save arrays of numbers"),
+        ({"values": VALUES, "labels": np.array(["a", None, "c"] * 10, dtype=object)}, "plain arrays of numbers"),
         ({"values": VALUES, "labels": LABELS * 10**9}, "label 2000000000 among 30 signals"),
         ({"values": VALUES, "labels": LABELS * 2}, "class '1' has 0 signals"),
         ({"values": VALUES, "labels": LABELS, "ids": LABELS}, "id 0 is used 10 times"),

@@ -109,7 +109,7 @@ def test_a_moved_point_changes_the_content():
 
 def test_no_shapes_are_refused():
     """An empty set is named as such, before any card is made."""
-    with pytest.raises(BadSignals, match="none of them empty"):
+    with pytest.raises(BadSignals, match="there are no shapes"):
         shape_set([], np.arange(0), config=SignalsConfig(name="no"), class_names=("a", "b"), licence="-", source="-")
 
 

@@ -1,0 +1,35 @@
+"""Arrays of an npz file, named and checked."""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from nefstudy.errors import BadSignals
+from nefstudy.signals.location import read_bytes
+
+
+def read_npz(path: str, *, needed: Sequence[str], optional: Sequence[str] = (), fix: str) -> dict[str, np.ndarray]:
+    """The needed arrays of the npz file at a path or URI, and those optional ones that are there.
+
+    Args:
+        fix: what to do about a file that lacks some or is none.
+
+    Raises:
+        BadSignals: the file is missing, is no whole npz of plain arrays, or lacks a key.
+    """
+    data = read_bytes(path)
+    try:
+        if data.startswith(np.lib.format.MAGIC_PREFIX):
+            raise BadSignals(f"{path} is a single array, not an npz file; {fix}")
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            missing = [key for key in needed if key not in archive.files]
+            if missing:
+                held = ", ".join(archive.files) or "nothing"
+                raise BadSignals(f"{path} lacks {' and '.join(missing)} (it holds {held}); {fix}")
+            return {key: archive[key] for key in (*needed, *optional) if key in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:80]
+        raise BadSignals(f"{path} cannot be read as npz of plain arrays of numbers ({reason}); {fix}") from None

@@ -1,0 +1,219 @@
+"""Shapes from files of points and occupancies, in the two layouts that are published.
+
+Occupancy Networks: `SYNSET/MODEL/points.npz` with `points` in [-0.55, 0.55]^3 and `occupancies` as packed bits, and
+`SYNSET/{train,val,test}.lst`, a model a line. fit-a-nef: `SYNSET/MODEL.npz` with `random_points`, `near_surf_points`
+and `..._occupancy` of each. A folder holds one layout; its first folders are the classes.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+from jaxtyping import Bool, Float, Int8, Shaped
+
+from nefstudy.config import SignalsConfig
+from nefstudy.errors import BadConfig, BadSignals
+from nefstudy.seeds import stream
+from nefstudy.signals.check import class_size_problems, refuse
+from nefstudy.signals.location import below, list_tree, read_bytes
+from nefstudy.signals.npz import read_npz
+from nefstudy.signals.options import only_options, text_option
+from nefstudy.signals.shape_set import FITTED, HELD_OUT, both_sides, shape_set
+from nefstudy.signals.signal import SPLITS, Samples, Signals, Split
+from nefstudy.signals.splits import stratified_split
+
+SHAPENET10: Mapping[str, str] = {
+    "02691156": "airplane",
+    "02828884": "bench",
+    "02958343": "car",
+    "03001627": "chair",
+    "03636649": "lamp",
+    "03691459": "loudspeaker",
+    "04090263": "rifle",
+    "04256520": "sofa",
+    "04379243": "table",
+    "04530566": "watercraft",
+}
+"""The study's ten categories by their WordNet offsets, the folders' names."""
+
+FRACTIONS = (0.8, 0.1, 0.1)
+"""Of train, val and test where no list says: 27,840/3,480/3,480 of ShapeNet10."""
+
+HALF = 0.55
+"""Half the side of the cube that points lie in: a unit cube and a tenth around it (Occupancy Networks)."""
+
+SEED = 0
+POINTS_FILE = "points.npz"
+FIX = "export the shape again"
+Parts = list[tuple[str, str, Split | None]]
+"""(class, file, split) of every shape, in order."""
+
+
+def read_shapenet10(config: SignalsConfig) -> Signals:
+    """ShapeNet10: the study's ten categories below `path`; see `read_occupancy`.
+
+    Raises:
+        BadSignals: as `read_occupancy`, or a category is missing.
+    """
+    return _read(config, classes=SHAPENET10)
+
+
+def read_occupancy(config: SignalsConfig) -> Signals:
+    """Shapes of one's own; options: `path` (folder or URI) and `half`, half the side of the points' cube (0.55).
+
+    Splits come from the .lst files, or are drawn stratified, 80 / 10 / 10, where there are none.
+
+    Raises:
+        BadSignals: a file or list is missing, cut or inconsistent, or a shape has too few points; names both.
+    """
+    return _read(config, classes=None)
+
+
+def _read(config: SignalsConfig, *, classes: Mapping[str, str] | None) -> Signals:
+    only_options(config, "path", "half")
+    path = text_option(config, "path", hint="the folder with one folder of shapes per class")
+    half = config.options.get("half", HALF)
+    if isinstance(half, bool | str) or half <= 0:
+        raise BadConfig(f"signals {config.name!r}: option 'half' is {half!r}; give a number above 0, such as {HALF}")
+    files, _ = list_tree(path)
+    found = sorted({file.parts[0] for file in files if file.suffix == ".npz" and len(file.parts) > 1})
+    missing = [f"{name} ({words})" for name, words in (classes or {}).items() if name not in found]
+    if missing or not found:
+        raise BadSignals(f"{path} lacks {', '.join(missing) or 'folders of npz files'}; give one folder per class")
+    chosen = found if classes is None else [name for name in found if name in classes]
+    parts = [part for name in chosen for part in _models(path, name, files=[f for f in files if f.parts[0] == name])]
+    labels = np.array([chosen.index(name) for name, _, _ in parts])
+    class_names = tuple((classes or {}).get(name, name) for name in chosen)
+    split = _split(parts, labels, class_names=class_names, config=config, where=path)
+    return shape_set(
+        [read_shape(below(path, file), name=file, half=half) for _, file, _ in parts],
+        labels,
+        config=config,
+        class_names=class_names,
+        licence="ShapeNet terms of use" if classes else "as given by its owner",
+        source=path,
+        split=split,
+    )
+
+
+def _models(path: str, name: str, *, files: Sequence[PurePosixPath]) -> Parts:
+    """The shapes of one class in either layout."""
+    models = {file.parts[1] for file in files if len(file.parts) == 3 and file.name == POINTS_FILE}
+    if not models:
+        return [(name, str(file), None) for file in files if len(file.parts) == 2 and file.suffix == ".npz"]
+    lists: dict[Split, str] = {
+        part: f"{name}/{part}.lst" for part in SPLITS if PurePosixPath(f"{name}/{part}.lst") in files
+    }
+    if not lists:
+        return [(name, f"{name}/{model}/{POINTS_FILE}", None) for model in sorted(models)]
+    parts: Parts = []
+    for part, file in lists.items():
+        lines = read_list(below(path, file))
+        lost = [model for model in lines if model not in models]
+        if lost:
+            raise BadSignals(
+                f"{below(path, file)} names {lost[0]}, which has no {POINTS_FILE} ({len(lost)} such); get it"
+            )
+        parts += [(name, f"{name}/{model}/{POINTS_FILE}", part) for model in lines]
+    names = Counter(file for _, file, _ in parts)
+    repeated = next((file for file, times in names.items() if times > 1), None)
+    if repeated is not None:
+        raise BadSignals(f"{path}: {repeated} is listed twice; keep each shape in one .lst file")
+    return parts
+
+
+def read_list(location: str) -> list[str]:
+    """The models a .lst file names, a line each; blank lines are left out.
+
+    Raises:
+        BadSignals: it cannot be read, or is no text.
+    """
+    try:
+        lines = read_bytes(location).decode().splitlines()
+    except UnicodeDecodeError:
+        raise BadSignals(f"{location} is no text; write one model a line") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _split(
+    parts: Parts, labels: Shaped[np.ndarray, " S"], *, class_names: Sequence[str], config: SignalsConfig, where: str
+) -> Int8[np.ndarray, " S"]:
+    codes = [SPLITS[part] for _, _, part in parts if part is not None]
+    if codes and len(codes) < len(parts):
+        bare = next(name for name, _, part in parts if part is None)
+        raise BadSignals(f"{where}: {bare} has no .lst files as other classes do; add {', '.join(SPLITS)}.lst")
+    if codes:
+        return np.array(codes, dtype=np.int8)
+    refuse(class_size_problems(labels, class_names), where=where)
+    return stratified_split(labels, seed=config.split_seed, fractions=FRACTIONS)
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """Points of one shape as stored, and which lie inside; the first `even` are spread evenly over the volume."""
+
+    points: Float[np.ndarray, "n 3"]
+    inside: Bool[np.ndarray, " n"]
+    even: int
+
+
+def read_shape(location: str, *, name: str, half: float) -> Samples:
+    """Samples of one shape: held-out points from those spread evenly, points to fit from the others.
+
+    Args:
+        name: its path in the data set, which names its draw.
+
+    Raises:
+        BadSignals: the file is no such shape, or its points are too few, on one side only, or outside the cube.
+    """
+    cloud = decode_points(location) if location.endswith(f"/{POINTS_FILE}") else decode_near(location)
+    if cloud.even < 2 * HELD_OUT:
+        raise BadSignals(f"{location} has {cloud.even} evenly spread points; at least {2 * HELD_OUT} are needed, {FIX}")
+    scaled = cloud.points.astype(np.float32) / np.float32(half)
+    if not np.abs(scaled).max() <= 1.001:
+        far = float(np.abs(cloud.points.astype(np.float32)).max())
+        raise BadSignals(f"{location} has points {far:g} from the middle, beyond {half:g}; give option half={far:.3g}")
+    points = np.clip(scaled, -1, 1).astype(np.float16)
+    rng = stream(SEED, "points of a shape", name)
+    order = np.concatenate([rng.permutation(cloud.even), np.arange(cloud.even, len(points))])
+    held, rest = order[:HELD_OUT], order[HELD_OUT:]
+    if cloud.inside[rest].all() or not cloud.inside[rest].any():
+        raise BadSignals(f"{location} has points on one side of the surface only; remove the shape, or {FIX}")
+    fitted = both_sides(points[rest], cloud.inside[rest], count=FITTED, rng=rng)
+    return Samples(fitted[None], points[held][None], cloud.inside[held][None])
+
+
+def decode_points(location: str) -> Cloud:
+    """The points of an Occupancy Networks file: half floats, occupancies as packed bits.
+
+    Raises:
+        BadSignals: it lacks one of them, or their lengths differ.
+    """
+    arrays = read_npz(location, needed=("points", "occupancies"), fix=FIX)
+    points, bits = arrays["points"], arrays["occupancies"]
+    if bits.dtype == np.uint8 and bits.ndim == 1 and len(bits) == -(-len(points) // 8):
+        inside = np.unpackbits(bits)[: len(points)].astype(bool)
+    else:
+        inside = bits.reshape(-1) > 0.5
+    return _cloud(points, inside, even=len(points), location=location)
+
+
+def decode_near(location: str) -> Cloud:
+    """The points of a fit-a-nef file: random ones first, then those near the surface.
+
+    Raises:
+        BadSignals: it lacks one of its four arrays, or their lengths differ.
+    """
+    kinds = ("random_points", "near_surf_points")
+    arrays = read_npz(location, needed=[name for kind in kinds for name in (kind, f"{kind}_occupancy")], fix=FIX)
+    points = np.concatenate([arrays[kind].reshape(-1, 3) for kind in kinds])
+    inside = np.concatenate([arrays[f"{kind}_occupancy"].reshape(-1) for kind in kinds]) > 0.5
+    return _cloud(points, inside, even=len(arrays["random_points"]), location=location)
+
+
+def _cloud(points: np.ndarray, inside: np.ndarray, *, even: int, location: str) -> Cloud:
+    if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind != "f" or len(points) != len(inside):
+        raise BadSignals(f"{location}: points of shape {points.shape} for {len(inside)} occupancies; {FIX}")
+    return Cloud(points, inside, even)
