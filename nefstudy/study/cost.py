@@ -92,14 +92,19 @@ def _cell_cost(plan: StudyPlan, cell: CellPlan, size: SignalSize) -> CellCost:
         for trial in grid_trials(plan, cell):  # longest first, so the first of a ladder is its cost
             longest.setdefault(trial.dataset.digest, trial)
         fits = len(longest)
-        steps = sum(trial.steps for trial in longest.values())
-        flops = sum(trial.steps * step_flops(plan, trial, size) for trial in longest.values())
+        steps = sum(_steps(trial) for trial in longest.values())
+        flops = sum(_steps(trial) * step_flops(plan, trial, size) for trial in longest.values())
     else:
         sample = list(_sampled_trials(plan, cell))
         fits = cell.trials
-        steps = round(fits * sum(trial.steps for trial in sample) / len(sample))
-        flops = fits * sum(trial.steps * step_flops(plan, trial, size) for trial in sample) / len(sample)
+        steps = round(fits * sum(_steps(trial) for trial in sample) / len(sample))
+        flops = fits * sum(_steps(trial) * step_flops(plan, trial, size) for trial in sample) / len(sample)
     return CellCost(cell.cell, cell.phase, cell.planned, fits, steps * size.signals, flops * size.signals)
+
+
+def _steps(trial: TrialConfig) -> int:
+    """Steps of one signal's fits, all its views together."""
+    return trial.steps * trial.dataset.views
 
 
 def step_flops(plan: StudyPlan, trial: TrialConfig, size: SignalSize) -> float:

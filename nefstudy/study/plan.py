@@ -144,8 +144,10 @@ def trial_config(plan: StudyPlan, cell: CellPlan, point: Point, *, replicate: in
         raise BadConfig(f"{cell.cell}: the point {point} lacks {missing}; put them into `space` or `fixed`")
     start, steps = rest.pop("start"), rest.pop("steps")
     optimiser: Point = {name: rest.pop(name) for name in ("lr", "weight_decay") if name in rest}
+    recipe: Point = {name: rest.pop(name) for name in ("views",) if name in rest}
     seed = plan.seed + replicate
     data = {
+        **recipe,
         "signals": cell.signals,
         "field": complete_field(FieldConfig(name=cell.field, params=rest), fields=plan.fields),
         "start": start,

@@ -88,7 +88,7 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
         "best_epoch": float(trained.best_epoch),
         "classifier_parameters": float(trained.parameters),
         "diverged": float(rung.diverged.sum()),
-        "signals": float(len(rung.ids)),
+        "signals": float(len(rung.ids) // config.dataset.views),
         "fit_seconds": fit_seconds,
         "classify_seconds": setting.clock() - began,
         "field_steps": float(len(rung.ids) * max(setting.rungs)) if fitted else 0.0,
@@ -153,6 +153,7 @@ def survivors(config: TrialConfig, dataset: NeuralDataset, rung: Rung) -> Weight
         labels=rung.labels[keep],
         split=rung.split[keep],
         classes=len(dataset.manifest.card.class_names),
+        signals=rung.ids[keep] if config.dataset.views > 1 else None,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import StudyRow
 from nefstudy.study.continuing import continued
+from nefstudy.study.cost import plan_cost
 from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials, trial_config
 from nefstudy.study.scales import SCALES, chosen_cells, grid_cells, scale_named, search_cells
 from nefstudy.study.space import GRID, GRID_FIXED, Choice
@@ -29,13 +30,23 @@ def test_defaults_written_out_do_not_change_a_key():
     assert trial_config(plan, cell, short).key == trial_config(plan, cell, long).key
 
 
-@pytest.mark.parametrize(("name", "value"), [("hidden", 16), ("steps", 11), ("lr", 2e-3), ("start", "random")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("hidden", 16), ("steps", 11), ("lr", 2e-3), ("start", "random"), ("views", 3)]
+)
 def test_every_parameter_changes_the_key(name, value):
     """Two points that differ in one parameter are two trials."""
     cell = grid_cell()
     point = {"start": "shared", "lr": 1e-3, "steps": 10, "hidden": 32}
     plan = plan_of(cell)
     assert trial_config(plan, cell, point).key != trial_config(plan, cell, {**point, name: value}).key
+
+
+def test_views_multiply_what_a_fit_costs():
+    """Three fits of each signal are three times the steps, in a grid and in a search."""
+    one, search = grid_cell(), search_cells(SCALES["smoke"], ("mnist5k/siren",))[0]
+    cells = (one, search, *(replace(cell, fixed={**cell.fixed, "views": 3}) for cell in (one, search)))
+    cost = [plan_cost(plan_of(cell))[0].field_steps for cell in cells]
+    assert cost[2:] == [3 * cost[0], pytest.approx(3 * cost[1], abs=3)]
 
 
 def test_rungs_of_a_ladder_share_one_neural_dataset():

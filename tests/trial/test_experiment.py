@@ -21,7 +21,14 @@ DIGITS = SignalsConfig(name="digits8", subset=120)
 
 
 def trial(
-    *, steps: int = 4, lr: float = 1e-3, start: str = "shared", seed: int = 0, signals=DIGITS, field: str = "siren"
+    *,
+    steps: int = 4,
+    lr: float = 1e-3,
+    start: str = "shared",
+    seed: int = 0,
+    signals=DIGITS,
+    field: str = "siren",
+    views: int = 1,
 ) -> TrialConfig:
     dataset = NeuralDatasetConfig(
         signals=signals,
@@ -29,6 +36,7 @@ def trial(
         start=start,
         optimiser=OptimiserConfig(lr=lr),
         seed=seed,
+        views=views,
     )
     return TrialConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name="mlp", epochs=2), seed=seed)
 
@@ -62,6 +70,16 @@ def test_the_rungs_of_a_ladder_are_fitted_once(tmp_path):
     assert second.metrics["field_steps"] == 0
     assert first.dataset == second.dataset
     assert second.metrics["all_psnr"] < first.metrics["all_psnr"]
+
+
+@pytest.mark.slow
+def test_views_are_fields_of_one_signal(tmp_path):
+    """Two fits of each signal: both are fitted, and both are averaged into one answer a signal."""
+    one, two = (run_trial(trial(start="random", views=n), setting=setting(tmp_path)) for n in (1, 2))
+    assert sum(map(sum, two.confusion)) == sum(map(sum, one.confusion)) > 0
+    assert (one.metrics["signals"], two.metrics["signals"]) == (120, 120)
+    assert two.metrics["field_steps"] == 2 * one.metrics["field_steps"] == 2 * 120 * 4
+    assert one.dataset != two.dataset
 
 
 @pytest.mark.slow
