@@ -91,6 +91,8 @@ class Runs:
     def __init__(self, uri: str, *, root: str) -> None:
         for name, value in PATIENCE.items():
             os.environ.setdefault(name, value)
+        for noisy in ("alembic", "mlflow.store.db.utils"):  # each step of creating a store, line by line
+            logging.getLogger(noisy).setLevel(logging.WARNING)
         self._client = MlflowClient(tracking_uri=uri)
         self._storage = Storage.at(root)
         self._file = make_url(uri).database if uri.startswith("sqlite:") else None
@@ -231,7 +233,7 @@ def _copy(storage: Storage, path: str, target: Path) -> None:
     try:
         target.write_bytes(storage.read(path))
     except OSError as error:
-        log.warning("picture %s is not exported: %s", path, error.strerror or error)
+        log.info("picture %s is not exported: %s", path, error.strerror or error)
 
 
 def _milliseconds(seconds: float) -> int:

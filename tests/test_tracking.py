@@ -114,6 +114,15 @@ def test_run_carries_the_whole_trial(ledger, root, runs):
     assert Path(root, "mlartifacts", EXPERIMENT, run.info.run_id, "artifacts", "reconstruction.png").is_file()
 
 
+def test_missing_picture_does_not_stop_a_run(ledger, root, runs):
+    """A trial whose picture was cleared away is exported without it."""
+    finish(ledger, artefacts={"reconstruction.png": "trials/gone.png"})
+    assert drain(ledger, root=root) == 0
+    (run,) = runs()
+    assert run.info.status == "FINISHED"
+    assert runs.client.list_artifacts(run.info.run_id) == []
+
+
 def test_each_cell_and_phase_is_an_experiment(ledger, root, runs):
     """Trials of different fields or phases go to experiments of their own."""
     finish(ledger)
