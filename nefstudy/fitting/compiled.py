@@ -124,17 +124,31 @@ _programs: dict[Shape, Program] = {}
 def _compile(shape: Shape, inputs: tuple[Tensor, ...]) -> Program:
     """The program of a shape, compiled on first use."""
     if shape not in _programs:
-        from torch._inductor import compile as inductor
-        from torch.fx.experimental.proxy_tensor import make_fx
-
         began = time.perf_counter()
-        # one compiling thread: inductor would otherwise leave a pool of worker processes behind
-        program = inductor(make_fx(_step_of(shape.problem))(*inputs), list(inputs), options={"compile_threads": 1})
+        program = _inductor(_step_of(shape.problem), inputs)
         program(*inputs)
         shape.mark.touch()
         log.info("compiled a step of %d %s in %.1f s", shape.lanes, shape.problem.field, time.perf_counter() - began)
         _programs[shape] = program
     return _programs[shape]
+
+
+def _inductor(step: Program, inputs: tuple[Tensor, ...]) -> Program:
+    """A function of tensors, compiled for the shapes of these; without guards, so that a call costs little.
+
+    Inductor caches whole graphs on disk only under a tracing context, which torch.compile would open.
+    """
+    from torch._guards import TracingContext, tracing
+    from torch._inductor import compile as inductor
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    graph = make_fx(step)(*inputs)
+    with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv()))):
+        # one compiling thread: inductor would otherwise leave a pool of worker processes behind
+        program: Program = inductor(graph, list(inputs), options={"compile_threads": 1})
+    return program
 
 
 def _step_of(problem: Problem) -> Program:
