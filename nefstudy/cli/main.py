@@ -16,6 +16,7 @@ from nefstudy import __version__
 from nefstudy.cli.control import add_control
 from nefstudy.cli.datasets import dataset
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
+from nefstudy.cli.signals import signals
 from nefstudy.errors import BadConfig, NefstudyError
 
 cli = typer.Typer(
@@ -29,6 +30,7 @@ cli = typer.Typer(
 )
 export = typer.Typer(no_args_is_help=True, help="Carry the ledger's trials to other tools.")
 cli.add_typer(dataset, name="dataset")
+cli.add_typer(signals, name="signals")
 add_control(cli)
 cli.add_typer(export, name="export")
 

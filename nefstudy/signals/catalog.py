@@ -40,6 +40,10 @@ SIGNALS: dict[str, SignalSource] = {
 }
 
 
+BUNDLED = frozenset({"mnist5k", "digits8", "photo-patches-32", "photo-patches-64", "digits3d", "shapes10"})
+"""Sources that need no path: they ship inside installed packages, or are made here."""
+
+
 def load_signals(config: SignalsConfig, *, sources: Mapping[str, SignalSource] = SIGNALS) -> Signals:
     """The signals a configuration asks for: the full set in stratified order, or its first `subset`.
 

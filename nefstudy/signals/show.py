@@ -1,0 +1,181 @@
+"""Signals as people look at them: the catalogue, one set's card and baseline, a contact sheet, a check."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from rich.console import Group
+from rich.table import Table
+
+from nefstudy.config import Scalar, SignalsConfig, parse
+from nefstudy.errors import BadSignals
+from nefstudy.signals.catalog import BUNDLED, SIGNALS, SignalSource, load_signals
+from nefstudy.signals.location import list_tree
+from nefstudy.signals.picture import contact_sheet, seen_signals
+from nefstudy.signals.signal import SPLITS, Signals
+
+Row = dict[str, Any]
+
+SHOWN = 10
+"""Signals of each class on a contact sheet."""
+
+MOST_SIDE, VOXELS = 32, 12
+"""Pixels and voxels a side that a baseline looks at; larger images are averaged down."""
+
+STRENGTHS = (0.01, 0.1, 1.0)
+"""Inverse regularisations that validation chooses among."""
+
+
+def catalogue_rows(sources: Mapping[str, SignalSource] = SIGNALS) -> list[Row]:
+    """One row of plain data for each source: its name, and the first line of what it says of itself."""
+    return [
+        {
+            "name": name,
+            "about": (source.__doc__ or "").strip().split("\n")[0],
+            "needs": "" if name in BUNDLED else "path",
+        }
+        for name, source in sources.items()
+    ]
+
+
+def catalogue_table(rows: list[Row]) -> Table:
+    """The rows for a terminal."""
+    table = Table(box=None)
+    for name in ("name", "needs", "about"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(row["name"], f"--option {row['needs']}=..." if row["needs"] else "", row["about"])
+    return table
+
+
+def summary(config: SignalsConfig, *, baseline: bool = True, sources: Mapping[str, SignalSource] = SIGNALS) -> Row:
+    """Everything a card says of a set of signals, its classes by split, and a baseline's test accuracy.
+
+    Raises:
+        BadConfig, BadSignals: as `load_signals`.
+    """
+    signals = load_signals(config, sources=sources)
+    card = signals.card
+    counts = {
+        part: np.bincount(signals.labels[signals.split == code], minlength=len(card.class_names)).tolist()
+        for part, code in SPLITS.items()
+    }
+    return {
+        "name": card.name,
+        "kind": card.kind,
+        "signals": len(signals),
+        "grid": list(card.grid),
+        "channels": card.channels,
+        "points": signals.size,
+        "quality": card.quality,
+        "classes": [
+            {"class": name, **{part: counts[part][index] for part in SPLITS}}
+            for index, name in enumerate(card.class_names)
+        ],
+        "split": {part: sum(counts[part]) for part in SPLITS},
+        "licence": card.licence,
+        "source": card.source,
+        "content": card.content_hash,
+        "baseline_test_accuracy": baseline_accuracy(signals) if baseline else None,
+    }
+
+
+def summary_card(found: Row) -> Group:
+    """The summary for a terminal."""
+    head = Table.grid(padding=(0, 2))
+    for name in ("name", "kind", "signals", "grid", "channels", "points", "quality", "licence", "source", "content"):
+        value = found[name]
+        head.add_row(name, " x ".join(map(str, value)) if isinstance(value, list) else str(value))
+    if found["baseline_test_accuracy"] is not None:
+        head.add_row("baseline", f"{found['baseline_test_accuracy']:.3f} test accuracy, logistic regression")
+    classes = Table(box=None)
+    for name in ("class", *SPLITS):
+        classes.add_column(name, justify="left" if name == "class" else "right")
+    for row in found["classes"]:
+        classes.add_row(*(str(row[name]) for name in ("class", *SPLITS)))
+    return Group(head, "", classes)
+
+
+def features(signals: Signals) -> Float[np.ndarray, "S K"]:
+    """What a baseline sees of every signal: pixels, averaged down where many, or which voxels hold inside points."""
+    if signals.samples is not None:
+        inside = signals.samples.fitted[:, : signals.size // signals.strata].astype(np.float32)
+        cell = np.clip((inside + 1) / 2 * VOXELS, 0, VOXELS - 1).astype(np.int64)
+        voxels = np.zeros((len(signals), VOXELS, VOXELS, VOXELS), dtype=np.float32)
+        voxels[(np.arange(len(signals))[:, None], *np.moveaxis(cell, -1, 0))] = 1
+        return voxels.reshape(len(signals), -1)
+    images = signals.originals(np.arange(len(signals))).reshape(len(signals), *signals.card.grid, -1)
+    for axis in (1, 2):
+        while images.shape[axis] > MOST_SIDE:
+            whole = images.take(range(images.shape[axis] // 2 * 2), axis=axis)
+            images = whole.reshape(*whole.shape[:axis], -1, 2, *whole.shape[axis + 1 :]).mean(axis=axis + 1)
+    return images.reshape(len(signals), -1)
+
+
+def baseline_accuracy(signals: Signals) -> float:
+    """Test accuracy of logistic regression on the signals themselves; validation chooses its regularisation."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    seen, labels = features(signals), signals.labels
+    parts = {part: signals.split == code for part, code in SPLITS.items()}
+    seen = (seen - seen[parts["train"]].mean(axis=0)) / max(float(seen[parts["train"]].std()), 1e-6)
+    scores = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline need not be the optimum
+        for strength in STRENGTHS:
+            model = LogisticRegression(C=strength / seen.shape[1], max_iter=100)
+            model.fit(seen[parts["train"]], labels[parts["train"]])
+            scores.append(tuple(float(model.score(seen[parts[p]], labels[parts[p]])) for p in ("val", "test")))
+    return max(scores, key=lambda score: score[0])[1]
+
+
+def class_sheet(signals: Signals) -> bytes:
+    """PNG bytes of a contact sheet: a row of signals for each class that has some."""
+    rows = [np.flatnonzero(signals.labels == label)[:SHOWN] for label in range(len(signals.card.class_names))]
+    width = min(len(row) for row in rows if len(row))
+    return contact_sheet([seen_signals(signals, row[:width]) for row in rows if len(row)])
+
+
+def check_location(location: str, *, options: Mapping[str, Scalar], source: str | None = None) -> Row:
+    """Reads and checks the data at a path or URI by the reader that fits it; says what was found.
+
+    Raises:
+        BadSignals: what is wrong with it, named with its fix.
+        BadConfig: an unknown reader or option.
+    """
+    name = source or reader_of(location)
+    config = parse(SignalsConfig, {"name": name, "options": {"path": location, **options}}, where="signals")
+    return {"checked": location, "reader": name, **summary(config, baseline=False)}
+
+
+def reader_of(location: str) -> str:
+    """The catalogue name of the reader that fits what lies at a path or URI.
+
+    Raises:
+        BadSignals: nothing is there, or nothing that a reader takes.
+    """
+    if location.lower().endswith(".parquet"):
+        return "parquet"
+    if location.lower().endswith(".npz"):
+        return "arrays"
+    files, _ = list_tree(location)
+    for suffix, name in READERS.items():
+        if any(file.name.lower().endswith(suffix) for file in files):
+            return name
+    raise BadSignals(f"{location} holds none of {', '.join(READERS)}; give a folder or file of signals")
+
+
+READERS: Mapping[str, str] = {
+    ".parquet": "parquet",
+    "-ubyte": "mnist",
+    "-ubyte.gz": "mnist",
+    "_batch.bin": "cifar10",
+    ".npz": "occupancy",
+    ".png": "folder",
+    ".jpg": "folder",
+    ".jpeg": "folder",
+}
+"""File endings, and who reads them."""
