@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from nefstudy import __version__
+from nefstudy.cli.bench import bench
 from nefstudy.cli.control import add_control
 from nefstudy.cli.datasets import dataset
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
@@ -31,6 +32,7 @@ cli = typer.Typer(
 export = typer.Typer(no_args_is_help=True, help="Carry the ledger's trials to other tools.")
 cli.add_typer(dataset, name="dataset")
 cli.add_typer(signals, name="signals")
+cli.add_typer(bench, name="bench")
 add_control(cli)
 cli.add_typer(export, name="export")
 

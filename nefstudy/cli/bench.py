@@ -1,0 +1,27 @@
+"""`nefstudy bench ...`: measure on this machine what a study's cost is made of."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from nefstudy.cli.door import Json, echo_json
+
+bench = typer.Typer(no_args_is_help=True, help="Measure on this machine what a study's cost is made of.")
+
+
+@bench.command("classify")
+def bench_classifiers(  # noqa: PLR0917  # typer calls it by keyword
+    classifier: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    field: Annotated[str, typer.Option(help="Whose weights are read.")] = "siren",
+    hidden: Annotated[int, typer.Option(help="Hidden units of the field.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Fields in a batch.")] = 32,
+    seconds: Annotated[float, typer.Option(min=0, help="CPU seconds for each row; one batch at least.")] = 1.5,
+    as_json: Json = False,
+) -> None:
+    """Fields a second each classifier reads, forward and backward, on one thread; about a minute in all."""
+    from nefstudy.bench.classify import bench_classify, classify_json, classify_table, workload
+
+    work = workload(field, hidden=hidden, batch=batch, seconds=seconds)
+    rows = bench_classify(work, classifier)
+    echo_json(classify_json(rows)) if as_json else Console().print(classify_table(rows, work))

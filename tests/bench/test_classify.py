@@ -1,0 +1,61 @@
+"""Laws of the classifiers' benchmark: every classifier, every path, numbers that mean something."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from nefstudy.bench.classify import ClassifyRow, Workload, cases, classify_json, classify_table, measure, workload
+from nefstudy.classifiers.catalog import CLASSIFIERS
+from nefstudy.cli.main import cli
+from nefstudy.errors import BadConfig
+
+TINY = workload("siren", hidden=6, batch=3, seconds=0.0)
+
+
+def test_every_classifier_is_measured_and_both_paths_of_gnn() -> None:
+    """A classifier added to the catalogue is measured without further ado."""
+    assert {name for name, _ in cases()} == set(CLASSIFIERS)
+    assert [path for name, path in cases() if name == "gnn"] == ["dense", "pyg"]
+    assert cases(["mlp"]) == [("mlp", "dense")]
+
+
+def test_an_unknown_classifier_is_refused_before_anything_runs() -> None:
+    """The message names the value and what is allowed."""
+    with pytest.raises(BadConfig, match="'gnn-sing' is unknown; allowed: mlp, gnn, "):
+        cases(["gnn-sing"])
+
+
+def test_a_measurement_counts_the_readers_own_parameters() -> None:
+    """Parameters are those of the default classifier on this field; the pace is positive and finite."""
+    row = measure(TINY, "gnn-sign", "dense")
+    wider = measure(Workload(workload("siren", hidden=12).field, 3, 0.0), "mlp", "dense")
+    assert row.parameters == measure(TINY, "gnn-sign", "dense").parameters > 1000
+    assert wider.parameters > measure(TINY, "mlp", "dense").parameters
+    assert 0 < row.fields_per_s < float("inf")
+    assert row.peak_mb >= 0
+
+
+@pytest.mark.slow
+def test_the_command_prints_the_promised_shape() -> None:
+    """`nefstudy bench classify --json` is a list of rows with the agreed keys."""
+    call = ["bench", "classify", "--json", "--classifier", "gnn", "--hidden", "6", "--batch", "2", "--seconds", "0"]
+    answer = CliRunner().invoke(cli, call)
+    assert answer.exit_code == 0, answer.output
+    rows = json.loads(answer.stdout)
+    assert [row["path"] for row in rows] == ["dense", "pyg"]
+    assert all(set(row) >= {"classifier", "path", "parameters", "fields_per_s", "peak_mb"} for row in rows)
+    assert rows[0]["parameters"] == rows[1]["parameters"]
+
+
+def test_the_table_sets_every_row_beside_the_studys_gnn() -> None:
+    """The ratio column divides by the torch-geometric row, and is empty without it."""
+    rows = [ClassifyRow("gnn-sign", "dense", 10, 800.0, 1.0), ClassifyRow("gnn", "pyg", 20, 100.0, 2.0)]
+    assert classify_json(rows)[0]["fields_per_s"] == 800.0
+    for shown, ratio in ((rows, "8.0"), (rows[:1], "-")):
+        console = Console(width=120, record=True, file=io.StringIO())
+        console.print(classify_table(shown, TINY))
+        lines = [line for line in console.export_text().splitlines() if line.split()[:1] == ["gnn-sign"]]
+        assert ratio in lines[0].split()
