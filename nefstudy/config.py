@@ -84,6 +84,7 @@ class NeuralDatasetConfig(Config):
         views: independent fits of each signal (random start only gives different ones).
         points: coordinates per step drawn from the signal's own stream; None takes an image's whole grid, and of
             a shape 2,048 points inside and as many outside.
+        stop_psnr: decibels at which a signal's fit stops while others go on, looked at every 10 steps; None never.
     """
 
     signals: SignalsConfig
@@ -92,6 +93,7 @@ class NeuralDatasetConfig(Config):
     optimiser: OptimiserConfig = OptimiserConfig()
     views: Annotated[int, Field(ge=1, le=1000)] = 1
     points: Annotated[int, Field(ge=1)] | None = None
+    stop_psnr: Annotated[float, Field(gt=0, le=100)] | None = None
     seed: Seed = 0
 
     @property

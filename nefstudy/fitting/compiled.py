@@ -156,7 +156,7 @@ def _step_of(problem: Problem) -> Program:
 
     def step(*inputs: Tensor) -> tuple[Tensor, ...]:
         rows, mean, variance, active, diverged_at, size, spread, kept, count, factors, points, targets = inputs
-        state = State(rows, Moments(mean, variance), active, diverged_at)
+        state = State(rows, Moments(mean, variance), active, diverged_at, stopped_at=diverged_at)
         now = Pace(size, spread, kept, count)
         after = take_step(problem, state, points.mT, targets.mT, now, waves=joint, factors=factors)
         return after.rows, after.moments.mean, after.moments.variance, after.diverged_at

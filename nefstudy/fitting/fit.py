@@ -10,13 +10,14 @@ from torch import Tensor
 
 from nefstudy.config import FitConfig
 from nefstudy.errors import BadConfig, BadSignals
-from nefstudy.fields.field import NeuralField
+from nefstudy.fields.field import NeuralField, unflatten
 from nefstudy.fitting.choice import choose
 from nefstudy.fitting.engines import Engine
 from nefstudy.fitting.ladder import Climb, climb
 from nefstudy.fitting.lanes import LEAST
 from nefstudy.fitting.problem import DrawnPoints, Points, Problem, WholeGrid, loss_of
 from nefstudy.fitting.start import start_rows
+from nefstudy.fitting.stop import Stop
 from nefstudy.fitting.threads import threads
 from nefstudy.signals.signal import Signals
 
@@ -33,12 +34,14 @@ class Fits:
         parameters: flat rows; NaN at rungs a field had diverged by.
         losses: each field's loss over its whole grid; NaN likewise.
         diverged_at: steps after which a field's loss was first not finite, or -1.
+        stopped_at: steps after which a field had reached the PSNR it was to stop at, or -1.
     """
 
     rungs: tuple[int, ...]
     parameters: Float[Tensor, "R F N"]
     losses: Float[Tensor, "R F"]
     diverged_at: Int[Tensor, " F"]
+    stopped_at: Int[Tensor, " F"]
 
 
 def fit_fields(
@@ -69,7 +72,7 @@ def fit_fields(
             lanes = size if engine.fixed else max(len(chunk), LEAST)
             padded = np.concatenate([chunk, np.repeat(chunk[-1:], lanes - len(chunk))])
             found = _fit_chunk(field, signals, config, rows=padded, view=view, engine=engine)
-            climbs.append(_first(found, len(chunk)))
+            climbs.append(found.first(len(chunk)))
             done += len(chunk)
             decibels += float(torch.nansum(psnr_of_loss(climbs[-1].losses[-1], signals)))
             if on_progress is not None:
@@ -79,6 +82,7 @@ def fit_fields(
         parameters=torch.cat([found.rows for found in climbs], dim=1),
         losses=torch.cat([found.losses for found in climbs], dim=1),
         diverged_at=torch.cat([found.diverged_at for found in climbs]),
+        stopped_at=torch.cat([found.stopped_at for found in climbs]),
     )
 
 
@@ -115,11 +119,21 @@ def _fit_chunk(
         grid=grid,
         rungs=config.rungs,
         advance=engine.advance,
+        stop=_stop(field, signals, config, rows),
     )
 
 
-def _first(found: Climb, count: int) -> Climb:
-    return Climb(found.rows[:, :count], found.losses[:, :count], found.diverged_at[:count])
+def _stop(field: NeuralField, signals: Signals, config: FitConfig, rows: Int[np.ndarray, " F"]) -> Stop | None:
+    decibels = config.dataset.stop_psnr
+    if decibels is None:
+        return None
+    points = torch.from_numpy(signals.points(rows))
+    mean, std = (np.asarray(constants, dtype=np.float32) for constants in (signals.card.mean, signals.card.std))
+
+    def outputs(lanes: Tensor) -> Tensor:
+        return field.forward(unflatten(field, lanes), points)
+
+    return Stop(decibels, outputs, signals.originals(rows), mean, std)
 
 
 def _check(field: NeuralField, signals: Signals, config: FitConfig, rows: Int[np.ndarray, " F"]) -> None:
@@ -135,3 +149,5 @@ def _check(field: NeuralField, signals: Signals, config: FitConfig, rows: Int[np
     if points is not None and (points > signals.size or points % signals.strata):
         even = "" if signals.strata == 1 else f" and a multiple of {signals.strata}"
         raise BadConfig(f"points = {points}: must be at most a signal's {signals.size}{even}; or leave it out")
+    if config.dataset.stop_psnr is not None and loss_of(signals.card) != "mse":
+        raise BadConfig(f"stop_psnr = {config.dataset.stop_psnr}: {name} are shapes, which have no PSNR; leave it out")

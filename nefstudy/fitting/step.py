@@ -12,7 +12,7 @@ from nefstudy.fields.wave import Waves, separate
 from nefstudy.fitting.optimiser import OPTIMISERS, Moments, Pace
 from nefstudy.fitting.problem import Problem
 
-NOT_DIVERGED = -1
+NEVER = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +22,7 @@ class State:
     Attributes:
         active: lanes that still move; a stopped lane keeps its rows.
         diverged_at: steps after which a lane's loss was first not finite, or -1.
+        stopped_at: steps after which a lane was good enough and stopped, or -1.
         step: steps taken.
     """
 
@@ -29,6 +30,7 @@ class State:
     moments: Moments
     active: Bool[Tensor, " F"]
     diverged_at: Int[Tensor, " F"]
+    stopped_at: Int[Tensor, " F"]
     step: int = 0
 
 
@@ -39,7 +41,8 @@ def first_state(rows: Float[Tensor, "F N"]) -> State:
         rows=rows,
         moments=Moments(torch.zeros_like(rows), torch.zeros_like(rows)),
         active=torch.ones(count, dtype=torch.bool),
-        diverged_at=torch.full((count,), NOT_DIVERGED, dtype=torch.int32),
+        diverged_at=torch.full((count,), NEVER, dtype=torch.int32),
+        stopped_at=torch.full((count,), NEVER, dtype=torch.int32),
     )
 
 
@@ -80,5 +83,5 @@ def first_not_finite(
     diverged_at: Int[Tensor, " F"], losses: Float[Tensor, " F"], count: Int[Tensor, ""] | int
 ) -> Int[Tensor, " F"]:
     """`diverged_at` with `count` for lanes not flagged before whose loss is not finite now."""
-    fresh = (diverged_at == NOT_DIVERGED) & ~torch.isfinite(losses)
+    fresh = (diverged_at == NEVER) & ~torch.isfinite(losses)
     return torch.where(fresh, count, diverged_at)

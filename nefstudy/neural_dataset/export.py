@@ -22,6 +22,7 @@ def export_rung(dataset: NeuralDataset, steps: int, path: Path) -> None:
         "label": rung.labels.numpy(),
         "split": rung.split.numpy(),
         "diverged_at": rung.diverged_at.numpy(),
+        "stopped_at": rung.stopped_at.numpy(),
         **rung.quality,
     }
     if path.suffix == ".safetensors":

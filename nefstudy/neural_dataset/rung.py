@@ -25,6 +25,7 @@ class Rung:
         ids: signal identities.
         split: 0 train, 1 validation, 2 test.
         diverged_at: steps after which the loss was first not finite, or -1.
+        stopped_at: steps after which the field had reached the PSNR it was to stop at, or -1.
         quality: metric name -> one number per field; NaN for diverged fields.
     """
 
@@ -35,6 +36,7 @@ class Rung:
     labels: Int[Tensor, " n"]
     split: Int[Tensor, " n"]
     diverged_at: Int[Tensor, " n"]
+    stopped_at: Int[Tensor, " n"]
     quality: Mapping[str, Float[np.ndarray, " n"]]
 
     @property
@@ -50,11 +52,21 @@ def read_rung(storage: Storage, manifest: Manifest, *, steps: int, verify: bool)
         BadNeuralDataset: no such rung, or a shard that is missing or does not verify; names the file.
     """
     columns = read_columns(storage, manifest, manifest.columns, steps=steps, verify=verify)
-    ids, views, labels, split, diverged_at = (
-        torch.from_numpy(columns[name].astype(np.int64)) for name in ("id", "view", "label", "split", "diverged_at")
+    numbers = {
+        name: torch.from_numpy(columns[name].astype(np.int64))
+        for name in ("id", "view", "label", "split", "diverged_at", "stopped_at")
+    }
+    return Rung(
+        steps=steps,
+        parameters=torch.from_numpy(columns["parameters"]),
+        ids=numbers["id"],
+        views=numbers["view"],
+        labels=numbers["label"],
+        split=numbers["split"],
+        diverged_at=numbers["diverged_at"],
+        stopped_at=numbers["stopped_at"],
+        quality={name: columns[name] for name in QUALITY[manifest.card.kind]},
     )
-    quality = {name: columns[name] for name in QUALITY[manifest.card.kind]}
-    return Rung(steps, torch.from_numpy(columns["parameters"]), ids, views, labels, split, diverged_at, quality)
 
 
 def read_columns(

@@ -185,6 +185,7 @@ def shard_schema(size: int, kind: str, *, digest: str, steps: int, index: int) -
         ("split", pa.int8()),
         ("parameters", pa.list_(pa.field("item", pa.float32(), nullable=False), size)),
         ("diverged_at", pa.int32()),
+        ("stopped_at", pa.int32()),
         *((name, pa.float32()) for name in QUALITY[kind]),
     ]
     metadata = {"format": f"{FORMAT} {MAJOR}.{MINOR}", "digest": digest, "steps": str(steps), "shard": str(index)}
@@ -226,7 +227,7 @@ def new_manifest(
         field={"name": recipe.field.name, "in_dim": field.in_dim, "out_dim": field.out_dim},
         layout=tuple(ParameterRecord(name=p.name, shape=p.shape, trained=p.trained) for p in field.layout),
         symmetry=asdict(field.symmetry),
-        columns=("id", "view", "label", "split", "parameters", "diverged_at", *QUALITY[card.kind]),
+        columns=("id", "view", "label", "split", "parameters", "diverged_at", "stopped_at", *QUALITY[card.kind]),
         rows=rows,
         rungs=tuple(rungs),
     )

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from nefstudy.config import FitConfig
 from nefstudy.errors import BadNeuralDataset, BadSignals
@@ -12,6 +15,7 @@ from nefstudy.fitting.choice import choose
 from nefstudy.fitting.engines import ENGINES, Engine
 from nefstudy.fitting.fingerprint import fingerprint
 from nefstudy.fitting.fit import Fits, Progress, fit_fields
+from nefstudy.fitting.step import NEVER
 from nefstudy.fitting.threads import threads
 from nefstudy.neural_dataset.quality import quality_columns
 from nefstudy.neural_dataset.read import NeuralDataset
@@ -156,14 +160,14 @@ def _write_shard(
     total = 0.0
     for steps, rows in zip(fits.rungs, fits.parameters, strict=True):
         quality = quality_columns(field, signals, rows, places=places)
-        late = (fits.diverged_at > steps).numpy()  # this rung was still well
         columns = {
             "id": signals.ids[places].astype(np.int64),
             "view": np.full(len(places), shard.view, dtype=np.int32),
             "label": signals.labels[places].astype(np.int64),
             "split": signals.split[places].astype(np.int8),
             "parameters": rows.numpy(),
-            "diverged_at": np.where(late, -1, fits.diverged_at.numpy()).astype(np.int32),
+            "diverged_at": _by(steps, fits.diverged_at),
+            "stopped_at": _by(steps, fits.stopped_at),
             **quality,
         }
         schema = shard_schema(parameter_count(field), signals.card.kind, digest=digest, steps=steps, index=shard.index)
@@ -171,6 +175,11 @@ def _write_shard(
         put_shard(storage, digest, data, steps=steps, index=shard.index, rows=len(places), fingerprint=marks)
         total = float(np.nansum(quality["psnr"])) if "psnr" in quality else float("nan")
     return total
+
+
+def _by(steps: int, when: Int[Tensor, " F"]) -> Int[np.ndarray, " F"]:
+    """What had happened by a rung: the step, or -1 if it was still to come, as for a fit of no more steps."""
+    return torch.where(when > steps, NEVER, when).numpy()
 
 
 def _withdraw(storage: Storage, digest: str, marks: dict[str, str]) -> bool:

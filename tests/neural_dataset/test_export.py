@@ -18,7 +18,7 @@ def test_export_keeps_every_bit(desk, suffix: str) -> None:
     assert found["parameters"].tobytes() == rung.parameters.numpy().tobytes()
     assert found["id"].tolist() == rung.ids.tolist()
     assert found["psnr"].tobytes() == rung.quality["psnr"].tobytes()
-    assert set(found) == {"parameters", "id", "view", "label", "split", "diverged_at", *rung.quality}
+    assert set(found) == {"parameters", "id", "view", "label", "split", "diverged_at", "stopped_at", *rung.quality}
 
 
 def test_another_suffix_is_refused(desk) -> None:
