@@ -7,6 +7,7 @@ ray job submit --working-dir . -- python studies/phase2.py --scale smoke --root 
 import os
 
 from nefstudy.study.command import main
+from nefstudy.study.data import data_options
 from nefstudy.study.handover import handed_over
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.plan import StudyPlan
@@ -20,6 +21,7 @@ def plan(options: StudyOptions) -> StudyPlan:
         options.cells,
         replicates=options.replicates,
         classifier=options.classifier,
+        data=data_options(options.data),
         handover=handed_over(options, environment=os.environ),
     )
     return StudyPlan(study=options.name, cells=cells, seed=options.seed)

@@ -28,6 +28,10 @@ Scale = Annotated[
     str, typer.Option(help="smoke: minutes on 2 cores; cpu: a night on 8 cores; paper: the full 30,000 trials.")
 ]
 Cells = Annotated[str | None, typer.Option(help="Only these cells, as signals/field,...: mnist5k/siren,mnist5k/mfn.")]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(help="Where data lies, NAME=PATH (or NAME.OPTION=VALUE): mnist=/data/mnist; can be repeated."),
+]
 Trials = Annotated[int | None, typer.Option(min=1, help="Phase 1: TPE trials of each cell.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the whole study.")]
 Replicates = Annotated[int, typer.Option(min=1, help="Phase 2: independent seeds of each grid point.")]
@@ -64,6 +68,7 @@ def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
         ledger: LedgerUrl = None,
         scale: Scale = "cpu",
         cells: Cells = None,
+        data: Data = None,
         trials: Trials = None,
         seed: Seed = 0,
         replicates: Replicates = 1,
@@ -80,7 +85,8 @@ def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
         given = locals()
         chosen = None if cells is None else tuple(cell.strip() for cell in cells.split(",") if cell.strip())
         names = {field.name for field in dataclasses.fields(StudyOptions)}
-        options = StudyOptions(**{k: v for k, v in given.items() if k in names} | {"cells": chosen, "json": as_json})
+        said = {"cells": chosen, "data": tuple(data or ()), "json": as_json}
+        options = StudyOptions(**{k: v for k, v in given.items() if k in names} | said)
         execute(make_plan, options)
 
     return app

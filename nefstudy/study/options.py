@@ -15,6 +15,7 @@ class StudyOptions:
     ledger: str | None = None
     scale: str = "cpu"
     cells: tuple[str, ...] | None = None
+    data: tuple[str, ...] = ()
     trials: int | None = None
     seed: int = 0
     replicates: int = 1

@@ -144,7 +144,7 @@ def trial_config(plan: StudyPlan, cell: CellPlan, point: Point, *, replicate: in
         raise BadConfig(f"{cell.cell}: the point {point} lacks {missing}; put them into `space` or `fixed`")
     start, steps = rest.pop("start"), rest.pop("steps")
     optimiser: Point = {name: rest.pop(name) for name in ("lr", "weight_decay") if name in rest}
-    recipe: Point = {name: rest.pop(name) for name in ("views",) if name in rest}
+    recipe: Point = {name: rest.pop(name) for name in ("views", "points") if name in rest}
     seed = plan.seed + replicate
     data = {
         **recipe,

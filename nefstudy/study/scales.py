@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
-from nefstudy.config import ClassifierConfig, SignalsConfig
+from nefstudy.config import ClassifierConfig, Scalar, SignalsConfig
 from nefstudy.errors import BadConfig
+from nefstudy.study.data import DataOptions
 from nefstudy.study.plan import CellPlan
 from nefstudy.study.space import ARCHITECTURE, GRID, GRID_FIXED, OPTIMISATION, STARTS, Choice, Point, Real, Space, Whole
 
 STUDY_FIELDS = ("siren", "rffnet", "mfn")
+
+STAND_INS = ("mnist5k", "photo-patches-32", "photo-patches-64", "shapes10")
+"""What needs no download, for MNIST, CIFAR10, MicroImageNet and ShapeNet10."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,9 @@ class Scale:
 
     Attributes:
         signals: catalogue names; with the three fields they make the cells.
+        options: of the signals' sources, per data set; `--data` adds to them.
         search_subset, grid_subset: signals a trial fits, per data set; absent means all of it.
+        fixed: parameters of every point, per data set; they leave the space of the search.
         search_space: what narrows Tables 1 and 2 at this scale, over every field.
         search_trials: TPE budget of a cell.
         search_classifier, grid_classifier: how the weights are read; `--classifier` changes the name only.
@@ -26,6 +32,8 @@ class Scale:
 
     signals: tuple[str, ...]
     search_trials: int
+    options: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    fixed: Mapping[str, Point] = field(default_factory=dict)
     search_subset: Mapping[str, int] = field(default_factory=dict)
     search_space: Space = field(default_factory=dict)
     search_classifier: ClassifierConfig = field(default_factory=lambda: ClassifierConfig(epochs=10))
@@ -46,21 +54,24 @@ SCALES: Mapping[str, Scale] = {
     "smoke": Scale(
         signals=("mnist5k",),
         search_trials=4,
-        search_subset={"mnist5k": 450},
+        options={"shapes10": {"per_class": 30}},
+        fixed={"shapes10": {"points": 512}},
+        search_subset={"mnist5k": 450, "photo-patches-32": 300, "photo-patches-64": 200},
         search_space={
             "steps": Choice((10, 25, 75)),
             "hidden": Whole(8, 32, log=True, multiple=2),
             "lr": Real(1e-4, 3e-2, log=True),
         },
         search_classifier=ClassifierConfig(epochs=10, lr=3e-3),
-        grid_subset={"mnist5k": 900},
+        grid_subset={"mnist5k": 900, "photo-patches-32": 300, "photo-patches-64": 200},
         grid={"siren": _SMOKE_GRID, "rffnet": _SMOKE_GRID, "mfn": _SMOKE_GRID},
         grid_classifier=ClassifierConfig(epochs=20, lr=3e-3),
     ),
     "cpu": Scale(
-        signals=("mnist5k",),
+        signals=STAND_INS,
         search_trials=40,
-        search_subset={"mnist5k": 2000},
+        search_subset={"mnist5k": 2000, "photo-patches-32": 1000, "photo-patches-64": 500, "shapes10": 500},
+        grid_subset={"photo-patches-64": 1000, "shapes10": 1000},
         search_space={"steps": Choice((20, 200, 1000)), "hidden": Whole(8, 64, log=True, multiple=2)},
         grid={
             name: {**space, "steps": Choice((5, 15, 25, 50, 75, 1000)), "hidden": Choice(hidden)}
@@ -105,15 +116,21 @@ def chosen_cells(scale: Scale, cells: tuple[str, ...] | None) -> tuple[tuple[str
 
 
 def search_cells(
-    scale: Scale, cells: tuple[str, ...] | None = None, *, trials: int | None = None, classifier: str | None = None
+    scale: Scale,
+    cells: tuple[str, ...] | None = None,
+    *,
+    trials: int | None = None,
+    classifier: str | None = None,
+    data: DataOptions | None = None,
 ) -> tuple[CellPlan, ...]:
     """Phase 1: a TPE search per cell over Tables 1 and 2, narrowed to the scale."""
     return tuple(
         CellPlan(
             phase="phase1",
-            signals=SignalsConfig(name=signals, subset=scale.search_subset.get(signals)),
+            signals=_signals(scale, signals, subset=scale.search_subset.get(signals), data=data),
             field=name,
-            space={**OPTIMISATION, **ARCHITECTURE[name], **scale.search_space},
+            space=_without(scale.fixed.get(signals, {}), {**OPTIMISATION, **ARCHITECTURE[name], **scale.search_space}),
+            fixed=dict(scale.fixed.get(signals, {})),
             trials=scale.search_trials if trials is None else trials,
             classifier=_named(scale.search_classifier, classifier),
         )
@@ -127,6 +144,7 @@ def grid_cells(
     *,
     replicates: int = 1,
     classifier: str | None = None,
+    data: DataOptions | None = None,
     handover: Mapping[str, tuple[Space, Point]] | None = None,
 ) -> tuple[CellPlan, ...]:
     """Phase 2: a full grid per cell, of Table 3 at the scale's sizes or of a hand-over from phase 1.
@@ -135,8 +153,8 @@ def grid_cells(
         BadConfig: a cell that the scale does not know, or that the hand-over lacks.
     """
     grids = {
-        cell: (scale.grid[name], scale.grid_fixed[name])
-        for cell, name in ((f"{signals}/{name}", name) for signals, name in chosen_cells(scale, cells))
+        f"{signals}/{name}": (scale.grid[name], {**scale.grid_fixed[name], **scale.fixed.get(signals, {})})
+        for signals, name in chosen_cells(scale, cells)
     }
     if handover is not None:
         missing = sorted(set(grids) - set(handover))
@@ -146,7 +164,7 @@ def grid_cells(
     return tuple(
         CellPlan(
             phase="phase2",
-            signals=SignalsConfig(name=signals, subset=scale.grid_subset.get(signals)),
+            signals=_signals(scale, signals, subset=scale.grid_subset.get(signals), data=data),
             field=name,
             space=grids[f"{signals}/{name}"][0],
             fixed=grids[f"{signals}/{name}"][1],
@@ -155,6 +173,15 @@ def grid_cells(
         )
         for signals, name in chosen_cells(scale, cells)
     )
+
+
+def _signals(scale: Scale, name: str, *, subset: int | None, data: DataOptions | None) -> SignalsConfig:
+    options = {**scale.options.get(name, {}), **(data or {}).get(name, {})}
+    return SignalsConfig(name=name, subset=subset, options=options)
+
+
+def _without(fixed: Point, space: Space) -> Space:
+    return {name: dimension for name, dimension in space.items() if name not in fixed}
 
 
 def _named(config: ClassifierConfig, name: str | None) -> ClassifierConfig:

@@ -1,6 +1,7 @@
 """The study's spaces as data: Tables 1 to 3 of Papa et al. 2024 (supplement), and what a point becomes.
 
-A *point* is a flat dict of parameter values: `start`, `lr`, `weight_decay`, `steps`, `views` (fits of each signal)
+A *point* is a flat dict of parameter values: `start`, `lr`, `weight_decay`, `steps`, `views` (fits of each signal),
+`points` (compared a step)
 and the field's own hyperparameters. A *space* maps each free parameter to a dimension; the rest of a point is fixed.
 """
 
