@@ -1,4 +1,4 @@
-"""`nefstudy dataset ...`: list, show, verify and export neural datasets."""
+"""`nefstudy dataset ...`: list, show, verify, export, mesh and import neural datasets."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ from rich.console import Console
 
 from nefstudy.cli.door import Json, Root, echo_json, place_of
 
-dataset = typer.Typer(no_args_is_help=True, help="Neural datasets: list, show, verify, export.")
+dataset = typer.Typer(no_args_is_help=True, help="Neural datasets: list, show, verify, export, mesh, import.")
 
 
 @dataset.command("ls")
@@ -56,3 +56,22 @@ def dataset_export(
     place = place_of(root)
     written = export_rung(place.root, resolve_digest(place.root, digest), out, steps=steps)
     echo_json(written) if as_json else typer.echo(f"{written['fields']} fields at {written['steps']} steps: {out}")
+
+
+@dataset.command("mesh")
+def dataset_mesh(  # noqa: PLR0917  # typer calls it by keyword
+    digest: Digest,
+    out: Annotated[Path, typer.Argument(help="File to write: .ply or .obj.")],
+    signal: Annotated[int, typer.Option(help="Id of the shape.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="The rung to use; the longest by default.")] = None,
+    resolution: Annotated[int, typer.Option(help="Points along each axis.")] = 64,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Write the surface of one fitted shape, by marching cubes."""
+    from nefstudy.neural_dataset.show import mesh_signal, resolve_digest
+
+    place = place_of(root)
+    found = resolve_digest(place.root, digest)
+    written = mesh_signal(place.root, found, out, signal=signal, steps=steps, resolution=resolution)
+    echo_json(written) if as_json else typer.echo(f"{written['vertices']} vertices, {written['faces']} faces: {out}")

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from nefstudy.errors import BadConfig
 from nefstudy.neural_dataset.export import export_rung as write_rung
+from nefstudy.neural_dataset.mesh import write_mesh
 from nefstudy.neural_dataset.read import NeuralDataset, list_neural_datasets, open_neural_dataset
 from nefstudy.neural_dataset.schema import QUALITY, Manifest
 
@@ -115,3 +116,11 @@ def export_rung(root: str, digest: str, path: Path, *, steps: int | None) -> Row
     chosen = dataset.rungs[-1] if steps is None else steps
     write_rung(dataset, chosen, path)
     return {"dataset": digest, "steps": chosen, "fields": dataset.manifest.rows, "file": str(path)}
+
+
+def mesh_signal(root: str, digest: str, path: Path, *, signal: int, steps: int | None, resolution: int) -> Row:
+    """Write the surface of one shape at a rung, the longest unless another is named."""
+    dataset = open_neural_dataset(root, digest)
+    chosen = dataset.rungs[-1] if steps is None else steps
+    written = write_mesh(dataset, path, signal=signal, steps=chosen, resolution=resolution)
+    return {"dataset": digest, "steps": chosen, "signal": signal, **written, "file": str(path)}
