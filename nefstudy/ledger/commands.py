@@ -46,8 +46,10 @@ def latest(connection: Connection, study: str, *, limit: int) -> list[CommandRow
 
 def settle(connection: Connection, command: int, *, outcome: str, now: float) -> None:
     """Record how a command ended, unless that is known already."""
-    open_one = (commands.c.id == command) & commands.c.settled_at.is_(None)
-    connection.execute(update(commands).where(open_one).values(settled_at=now, outcome=outcome))
+    still_open = (commands.c.id == command) & commands.c.settled_at.is_(None)
+    settled = update(commands).where(still_open).values(settled_at=now, outcome=outcome)
+    for row in fetch(connection, settled.returning(commands.c.study, commands.c.verb)):
+        events.append(connection, row["study"], kind="command", data={"verb": row["verb"], "outcome": outcome}, now=now)
 
 
 def _command(row: Found) -> CommandRow:

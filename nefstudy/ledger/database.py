@@ -8,9 +8,9 @@ from typing import Any, TypeVar, final
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, func, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
 
-from nefstudy.errors import BadLedger
+from nefstudy.errors import BadConfig, BadLedger
 from nefstudy.ledger import schema
 
 T = TypeVar("T")
@@ -122,6 +122,10 @@ class Database:
             try:
                 with engine.begin() as connection:
                     return act(connection)
+            except (DataError, OverflowError, UnicodeError) as error:
+                raise BadConfig(
+                    f"a value given cannot be held by the ledger: {_first_line(error)}; correct it"
+                ) from error
             except DBAPIError as error:
                 if not self._passes(error) or time.monotonic() + pause > deadline:
                     raise BadLedger(self._complaint(error)) from error
@@ -135,8 +139,14 @@ class Database:
         return error.connection_invalidated or state[:2] in ("", "08", "40", "53", "57")
 
     def _complaint(self, error: DBAPIError) -> str:
-        said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+        said = _first_line(error)
         return f"the ledger {self.where} cannot be used: {said}; mend that and run the same command again"
+
+
+def _first_line(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    lines = str(cause).strip().splitlines()
+    return lines[0] if lines else type(cause).__name__
 
 
 def _address(url: str) -> URL:

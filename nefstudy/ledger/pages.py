@@ -1,7 +1,6 @@
 """Trials page by page: filtered, sorted by anything, continued by a cursor that later rows cannot shift."""
 
 import base64
-import binascii
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -51,6 +50,8 @@ class Place:
 
 def rows(connection: Connection, query: Query, *, limit: int | None, cursor: str | None) -> Page:
     """The next `limit` trials after the cursor; those without the sort value come last."""
+    if limit is not None and limit < 1:
+        raise BadConfig(f"limit {limit} is not 1 or more; correct it, or leave it out for all")
     place = _place(cursor, signature=query.signature) if cursor is not None else None
     found: list[Row[Any]] = []
     for part in _parts(connection, query, place=place):
@@ -106,7 +107,7 @@ def _parts(connection: Connection, query: Query, *, place: Place | None) -> list
     if place.value is None:
         return [empty.where(trials.c.id > place.number)]
     at = tuple_(value, number)
-    last = tuple_(literal(place.value), literal(place.number))
+    last = tuple_(literal(term.value(place.value)), literal(place.number))
     return [valued.where(at < last if down else at > last), empty]
 
 
@@ -119,7 +120,7 @@ def _place(cursor: str, *, signature: str) -> Place:
     try:
         text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         made_for, value, number = json.loads(text)
-    except (ValueError, binascii.Error, UnicodeError):
+    except (ValueError, TypeError, RecursionError):
         raise BadConfig(f"cursor {cursor[:40]!r} was not given by this ledger; start without one") from None
     if made_for != signature or type(number) is not int or isinstance(value, list | dict):
         raise BadConfig(f"cursor {cursor[:40]!r} belongs to another query; start without one")

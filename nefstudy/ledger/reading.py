@@ -141,7 +141,7 @@ class Reading(ABC):
         return self._read(lambda c: events.since(c, seq, study=study, limit=limit))
 
     def last_seq(self, study: str | None = None) -> int:
-        """The number of the latest event: as long as it stays, so does everything else."""
+        """The number of the latest event: while a study's stays, so do its trials, counts, state and commands."""
         return self._read(lambda c: events.last_seq(c, study=study))
 
     def pending(self, limit: int = 100) -> list[OutboxRow]:

@@ -22,9 +22,10 @@ def put_study(
         connection.execute(
             insert(studies).values(study=study, state="created", plan=merged, created_at=now, updated_at=now)
         )
-        events.append(connection, study, kind="study", data={"state": "created"}, now=now)
     else:
         connection.execute(update(studies).where(studies.c.study == study).values(plan=merged, updated_at=now))
+    state = "created" if row is None else row.state
+    events.append(connection, study, kind="study", data={"state": state}, now=now)
     for (phase, cell), count in planned.items():
         place = (phases.c.study == study) & (phases.c.phase == phase) & (phases.c.cell == cell)
         changed = connection.execute(update(phases).where(place).values(planned=count))

@@ -69,6 +69,7 @@ def test_unreachable_server_is_named_without_its_password():
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.postgres
 def test_url_shows_no_password(postgres):
     """What is shown of a ledger's address has no password in it."""
     with Ledger.open(postgres.url("postgres").replace("postgres@", "postgres:secret@")) as ledger:

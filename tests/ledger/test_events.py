@@ -2,6 +2,8 @@
 
 import threading
 
+from nefstudy.ledger import Owner
+
 
 def test_followers_see_every_event_once(ledger, finish):
     """Following by the last number seen gives every event once, in order."""
@@ -26,6 +28,30 @@ def test_events_are_of_their_study(ledger):
     assert ledger.last_seq("other") == seq
     assert ledger.last_seq("digits") < seq
     assert ledger.last_seq("nothing") == 0
+
+
+def test_every_change_of_a_study_is_an_event(ledger, trial):
+    """Whatever changes of a study, its last number does too: what was answered before may be kept until then."""
+    ledger.put_study("other", {}, planned={})
+    made = trial(1)
+    lease = ledger.acquire("digits", Owner.here())
+    token = ledger.request("digits", "phase1", trial=made)
+    command = ledger.append_command("digits", "pause")
+    before, elsewhere = ledger.last_seq("digits"), ledger.last_seq("other")
+    for change in (
+        lambda: ledger.put_study("digits", {}, planned={("phase1", "digits8/mfn"): 9}),
+        lambda: ledger.set_state("digits", "paused"),
+        lambda: ledger.settle_command(command.id, outcome="paused"),
+        lambda: ledger.started("digits", "phase1", key=made.key, token=token),
+        lambda: ledger.interrupt("digits"),
+        lambda: ledger.request("digits", "phase1", trial=made),
+        lambda: ledger.fail("digits", "phase1", key=made.key, token=token + 1, cause="bug", error=""),
+        lambda: ledger.release(lease),
+    ):
+        change()
+        assert ledger.last_seq("digits") > before
+        before = ledger.last_seq("digits")
+    assert ledger.last_seq("other") == elsewhere
 
 
 def test_no_event_appears_behind_a_follower(ledger):

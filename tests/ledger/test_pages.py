@@ -1,8 +1,12 @@
 """Pages of trials: complete, ordered, unshifted by later rows, and the same as filtering a list in Python."""
 
+import base64
+import itertools
+import json
 import math
 import operator
 import random
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -174,9 +178,9 @@ def test_text_is_read_as_the_kind_of_its_column(filled):
     assert filled.trials("digits", filters=[Filter.parse("reused=true")]).rows == ()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_nonsense_is_named(filled):
+    """An unknown name, a value of the wrong kind, a foreign cursor or limit is a BadConfig that says so."""
+    for options, message in (
         ({"sort": "psnr"}, "has 'psnr'; allowed: phase, key"),
         ({"filters": [Filter("psnr", ">", 1)]}, "has 'psnr'"),
         ({"filters": [Filter("steps", ">", "many")]}, "'many' is not a number"),
@@ -186,12 +190,14 @@ def test_text_is_read_as_the_kind_of_its_column(filled):
         ({"cursor": "é"}, "was not given by this ledger"),
         ({"cursor": "W10"}, "was not given by this ledger"),
         ({"cursor": "W1tdLG51bGwsMV0"}, "belongs to another query"),
-    ],
-)
-def test_nonsense_is_named(filled, options, message):
-    """An unknown name, a value of the wrong kind or a foreign cursor is a BadConfig that says so."""
-    with pytest.raises(BadConfig, match=message):
-        filled.trials("digits", **options)
+        ({"cursor": "NQ"}, "was not given by this ledger"),
+        ({"cursor": "Ww" * 5000}, "was not given by this ledger"),
+        ({"limit": 0}, "limit 0 is not 1 or more"),
+        ({"filters": [Filter("cell", "=", "a\ud800")]}, "cannot be held"),
+        ({"filters": [Filter("steps", "=", "nan")], "sort": ""}, "has ''"),
+    ):
+        with pytest.raises(BadConfig, match=message):
+            filled.trials("digits", **options)
 
 
 @pytest.mark.parametrize("text", ["", "val_accuracy", "=1", "a=", "a~1", "a;b=1", "1a=2"])
@@ -199,6 +205,18 @@ def test_filter_text_without_sense_is_refused(text):
     """Text that is not a filter is refused with an example."""
     with pytest.raises(BadConfig, match="val_accuracy>=0"):
         Filter.parse(text)
+
+
+def test_forged_cursor_is_answered_or_refused(filled):
+    """A cursor changed by hand gives some page or a BadConfig, whatever it was changed to."""
+    values = ["text", True, -1, 1e300, 10**30, "a\0b", "\ud800", None, {}, [1]]
+    for sort in ("-val_accuracy", "cell", "reused", "steps"):
+        real = filled.trials("digits", sort=sort, limit=3).cursor
+        signature = json.loads(base64.urlsafe_b64decode(real + "=="))[0]
+        for value, number in itertools.product(values, [-1, 0, 10**30, "1"]):
+            forged = base64.urlsafe_b64encode(json.dumps([signature, value, number]).encode()).decode()
+            with suppress(BadConfig):
+                assert len(filled.trials("digits", sort=sort, limit=3, cursor=forged).rows) <= 3
 
 
 def test_cursor_belongs_to_its_query(filled):
