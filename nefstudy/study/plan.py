@@ -38,6 +38,7 @@ class CellPlan:
         fixed: the remaining parameters of every point.
         trials: budget of the search; None means every point of the grid.
         replicates: independent seeds of each grid point.
+        classifiers: those a point may take by name, as its `classifier`, in place of the cell's own.
     """
 
     phase: Phase
@@ -48,6 +49,7 @@ class CellPlan:
     trials: int | None = None
     classifier: ClassifierConfig = defaulted(default_factory=ClassifierConfig)
     replicates: int = 1
+    classifiers: Mapping[str, ClassifierConfig] = defaulted(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.trials is None and grid_size(self.space) * self.replicates > MAX_GRID:
@@ -129,7 +131,9 @@ def _describe(cell: CellPlan) -> dict[str, Any]:
         "planned": cell.planned,
         "replicates": cell.replicates,
         "classifier": cell.classifier.model_dump(mode="json"),
-    }
+    } | (
+        {"classifiers": {k: v.model_dump(mode="json") for k, v in cell.classifiers.items()}} if cell.classifiers else {}
+    )
 
 
 def trial_config(plan: StudyPlan, cell: CellPlan, point: Point, *, replicate: int = 0) -> TrialConfig:
@@ -145,6 +149,7 @@ def trial_config(plan: StudyPlan, cell: CellPlan, point: Point, *, replicate: in
     start, steps = rest.pop("start"), rest.pop("steps")
     optimiser: Point = {name: rest.pop(name) for name in ("lr", "weight_decay") if name in rest}
     recipe: Point = {name: rest.pop(name) for name in ("views", "points") if name in rest}
+    classifier = _classifier(cell, rest.pop("classifier", None))
     seed = plan.seed + replicate
     data = {
         **recipe,
@@ -155,9 +160,18 @@ def trial_config(plan: StudyPlan, cell: CellPlan, point: Point, *, replicate: in
         "seed": seed,
     }
     dataset = parse(NeuralDatasetConfig, data, where=cell.cell)
-    classifier = complete_classifier(cell.classifier, classifiers=plan.classifiers)
+    classifier = complete_classifier(classifier, classifiers=plan.classifiers)
     trial = {"dataset": dataset, "steps": steps, "classifier": classifier, "seed": integer(seed, "classifier") % 2**31}
     return parse(TrialConfig, trial, where=cell.cell)
+
+
+def _classifier(cell: CellPlan, name: object) -> ClassifierConfig:
+    if name is None:
+        return cell.classifier
+    if name not in cell.classifiers:
+        allowed = ", ".join(cell.classifiers) or "none"
+        raise BadConfig(f"{cell.cell}: no classifier {name!r} in this cell; allowed: {allowed}; list it in the plan")
+    return cell.classifiers[str(name)]
 
 
 def grid_trials(plan: StudyPlan, cell: CellPlan) -> Iterator[TrialConfig]:

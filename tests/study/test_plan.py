@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from nefstudy.config import ClassifierConfig
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import StudyRow
 from nefstudy.study.continuing import continued
@@ -39,6 +40,21 @@ def test_every_parameter_changes_the_key(name, value):
     point = {"start": "shared", "lr": 1e-3, "steps": 10, "hidden": 32}
     plan = plan_of(cell)
     assert trial_config(plan, cell, point).key != trial_config(plan, cell, {**point, name: value}).key
+
+
+def test_a_point_may_choose_among_the_cells_classifiers():
+    """The named classifier reads one neural dataset as the cell's own would; a name not listed is refused."""
+    cell = grid_cell(classifiers={"flat": ClassifierConfig(name="mlp", epochs=3)})
+    point = {"start": "shared", "lr": 1e-3, "steps": 10, "hidden": 32}
+    own, other = (
+        trial_config(plan_of(cell), cell, point),
+        trial_config(plan_of(cell), cell, point | {"classifier": "flat"}),
+    )
+    assert (own.classifier.name, other.classifier.name) == (cell.classifier.name, "mlp")
+    assert own.dataset.digest == other.dataset.digest
+    assert plan_of(cell).describe()["cells"][0]["classifiers"]["flat"]["epochs"] == 3
+    with pytest.raises(BadConfig, match="no classifier 'flta' in this cell; allowed: flat"):
+        trial_config(plan_of(cell), cell, point | {"classifier": "flta"})
 
 
 def test_views_multiply_what_a_fit_costs():
