@@ -75,3 +75,51 @@ def dataset_mesh(  # noqa: PLR0917  # typer calls it by keyword
     found = resolve_digest(place.root, digest)
     written = mesh_signal(place.root, found, out, signal=signal, steps=steps, resolution=resolution)
     echo_json(written) if as_json else typer.echo(f"{written['vertices']} vertices, {written['faces']} faces: {out}")
+
+
+@dataset.command("import")
+def dataset_import(  # noqa: PLR0917  # typer calls it by keyword
+    folder: Annotated[Path, typer.Argument(help="Folder of nefs_START-END.hdf5 files.")],
+    name: Annotated[str, typer.Option(help="What to call the signals, such as mnist.")],
+    field: Annotated[str, typer.Option(help="Field and hyperparameters: siren,hidden=32,layers=3,omega_0=9.")],
+    grid: Annotated[str, typer.Option(help="Extent of the signals' grid: 28,28.")],
+    steps: Annotated[int, typer.Option(help="Optimiser steps the fields had.")],
+    channels: Annotated[int, typer.Option(help="Values per point.")] = 1,
+    start: Annotated[str, typer.Option(help="random or shared.")] = "shared",
+    split: Annotated[
+        str | None, typer.Option(help="Rows that train, validate, test, in order: 55000,5000,10000.")
+    ] = None,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a published neural dataset (HDF5) into our format, so that classifiers can read it."""
+    from nefstudy.neural_dataset.show import import_folder
+
+    said = {"name": name, "field": field, "grid": grid, "channels": channels, "start": start, "steps": steps}
+    found = import_folder(folder, place_of(root).root, said=said, split=split)
+    echo_json(found) if as_json else typer.echo(f"{found['fields']} fields imported as {found['dataset']}")
+
+
+@dataset.command("classify")
+def dataset_classify(  # noqa: PLR0917  # typer calls it by keyword
+    digest: Digest,
+    classifier: Annotated[str, typer.Option(help="Classifier that reads the weights.")] = "gnn-sign",
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs to train.")] = 50,
+    steps: Annotated[int | None, typer.Option(help="The rung to read; the longest by default.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the classifier.")] = 0,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Train a classifier on a neural dataset that is there, outside any study."""
+    from nefstudy.config import ClassifierConfig
+    from nefstudy.neural_dataset.show import resolve_digest
+    from nefstudy.trial.reading import read_weights
+
+    place = place_of(root)
+    config = ClassifierConfig(name=classifier, epochs=epochs)
+    found = read_weights(place.root, resolve_digest(place.root, digest), steps=steps, classifier=config, seed=seed)
+    if as_json:
+        echo_json(found)
+    else:
+        accuracies = ", ".join(f"{part} {found[f'{part}_accuracy']:.3f}" for part in ("train", "val", "test"))
+        typer.echo(f"{found['dataset']} at {found['steps']} steps, {classifier}: accuracy {accuracies}")

@@ -7,8 +7,10 @@ import numpy as np
 from rich.console import Group
 from rich.table import Table
 
+from nefstudy.config import FieldConfig, Scalar, parse
 from nefstudy.errors import BadConfig
 from nefstudy.neural_dataset.export import export_rung as write_rung
+from nefstudy.neural_dataset.hdf5 import Origin, import_hdf5
 from nefstudy.neural_dataset.mesh import write_mesh
 from nefstudy.neural_dataset.read import NeuralDataset, list_neural_datasets, open_neural_dataset
 from nefstudy.neural_dataset.schema import QUALITY, Manifest
@@ -124,3 +126,36 @@ def mesh_signal(root: str, digest: str, path: Path, *, signal: int, steps: int |
     chosen = dataset.rungs[-1] if steps is None else steps
     written = write_mesh(dataset, path, signal=signal, steps=chosen, resolution=resolution)
     return {"dataset": digest, "steps": chosen, "signal": signal, **written, "file": str(path)}
+
+
+def import_folder(folder: Path, root: str, *, said: Row, split: str | None) -> Row:
+    """Bring a folder of HDF5 files under the root, as described by text from a command line.
+
+    Raises:
+        BadConfig: a field, grid, start or split that is not written as it should be.
+    """
+    if said["start"] not in ("random", "shared"):
+        raise BadConfig(f"start {said['start']!r}: allowed are random, shared; give one of them")
+    train, val, test = (0, 0, 0) if split is None else _whole_numbers(split, what="split", count=3)
+    given = {**said, "grid": _whole_numbers(said["grid"], what="grid", count=None), "field": _field(said["field"])}
+    origin = Origin(**given, counts=None if split is None else (train, val, test))
+    return _row(import_hdf5(folder, root, origin=origin).manifest)
+
+
+def _whole_numbers(text: str, *, what: str, count: int | None) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.strip().isdigit() for part in parts) or (count is not None and len(parts) != count):
+        raise BadConfig(f"{what} {text!r} is not {count or 'a few'} whole numbers with commas between; correct it")
+    return tuple(int(part) for part in parts)
+
+
+def _field(text: str) -> FieldConfig:
+    name, *pairs = text.split(",")
+    params: dict[str, Scalar] = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        try:
+            params[key] = int(value) if value.isdigit() else float(value)
+        except ValueError:
+            raise BadConfig(f"field {text!r}: {pair!r} is not NAME=NUMBER, such as hidden=32; correct it") from None
+    return parse(FieldConfig, {"name": name, "params": params}, where="field")
