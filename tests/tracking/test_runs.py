@@ -1,0 +1,135 @@
+"""A run is the trial it is of, for every trial, made again from the ledger alone."""
+
+import math
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from nefstudy.ledger import TrialState, parameters
+from nefstudy.tracking import MAX_ENTITIES, drain, rebuild, thin
+
+pytestmark = pytest.mark.mlflow
+
+HERE = ("digits", "phase1")
+EXPERIMENT = "digits/digits8/siren/phase1"
+
+
+def test_run_carries_the_whole_trial(ledger, root, runs, finish, picture):
+    """Parameters, metrics, curves, picture, times and tags of a run are the ledger's."""
+    made = finish(
+        ledger,
+        metrics={"val_accuracy": 0.5, "all_psnr": 21.25, "all_ssim": math.nan},
+        curves={"all_psnr": [(5, 10.0), (75, 21.25)], "val_accuracy": [(0, 0.3), (1, 0.5), (2, 0.4)]},
+        artefacts=picture(),
+        fingerprint={"engine": "eager"},
+    )
+    assert drain(ledger, root=root) == 0
+    (run,) = runs()
+    row = ledger.trial(made.key)
+    assert run.info.status == "FINISHED"
+    assert (run.info.start_time, run.info.end_time) == (round(row.started_at * 1000), round(row.ended_at * 1000))
+    assert run.data.params == {name: str(value) for name, value in parameters(row.config).items()}
+    assert (run.data.metrics["val_accuracy"], run.data.metrics["all_psnr"]) == (0.5, 21.25)
+    assert math.isnan(run.data.metrics["all_ssim"])
+    tags = {"study": "digits", "phase": "phase1", "cell": "digits8/siren", "start": "shared", "hidden": "16"}
+    tags |= {"nefstudy.key": made.key, "dataset": row.dataset, "fingerprint.engine": "eager", "reused": "False"}
+    assert tags.items() <= run.data.tags.items()
+    history = runs.client.get_metric_history(run.info.run_id, "curves/val_accuracy")
+    assert [(point.step, point.value) for point in history] == [(0, 0.3), (1, 0.5), (2, 0.4)]
+    assert [file.path for file in runs.client.list_artifacts(run.info.run_id)] == ["reconstruction.png"]
+    assert Path(root, "mlartifacts", EXPERIMENT, run.info.run_id, "artifacts", "reconstruction.png").is_file()
+
+
+def test_missing_picture_does_not_stop_a_run(ledger, root, runs, finish):
+    """A trial whose picture was cleared away is exported without it."""
+    finish(ledger, artefacts={"reconstruction.png": "trials/gone.png"})
+    assert drain(ledger, root=root) == 0
+    (run,) = runs()
+    assert run.info.status == "FINISHED"
+    assert runs.client.list_artifacts(run.info.run_id) == []
+
+
+def test_each_cell_and_phase_is_an_experiment(ledger, root, runs, finish, make):
+    """Trials of different fields or phases go to experiments of their own."""
+    finish(ledger)
+    other = make(field="mfn")
+    token = ledger.request("digits", "phase2", trial=other)
+    ledger.fail("digits", "phase2", key=other.key, token=token, cause="oom", error="9 GiB wanted")
+    assert drain(ledger, root=root) == 0
+    assert len(runs()) == 1
+    (failed,) = runs("digits/digits8/mfn/phase2")
+    assert (failed.info.status, failed.data.tags["cause"]) == ("FAILED", "oom")
+    assert failed.data.tags["mlflow.note.content"] == "9 GiB wanted"
+
+
+def test_draining_again_writes_nothing(ledger, root, runs, finish):
+    """An emptied outbox and a rebuild of a whole store leave every run as it is."""
+    for seed in range(3):
+        finish(ledger, seed)
+    drain(ledger, root=root)
+    before = {run.info.run_id for run in runs()}
+    assert len(before) == 3
+    assert drain(ledger, root=root) == 0
+    assert rebuild(ledger, root=root) == 3
+    assert {run.info.run_id for run in runs()} == before
+
+
+def test_rebuild_gives_the_same_runs(ledger, root, runs, empty_store, finish):
+    """A store that was lost is made again from the ledger, equal in all but its run ids."""
+
+    def content() -> dict[str, tuple]:
+        return {
+            run.data.tags["nefstudy.key"]: (run.data.params, run.data.metrics, run.info.start_time, run.info.end_time)
+            for run in runs()
+        }
+
+    for seed in range(3):
+        finish(ledger, seed, curves={"all_psnr": [(5, 10.0), (75, 21.0)]})
+    drain(ledger, root=root)
+    before = content()
+    for run in runs():
+        runs.client.delete_run(run.info.run_id)
+    assert content() == {}
+    assert rebuild(ledger, root=root, study="digits") == 3
+    assert content() == before
+
+
+def test_limit_bounds_one_drain(ledger, root, runs, finish):
+    """A drain writes no more runs than it was asked for."""
+    for seed in range(5):
+        finish(ledger, seed)
+    assert drain(ledger, root=root, limit=2) == 3
+    assert len(runs()) == 2
+
+
+def test_long_curves_fit_one_batch(ledger, root, runs, finish):
+    """Curves are thinned to what one call takes, their ends kept."""
+    long = [(float(step), step / 5000) for step in range(5000)]
+    finish(ledger, curves={"val_loss": long, "train_loss": long})
+    assert drain(ledger, root=root) == 0
+    (run,) = runs()
+    kept = runs.client.get_metric_history(run.info.run_id, "curves/val_loss")
+    assert 100 < len(kept) < MAX_ENTITIES / 2
+    assert (kept[0].step, kept[-1].step) == (0, 4999)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 10, 11])
+def test_thinned_curve_keeps_its_ends(count):
+    """Thinning gives at most the count asked for, in order, without repeats, the last point first of all."""
+    points = [(float(step), 0.0) for step in range(10)]
+    kept = thin(points, count)
+    assert len(kept) == min(count, 10)
+    assert kept == sorted(set(kept))
+    assert kept[-1:] == (points[-1:] if count else [])
+
+
+def test_states_and_statistics(ledger, root, runs, finish, make):
+    """A drained SQLite store has the statistics without which its searches crawl."""
+    finish(ledger)
+    drain(ledger, root=root)
+    store = sqlite3.connect(Path(root) / "mlflow.db")
+    counted = store.execute("SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'runs'").fetchone()
+    store.close()
+    assert counted[0] > 0
+    assert ledger.trial(make().key).state is TrialState.COMPLETE
