@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nefstudy.errors import BadRoot
 from nefstudy.ledger import Ledger
+from nefstudy.report.classifiers import classifier_files
 from nefstudy.report.content import Report, gather, trial_cells
 from nefstudy.report.page import render
 from nefstudy.report.tables import start_markdown, start_rows
@@ -26,7 +27,7 @@ def write_report(ledger: Ledger, study: str, *, root: str | Path, out: str | Pat
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files(report).items():
+        for name, content in (classifier_files(ledger, report.trials) | files(report)).items():
             beside = folder / f"{name}.tmp"
             beside.write_bytes(content)
             beside.replace(folder / name)

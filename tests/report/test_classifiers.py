@@ -1,0 +1,54 @@
+"""Laws of the comparison of classifiers: every finished trial in its place, sizes told apart, curves drawn."""
+
+from nefstudy.report.classifiers import (
+    classifier_cells,
+    classifier_files,
+    classifier_lines,
+    classifier_markdown,
+    draw_sizes,
+    sized,
+)
+
+
+def trial(row, name, *, size=1000, width=1, **changes):
+    config = {"classifier": {"name": name, "epochs": 7, "params": {"width": width}}}
+    metrics = {"classifier_parameters": float(size), "classify_seconds": 3.0}
+    key = f"{name}-{size}-{width}-{sorted(changes.items())}"
+    return row(classifier=name, config=config, metrics=metrics, key=key, **changes)
+
+
+def test_the_mean_stands_under_its_field_and_start(row):
+    """Replicates of one classifier, field and start are averaged; what was not tried is empty."""
+    rows = [trial(row, "mlp", seed=s, test_accuracy=a) for s, a in ((0, 0.5), (1, 0.7))]
+    rows += [trial(row, "gnn", size=2000, start="random", field="mfn", test_accuracy=0.25)]
+    header, *body = classifier_cells(classifier_lines(rows))
+    assert header == ["classifier", "parameters", "epochs", "SIREN shared", "MFN random", "s / trial"]
+    assert body == [["gnn", "2k", "7", "", "0.250", "3"], ["mlp", "1k", "7", "0.600", "", "3"]]
+    assert classifier_markdown(classifier_lines(rows)).splitlines()[3] == "| mlp | 1k | 7 | 0.600 |  | 3 |"
+
+
+def test_hyperparameters_tell_sizes_apart(row):
+    """Two widths are two lines and two curves of one panel, smallest first; one width alone is no comparison."""
+    wide, narrow, other = trial(row, "mlp", size=9000, width=9), trial(row, "mlp"), trial(row, "gnn")
+    assert [line.parameters for line in classifier_lines([wide, narrow])] == [(1000, 1000), (9000, 9000)]
+    assert sized([wide, narrow, other]) == {("mlp", "shared"): [narrow, wide]}
+
+
+def test_validation_is_solid_and_training_dashed(row):
+    """Each size has both curves, with the values of its own trial."""
+    wide, narrow = trial(row, "mlp", size=9000, width=9), trial(row, "mlp")
+    curves = {
+        r.key: {"val_accuracy": [(1, v), (2, v)], "train_accuracy": [(1, 1.0)]} for r, v in ((wide, 0.9), (narrow, 0.4))
+    }
+    lines = draw_sizes(sized([wide, narrow]), curves).axes[0].get_lines()
+    assert [(list(line.get_ydata()), line.get_linestyle()) for line in lines] == [
+        ([0.4, 0.4], "-"),
+        ([1.0], "--"),
+        ([0.9, 0.9], "-"),
+        ([1.0], "--"),
+    ]
+
+
+def test_a_study_of_one_classifier_has_no_comparison(row):
+    """Nothing is written that says nothing."""
+    assert classifier_files(None, [trial(row, "mlp"), trial(row, "mlp", seed=1)]) == {}
