@@ -86,3 +86,20 @@ def test_your_own_images_become_a_study(tmp_path: Path) -> None:
     assert plan.study == "birds"
     assert plan.planned() == {("phase2", "folder/siren"): 12, ("phase2", "folder/mfn"): 12}
     assert all(cell.signals.content for cell in plan.cells)
+
+
+def test_your_own_shapes_are_read_as_written(tmp_path: Path) -> None:
+    """The example of README writes shapes that the reader takes, each on the side its function says."""
+    (example,) = [block for block in blocks(README, "python") if "save_shape" in block]
+    script = ModuleType("shapes")
+    exec(compile(example, "README.md", "exec"), vars(script))
+    for label, reach in {"ball": 2, "block": np.inf}.items():
+        for index in range(3):
+            script.save_shape(tmp_path / label / str(index), lambda p, o=reach: np.linalg.norm(p, o, axis=1) < 0.3)
+    from nefstudy.config import SignalsConfig
+    from nefstudy.signals.catalog import load_signals
+
+    signals = load_signals(SignalsConfig(name="occupancy", options={"path": str(tmp_path)}))
+    assert (len(signals), signals.card.class_names, signals.card.kind) == (6, ("ball", "block"), "shape")
+    blocky = signals.samples.occupied[signals.labels == 1].mean()
+    assert abs(blocky - (0.6 / 1.1) ** 3) < 0.02
