@@ -25,3 +25,22 @@ def bench_classifiers(  # noqa: PLR0917  # typer calls it by keyword
     work = workload(field, hidden=hidden, batch=batch, seconds=seconds)
     rows = bench_classify(work, classifier)
     echo_json(classify_json(rows)) if as_json else Console().print(classify_table(rows, work))
+
+
+@bench.command("fit")
+def bench_fits(  # noqa: PLR0917  # typer calls it by keyword
+    field: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    hidden: Annotated[int | None, typer.Option(min=1, help="Hidden units, instead of each case's own.")] = None,
+    image: Annotated[str | None, typer.Option(help="Size, instead of each case's own: 28x28x1, 32x32x3.")] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads to compute with.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the fit whose PSNR is given.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns each engine takes; more smooth out a busy machine.")] = 12,
+    as_json: Json = False,
+) -> None:
+    """Steps of fits a second by each engine, beside a plain torch fit; two or three minutes, compiling included."""
+    from nefstudy.bench.fit import Effort, bench_fit, cases, fit_json, fit_table
+
+    wanted = cases(fields=field, hidden=hidden, image=image, threads=threads)
+    rows = bench_fit(wanted, engines=engine, effort=Effort(steps=steps, rounds=rounds))
+    echo_json(fit_json(rows)) if as_json else Console().print(fit_table(rows))

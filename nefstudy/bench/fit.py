@@ -1,0 +1,270 @@
+"""How many steps of how many fields an engine takes a second, beside a plain torch fit of the same fields."""
+
+import resource
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from multiprocessing import get_context
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from rich.table import Table
+
+from nefstudy.bench.runs import PLAIN, Run, new_run
+from nefstudy.config import FieldConfig, OptimiserConfig, SignalsConfig
+from nefstudy.errors import BadConfig
+from nefstudy.evaluation.reconstruction import bilinear, psnr
+from nefstudy.fields.catalog import build
+from nefstudy.fields.field import NeuralField, unflatten
+from nefstudy.fitting.cost import step_flops
+from nefstudy.fitting.engines import ENGINES
+from nefstudy.fitting.lanes import lanes_in_cache
+from nefstudy.signals.catalog import load_signals
+from nefstudy.signals.signal import grid_coordinates
+
+RATES = {"siren": 1e-3, "rffnet": 1e-4, "mfn": 5e-3}  # learning rates of the study's phase 2
+SIGNALS_OF = {1: "mnist5k", 3: "photo-patches-32"}
+CASES = (("siren", 32, "28x28x1"), ("siren", 64, "32x32x3"), ("mfn", 32, "28x28x1"), ("rffnet", 32, "28x28x1"))
+PEAK_SIZE = 768  # a square matrix product of this size reaches a core's peak
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is fitted: a field of some width on images of some size, real ones resampled to it."""
+
+    field: str
+    hidden: int
+    image: str
+    threads: int = 1
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width."""
+        return self._extents[0], self._extents[1]
+
+    @property
+    def channels(self) -> int:
+        """Values per point."""
+        return self._extents[2]
+
+    @property
+    def network(self) -> NeuralField:
+        """The field itself, its other hyperparameters those of the study's phase 2."""
+        return build(FieldConfig(name=self.field, params={"hidden": self.hidden}), in_dim=2, out_dim=self.channels)
+
+    @property
+    def _extents(self) -> tuple[int, int, int]:
+        parts = self.image.split("x")
+        if len(parts) != 3 or not all(part.isdigit() for part in parts) or int(parts[2]) not in SIGNALS_OF:
+            raise BadConfig(f"image {self.image!r}: must be HEIGHTxWIDTHxCHANNELS with 1 or 3 channels, as 28x28x1")
+        return int(parts[0]), int(parts[1]), int(parts[2])
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure.
+
+    Attributes:
+        steps: of the fit whose PSNR is given.
+        rounds: in each, every engine takes its turn, so that what disturbs the machine disturbs all.
+        seconds: CPU time of one turn.
+    """
+
+    steps: int = 200
+    rounds: int = 12
+    seconds: float = 0.25
+
+
+@dataclass(frozen=True)
+class FitRow:
+    """One measurement.
+
+    Attributes:
+        field_steps_per_s: the fastest turn, by CPU time: what the engine does when nothing else runs.
+        gflops: three times the forward matrix products, at that rate.
+        peak_fraction: of what one large matrix product reaches here on as many threads.
+        times_plain: pace against the plain torch fit, median over rounds of both measured one after the other.
+        psnr: mean over the fields after `Effort.steps` steps, dB.
+        compile_s: from the first call to the first step; short where the machine compiled the shape before.
+        peak_mb: growth of the largest resident size of a process that only fits.
+    """
+
+    field: str
+    hidden: int
+    image: str
+    engine: str
+    threads: int
+    lanes: int
+    field_steps_per_s: float
+    gflops: float
+    peak_fraction: float
+    times_plain: float
+    psnr: float
+    compile_s: float
+    peak_mb: float
+
+
+def cases(
+    *, fields: Iterable[str] | None = None, hidden: int | None = None, image: str | None = None, threads: int = 1
+) -> list[Case]:
+    """The study's standard cases, of the named fields if given, with another width or image size if given.
+
+    Raises:
+        BadConfig: an image size that is none, or a field nobody knows.
+    """
+    chosen = list(fields or ())
+    known = [case for case in CASES if not chosen or case[0] in chosen]
+    known += [(name, 32, "28x28x1") for name in chosen if name not in {case[0] for case in CASES}]
+    asked = [Case(name, hidden or width, image or size, threads) for name, width, size in known]
+    unique = list(dict.fromkeys(asked))
+    for case in unique:
+        _ = case.network
+    return unique
+
+
+def bench_fit(
+    wanted: Sequence[Case],
+    *,
+    engines: Iterable[str] | None = None,
+    effort: Effort = Effort(),
+    on_row: Callable[[FitRow], None] | None = None,
+) -> list[FitRow]:
+    """Measure every case by the engines asked for, all when None, and by a plain torch fit; fresh processes each.
+
+    Raises:
+        BadConfig: an engine this build does not have.
+    """
+    names = list(ENGINES if engines is None else engines)
+    unknown = [name for name in names if name not in ENGINES]
+    if unknown:
+        raise BadConfig(f"engine {unknown[0]!r} is not here; allowed: {', '.join(ENGINES)}; choose of these")
+    rows: list[FitRow] = []
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        for case in wanted:
+            found = pool.submit(measure, case, names, effort).result()
+            for row in found:
+                rows.append(replace(row, peak_mb=pool.submit(peak_mb, case, row.engine).result()))
+                if on_row:
+                    on_row(rows[-1])
+    return rows
+
+
+def measure(case: Case, engines: Sequence[str], effort: Effort) -> list[FitRow]:
+    """Every engine and plain torch on one case, in this process, which is left with the case's threads."""
+    torch.set_num_threads(case.threads)
+    subject = _Subject(case)
+    names = [*engines, PLAIN]
+    runs = {name: subject.run(name) for name in names}
+    compile_s = {name: _seconds(case, runs[name], 1) for name in names}
+    paces: dict[str, list[float]] = {name: [] for name in names}
+    turns = {name: max(1, round(effort.seconds / _seconds(case, runs[name], 2) * 2)) for name in names}
+    for _ in range(effort.rounds):
+        for name in names:
+            paces[name].append(subject.lanes * turns[name] / _seconds(case, runs[name], turns[name]))
+    peak, flops = peak_flops(case), step_flops(case.network, prod(case.grid))
+    return [
+        FitRow(
+            **asdict(case),
+            engine=name,
+            lanes=subject.lanes,
+            field_steps_per_s=max(paces[name]),
+            gflops=max(paces[name]) * flops / 1e9,
+            peak_fraction=max(paces[name]) * flops / peak,
+            times_plain=median(one / plain for one, plain in zip(paces[name], paces[PLAIN], strict=True)),
+            psnr=subject.quality(name, effort.steps),
+            compile_s=compile_s[name],
+            peak_mb=0.0,
+        )
+        for name in names
+    ]
+
+
+def peak_mb(case: Case, engine: str) -> float:
+    """Growth of this process's largest resident size over a few steps of one chunk; kibibytes on Linux."""
+    torch.set_num_threads(case.threads)
+    run = _Subject(case).run(engine)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run.take(5)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+class _Subject:
+    """The images of a case, standardised, and new runs on them."""
+
+    def __init__(self, case: Case) -> None:
+        self.lanes = lanes_in_cache(case.network, prod(case.grid))
+        self._case = case
+        self._images = images(case, self.lanes)
+        self._mean, self._std = self._images.mean(), self._images.std()
+
+    def run(self, engine: str) -> Run:
+        """A new run from the start."""
+        targets = (self._images - self._mean) / self._std
+        optimiser = OptimiserConfig(lr=RATES[self._case.field])
+        return new_run(self._case.network, targets, engine=engine, optimiser=optimiser)
+
+    def quality(self, engine: str, steps: int) -> float:
+        """Mean PSNR after so many steps, dB."""
+        run = self.run(engine)
+        run.take(steps)
+        field, points = self._case.network, torch.from_numpy(grid_coordinates(self._case.grid))
+        with torch.no_grad():
+            outputs = field.forward(unflatten(field, run.rows()), points).numpy()
+        found = (outputs * self._std + self._mean).reshape(self._images.shape)
+        return float(psnr(found, self._images).mean())
+
+
+def _seconds(case: Case, run: Run, steps: int) -> float:
+    """Seconds of so many steps: CPU time on one thread, which neighbours disturb little; else wall time."""
+    clock = time.process_time if case.threads == 1 else time.perf_counter
+    began = clock()
+    run.take(steps)
+    return clock() - began
+
+
+def peak_flops(case: Case) -> float:
+    """Floating-point operations a second of one large matrix product, the fastest of many."""
+    clock = time.process_time if case.threads == 1 else time.perf_counter
+    one, other = torch.ones(PEAK_SIZE, PEAK_SIZE), torch.ones(PEAK_SIZE, PEAK_SIZE)
+    best = float("inf")
+    for _ in range(40):
+        began = clock()
+        torch.mm(one, other)
+        best = min(best, clock() - began)
+    return 2 * PEAK_SIZE**3 / best
+
+
+def images(case: Case, count: int) -> Float[np.ndarray, "n H W C"]:
+    """Real images on [0, 1], resampled to the case's grid."""
+    signals = load_signals(SignalsConfig(name=SIGNALS_OF[case.channels], subset=max(count, 30)))
+    own = signals.originals(np.arange(count)).reshape(count, *signals.card.grid, case.channels)
+    if signals.card.grid == case.grid:
+        return own
+    return bilinear(own, grid_coordinates(case.grid)).reshape(count, *case.grid, case.channels)
+
+
+def fit_json(rows: Iterable[FitRow]) -> list[dict[str, Any]]:
+    """The measurements as plain data, rounded to what they are worth."""
+    digits = {"peak_fraction": 2, "times_plain": 2, "psnr": 2, "compile_s": 1}
+    return [
+        {key: round(value, digits.get(key, 1)) if isinstance(value, float) else value for key, value in row.items()}
+        for row in map(asdict, rows)
+    ]
+
+
+def fit_table(rows: Iterable[FitRow]) -> Table:
+    """The measurements for a terminal."""
+    table = Table(title="steps of fits, fastest turn by CPU time", title_justify="left", box=None)
+    heads = ("field", "image", "engine", "field-steps/s", "GFLOP/s", "of peak", "x plain", "dB", "compile s", "MB")
+    for head in heads:
+        table.add_column(head, justify="left" if head in heads[:3] else "right")
+    for row in rows:
+        speed = (f"{row.field_steps_per_s:,.0f}", f"{row.gflops:.1f}", f"{row.peak_fraction:.0%}")
+        rest = (f"{row.times_plain:.2f}", f"{row.psnr:.2f}", f"{row.compile_s:.1f}", f"{row.peak_mb:,.0f}")
+        table.add_row(f"{row.field} h{row.hidden}", row.image, row.engine, *speed, *rest)
+    return table
