@@ -16,7 +16,7 @@ from nefstudy.config import (
     TrialConfig,
     parse,
 )
-from nefstudy.errors import BadConfig
+from nefstudy.errors import BadConfig, BadInput, BadSignals
 from nefstudy.fields.catalog import FIELDS
 from nefstudy.fields.catalog import complete as complete_field
 from nefstudy.seeds import integer
@@ -103,16 +103,22 @@ class StudyPlan:
         """The same plan with every data set's content hash filled in: loads and checks the data.
 
         Raises:
-            BadSignals: a data set is missing or does not read.
-            BadConfig: a field, classifier or parameter of a cell does not exist.
+            BadSignals: data sets that are missing or do not read, all of them.
+            BadConfig: a data set that does not exist, or an option of one.
         """
+        asked = {cell.signals.canonical_json(): cell.signals for cell in self.cells}
         contents: dict[str, SignalsConfig] = {}
-        cells = []
-        for cell in self.cells:
-            text = cell.signals.canonical_json()
-            if text not in contents:
-                contents[text] = pin(cell.signals, sources=self.signals)
-            cells.append(CellPlan(**{**vars(cell), "signals": contents[text]}))
+        problems: list[BadInput] = []
+        for text, signals in asked.items():
+            try:
+                contents[text] = pin(signals, sources=self.signals)
+            except BadInput as problem:
+                problems.append(problem)
+        if len(problems) == 1:
+            raise problems[0]
+        if problems:
+            raise BadSignals(" | ".join(map(str, problems)))
+        cells = (CellPlan(**{**vars(cell), "signals": contents[cell.signals.canonical_json()]}) for cell in self.cells)
         return StudyPlan(**{**vars(self), "cells": tuple(cells)})
 
     def describe(self) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from nefstudy.errors import BadConfig
+from nefstudy.errors import BadConfig, BadSignals
 from nefstudy.study.data import data_options
+from nefstudy.study.plan import StudyPlan
 from nefstudy.study.scales import SCALES, grid_cells, search_cells
 
 
@@ -55,3 +56,15 @@ def test_the_cpu_scale_has_a_stand_in_for_each_of_the_twelve_cells():
     names = {cell.partition("/")[0] for cell in SCALES["cpu"].cells}
     assert len(SCALES["cpu"].cells) == 12
     assert names <= BUNDLED
+
+
+def test_every_unfit_data_set_is_named_at_once(tmp_path):
+    """A plan over data that is missing or broken says so of each set before any trial; sound ones pass."""
+    (tmp_path / "cifar").mkdir()
+    data = data_options([f"mnist={tmp_path}/nowhere", f"cifar10={tmp_path}/cifar"])
+    cells = search_cells(SCALES["paper"], ("mnist/siren", "mnist/mfn", "cifar10/siren"), data=data)
+    with pytest.raises(BadSignals, match=r"nowhere does not exist.* \| .*cifar lacks data_batch_1.bin") as refused:
+        StudyPlan(study="s", cells=cells).pinned()
+    assert str(refused.value).count("nowhere") == 1
+    with pytest.raises(BadSignals, match=r"^[^|]*nowhere does not exist[^|]*$"):
+        StudyPlan(study="s", cells=cells[:1]).pinned()
