@@ -1,9 +1,9 @@
 """The closing words of a run: what was found, in a table and a picture, and how to look at it."""
 
+import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.panel import Panel
 
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.report.figures import draw, save
@@ -28,19 +28,20 @@ def say_closing(ledger: Ledger, plan: StudyPlan, state: str, *, place: Place, co
     counts = ledger.counts(plan.study)
     complete = sum(n for (_, _, s), n in counts.items() if s is TrialState.COMPLETE)
     planned = sum(ledger.planned(plan.study).values())
-    console.print(
-        Panel(_next_steps(plan, place), title=f"study {plan.study} {state}: {complete}/{planned} trials complete")
-    )
+    console.rule(f"study {plan.study} {state}: {complete}/{planned} trials complete")
+    for line in _next_steps(plan, place):
+        console.print(line, soft_wrap=True, highlight=False)
 
 
-def _next_steps(plan: StudyPlan, place: Place) -> str:
-    where = f"--ledger {place.ledger}" if not place.local else f"--root {place.root}"
-    return "\n".join(
-        [
-            f"status page   nefstudy serve {where}        then open http://127.0.0.1:8000/",
-            f"MLflow        mlflow server --backend-store-uri {place.mlflow or '$MLFLOW_TRACKING_URI'} --port 5000",
-            "both at once  make serve",
-            f"report        nefstudy report {plan.study} {where}",
-            "run the same command again: it goes on where it stopped, and does nothing twice",
-        ]
+def _next_steps(plan: StudyPlan, place: Place) -> tuple[str, ...]:
+    """Commands to type as they stand; a ledger's URL may hold a password, so it is named by its variable."""
+    nefstudy, mlflow = (Path(sys.executable).with_name(name) for name in ("nefstudy", "mlflow"))
+    where = f"--root {place.root}" + ("" if place.local else ' --ledger "$NEFSTUDY_LEDGER"')
+    store = place.mlflow if place.mlflow.startswith("sqlite") else '"$MLFLOW_TRACKING_URI"'
+    return (
+        f"status page  {nefstudy} serve {where}   then open http://127.0.0.1:8000/",
+        f"MLflow       {mlflow} server --backend-store-uri {store} --port 5000   then open http://127.0.0.1:5000/",
+        f"both         make serve ROOT={place.root}",
+        f"report       {nefstudy} report {plan.study} {where}",
+        "Run the same command again: it goes on where it stopped, and does nothing twice.",
     )
