@@ -1,15 +1,17 @@
 """One trial as a function of its configuration; knows nothing of Ray, MLflow or HTTP."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 import numpy as np
 
 from nefstudy.classifiers.catalog import CLASSIFIERS
+from nefstudy.classifiers.scores import Scores
 from nefstudy.classifiers.train import Epoch, train_classifier
 from nefstudy.classifiers.weights import WeightData
-from nefstudy.config import FitConfig, TrialConfig
+from nefstudy.config import FitConfig, TrialConfig, canonical_json
 from nefstudy.errors import FitDiverged
 from nefstudy.evaluation.structure import nmi
 from nefstudy.fields.catalog import FIELDS, build
@@ -96,7 +98,8 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
     return TrialResult(
         metrics=metrics,
         curves={**_ladder_curves(dataset, rung.split.numpy()), **trained.curves},
-        artefacts=_pictures(config, signals, dataset, setting=setting),
+        artefacts=_pictures(config, signals, dataset, setting=setting)
+        | _confusion(config, trained.test, signals.card.class_names, setting=setting),
         fingerprint=dict(dataset.manifest.fingerprint),
         dataset=config.dataset.digest,
         fitted=fitted,
@@ -185,6 +188,16 @@ def _pictures(config: TrialConfig, signals: Signals, dataset: NeuralDataset, *, 
         fitted = [seen(signals.card, dataset.reconstruct(int(i), steps=config.steps)) for i in signals.ids[rows]]
         Storage.at(setting.root).write(path, contact_sheet([seen_signals(signals, rows), np.stack(fitted)]))
     return {"reconstruction.png": path}
+
+
+def _confusion(config: TrialConfig, test: Scores, classes: Sequence[str], *, setting: Setting) -> dict[str, str]:
+    """Who was taken for whom on the test split, and each class's accuracy (null for a class it does not have)."""
+    path = f"trials/{config.key}/confusion.json"
+    if setting.world.rank == 0:
+        accuracy = [None if isnan(value) else value for value in test.per_class]
+        found = {"split": "test", "classes": list(classes), "accuracy": accuracy, "confusion": test.confusion}
+        Storage.at(setting.root).write(path, canonical_json(found).encode())
+    return {"confusion.json": path}
 
 
 def _epochs(progress: Progress | None, total: int) -> Callable[[Epoch], None] | None:

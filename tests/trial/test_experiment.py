@@ -1,5 +1,6 @@
 """Laws of a trial without Ray: complete numbers, repeatable numbers, one fit for all rungs."""
 
+import json
 import time
 
 import pytest
@@ -58,6 +59,9 @@ def test_a_trial_says_everything_the_study_asks(tmp_path):
     assert [epoch for epoch, _ in found.curves["val_accuracy"]] == [1, 2]
     assert (tmp_path / found.artefacts["reconstruction.png"]).read_bytes().startswith(b"\x89PNG")
     assert sum(map(sum, found.confusion)) > 0
+    kept = json.loads((tmp_path / found.artefacts["confusion.json"]).read_text())
+    assert (kept["split"], kept["confusion"], kept["classes"]) == ("test", found.confusion, [str(d) for d in range(10)])
+    assert kept["accuracy"] == [row[i] / sum(row) for i, row in enumerate(found.confusion)]
     assert TrialResult.from_json(found.to_json()) == found
 
 
