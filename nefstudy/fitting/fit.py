@@ -1,5 +1,6 @@
 """Fits of many signals: chunk by chunk, each field's bytes its own."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nefstudy.config import FitConfig
-from nefstudy.errors import BadConfig, BadSignals
+from nefstudy.errors import BadConfig, BadSignals, TrialFailed
 from nefstudy.fields.field import NeuralField, unflatten
 from nefstudy.fitting.choice import choose
 from nefstudy.fitting.engines import Engine
@@ -21,6 +22,7 @@ from nefstudy.fitting.stop import Stop
 from nefstudy.fitting.threads import threads
 from nefstudy.signals.signal import Signals
 
+log = logging.getLogger(__name__)
 Progress = Callable[[int, int, float], None]
 """(fields done, fields in all, mean PSNR of those done, dB)."""
 
@@ -58,6 +60,7 @@ def fit_fields(
     Raises:
         BadSignals: no rows, dimensions that are not the field's, or values that are not finite.
         BadConfig: more points a step than a signal has, or an engine this build does not have.
+        TrialFailed: out of memory even with the fewest fields at a time.
     """
     _check(field, signals, config, rows)
     engine = choose(config, field, signals, fields=len(rows)).engine
@@ -67,11 +70,15 @@ def fit_fields(
     climbs: list[Climb] = []
     done, decibels = 0, 0.0
     with threads(config.threads):
-        for begin in range(0, len(rows), size):
-            chunk = rows[begin : begin + size]
+        while done < len(rows):
+            chunk = rows[done : done + size]
             lanes = size if engine.fixed else max(len(chunk), LEAST)
             padded = np.concatenate([chunk, np.repeat(chunk[-1:], lanes - len(chunk))])
-            found = _fit_chunk(field, signals, config, rows=padded, view=view, engine=engine)
+            try:
+                found = _fit_chunk(field, signals, config, rows=padded, view=view, engine=engine)
+            except (MemoryError, RuntimeError) as error:
+                size = _smaller(size, engine, error)
+                continue
             climbs.append(found.first(len(chunk)))
             done += len(chunk)
             decibels += float(torch.nansum(psnr_of_loss(climbs[-1].losses[-1], signals)))
@@ -121,6 +128,25 @@ def _fit_chunk(
         advance=engine.advance,
         stop=_stop(field, signals, config, rows),
     )
+
+
+def _smaller(size: int, engine: Engine, error: Exception) -> int:
+    """Half the chunk, where it was memory that ran out and half will do; the bytes of fields stay what they were.
+
+    Raises:
+        TrialFailed: not even the smallest chunk fits.
+    """
+    if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        raise error
+    if engine.fixed or size <= LEAST:
+        raise TrialFailed(
+            f"out of memory with {size} fields at a time by engine {engine.name}, which is its least; free memory, "
+            "or draw fewer points a step",
+            cause="oom",
+        ) from error
+    half = max(size // 2, LEAST)
+    log.warning("out of memory with %d fields at a time; going on with %d, which changes no result", size, half)
+    return half
 
 
 def _stop(field: NeuralField, signals: Signals, config: FitConfig, rows: Int[np.ndarray, " F"]) -> Stop | None:

@@ -1,0 +1,94 @@
+"""Laws of the fit benchmark: it measures the fits that are asked for, and they are the same fit."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from nefstudy.bench.fit import Case, Effort, bench_fit, cases, fit_json, fit_table, images, measure
+from nefstudy.bench.runs import PLAIN, new_run
+from nefstudy.config import OptimiserConfig
+from nefstudy.errors import BadConfig
+from nefstudy.fields.mfn import Mfn
+from nefstudy.fields.rffnet import RffNet
+from nefstudy.fields.siren import Siren
+
+BRIEF = Effort(steps=3, rounds=1, seconds=0.01)
+SMALL = Case("siren", 8, "8x8x1")
+
+
+def test_the_standard_cases_are_the_published_ones() -> None:
+    """Without wishes: the four cases with a published figure; with wishes, just those."""
+    assert [(c.field, c.hidden, c.image) for c in cases()] == [
+        ("siren", 32, "28x28x1"),
+        ("siren", 64, "32x32x3"),
+        ("mfn", 32, "28x28x1"),
+        ("rffnet", 32, "28x28x1"),
+    ]
+    assert cases(fields=["siren"], hidden=8, image="8x8x1") == [SMALL]
+    assert cases(fields=["mfn"], threads=2) == [Case("mfn", 32, "28x28x1", threads=2)]
+
+
+@pytest.mark.parametrize("image", ["28x28", "28x28x2", "ax28x1", "28x-1x1"])
+def test_an_image_size_that_is_none_is_refused(image: str) -> None:
+    """The message says what a size looks like."""
+    with pytest.raises(BadConfig, match="must be HEIGHTxWIDTHxCHANNELS"):
+        cases(image=image)
+
+
+def test_images_are_real_ones_of_the_size_asked_for() -> None:
+    """On the catalogue's own grid they are its images; on another they are resampled, still on [0, 1]."""
+    own, other = images(Case("siren", 8, "28x28x1"), 3), images(Case("siren", 8, "14x20x1"), 3)
+    assert own.shape == (3, 28, 28, 1)
+    assert other.shape == (3, 14, 20, 1)
+    for found in (own, other):
+        assert 0 <= found.min() < found.max() <= 1
+    np.testing.assert_array_equal(other[:, 0, 0], own[:, 0, 0])
+
+
+@pytest.mark.parametrize("field", [Siren(2, 1, hidden=4), RffNet(2, 1, hidden=4, layers=2), Mfn(2, 1, hidden=4)])
+def test_plain_torch_fits_the_same_fields(field: Siren | RffNet | Mfn) -> None:
+    """The yardstick takes the steps that the engines take: their parameters agree after ten."""
+    targets = images(Case("siren", 4, "8x8x1"), 3)
+    optimiser = OptimiserConfig(lr=1e-2)
+    plain, eager = (new_run(field, targets, engine=engine, optimiser=optimiser) for engine in (PLAIN, "eager"))
+    before = plain.rows().clone()
+    for run in (plain, eager):
+        run.take(4)
+        run.take(6)
+    torch.testing.assert_close(plain.rows(), eager.rows(), rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(before, plain.rows(), atol=1e-3)
+
+
+def test_every_engine_is_measured_beside_plain_torch() -> None:
+    """One row an engine and one for the yardstick, on the same fit, with numbers that hang together."""
+    threads = torch.get_num_threads()
+    try:
+        eager, plain = measure(SMALL, ["eager"], BRIEF)
+    finally:
+        torch.set_num_threads(threads)
+    assert (eager.engine, plain.engine, plain.times_plain) == ("eager", "plain", 1.0)
+    assert eager.psnr == pytest.approx(plain.psnr, abs=0.05)
+    flops = 6 * 64 * (2 * 8 + 8 * 8 + 8)
+    assert eager.gflops * 1e9 == pytest.approx(eager.field_steps_per_s * flops)
+    assert 0 < eager.peak_fraction < 1.5
+
+
+@pytest.mark.slow
+@pytest.mark.compiled
+def test_rows_are_plain_data_with_the_promised_keys() -> None:
+    """Measured in processes of their own, all engines; what scripts read is all there, and shown in a table."""
+    rows = bench_fit([SMALL], effort=BRIEF)
+    promised = {"field", "hidden", "image", "engine", "threads", "field_steps_per_s", "gflops", "psnr", "compile_s"}
+    found = json.loads(json.dumps(fit_json(rows)))
+    assert [row["engine"] for row in found] == ["eager", "compiled", "plain"]
+    assert all(row.keys() >= promised | {"peak_mb"} for row in found)
+    assert all(row["peak_mb"] >= 0 for row in found)
+    assert fit_table(rows).row_count == 3
+
+
+def test_an_engine_that_is_not_there_is_refused() -> None:
+    """A name nobody knows is refused before anything is measured."""
+    with pytest.raises(BadConfig, match="engine 'warp' is not here; allowed: eager, compiled"):
+        bench_fit([SMALL], engines=["warp"])

@@ -1,0 +1,51 @@
+"""Out of memory: smaller chunks, same bytes."""
+
+import subprocess
+import sys
+
+import pytest
+
+FIT = """
+import logging, resource, sys
+import numpy as np
+import torch
+torch.set_num_threads(1)
+from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, SignalsConfig
+from nefstudy.errors import TrialFailed
+from nefstudy.fields.catalog import build
+from nefstudy.fitting.fit import fit_fields
+from nefstudy.signals.catalog import load_signals
+
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+signals = load_signals(SignalsConfig(name="digits8", subset=70))
+field = FieldConfig(name="siren", params={"hidden": 1024})
+recipe = NeuralDatasetConfig(signals=SignalsConfig(name="digits8"), field=field, start="random")
+network = build(field, in_dim=2, out_dim=1)
+
+def fit(chunk, rows, spare_mb):
+    size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    limit = resource.RLIM_INFINITY if spare_mb is None else size + spare_mb * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    config = FitConfig(dataset=recipe, rungs=(1,), engine="eager", chunk=chunk)
+    return fit_fields(network, signals, config, rows=np.arange(rows)).parameters
+
+free = fit(2, 5, None)
+tight = fit(32, 32, 900)
+print("equal", torch.equal(tight[:, :5], free))
+del free, tight
+try:
+    fit(32, 32, 20)
+except TrialFailed as error:
+    print(error.cause, error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+def test_running_out_of_memory_halves_the_chunk_and_changes_no_byte() -> None:
+    """Under a memory limit a fit goes on with fewer fields at a time; when nothing fits, it says so by its cause."""
+    run = subprocess.run([sys.executable, "-c", FIT], capture_output=True, text=True, check=True)
+    lines = run.stdout.splitlines()
+    assert lines[0] == "out of memory with 32 fields at a time; going on with 16, which changes no result"
+    assert "equal True" in lines
+    assert lines[-1].startswith("oom out of memory with 2 fields at a time by engine eager, which is its least")
