@@ -22,6 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"width": 16, "dropout": 0.1},
     "gnn": {"width": 16, "steps": 2, "node_hidden": 16, "edge_hidden": 16},
     "transformer": {"width": 16, "edge_width": 8, "rounds": 2},
+    "dws": {"width": 8, "depth": 2, "pooled": 16, "dropout": 0.1},
     "gnn-thin": {"width": 8, "pooled": 8, "dropout": 0.1},
     "gnn-sign": {"width": 8, "pooled": 8, "dropout": 0.1},
 }
