@@ -105,15 +105,22 @@ def status(root: Root = None, ledger: LedgerUrl = None, as_json: Json = False) -
 
 
 @cli.command()
-def serve(
+def serve(  # noqa: PLR0917  # typer calls it by keyword
     root: Root = None,
     ledger: LedgerUrl = None,
     host: Annotated[str, typer.Option(help="Address to bind; beyond loopback a token is required.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to bind; 0 picks a free one.")] = 8000,
     token: Annotated[str | None, typer.Option(envvar="NEFSTUDY_API_TOKEN", help="Bearer token to ask for.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Serve the study page at / and the REST API under /v1, from the ledger alone."""
     from nefstudy.service.server import serve as listen
+
+    def announce(url: str) -> None:
+        if as_json:
+            echo_json({"url": url})
+        else:
+            typer.echo(f"study page and REST API: {url}   (Ctrl-C ends it)", err=True)
 
     place = place_of(root, ledger)
     listen(
@@ -122,7 +129,7 @@ def serve(
         port=port,
         token=token,
         root=place.root if place.local else None,
-        announce=lambda url: typer.echo(f"study page and REST API: {url}   (Ctrl-C ends it)", err=True),
+        announce=announce,
     )
 
 

@@ -22,7 +22,7 @@ from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place, ensure_writable
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.run import StudyRun
-from nefstudy.study.tune import drive, storage_under
+from nefstudy.study.tune import clear_storage, drive, storage_under
 from nefstudy.trial.distributed import TrialSetup
 from nefstudy.trial.experiment import Choices
 
@@ -81,7 +81,7 @@ def _drive(
         gpus = options.gpus if options.gpus is not None else min(1.0, resources.gpus)
         setup = TrialSetup(
             root=place.root,
-            storage=storage_under(place.root),
+            storage=storage_under(place.root, run.plan.study),
             choices=Choices(run.plan.fields, run.plan.classifiers, run.plan.signals),
             workers=options.workers,
             gpus=gpus,
@@ -104,6 +104,7 @@ def _drive(
                 on_step=step,
                 stopped=lambda: stop.is_set() or beat.lost is not None,
             )
+    clear_storage(place.root, run.plan.study)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 # Read by Ray Tune when it is imported: no result files per trial, no snapshot but the last.
@@ -21,9 +20,11 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # a relative path of a dat
 from ray import tune
 from ray.tune.search import Searcher
 
+from nefstudy.neural_dataset.storage import Storage
 from nefstudy.study.run import StudyRun
 from nefstudy.trial.distributed import OUTCOME, PROGRESS, TrialSetup, result_of, trainable, trial_resources
 
+SCRATCH = ".ray"
 MAX_ACTOR_DEATHS = 2  # a trial whose actor dies is tried again twice, then failed
 
 
@@ -159,6 +160,11 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def storage_under(root: str) -> str:
-    """Where Ray Train and Tune keep what they must, beside the study's own files."""
-    return f"{root.rstrip('/')}/.ray" if "://" in root else str(Path(root) / ".ray")
+def storage_under(root: str, study: str) -> str:
+    """Where Ray Train and Tune keep what they must while a study runs; nothing there outlives the run."""
+    return f"{root.rstrip('/')}/{SCRATCH}/{study}"
+
+
+def clear_storage(root: str, study: str) -> None:
+    """Remove what Ray Train and Tune left: the ledger holds all that matters."""
+    Storage.at(root).remove(f"{SCRATCH}/{study}")

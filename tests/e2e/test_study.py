@@ -30,6 +30,7 @@ def test_both_phases_run_to_the_planned_counts(finished_root, nefstudy):
     assert {p["phase"]: p["complete"] for p in study["phases"]} == PLANNED
     assert all(p["failed"] == p["running"] == p["interrupted"] == p["pruned"] == 0 for p in study["phases"])
     assert {best["cell"] for best in study["best"]} == {"digits8/siren", "digits8/rffnet"}
+    assert not (finished_root / ".ray" / "tiny").exists(), "Ray's scratch files go with the run"
 
 
 def test_status_rest_and_mlflow_agree_trial_for_trial(finished_root, nefstudy, served):
