@@ -72,7 +72,9 @@ def test_a_field_without_written_gradient_is_fitted_eagerly(configure: Configure
     """A field of one's own need not write its gradient out; the reason says that it could."""
 
     class Bare:
+        in_dim, out_dim = 2, 1
         layout: tuple[Any, ...] = ()
+        symmetry = start = forward = None
 
     choice = choose(configure(engine="auto"), Bare(), signals, fields=5)  # type: ignore[arg-type]  # bare on purpose
     assert choice.engine.name == "eager"
