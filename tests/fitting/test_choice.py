@@ -74,7 +74,11 @@ def test_a_field_without_written_gradient_is_fitted_eagerly(configure: Configure
     class Bare:
         in_dim, out_dim = 2, 1
         layout: tuple[Any, ...] = ()
-        symmetry = start = forward = None
+        symmetry = None
+
+        def start(self, rng: object) -> None: ...
+
+        def forward(self, params: object, points: object) -> None: ...
 
     choice = choose(configure(engine="auto"), Bare(), signals, fields=5)  # type: ignore[arg-type]  # bare on purpose
     assert choice.engine.name == "eager"
