@@ -4,6 +4,8 @@ from typing import Any
 
 from rich.table import Table
 
+WHOLE_FROM_HOURS = 100  # above this, hundredths of an hour say nothing
+
 
 def cost_table(study: str, summary: dict[str, Any]) -> Table:
     """Trials, fits, field-steps and device-hours, a row per phase and cell and one for all."""
@@ -12,14 +14,15 @@ def cost_table(study: str, summary: dict[str, Any]) -> Table:
         caption=f"fitting on {summary['device']}, measured now; low to high. A fit is one ladder of step counts.",
         show_footer=True,
         caption_justify="left",
+        box=None,
     )
     total = summary["total"]
     table.add_column("phase", "all")
-    table.add_column("cell")
+    table.add_column("cell", no_wrap=True)
     table.add_column("trials", f"{total['trials']:,}", justify="right")
     table.add_column("fits", f"{total['fits']:,}", justify="right")
     table.add_column("field-steps", f"{total['field_steps']:.3g}", justify="right")
-    table.add_column("device-hours", _hours(total["device_hours"]), justify="right")
+    table.add_column("device-hours", _hours(total["device_hours"]), justify="right", no_wrap=True)
     for cell in summary["cells"]:
         hours = _hours(cell["device_hours"])
         counts = (f"{cell['trials']:,}", f"{cell['fits']:,}", f"{cell['field_steps']:.3g}")
@@ -28,4 +31,6 @@ def cost_table(study: str, summary: dict[str, Any]) -> Table:
 
 
 def _hours(hours: dict[str, float]) -> str:
-    return f"{hours['mid']:,.2f} ({hours['low']:,.2f} to {hours['high']:,.2f})"
+    digits = 0 if hours["mid"] >= WHOLE_FROM_HOURS else 2
+    low, mid, high = (f"{hours[name]:,.{digits}f}" for name in ("low", "mid", "high"))
+    return f"{mid} ({low} to {high})"
