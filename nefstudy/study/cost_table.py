@@ -15,13 +15,15 @@ def cost_table(study: str, summary: dict[str, Any]) -> Table:
         show_footer=True,
         caption_justify="left",
         box=None,
+        pad_edge=False,
+        collapse_padding=True,
     )
     total = summary["total"]
-    table.add_column("phase", "all")
+    table.add_column("phase", "all", no_wrap=True)
     table.add_column("cell", no_wrap=True)
-    table.add_column("trials", f"{total['trials']:,}", justify="right")
-    table.add_column("fits", f"{total['fits']:,}", justify="right")
-    table.add_column("field-steps", f"{total['field_steps']:.3g}", justify="right")
+    table.add_column("trials", f"{total['trials']:,}", justify="right", no_wrap=True)
+    table.add_column("fits", f"{total['fits']:,}", justify="right", no_wrap=True)
+    table.add_column("field-steps", f"{total['field_steps']:.3g}", justify="right", no_wrap=True)
     table.add_column("device-hours", _hours(total["device_hours"]), justify="right", no_wrap=True)
     for cell in summary["cells"]:
         hours = _hours(cell["device_hours"])
