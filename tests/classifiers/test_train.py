@@ -37,6 +37,7 @@ def test_the_small_settings_cover_the_catalogue() -> None:
     assert set(SMALL) == set(CLASSIFIERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SMALL))
 def test_what_can_be_learned_is_learned(make_data: MakeData, name: str) -> None:
     """Classes that differ in the size of their weights are told apart, and by no classifier before training."""
@@ -45,6 +46,7 @@ def test_what_can_be_learned_is_learned(make_data: MakeData, name: str) -> None:
     assert trained.epochs[0].train_loss > trained.epochs[-1].train_loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SMALL))
 def test_the_same_seed_gives_the_same_bits(make_data: MakeData, name: str) -> None:
     """Equal seeds: equal weights and curves, whatever random numbers others draw; another seed: others."""
