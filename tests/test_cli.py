@@ -121,6 +121,7 @@ def test_an_unknown_dataset_is_refused(run, root_with_dataset):
         (["--cells", "mnist5k/sirenn"], "unknown cell 'mnist5k/sirenn'"),
         (["--cells", "nothing/siren"], "unknown signals 'nothing'"),
         (["--classifier", "gnnn"], "classifier 'gnnn' is unknown"),
+        (["--engine", "warp"], "unknown engine 'warp': allowed are auto, eager"),
     ],
 )
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from nefstudy.errors import BadConfig, NefstudyError
+from nefstudy.fitting.engines import ENGINES
 from nefstudy.study.cost import cost_summary, plan_cost
 from nefstudy.study.device import measure_device
 from nefstudy.study.options import MakePlan, StudyOptions
@@ -103,6 +104,8 @@ def main(make_plan: MakePlan, *, about: str, arguments: list[str] | None = None)
 
 def execute(make_plan: MakePlan, options: StudyOptions) -> None:
     """Plan, and run or only show what would be run."""
+    if options.engine not in ("auto", *ENGINES):
+        raise BadConfig(f"unknown engine {options.engine!r}: allowed are auto, {', '.join(ENGINES)}; correct --engine")
     plan = make_plan(options)
     console = Console()
     if options.dry_run or options.budget_hours is not None:
