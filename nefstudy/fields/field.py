@@ -74,7 +74,7 @@ class WrittenGradient(Protocol):
     def loss_gradient(
         self,
         params: Params,
-        points: Float[Tensor, "*F P D"],
+        points: Float[Tensor, "*F Q D"],
         targets: Float[Tensor, "F P C"],
         *,
         loss: Loss,
@@ -82,7 +82,8 @@ class WrittenGradient(Protocol):
     ) -> tuple[Float[Tensor, " F"], Params]:
         """Loss of each field, and its gradient by each of that field's parameters.
 
-        `waves` gives sines and cosines in the way that suits the engine.
+        Points beyond the targets' are padding and count for nothing (see padding.py).
+        `waves` gives sines and cosines in the way that suits the engine (see wave.py).
         """
 
     @property
@@ -97,7 +98,7 @@ class WrittenGradient(Protocol):
 def loss_gradient(
     field: NeuralField,
     params: Params,
-    points: Float[Tensor, "*F P D"],
+    points: Float[Tensor, "*F Q D"],
     targets: Float[Tensor, "F P C"],
     *,
     loss: Loss,
@@ -112,7 +113,7 @@ def loss_gradient(
         return field.loss_gradient(params, points, targets, loss=loss, waves=waves)
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
     with torch.enable_grad():
-        outputs = field.forward(leaves, points)
+        outputs = field.forward(leaves, points)[:, : targets.shape[1]]
         losses, cotangent = loss(outputs.detach(), targets)
         grads = torch.autograd.grad(outputs, list(leaves.values()), cotangent, allow_unused=True)
     return losses, {

@@ -11,6 +11,7 @@ from torch import Tensor
 from nefstudy.fields.affine import affine, affine_gradient, input_gradient
 from nefstudy.fields.field import Loss, Parameter, Params
 from nefstudy.fields.hyperparameter import check, hyperparameter
+from nefstudy.fields.padding import padded_loss
 from nefstudy.fields.symmetry import EdgeBlock, Entry, Flip, NodeLayer, Phase, Slot, Symmetry
 from nefstudy.fields.wave import Waves, separate
 
@@ -113,7 +114,7 @@ class Mfn:
     def loss_gradient(
         self,
         params: Params,
-        points: Float[Tensor, "*F P D"],
+        points: Float[Tensor, "*F Q D"],
         targets: Float[Tensor, "F P C"],
         *,
         loss: Loss,
@@ -121,15 +122,15 @@ class Mfn:
     ) -> tuple[Float[Tensor, " F"], Params]:
         """Loss of each field and its gradient, by the chain rule written out."""
         last, x = self.filters - 1, points.mT
-        sines, cosines = zip(
-            *(waves(affine(x, params[f"omega_{i}"], params[f"phase_{i}"])) for i in range(self.filters)), strict=True
-        )
+        both = [waves(affine(x, params[f"omega_{i}"], params[f"phase_{i}"])) for i in range(self.filters)]
+        sines = [wave[:, : self.hidden] for wave in both]
+        cosines = [wave[:, self.hidden :] for wave in both]
         states, linears = [sines[0]], []
         for i in range(last):
             linears.append(affine(states[-1], params[f"kernel_{i}"], params[f"bias_{i}"]))
             states.append(linears[-1] * sines[i + 1])
         outputs = affine(states[-1], params[f"kernel_{last}"], params[f"bias_{last}"])
-        losses, cotangent = loss(outputs, targets.mT)
+        losses, cotangent = padded_loss(outputs, targets, loss=loss)
         grads: Params = {}
         for i in reversed(range(self.filters)):
             grads[f"bias_{i}"], grads[f"kernel_{i}"] = affine_gradient(states[i], cotangent)

@@ -11,6 +11,7 @@ from torch import Tensor
 from nefstudy.fields.affine import affine, affine_gradient, input_gradient
 from nefstudy.fields.field import Loss, Parameter, Params
 from nefstudy.fields.hyperparameter import check, hyperparameter
+from nefstudy.fields.padding import padded_loss
 from nefstudy.fields.symmetry import EdgeBlock, Entry, Flip, NodeLayer, Slot, Symmetry
 from nefstudy.fields.wave import Waves, separate
 
@@ -105,7 +106,7 @@ class RffNet:
     def loss_gradient(
         self,
         params: Params,
-        points: Float[Tensor, "*F P D"],
+        points: Float[Tensor, "*F Q D"],
         targets: Float[Tensor, "F P C"],
         *,
         loss: Loss,
@@ -113,13 +114,12 @@ class RffNet:
     ) -> tuple[Float[Tensor, " F"], Params]:
         """Loss of each field and its gradient, by the chain rule written out."""
         half = self.hidden // 2
-        sine, cosine = waves(self._angle(params, points.mT))
-        inputs = [torch.cat([sine, cosine], dim=1)]
+        inputs = [waves(self._angle(params, points.mT))]
         for layer in range(self.layers - 1):
             inputs.append(torch.relu(affine(inputs[-1], params[f"kernel_{layer}"], params[f"bias_{layer}"])))
         last = self.layers - 1
         outputs = affine(inputs[-1], params[f"kernel_{last}"], params[f"bias_{last}"])
-        losses, cotangent = loss(outputs, targets.mT)
+        losses, cotangent = padded_loss(outputs, targets, loss=loss)
         grads: Params = {}
         for layer in reversed(range(self.layers)):
             grads[f"bias_{layer}"], grads[f"kernel_{layer}"] = affine_gradient(inputs[layer], cotangent)
@@ -127,6 +127,7 @@ class RffNet:
             if layer > 0:
                 cotangent = torch.where(inputs[layer] > 0, cotangent, 0.0)
         if self.train_frequencies:
+            sine, cosine = inputs[0][:, :half], inputs[0][:, half:]
             turn = (2 * pi * self.std) * (cotangent[:, :half] * cosine - cotangent[:, half:] * sine)
             _, grads["frequencies"] = affine_gradient(points.mT, turn)
         else:

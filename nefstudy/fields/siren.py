@@ -11,6 +11,7 @@ from torch import Tensor
 from nefstudy.fields.affine import affine, affine_gradient, input_gradient
 from nefstudy.fields.field import Loss, Parameter, Params
 from nefstudy.fields.hyperparameter import check, hyperparameter
+from nefstudy.fields.padding import padded_loss
 from nefstudy.fields.symmetry import EdgeBlock, Entry, Flip, NodeLayer, Phase, Slot, Symmetry
 from nefstudy.fields.wave import Waves, separate
 
@@ -107,7 +108,7 @@ class Siren:
     def loss_gradient(
         self,
         params: Params,
-        points: Float[Tensor, "*F P D"],
+        points: Float[Tensor, "*F Q D"],
         targets: Float[Tensor, "F P C"],
         *,
         loss: Loss,
@@ -117,12 +118,12 @@ class Siren:
         inputs, slopes = [points.mT], []
         for layer in range(self.layers - 1):
             angle = self.omega_0 * affine(inputs[-1], params[f"kernel_{layer}"], params[f"bias_{layer}"])
-            sine, cosine = waves(angle)
-            inputs.append(sine)
-            slopes.append(self.omega_0 * cosine)
+            both = waves(angle)
+            inputs.append(both[:, : self.hidden])
+            slopes.append(self.omega_0 * both[:, self.hidden :])
         last = self.layers - 1
         outputs = affine(inputs[-1], params[f"kernel_{last}"], params[f"bias_{last}"])
-        losses, cotangent = loss(outputs, targets.mT)
+        losses, cotangent = padded_loss(outputs, targets, loss=loss)
         grads: Params = {}
         for layer in reversed(range(self.layers)):
             grads[f"bias_{layer}"], grads[f"kernel_{layer}"] = affine_gradient(inputs[layer], cotangent)

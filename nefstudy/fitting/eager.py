@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from nefstudy.config import OptimiserConfig
+from nefstudy.fields.padding import padded
 from nefstudy.fitting.optimiser import pace
 from nefstudy.fitting.problem import Points, Problem
 from nefstudy.fitting.step import State, take_step
@@ -15,6 +16,6 @@ def advance(problem: Problem, optimiser: OptimiserConfig, state: State, data: Po
     """Lanes after `steps` more steps."""
     for _ in range(steps):
         points, targets = data.at(state.step)
-        after = take_step(problem, state, points, targets, pace(optimiser, state.step))
+        after = take_step(problem, state, padded(points), targets, pace(optimiser, state.step))
         state = replace(after, step=state.step + 1)
     return state

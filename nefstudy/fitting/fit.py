@@ -12,6 +12,7 @@ from torch import Tensor
 from nefstudy.config import FitConfig
 from nefstudy.errors import BadConfig, BadSignals, TrialFailed
 from nefstudy.fields.field import NeuralField, unflatten
+from nefstudy.fields.padding import padded
 from nefstudy.fitting.choice import choose
 from nefstudy.fitting.engines import Engine
 from nefstudy.fitting.ladder import Climb, climb
@@ -113,7 +114,7 @@ def _fit_chunk(
     if not np.isfinite(targets).all():
         bad = ids[~np.isfinite(targets).all(axis=(1, 2))][0]
         raise BadSignals(f"signal {bad} of {signals.card.name}: a value is NaN or infinite; repair or remove it")
-    grid = WholeGrid(torch.from_numpy(signals.points(rows)), torch.from_numpy(np.ascontiguousarray(targets)))
+    grid = WholeGrid(padded(torch.from_numpy(signals.points(rows))), torch.from_numpy(np.ascontiguousarray(targets)))
     data: Points = grid
     count = recipe.points or signals.step_points
     if count is not None:
@@ -153,11 +154,11 @@ def _stop(field: NeuralField, signals: Signals, config: FitConfig, rows: Int[np.
     decibels = config.dataset.stop_psnr
     if decibels is None:
         return None
-    points = torch.from_numpy(signals.points(rows))
+    points = padded(torch.from_numpy(signals.points(rows)))
     mean, std = (np.asarray(constants, dtype=np.float32) for constants in (signals.card.mean, signals.card.std))
 
     def outputs(lanes: Tensor) -> Tensor:
-        return field.forward(unflatten(field, lanes), points)
+        return field.forward(unflatten(field, lanes), points)[:, : signals.size]
 
     return Stop(decibels, outputs, signals.originals(rows), mean, std)
 

@@ -81,5 +81,5 @@ def _onward(
 
 def grid_loss(problem: Problem, rows: Float[Tensor, "F N"], grid: WholeGrid) -> Float[Tensor, " F"]:
     """Loss of each lane over its whole grid."""
-    outputs = problem.field.forward(unflatten(problem.field, rows), grid.points)
+    outputs = problem.field.forward(unflatten(problem.field, rows), grid.points)[:, : grid.targets.shape[1]]
     return LOSSES[problem.loss](outputs, grid.targets)[0]

@@ -35,18 +35,18 @@ def loss_of(card: SignalCard) -> LossName:
 class Points(Protocol):
     """Where a step compares F fields with their signals."""
 
-    def at(self, step: int) -> tuple[Float[Tensor, "*F P D"], Float[Tensor, "F P C"]]:
-        """Coordinates and targets of a step, counted from 0; asked in ascending order."""
+    def at(self, step: int) -> tuple[Float[Tensor, "*F Q D"], Float[Tensor, "F P C"]]:
+        """Coordinates (padded or not) and targets of a step, counted from 0; asked in ascending order."""
 
 
 @dataclass(frozen=True, eq=False)
 class WholeGrid:
-    """Every point at every step: a grid all fields share, or each field's own points."""
+    """Every point at every step: a grid all fields share, or each field's own points; padded or not."""
 
-    points: Float[Tensor, "*F P D"]
+    points: Float[Tensor, "*F Q D"]
     targets: Float[Tensor, "F P C"]
 
-    def at(self, step: int) -> tuple[Float[Tensor, "*F P D"], Float[Tensor, "F P C"]]:
+    def at(self, step: int) -> tuple[Float[Tensor, "*F Q D"], Float[Tensor, "F P C"]]:
         """All of them."""
         del step
         return self.points, self.targets
@@ -72,7 +72,8 @@ class DrawnPoints:
         del step
         index = torch.from_numpy(np.stack([self._draw(rng) for rng in self._streams]))
         points, targets = self._grid.points, self._grid.targets
-        return points[index] if points.ndim == 2 else points[self._lanes, index], targets[self._lanes, index]
+        drawn = points[index] if points.ndim == 2 else points[self._lanes, index]
+        return drawn, targets[self._lanes, index]
 
     def _draw(self, rng: np.random.Generator) -> Int[np.ndarray, " P"]:
         size = self._grid.targets.shape[1] // self._strata

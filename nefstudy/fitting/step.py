@@ -49,7 +49,7 @@ def first_state(rows: Float[Tensor, "F N"]) -> State:
 def take_step(
     problem: Problem,
     state: State,
-    points: Float[Tensor, "*F P D"],
+    points: Float[Tensor, "*F Q D"],
     targets: Float[Tensor, "F P C"],
     now: Pace,
     *,

@@ -10,6 +10,7 @@ from torch import Tensor
 from nefstudy.evaluation.reconstruction import cell_centres, iou, off_grid_psnr, off_grid_ratio, psnr
 from nefstudy.evaluation.similarity import ssim
 from nefstudy.fields.field import NeuralField, unflatten
+from nefstudy.fields.padding import padded
 from nefstudy.fitting.lanes import LEAST
 from nefstudy.signals.signal import SignalCard, Signals
 
@@ -79,10 +80,12 @@ def _outputs(
     field: NeuralField, rows: Float[Tensor, "F N"], points: Float[Tensor, "*F P D"]
 ) -> Float[np.ndarray, "F P C"]:
     outputs = []
+    round_points = padded(points)
     block = min(BLOCK, max(LEAST, BLOCK_POINTS // points.shape[-2]))
     for begin in range(0, len(rows), block):
         lanes = torch.arange(begin, begin + block).clamp(max=len(rows) - 1)
-        where = points if points.ndim == 2 else points[lanes]
-        outputs.append(field.forward(unflatten(field, rows[lanes]), where)[: len(rows) - begin])
-    found: Float[np.ndarray, "F P C"] = torch.cat(outputs).numpy()
-    return found
+        where = round_points if points.ndim == 2 else round_points[lanes]
+        found = field.forward(unflatten(field, rows[lanes]), where)
+        outputs.append(found[: len(rows) - begin, : points.shape[-2]])
+    values: Float[np.ndarray, "F P C"] = torch.cat(outputs).numpy()
+    return values

@@ -18,6 +18,7 @@ from nefstudy.fields.field import (
     unflatten,
 )
 from nefstudy.fields.loss import LOSSES, LossName
+from nefstudy.fields.padding import padded
 from nefstudy.fields.symmetry import Symmetry
 from nefstudy.seeds import stream
 
@@ -90,6 +91,23 @@ def test_written_gradient_is_autograds(
         wanted = gradient if p.trained else torch.zeros_like(gradient)
         torch.testing.assert_close(grads[p.name], wanted, rtol=1e-9, atol=1e-11)
         assert not p.trained or gradient.abs().max() > 0
+
+
+def test_padding_counts_for_nothing(field: NeuralField, params: Params, points: Tensor) -> None:
+    """Seventeen points padded to thirty-two give the loss and gradient of the seventeen, written and by autograd."""
+    assert isinstance(field, WrittenGradient)
+    targets = torch.from_numpy(stream(2, "targets").uniform(0, 1, (5, 17, field.out_dim)))
+    losses, grads = field.loss_gradient(params, points, targets, loss=LOSSES["mse"])
+    filled = padded(points)
+    assert filled.shape == (32, field.in_dim)
+    assert padded(filled) is filled
+    for kind in (field, Bare(field)):
+        with torch.no_grad():
+            found, gradient = loss_gradient(kind, params, filled, targets, loss=LOSSES["mse"])
+        torch.testing.assert_close(found, losses)
+        for p in field.layout:
+            if p.trained:
+                torch.testing.assert_close(gradient[p.name], grads[p.name], rtol=1e-9, atol=1e-11)
 
 
 def plain_loss(outputs: Tensor, targets: Tensor, name: LossName) -> Tensor:

@@ -39,6 +39,22 @@ def test_a_field_alone_is_the_field_among_others(fit: Fit) -> None:
     assert not same(fit([2]).parameters, among.parameters[:, 2:3])
 
 
+@pytest.mark.parametrize("grid", [(7, 5), (7, 7), (5, 5), (3, 7)])
+def test_no_number_of_points_is_special(
+    signals: Signals, configure: Configure, field: NeuralField, grid: tuple[int, int]
+) -> None:
+    """Points that fill no vector: a field's bytes still depend on neither lane nor chunk."""
+    values = signals.originals(np.arange(20)).reshape(20, 8, 8, 1)[:, : grid[0], : grid[1]].copy()
+    parts = (part[:20] for part in (signals.ids, signals.labels, signals.split))
+    odd = Signals(replace(signals.card, grid=grid), values, *parts)
+    everyone = np.arange(20)
+    fits = fit_fields(field, odd, configure(), rows=everyone)
+    turned = fit_fields(field, odd, configure(), rows=everyone[::-1].copy())
+    assert same(fits.parameters, turned.parameters.flip(1).contiguous())
+    assert same(fits.losses, turned.losses.flip(1).contiguous())
+    assert same(fits.parameters, fit_fields(field, odd, configure(chunk=3), rows=everyone).parameters)
+
+
 def test_rungs_of_a_ladder_are_separate_fits(fit: Fit) -> None:
     """A snapshot at a step count is, to the bit, a fit of that many steps; rung 0 is the start."""
     ladder = fit(rungs=(0, 1, 5, 12))
