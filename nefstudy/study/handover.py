@@ -23,7 +23,7 @@ from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import resolve_place
 from nefstudy.study.plan import CellPlan, StudyPlan
 from nefstudy.study.space import GRID, GRID_FIXED, Choice, Dimension, Point, Real, Space, Whole
-from nefstudy.study.streams import distribution, parameters_of
+from nefstudy.study.streams import distribution, parameters_of, sampler_params
 
 FREE = 3  # parameters that phase 2 varies, as many as the paper's
 TOP = 0.1  # the best tenth of the trials say which values are good
@@ -82,16 +82,11 @@ def _importance(cell: CellPlan, rows: Sequence[TrialRow], points: Sequence[Point
     distributions = {name: distribution(dimension) for name, dimension in cell.space.items()}
     study = optuna.create_study(direction="maximize")
     for row, point in zip(rows, points, strict=True):
-        params = {name: _unscaled(point[name], cell.space[name]) for name in cell.space}
+        params = sampler_params(cell, point)
         study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=row.val_accuracy))
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: float(found.get(name, 0.0)) for name in cell.space}
-
-
-def _unscaled(value: Scalar, dimension: Dimension) -> Scalar:
-    multiple = dimension.multiple if isinstance(dimension, Whole) else 1
-    return int(value) // multiple if multiple > 1 else value
 
 
 def grid_values(dimension: Dimension, values: Sequence[Scalar]) -> list[Scalar]:

@@ -146,7 +146,7 @@ class SearchStream:
         if asked is not None:
             self._study.tell(asked, value if value is not None else 0.0)
             return
-        params = _params(self.cell, trial)
+        params = sampler_params(self.cell, parameters_of(self.cell, trial.model_dump(mode="json")))
         if all(d._contains(d.to_internal_repr(params[name])) for name, d in self._distributions.items()):
             self._study.add_trial(
                 optuna.trial.create_trial(
@@ -206,9 +206,8 @@ def parameters_of(cell: CellPlan, config: Mapping[str, Any]) -> Point:
     return {name: known[name] for name in cell.space}
 
 
-def _params(cell: CellPlan, trial: TrialConfig) -> dict[str, Scalar]:
-    """The point of a trial in the sampler's own units."""
-    point = parameters_of(cell, trial.model_dump(mode="json"))
+def sampler_params(cell: CellPlan, point: Point) -> Point:
+    """A point in the sampler's own units: whole parameters counted in their multiples."""
     return {name: _unscaled(point[name], _multiple(dimension)) for name, dimension in cell.space.items()}
 
 
