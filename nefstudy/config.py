@@ -150,6 +150,10 @@ class ClassifierConfig(Config):
 
     Defaults follow the recipe common to public weight-space code: AdamW, lr 1e-3, weight decay 5e-4,
     warm-up then cosine decay, gradient norm clipped at 10.
+
+    Args:
+        average: decay of a running mean of the weights, step by step; the mean is what is scored. 0 keeps none.
+        mixup: alpha of Beta(alpha, alpha), by which the rows of a batch are blended in pairs. 0 blends none.
     """
 
     name: Name = "gnn-sign"
@@ -162,6 +166,8 @@ class ClassifierConfig(Config):
     clip_norm: Annotated[float, Field(gt=0)] = 10.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     patience: Annotated[int, Field(ge=1)] | None = None
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mixup: Annotated[float, Field(ge=0, le=100)] = 0.0
     augment: AugmentConfig = AugmentConfig()
 
 

@@ -105,14 +105,15 @@ class WeightGraph:
         return units, edges
 
 
-def weight_graph(field: NeuralField, *, signs: bool = True) -> WeightGraph:
+def weight_graph(field: NeuralField, *, signs: bool = True, phases: bool = True) -> WeightGraph:
     """The graph of a field, generated from its declared symmetry.
 
     Args:
         signs: keep flips and phases; False reads every slot by value, which leaves permutations only.
+        phases: keep phases among them; False reads a slot that they shift by value, in half as many copies.
     """
     symmetry = field.symmetry
-    generators = [_generators(symmetry, layer) if signs else () for layer in range(len(symmetry.nodes))]
+    generators = [_generators(symmetry, layer, phases=phases) if signs else () for layer in range(len(symmetry.nodes))]
     layers = tuple(
         Layer(
             node.name,
@@ -140,9 +141,9 @@ def weight_graph(field: NeuralField, *, signs: bool = True) -> WeightGraph:
 Generator = tuple[tuple[Slot, ...], Phase | None]
 
 
-def _generators(symmetry: Symmetry, layer: int) -> tuple[Generator, ...]:
+def _generators(symmetry: Symmetry, layer: int, *, phases: bool) -> tuple[Generator, ...]:
     flips: list[Generator] = [(flip.slots, None) for flip in symmetry.flips if flip.layer == layer]
-    return (*flips, *((phase.flipped, phase) for phase in symmetry.phases if phase.layer == layer))
+    return (*flips, *((phase.flipped, phase) for phase in symmetry.phases if phase.layer == layer and phases))
 
 
 def _mask(slot: Slot, generators: tuple[Generator, ...]) -> int:

@@ -51,8 +51,12 @@ class SavedClassifier:
         return logits_of(self.reader, data.parameters)
 
 
-def save_classifier(trained: TrainedClassifier, path: Path, *, fields: Mapping[str, type[Any]] = FIELDS) -> None:
-    """Write a trained classifier as one file that appears whole."""
+def classifier_bytes(trained: TrainedClassifier, *, fields: Mapping[str, type[Any]] = FIELDS) -> bytes:
+    """A trained classifier as one safetensors file; equal classifiers are equal bytes.
+
+    Raises:
+        BadConfig: its field is none of `fields`, so that no reader could name it.
+    """
     named = [name for name, kind in fields.items() if type(trained.field) is kind]
     if not named:
         raise BadConfig(
@@ -69,9 +73,15 @@ def save_classifier(trained: TrainedClassifier, path: Path, *, fields: Mapping[s
         "classes": trained.classes,
     }
     tensors = {name: value.contiguous().cpu() for name, value in trained.reader.state_dict().items()}
+    content: bytes = save(tensors, metadata={"nefstudy": canonical_json(about)})
+    return content
+
+
+def save_classifier(trained: TrainedClassifier, path: Path, *, fields: Mapping[str, type[Any]] = FIELDS) -> None:
+    """Write a trained classifier as one file that appears whole."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with beside.open("wb") as file:
-        file.write(save(tensors, metadata={"nefstudy": canonical_json(about)}))
+        file.write(classifier_bytes(trained, fields=fields))
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)

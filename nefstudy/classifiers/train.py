@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from nefstudy import seeds
 from nefstudy.classifiers import norm
 from nefstudy.classifiers.augment import augment
+from nefstudy.classifiers.averaging import average, averaged_copy
 from nefstudy.classifiers.catalog import CLASSIFIERS, build, complete
 from nefstudy.classifiers.classifier import WeightReader, count_parameters
+from nefstudy.classifiers.mixup import blend
 from nefstudy.classifiers.scores import Scores, score
 from nefstudy.classifiers.weights import WeightData
 from nefstudy.config import ClassifierConfig
@@ -137,6 +139,7 @@ def _run(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: learning_rate_factor(step, config.epochs * batches, warmup=config.warmup)
     )
+    scored = averaged_copy(reader) if config.average else reader
     epochs: list[Epoch] = []
     best = _Best(0, -1.0, 0.0, {})
     for number in range(1, config.epochs + 1):
@@ -145,17 +148,19 @@ def _run(
         noise = seeds.stream(seed, "classifier", "augment", number)
         for picked in np.array_split(order, batches):
             counts += _step(config, reader, data.select(rows[picked]), optimiser, rng=noise)
+            if config.average:
+                average(scored, reader, decay=config.average, step=schedule.last_epoch)
             schedule.step()
         loss, accuracy = (counts / len(rows)).tolist()
         if not isfinite(loss):
             raise FitDiverged(
                 f"training loss {loss} in epoch {number}; lower the classifier's learning rate {config.lr}"
             )
-        val = score(reader, data, "val")
+        val = score(scored, data, "val")
         epoch = Epoch(number, loss, accuracy, val.loss, val.accuracy)
         epochs.append(epoch)
         if best.beaten_by(val):
-            best = _Best(number, val.accuracy, val.loss, copy.deepcopy(reader.state_dict()))
+            best = _Best(number, val.accuracy, val.loss, copy.deepcopy(scored.state_dict()))
         if on_epoch:
             on_epoch(epoch)
         if config.patience is not None and number - best.epoch >= config.patience:
@@ -174,15 +179,16 @@ def _step(
     """Sum of losses and number of right answers over the whole batch, after one step on it."""
     reader.train()
     own = slice(norm.rank(), None, norm.world_size())
-    logits = reader(augment(config.augment, batch.field, batch.parameters, rng=rng)[own])
-    labels = batch.labels[own]
-    loss = nn.functional.cross_entropy(logits, labels, label_smoothing=config.label_smoothing, reduction="sum")
+    changed = augment(config.augment, batch.field, batch.parameters, rng=rng)
+    shown = blend(changed, batch.labels, alpha=config.mixup, rng=rng).part(own)
+    logits = reader(shown.rows)
+    loss = shown.loss(logits, label_smoothing=config.label_smoothing)
     optimiser.zero_grad()
     torch.autograd.backward(loss / len(batch))
     norm.add_gradients(reader)
     nn.utils.clip_grad_norm_(reader.parameters(), config.clip_norm)
     optimiser.step()
-    right = (logits.detach().argmax(dim=1) == labels).sum()
+    right = (logits.detach().argmax(dim=1) == shown.labels).sum()
     return norm.sum_across(torch.stack([loss.detach().double(), right.double()]).cpu())
 
 

@@ -104,6 +104,7 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | 
         choices=setup.choices,
         engine=setup.engine,
         on_progress=on_progress,
+        cpu_clock=time.process_time,
     )
     return run_trial(parse(TrialConfig, config["trial"], where="trial"), setting=setting).to_json()
 

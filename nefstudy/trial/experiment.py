@@ -1,17 +1,17 @@
 """One trial as a function of its configuration; knows nothing of Ray, MLflow or HTTP."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import isnan
 from typing import Any
 
 import numpy as np
 
 from nefstudy.classifiers.catalog import CLASSIFIERS
-from nefstudy.classifiers.scores import Scores
-from nefstudy.classifiers.train import Epoch, train_classifier
+from nefstudy.classifiers.save import classifier_bytes
+from nefstudy.classifiers.scores import embeddings_of
+from nefstudy.classifiers.train import Epoch, TrainedClassifier, train_classifier
 from nefstudy.classifiers.weights import WeightData
-from nefstudy.config import FitConfig, TrialConfig, canonical_json
+from nefstudy.config import FitConfig, TrialConfig
 from nefstudy.errors import FitDiverged
 from nefstudy.evaluation.structure import nmi
 from nefstudy.fields.catalog import FIELDS, build
@@ -20,13 +20,15 @@ from nefstudy.neural_dataset.rung import Rung
 from nefstudy.neural_dataset.storage import Storage
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
 from nefstudy.signals.catalog import SIGNALS, load_signals
-from nefstudy.signals.picture import contact_sheet, seen, seen_signals
 from nefstudy.signals.signal import SPLITS, Signals
+from nefstudy.trial.artefacts import confusion_json, embedding_file, reconstruction_png
 from nefstudy.trial.result import TrialResult
 from nefstudy.trial.world import World
 
-PICTURED = 8  # signals shown in a trial's picture
 MIN_SURVIVORS = 0.5  # a trial with fewer undiverged fields is a diverged trial
+
+Learned = tuple[np.ndarray, np.ndarray]
+"""Features [N, E] and labels [N]."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total) while a trial works: `fitting` by field, `classifying` by epoch."""
@@ -49,6 +51,7 @@ class Setting:
         root: directory or URI that neural datasets and pictures live under.
         rungs: the ladder to fit if the neural dataset has to be fitted; holds the trial's own step count.
         clock: seconds from any origin, for durations.
+        cpu_clock: likewise, of this process's own work; where there is one, training is timed by it too.
     """
 
     root: str
@@ -58,6 +61,7 @@ class Setting:
     choices: Choices = field(default_factory=Choices)
     engine: str = "auto"
     on_progress: Progress | None = None
+    cpu_clock: Callable[[], float] | None = None
 
 
 def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
@@ -75,31 +79,25 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
     fit_seconds = setting.clock() - began
     rung = dataset.rung(config.steps)
     data = survivors(config, dataset, rung)
-    began = setting.clock()
-    trained = train_classifier(
-        config.classifier,
-        data,
-        seed=config.seed,
-        classifiers=setting.choices.classifiers,
-        on_epoch=_epochs(setting.on_progress, config.classifier.epochs),
-    )
+    trained, durations = _train(config, data, setting=setting)
+    learned = _learned(trained, data)
     metrics = {
         **_quality(dataset.quality(config.steps), rung.split.numpy()),
         "all_nmi": nmi(data.parameters.numpy(), data.labels.numpy(), data.classes, seed=config.seed),
+        "test_embedding_nmi": nmi(*learned, data.classes, seed=config.seed),
         **trained.metrics,
         "best_epoch": float(trained.best_epoch),
         "classifier_parameters": float(trained.parameters),
         "diverged": float(rung.diverged.sum()),
         "signals": float(len(rung.ids) // config.dataset.views),
         "fit_seconds": fit_seconds,
-        "classify_seconds": setting.clock() - began,
+        **durations,
         "field_steps": float(len(rung.ids) * max(setting.rungs)) if fitted else 0.0,
     }
     return TrialResult(
         metrics=metrics,
         curves={**_ladder_curves(dataset, rung.split.numpy()), **trained.curves},
-        artefacts=_pictures(config, signals, dataset, setting=setting)
-        | _confusion(config, trained.test, signals.card.class_names, setting=setting),
+        artefacts=_keep(config, trained, signals=signals, dataset=dataset, learned=learned, setting=setting),
         fingerprint=dict(dataset.manifest.fingerprint),
         dataset=config.dataset.digest,
         fitted=fitted,
@@ -180,24 +178,50 @@ def _ladder_curves(dataset: NeuralDataset, split: np.ndarray) -> dict[str, list[
     return {name: [(steps, values[name]) for steps, values in rungs.items() if name in values] for name in names}
 
 
-def _pictures(config: TrialConfig, signals: Signals, dataset: NeuralDataset, *, setting: Setting) -> dict[str, str]:
-    """Originals above reconstructions for a few test signals."""
-    path = f"trials/{config.key}/reconstruction.png"
-    if setting.world.rank == 0:
-        rows = np.flatnonzero(signals.split == SPLITS["test"])[:PICTURED]
-        fitted = [seen(signals.card, dataset.reconstruct(int(i), steps=config.steps)) for i in signals.ids[rows]]
-        Storage.at(setting.root).write(path, contact_sheet([seen_signals(signals, rows), np.stack(fitted)]))
-    return {"reconstruction.png": path}
+def _train(config: TrialConfig, data: WeightData, *, setting: Setting) -> tuple[TrainedClassifier, dict[str, float]]:
+    """The trained classifier, and the seconds that training and scoring took."""
+    began, began_cpu = setting.clock(), setting.cpu_clock() if setting.cpu_clock else 0.0
+    trained = train_classifier(
+        config.classifier,
+        data,
+        seed=config.seed,
+        classifiers=setting.choices.classifiers,
+        on_epoch=_epochs(setting.on_progress, config.classifier.epochs),
+    )
+    durations = {"classify_seconds": setting.clock() - began}
+    if setting.cpu_clock:
+        durations["classify_cpu_seconds"] = setting.cpu_clock() - began_cpu
+    return trained, durations
 
 
-def _confusion(config: TrialConfig, test: Scores, classes: Sequence[str], *, setting: Setting) -> dict[str, str]:
-    """Who was taken for whom on the test split, and each class's accuracy (null for a class it does not have)."""
-    path = f"trials/{config.key}/confusion.json"
+def _learned(trained: TrainedClassifier, data: WeightData) -> Learned:
+    """Learned features of the test split's fields, and their labels."""
+    rows = data.rows("test")
+    return embeddings_of(trained.reader, data.parameters[rows]).numpy(), data.labels[rows].numpy()
+
+
+def _keep(
+    config: TrialConfig,
+    trained: TrainedClassifier,
+    *,
+    signals: Signals,
+    dataset: NeuralDataset,
+    learned: Learned,
+    setting: Setting,
+) -> dict[str, str]:
+    """Name -> path of what a trial leaves on disk; rank 0 makes and writes it."""
+    names = ("reconstruction.png", "confusion.json", "classifier.safetensors", "embedding.safetensors")
+    places = {name: f"trials/{config.key}/{name}" for name in names}
     if setting.world.rank == 0:
-        accuracy = [None if isnan(value) else value for value in test.per_class]
-        found = {"split": "test", "classes": list(classes), "accuracy": accuracy, "confusion": test.confusion}
-        Storage.at(setting.root).write(path, canonical_json(found).encode())
-    return {"confusion.json": path}
+        contents = (
+            reconstruction_png(config, signals, dataset),
+            confusion_json(trained.test, signals.card.class_names),
+            classifier_bytes(trained, fields=setting.choices.fields),
+            embedding_file(*learned),
+        )
+        for name, content in zip(names, contents, strict=True):
+            Storage.at(setting.root).write(places[name], content)
+    return places
 
 
 def _epochs(progress: Progress | None, total: int) -> Callable[[Epoch], None] | None:

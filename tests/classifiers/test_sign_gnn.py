@@ -8,6 +8,7 @@ from nefstudy import seeds
 from nefstudy.classifiers.classifier import Classifier, WeightReader
 from nefstudy.classifiers.dws import Dws
 from nefstudy.classifiers.gnn import Gnn
+from nefstudy.classifiers.graph import weight_graph
 from nefstudy.classifiers.mlp import Mlp
 from nefstudy.classifiers.sign_gnn import GnnSign, GnnThin
 from nefstudy.classifiers.transformer import Transformer
@@ -110,6 +111,19 @@ def test_a_turn_without_its_sign_is_seen(make_rows: MakeRows) -> None:
     params = {k: v.clone() for k, v in unflatten(field, rows).items()}
     params["bias_0"][:, 0] += field.symmetry.phases[0].period
     assert difference(reader, rows, flatten(field, params)) > 1e-3
+
+
+def test_a_reader_without_phases_keeps_the_flips(field: NeuralField, make_rows: MakeRows) -> None:
+    """Of half as many copies the flips of a field are still exact, and a phase is seen."""
+    rows = make_rows(field, F)
+    reader = reader_of(GnnSign(width=8, pooled=8, phases=False), field, rows)
+    for kind, declared in (("flip", field.symmetry.flips), ("turn", field.symmetry.phases)):
+        change = difference(reader, rows, moved(field, rows, **{kind: True}))
+        assert change < 1e-10 if kind == "flip" or not declared else change > 1e-8
+    copies = [[layer.generators for layer in weight_graph(field, phases=p).layers] for p in (True, False)]
+    assert [a - b for a, b in zip(*copies, strict=True)] == [
+        sum(phase.layer == layer for phase in field.symmetry.phases) for layer in range(len(copies[0]))
+    ]
 
 
 @pytest.mark.parametrize("choice", SMALL, ids=lambda choice: type(choice).__name__)

@@ -4,7 +4,11 @@ import json
 import time
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from nefstudy.classifiers.save import load_classifier
+from nefstudy.classifiers.scores import embeddings_of, score
 from nefstudy.config import (
     ClassifierConfig,
     FieldConfig,
@@ -15,7 +19,9 @@ from nefstudy.config import (
 )
 from nefstudy.errors import BadSignals, FitDiverged
 from nefstudy.fields.catalog import complete
-from nefstudy.trial.experiment import Setting, run_trial
+from nefstudy.neural_dataset.read import open_neural_dataset
+from nefstudy.trial.artefacts import EMBEDDED
+from nefstudy.trial.experiment import Setting, run_trial, survivors
 from nefstudy.trial.result import TrialResult
 
 DIGITS = SignalsConfig(name="digits8", subset=120)
@@ -63,6 +69,41 @@ def test_a_trial_says_everything_the_study_asks(tmp_path):
     assert (kept["split"], kept["confusion"], kept["classes"]) == ("test", found.confusion, [str(d) for d in range(10)])
     assert kept["accuracy"] == [row[i] / sum(row) for i, row in enumerate(found.confusion)]
     assert TrialResult.from_json(found.to_json()) == found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("views", [1, 2])
+def test_a_trial_keeps_its_classifier(tmp_path, views):
+    """Read back, it answers every test field as it did in the trial: the same confusion and learned features."""
+    asked = trial(start="random", views=views)
+    found = run_trial(asked, setting=setting(tmp_path))
+    kept = load_classifier(tmp_path / found.artefacts["classifier.safetensors"])
+    dataset = open_neural_dataset(str(tmp_path), asked.dataset.digest)
+    data = survivors(asked, dataset, dataset.rung(asked.steps))
+    assert [list(row) for row in score(kept.reader, data, "test").confusion] == found.confusion
+    learned = load_file(tmp_path / found.artefacts["embedding.safetensors"])
+    rows = data.rows("test")[:EMBEDDED]
+    assert torch.equal(embeddings_of(kept.reader, data.parameters[rows]), learned["features"])
+    assert torch.equal(data.labels[rows], learned["labels"])
+    assert learned["features"].std() > 0
+
+
+@pytest.mark.slow
+def test_learned_features_are_scored_by_their_clusters(tmp_path):
+    """NMI of the test split's features is a number in (0, 1], beside that of the weights themselves."""
+    metrics = run_trial(trial(), setting=setting(tmp_path)).metrics
+    assert 0 < metrics["test_embedding_nmi"] <= 1
+    assert metrics["test_embedding_nmi"] != metrics["all_nmi"]
+
+
+@pytest.mark.slow
+def test_training_is_timed_by_both_clocks(tmp_path):
+    """CPU seconds are there where a CPU clock is given, and never among what must repeat."""
+    ticking = iter(range(100))
+    with_clock = run_trial(trial(), setting=setting(tmp_path / "a", cpu_clock=lambda: float(next(ticking))))
+    without = run_trial(trial(), setting=setting(tmp_path / "b"))
+    assert with_clock.metrics["classify_cpu_seconds"] == 1.0
+    assert "classify_cpu_seconds" not in without.metrics
 
 
 @pytest.mark.slow
