@@ -11,6 +11,7 @@ from pyarrow import fs
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import Ledger, StudyRow, TrialRow, TrialState, parameters
 from nefstudy.report.figures import FIGURES, Drawing, draw, encode
+from nefstudy.report.learned import LEAST_DRAWN, draw_learned, learned_by
 from nefstudy.report.tables import StartTable, best_table, finished, start_table
 
 Cell = str | int | float | None
@@ -43,7 +44,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything the page and the CSV files say; `phase` is the one the table and figures are about."""
+    """Everything the page and the CSV files say; `phase` is the one the table and figures are about.
+
+    Attributes:
+        learned: PNG and SVG of what the best classifiers learned; None where no best trial kept its features.
+    """
 
     study: StudyRow
     trials: tuple[TrialRow, ...]
@@ -53,6 +58,7 @@ class Report:
     best: tuple[TrialRow, ...]
     pictures: tuple[Picture, ...]
     reconstructions: Mapping[str, bytes]
+    learned: tuple[bytes, bytes] | None
     costs: Mapping[str, float]
     causes: Mapping[tuple[str, str, str], int]
 
@@ -81,7 +87,11 @@ def gather(ledger: Ledger, study: str, *, root: str | Path) -> Report:
         starts=start_table(shown),
         best=best,
         pictures=tuple(picture(name, shown) for name in FIGURES),
-        reconstructions=reconstructions(ledger, best, root=root),
+        reconstructions={
+            f"{row.phase} {row.cell}": content
+            for row, content in files_of(ledger, best, root=root, name="reconstruction.png")
+        },
+        learned=learned_picture(ledger, [row for row in best if row.phase == phase], root=root),
         costs=costs,
         causes=ledger.causes(study),
     )
@@ -113,15 +123,25 @@ def _progress(ledger: Ledger, study: str) -> Iterable[Progress]:
         yield Progress(phase, cell, planned=planned.get((phase, cell), 0), states=counts.get((phase, cell), {}))
 
 
-def reconstructions(ledger: Ledger, best: Iterable[TrialRow], *, root: str | Path) -> dict[str, bytes]:
-    """`phase cell` -> the picture its best trial left, where it left one that can still be read."""
-    pictures = {}
-    for row in best:
-        path = ledger.artefacts(row.study, row.phase, key=row.key).get("reconstruction.png")
+def files_of(
+    ledger: Ledger, rows: Iterable[TrialRow], *, root: str | Path, name: str
+) -> Iterable[tuple[TrialRow, bytes]]:
+    """Trials and the file of that name which each left, where it left one that can still be read."""
+    for row in rows:
+        path = ledger.artefacts(row.study, row.phase, key=row.key).get(name)
         content = read_artefact(root, path) if path else None
         if content is not None:
-            pictures[f"{row.phase} {row.cell}"] = content
-    return pictures
+            yield row, content
+
+
+def learned_picture(ledger: Ledger, rows: Iterable[TrialRow], *, root: str | Path) -> tuple[bytes, bytes] | None:
+    """Learned features of these trials as PNG and SVG; None where none kept them."""
+    kept = [learned_by(*each) for each in files_of(ledger, rows, root=root, name="embedding.safetensors")]
+    found = [each for each in kept if each is not None and len(each.labels) >= LEAST_DRAWN]
+    if not found:
+        return None
+    figure = draw_learned(found)
+    return encode(figure, "png"), encode(figure, "svg")
 
 
 def read_artefact(root: str | Path, path: str) -> bytes | None:

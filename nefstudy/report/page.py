@@ -34,6 +34,7 @@ def render(report: Report) -> str:
         *_starts(report),
         *_figures(report),
         *_best(report),
+        *_learned(report),
         *_progress(report),
         *_costs(report),
     ]
@@ -101,6 +102,19 @@ def _best(report: Report) -> list[str]:
     ]
     gallery = [f'<div class="gallery">{"".join(shots)}</div>'] if shots else []
     return ["<h2>Best trial of each cell</h2>", table(header, map(best_cells, report.best)), *gallery]
+
+
+def _learned(report: Report) -> list[str]:
+    if report.learned is None:
+        return []
+    title = "What the best classifiers learned"
+    caption = (
+        "Features of test fields before the last layer, laid out by t-SNE (neighbours stay neighbours; distances "
+        "between clusters mean little) and coloured by class. NMI: how far k-means on these features, over the test "
+        "split, finds the classes. Vector graphics: learned_features.svg."
+    )
+    image = embedded(report.learned[0], alt=title)
+    return [f"<h2>{title}</h2>", f"<figure>{image}<figcaption>{caption}</figcaption></figure>"]
 
 
 def best_cells(row: TrialRow) -> list[str]:

@@ -16,7 +16,7 @@ from nefstudy.report.tables import start_markdown, start_rows
 def write_report(ledger: Ledger, study: str, *, root: str | Path, out: str | Path) -> Path:
     """Write the report of a study into directory `out` and return the path of its page.
 
-    It is made from the ledger alone, reconstructions under `root` shown where they are still there;
+    It is made from the ledger alone; reconstructions and learned features under `root` are shown where still there;
     the same ledger gives the same files.
 
     Raises:
@@ -46,6 +46,8 @@ def files(report: Report) -> dict[str, bytes]:
     }
     for picture in report.pictures:
         found |= {f"{picture.name}.png": picture.png, f"{picture.name}.svg": picture.svg}
+    if report.learned is not None:
+        found |= dict(zip(("learned_features.png", "learned_features.svg"), report.learned, strict=True))
     return found | {"report.html": render(report).encode()}
 
 

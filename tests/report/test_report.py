@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save
 
+from nefstudy import seeds
 from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
 from nefstudy.errors import BadConfig, BadRoot
 from nefstudy.ledger import Ledger
 from nefstudy.report import tables
-from nefstudy.report.content import reconstructions
+from nefstudy.report.content import files_of
 from nefstudy.report.page import table
 from nefstudy.report.report import write_report
 
@@ -32,7 +35,7 @@ def trial(*, start: str, steps: int) -> TrialConfig:
     return TrialConfig(dataset=dataset, steps=steps)
 
 
-def finish(ledger: Ledger, config: TrialConfig, *, accuracy: float) -> None:
+def finish(ledger: Ledger, config: TrialConfig, *, accuracy: float, names: tuple[str, ...]) -> None:
     """Take a trial through its life in phase 2."""
     token = ledger.request(STUDY, "phase2", trial=config)
     ledger.started(STUDY, "phase2", key=config.key, token=token)
@@ -42,7 +45,7 @@ def finish(ledger: Ledger, config: TrialConfig, *, accuracy: float) -> None:
     }  # fmt: skip
     ledger.complete(
         STUDY, "phase2", key=config.key, token=token, metrics=metrics,
-        artefacts={"reconstruction.png": f"trials/{config.key}/reconstruction.png"},
+        artefacts={name: f"trials/{config.key}/{name}" for name in names},
     )  # fmt: skip
 
 
@@ -68,13 +71,13 @@ def page(ledger: Ledger, root: Path) -> Path:
     return write_report(ledger, STUDY, root=root, out=root / "out")
 
 
-def fill(path: Path) -> Ledger:
-    """A new ledger with the study in it."""
+def fill(path: Path, *, names: tuple[str, ...] = ("reconstruction.png",)) -> Ledger:
+    """A new ledger with the study in it, whose trials say that they left files of these names."""
     ledger = Ledger.open(str(path))
     ledger.put_study(STUDY, {}, planned={("phase2", CELL): 6})
     for start, base in (("random", 0.3), ("shared", 0.8)):
         for steps in (5, 50):
-            finish(ledger, trial(start=start, steps=steps), accuracy=round(base + steps / 1000, 3))
+            finish(ledger, trial(start=start, steps=steps), accuracy=round(base + steps / 1000, 3), names=names)
     broken = trial(start="random", steps=7)
     token = ledger.request(STUDY, "phase2", trial=broken)
     ledger.fail(STUDY, "phase2", key=broken.key, token=token, cause="diverged", error="nothing survived")
@@ -146,7 +149,7 @@ def test_the_same_ledger_gives_the_same_report(ledger: Ledger, root: Path, page:
     assert not any(name.endswith(".tmp") for name in written)
     assert all((page.parent / name).read_bytes() == (again.parent / name).read_bytes() for name in written)
     with fill(tmp_path / "ledger.db") as other:
-        finish(other, trial(start="shared", steps=60), accuracy=0.9)
+        finish(other, trial(start="shared", steps=60), accuracy=0.9, names=())
         assert write_report(other, STUDY, root=root, out=tmp_path / "again").read_bytes() != page.read_bytes()
 
 
@@ -163,9 +166,29 @@ def test_a_study_without_trials_has_a_report(tmp_path: Path) -> None:
 def test_a_dropped_picture_is_left_out(ledger: Ledger, root: Path) -> None:
     """A reconstruction that retention removed costs its place in the gallery only; URIs are read too."""
     best = tables.best_table(ledger.trials(STUDY, limit=None).rows)
-    assert list(reconstructions(ledger, best, root=root)) == [f"phase2 {CELL}"]
-    assert reconstructions(ledger, best, root=f"file://{root}") == reconstructions(ledger, best, root=root)
-    assert reconstructions(ledger, best, root=root / "elsewhere") == {}
+
+    def left(place: Path | str) -> list[tuple[str, bytes]]:
+        return [(row.cell, content) for row, content in files_of(ledger, best, root=place, name="reconstruction.png")]
+
+    assert [cell for cell, _ in left(root)] == [CELL]
+    assert left(f"file://{root}") == left(root)
+    assert left(root / "elsewhere") == []
+
+
+@pytest.mark.slow
+def test_learned_features_are_shown_where_a_best_trial_kept_them(tmp_path: Path) -> None:
+    """The page gains one picture, which is also a file; a torn file costs the picture only."""
+    config = trial(start="shared", steps=50)
+    folder = tmp_path / "trials" / config.key
+    folder.mkdir(parents=True)
+    rng = seeds.stream(0, "test", "features")
+    kept = {"features": rng.standard_normal((30, 4)).astype(np.float32), "labels": np.arange(30) % 3}
+    with fill(tmp_path / "ledger.db", names=("embedding.safetensors",)) as ledger:
+        for content, pictures in ((save(kept), 4), (b"torn", 3)):
+            (folder / "embedding.safetensors").write_bytes(content)
+            page = write_report(ledger, STUDY, root=tmp_path, out=tmp_path / str(pictures))
+            assert len(read(page).fetched) == pictures
+            assert (page.parent / "learned_features.svg").exists() == (pictures == 4)
 
 
 def test_an_unknown_study_is_named_with_those_there_are(ledger: Ledger, root: Path, tmp_path: Path) -> None:
