@@ -18,6 +18,7 @@ from nefstudy.cli.control import add_control
 from nefstudy.cli.datasets import dataset
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
 from nefstudy.cli.signals import signals
+from nefstudy.cli.trials import add_trials
 from nefstudy.errors import BadConfig, NefstudyError
 
 cli = typer.Typer(
@@ -34,6 +35,7 @@ cli.add_typer(dataset, name="dataset")
 cli.add_typer(signals, name="signals")
 cli.add_typer(bench, name="bench")
 add_control(cli)
+add_trials(cli)
 cli.add_typer(export, name="export")
 
 

@@ -46,6 +46,11 @@ class RungRecord(Record):
     steps: Annotated[int, Field(ge=0)]
     shards: tuple[ShardRecord, ...]
 
+    @property
+    def sha256(self) -> str:
+        """Hash over the hashes of its shards, in order: equal bytes, equal hash."""
+        return hashlib.sha256("".join(shard.sha256 for shard in self.shards).encode()).hexdigest()
+
 
 class ParameterRecord(Record):
     """One named parameter in the flat row."""

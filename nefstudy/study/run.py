@@ -107,7 +107,7 @@ class StudyRun:
                 metrics=result.metrics,
                 curves=result.curves,
                 artefacts=result.artefacts,
-                fingerprint=result.fingerprint,
+                fingerprint=result.provenance,
                 lease=self.lease,
             )
         except StaleAttempt:

@@ -25,6 +25,7 @@ from nefstudy.study.run import StudyRun
 from nefstudy.study.tune import clear_storage, drive, storage_under
 from nefstudy.trial.distributed import TrialSetup
 from nefstudy.trial.experiment import Choices
+from nefstudy.trial.provenance import revision
 
 FINISHED, STOPPED = "finished", "stopped"
 TERMINATED = 128 + signal.SIGTERM
@@ -86,6 +87,7 @@ def _drive(
             workers=options.workers,
             gpus=gpus,
             engine=options.engine,
+            revision=revision(os.environ),
         )
         concurrency = concurrent_trials(
             resources, asked=options.concurrency, workers=setup.workers, cpus=setup.cpus, gpus=gpus

@@ -8,7 +8,7 @@ group; each rank fits its own shards, then all train the classifier together.
 import errno
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from ray.train.torch import TorchTrainer
 from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import BadInput, TrialFailed
 from nefstudy.trial.experiment import Choices, Progress, Setting, run_trial
+from nefstudy.trial.provenance import UNKNOWN, made_by
 from nefstudy.trial.result import TrialResult
 from nefstudy.trial.world import World, current_world
 
@@ -36,6 +37,7 @@ class TrialSetup:
         cpus, gpus: resources of the actor, or of each worker.
         threads: torch threads of each process.
         storage: where Ray Train keeps its run state.
+        revision: commit of the code, as the driver knows it; workers may run in a copy without a repository.
     """
 
     root: str
@@ -46,6 +48,7 @@ class TrialSetup:
     gpus: float = 0.0
     threads: int = 1
     engine: str = "auto"
+    revision: str = UNKNOWN
 
 
 def trial_resources(setup: TrialSetup) -> dict[str, float]:
@@ -106,7 +109,8 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | 
         on_progress=on_progress,
         cpu_clock=time.process_time,
     )
-    return run_trial(parse(TrialConfig, config["trial"], where="trial"), setting=setting).to_json()
+    result = run_trial(parse(TrialConfig, config["trial"], where="trial"), setting=setting)
+    return replace(result, made_by=made_by(revision=setup.revision, workers=setup.workers)).to_json()
 
 
 def _to_tune() -> Progress:

@@ -104,6 +104,7 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
         rungs=dataset.rungs,
         dataset_bytes=sum(shard.bytes for record in dataset.manifest.rungs for shard in record.shards),
         confusion=[list(row) for row in trained.test.confusion],
+        rung_sha256=dataset.manifest.rung(config.steps).sha256,
     )
 
 

@@ -17,6 +17,8 @@ class TrialResult:
         dataset: digest of the neural dataset read.
         fitted: whether this trial fitted that dataset, or found it.
         rungs, dataset_bytes: what that dataset holds, and its size on disk.
+        rung_sha256: hash over the hashes of the shards read: equal bytes, equal hash.
+        made_by: revision, library versions, the device's name; beside the fingerprint on the trial's row.
     """
 
     metrics: dict[str, float]
@@ -28,6 +30,13 @@ class TrialResult:
     rungs: tuple[int, ...] = ()
     dataset_bytes: int = 0
     confusion: list[list[int]] = field(default_factory=list)
+    rung_sha256: str = ""
+    made_by: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """The fingerprint and all that is known beside it, as the trial's row keeps it."""
+        return self.fingerprint | self.made_by | ({"rung_sha256": self.rung_sha256} if self.rung_sha256 else {})
 
     def to_json(self) -> str:
         """JSON text that `from_json` reads back equal."""

@@ -1,0 +1,185 @@
+"""A trial of the ledger computed once more, in a scratch place, and held against what the ledger says of it."""
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.table import Table
+
+from nefstudy.config import TrialConfig, parse
+from nefstudy.errors import BadConfig
+from nefstudy.fitting.engines import ENGINES
+from nefstudy.ledger import Ledger, TrialRow, TrialState
+from nefstudy.trial.experiment import Choices, Setting, run_trial
+from nefstudy.trial.provenance import UNKNOWN, made_by, revision
+from nefstudy.trial.result import TrialResult
+
+COSTS = ("field_steps", "fit_seconds", "classify_seconds")  # of the run, not of what it found
+FIT_MARKS = ("engine", "optimiser", "torch", "device", "cpu_capability", "threads", "dtype")
+NUMBER_MARKS = ("numpy", "scipy", "scikit-learn", "workers")  # what else a metric may depend on
+
+TOLERANCES: Mapping[str, float] = {
+    "accuracy": 0.03,
+    "nmi": 0.03,
+    "psnr": 0.1,
+    "ssim": 0.01,
+    "iou": 0.01,
+    "ratio": 0.1,
+    "loss": 0.1,
+    "diverged": 0.0,
+    "signals": 0.0,
+    "parameters": 0.0,
+}
+"""Largest difference of a metric, by the last word of its name, where the fingerprints differ."""
+
+SIGNALS_OFF = 10  # an accuracy, and a count of diverged fields, may also differ by this many signals
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing compared: what the ledger holds, what came out now, how far they may lie apart."""
+
+    what: str
+    held: float | str | None
+    found: float | str | None
+    allowed: float | None
+    same: bool
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A trial held against its own repetition.
+
+    Attributes:
+        exact: the fingerprints are equal, so that bytes and numbers must be.
+        differences: marks of the fingerprint and of libraries that differ: (held, found).
+    """
+
+    key: str
+    study: str
+    phase: str
+    cell: str
+    exact: bool
+    differences: dict[str, tuple[str, str]]
+    lines: tuple[Line, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether everything compared agrees."""
+        return all(line.same for line in self.lines)
+
+
+def replay(ledger: Ledger, key: str, *, choices: Choices, scratch: Path | None = None) -> Replay:
+    """Compute one finished trial again from its configuration in the ledger, and compare.
+
+    Args:
+        choices: fields, classifiers and signal sources that the configuration may name.
+        scratch: folder for the fit, emptied afterwards; the system's own by default.
+
+    Raises:
+        BadConfig: no such trial, or one without a result.
+        BadSignals: the signals are not where the configuration says, or have changed.
+    """
+    row = ledger.trial(key)
+    if row is None or row.state is not TrialState.COMPLETE:
+        said = "no such trial is in the ledger" if row is None else f"it is {row.state}"
+        raise BadConfig(f"trial {key}: {said}; give the key of a COMPLETE one, as `nefstudy status --json` shows them")
+    curves = ledger.curves(row.study, row.phase, key=key)
+    with tempfile.TemporaryDirectory(prefix="nef-replay-", dir=scratch) as folder:
+        return compare(row, curves, computed(row, root=folder, choices=choices))
+
+
+def computed(row: TrialRow, *, root: str, choices: Choices) -> TrialResult:
+    """The trial's result, found under an empty root by the engine that found it first."""
+    config = parse(TrialConfig, row.config, where=row.key)
+    engine = row.fingerprint.get("engine", "auto")
+    setting = Setting(
+        root=root,
+        rungs=(config.steps,),
+        clock=time.monotonic,
+        choices=choices,
+        engine=engine if engine in ENGINES else "auto",
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(int(row.fingerprint.get("threads", "1")))
+    try:
+        result = run_trial(config, setting=setting)
+    finally:
+        torch.set_num_threads(threads)
+    return replace(result, made_by=made_by(revision=revision(os.environ), workers=0))
+
+
+def compare(row: TrialRow, curves: Mapping[str, list[tuple[float, float]]], result: TrialResult) -> Replay:
+    """What the ledger holds of a trial against a result of the same configuration."""
+    found = result.provenance
+    marks = (*FIT_MARKS, *NUMBER_MARKS, "python", "nefstudy", "revision", "processor")
+    pairs = {mark: (row.fingerprint.get(mark, UNKNOWN), found.get(mark, UNKNOWN)) for mark in marks}
+    pairs["workers"] = (_alone(pairs["workers"][0]), _alone(pairs["workers"][1]))
+    differences = {mark: pair for mark, pair in pairs.items() if pair[0] != pair[1]}
+    fits_alike = not set(FIT_MARKS) & set(differences)
+    exact = fits_alike and not set(NUMBER_MARKS) & set(differences)
+    held_hash = row.fingerprint.get("rung_sha256")
+    lines = [Line("neural dataset", held_hash, result.rung_sha256, None, held_hash == result.rung_sha256)]
+    if not fits_alike or held_hash is None:
+        lines = [Line("neural dataset", held_hash, result.rung_sha256, None, same=True)]  # promised alike only in value
+    lines += [
+        _line(name, row.metrics.get(name), result.metrics.get(name), exact=exact, signals=result.metrics["signals"])
+        for name in sorted({*row.metrics, *result.metrics} - {*COSTS})
+    ]
+    if exact:
+        epochs = sorted(name for name in curves if name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"))
+        lines += [_curve(name, curves[name], result.curves.get(name, [])) for name in epochs]
+    return Replay(row.key, row.study, row.phase, row.cell, exact, differences, tuple(lines))
+
+
+def _alone(workers: str) -> str:
+    """No worker and one worker train alike."""
+    return "0" if workers == "1" else workers
+
+
+def _line(name: str, held: float | None, found: float | None, *, exact: bool, signals: float) -> Line:
+    if exact:
+        return Line(name, held, found, 0.0, repr(held) == repr(found))
+    kind = name.rsplit("_", 1)[-1]
+    if kind not in TOLERANCES:
+        return Line(name, held, found, None, same=True)
+    slack = {"accuracy": SIGNALS_OFF / signals, "diverged": float(SIGNALS_OFF)}.get(kind, 0.0)
+    allowed = TOLERANCES[kind] + slack
+    near = repr(held) == repr(found) or (None not in (held, found) and abs((held or 0.0) - (found or 0.0)) <= allowed)
+    return Line(name, held, found, allowed, near)
+
+
+def _curve(name: str, held: list[tuple[float, float]], found: list[tuple[int, float]]) -> Line:
+    apart = sum(a != b for a, b in zip(held, found, strict=False)) + abs(len(held) - len(found))
+    return Line(f"curve {name}", f"{len(held)} epochs", f"{apart} differ", 0.0, apart == 0)
+
+
+def replay_table(found: Replay) -> Table:
+    """The comparison for a terminal."""
+    promised = "same fingerprint and libraries: everything must be equal"
+    if not found.exact:
+        named = ", ".join(f"{mark} {a} -> {b}" for mark, (a, b) in found.differences.items())
+        promised = f"other conditions ({named}): metrics must agree within `allowed`"
+    table = Table(
+        title=f"trial {found.key}, {found.phase} {found.cell} of {found.study}",
+        caption=promised,
+        caption_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for name in ("what", "ledger", "now", "allowed", ""):
+        table.add_column(name, justify="left" if name in ("what", "") else "right", no_wrap=True)
+    for line in found.lines:
+        allowed = "" if line.allowed is None else f"{line.allowed:.3g}"
+        table.add_row(line.what, _shown(line.held), _shown(line.found), allowed, "" if line.same else "DIFFERS")
+    return table
+
+
+def _shown(value: float | str | None) -> str:
+    if value is None:
+        return "-"
+    return value[:16] if isinstance(value, str) else f"{value:.6g}"

@@ -1,0 +1,94 @@
+"""Laws of a replay: the same trial again gives the same bytes and numbers; a changed record is noticed."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.errors import BadConfig
+from nefstudy.fields.catalog import complete
+from nefstudy.study.replay import compare, replay
+from nefstudy.trial.experiment import Choices, Setting, run_trial
+from nefstudy.trial.provenance import made_by, revision
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def recorded(ledger, tmp_path):
+    """A ledger with one trial of a ladder, as a driver records it: its key."""
+    dataset = NeuralDatasetConfig(
+        signals=SignalsConfig(name="digits8", subset=120),
+        field=complete(FieldConfig(name="siren", params={"hidden": 8})),
+        start="random",
+    )
+    config = TrialConfig(dataset=dataset, steps=2, classifier=ClassifierConfig(name="gnn-sign", epochs=2))
+    setting = Setting(root=str(tmp_path / "root"), rungs=(2, 4), clock=time.monotonic, engine="eager")
+    result = run_trial(config, setting=setting)
+    result = replace(result, made_by=made_by(revision="abc", workers=0))
+    ledger.put_study("s", {}, planned={})
+    token = ledger.request("s", "phase2", trial=config)
+    ledger.complete(
+        "s",
+        "phase2",
+        key=config.key,
+        token=token,
+        metrics=result.metrics,
+        curves=result.curves,
+        fingerprint=result.provenance,
+    )
+    return config.key
+
+
+def test_a_trial_of_a_ladder_replays_to_the_bit(ledger, recorded, tmp_path):
+    """Bytes of the rung, every metric and every epoch are equal, and the scratch place is empty again."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    found = replay(ledger, recorded, choices=Choices(), scratch=scratch)
+    assert found.exact
+    assert found.same, [line for line in found.lines if not line.same]
+    assert found.lines[0].held == found.lines[0].found
+    assert {"test_accuracy", "all_psnr", "all_nmi", "curve val_loss"} <= {line.what for line in found.lines}
+    assert list(found.differences) == ["revision"], "what differs without weight is told all the same"
+    assert not list(scratch.iterdir())
+
+
+def test_a_changed_record_is_noticed(ledger, recorded):
+    """A last bit in a metric, another hash, a missing epoch: each differs; under another torch only far values do."""
+    row, curves = ledger.trial(recorded), ledger.curves("s", "phase2", key=recorded)
+    again = run_again(row)
+    metrics = row.metrics | {"all_psnr": row.metrics["all_psnr"] + 1e-12}
+    assert names(compare(replace(row, metrics=metrics), curves, again)) == ["all_psnr"]
+    marked = replace(row, fingerprint=row.fingerprint | {"rung_sha256": "0" * 64})
+    assert names(compare(marked, curves, again)) == ["neural dataset"]
+    assert names(compare(row, curves | {"val_loss": curves["val_loss"][:-1]}, again)) == ["curve val_loss"]
+    elsewhere = replace(row, metrics=metrics, fingerprint=row.fingerprint | {"torch": "1.0"})
+    assert names(compare(elsewhere, curves, again)) == []
+    far = replace(elsewhere, metrics=metrics | {"all_psnr": row.metrics["all_psnr"] + 0.2})
+    assert names(compare(far, curves, again)) == ["all_psnr"]
+
+
+def test_only_a_finished_trial_can_be_replayed(ledger, recorded):
+    """An unknown key is bad input."""
+    with pytest.raises(BadConfig, match="no such trial"):
+        replay(ledger, "0" * 20, choices=Choices())
+
+
+def test_the_revision_is_what_the_environment_says_first():
+    """An image without a repository is told its commit when it is built."""
+    assert revision({"NEFSTUDY_REVISION": "feed"}) == "feed"
+    assert revision({}) != "feed"
+
+
+def names(found):
+    return [line.what for line in found.lines if not line.same]
+
+
+def run_again(row):
+    import tempfile
+
+    from nefstudy.study.replay import computed
+
+    with tempfile.TemporaryDirectory() as folder:
+        return computed(row, root=folder, choices=Choices())
