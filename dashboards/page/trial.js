@@ -18,6 +18,7 @@ export async function showTrial(dialog, { key, study, phase }) {
     h("p", { class: "lead" }, `${phaseName(trial.phase)} · ${trial.state.toLowerCase()}${trial.reused ? ", reused" : ""} · `,
       h("span", { class: "mono" }, trial.key)),
     trial.error ? h("p", { class: "failed" }, `${trial.cause}: ${trial.error}`) : null,
+    trial.log.length ? h("details", {}, h("summary", {}, "Last lines of its log"), h("pre", {}, trial.log.join("\n"))) : null,
     numbers(trial), pictures(trial),
     h("div", { class: "pair" }, curves(trial)),
     h("details", {}, h("summary", {}, "Parameters"), pairs(trial.parameters)),

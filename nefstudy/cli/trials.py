@@ -1,4 +1,4 @@
-"""`nefstudy replay`: one trial, looked at closely."""
+"""`nefstudy replay | logs`: one trial, looked at closely."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger
+from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
 
 if TYPE_CHECKING:
     from nefstudy.trial.experiment import Choices
@@ -17,6 +17,7 @@ Key = Annotated[str, typer.Argument(help="Key of the trial, as the study page, M
 def add_trials(cli: typer.Typer) -> None:
     """Add the commands about a single trial."""
     cli.command()(replay)
+    cli.command()(logs)
 
 
 def replay(  # noqa: PLR0917  # typer calls it by keyword
@@ -54,6 +55,35 @@ def replay(  # noqa: PLR0917  # typer calls it by keyword
         raise ReplayDiffers(f"trial {key} came out otherwise: {names}; compare the conditions named above")
     if not as_json:
         typer.echo("the same" if found.exact else "the same within tolerance")
+
+
+def logs(
+    key: Key,
+    lines: Annotated[int | None, typer.Option(min=1, help="Only the last so many lines.")] = None,
+    root: Root = None,
+    ledger: LedgerUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a trial said while it ran: its epochs, its warnings, the traceback of a failure.
+
+    All attempts are in one log, up to a megabyte a trial (the older half goes first). A field or classifier of
+    your own adds to it by `logging.getLogger("nefstudy.mine").info(...)`.
+    """
+    from nefstudy.errors import BadConfig
+    from nefstudy.trial.log import log_path, read_log
+
+    place = place_of(root, ledger)
+    said = read_log(place.root, key, lines=lines)
+    with open_ledger(root, ledger) as book:
+        row = book.trial(key)
+    if not said and row is None:
+        raise BadConfig(f"trial {key}: neither in the ledger nor with a log at {place.root}; correct the key or --root")
+    if as_json:
+        echo_json({"key": key, "state": row and row.state, "error": row and row.error, "lines": said})
+        return
+    typer.echo("\n".join(said) if said else f"{log_path(key)}: nothing; the trial has not run under this root")
+    if row is not None and row.error:
+        typer.echo(f"{row.state} ({row.cause}): {row.error}", err=True)
 
 
 def _choices(script: str | None) -> "Choices":

@@ -81,5 +81,9 @@ def presentable(error: str | None) -> str | None:
     """The first line of an error without the folders of any path in it."""
     if error is None:
         return None
-    line = error.strip().splitlines()[0] if error.strip() else ""
+    return presentable_line(error.strip().splitlines()[0] if error.strip() else "")
+
+
+def presentable_line(line: str) -> str:
+    """A line without the folders of any path in it."""
     return _FOLDERS.sub("", line)[:ERROR_CHARS]

@@ -155,12 +155,17 @@ class Trial(BaseModel):
 
 
 class TrialDetail(Trial):
-    """One trial with its configuration, fingerprint, curves and the names of its artefacts."""
+    """One trial with its configuration, fingerprint, curves and the names of its artefacts.
+
+    Attributes:
+        log: last lines of what a failed trial said; empty for others.
+    """
 
     config: dict[str, Any]
     fingerprint: dict[str, str]
     curves: dict[str, list[tuple[float, float | None]]]
     artefacts: list[str]
+    log: list[str]
 
 
 class TrialPage(BaseModel):

@@ -19,6 +19,7 @@ from nefstudy.service.answers import (
     answer,
     encode,
     presentable,
+    presentable_line,
     require_study,
 )
 from nefstudy.service.artefacts import Artefacts
@@ -30,6 +31,7 @@ router = APIRouter(prefix="/v1", tags=["trials"])
 SUMMARY = tuple(Trial.model_fields)
 MAX_FILTERS = 16
 MAX_FIELDS = 64
+LAST_LINES = 25  # of a failed trial's log: a traceback and what led to it
 MAX_FLAT = 4_000  # ~2 kB each
 _flat: dict[str, Mapping[str, Any]] = {}
 _FIELD = re.compile(r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$")
@@ -100,6 +102,7 @@ def get_trial(
         "fingerprint": row.fingerprint,
         "curves": ledger.curves(row.study, row.phase, key=key),
         "artefacts": sorted(name for name, path in files.items() if artefacts.read(path) is not None),
+        "log": _last_words(artefacts, row),
     }
     return answer(request, encode(described(row, SUMMARY) | extra))
 
@@ -119,6 +122,13 @@ def get_artefact(
     if found is None:
         raise HTTPException(404, f"trial {key} has no artefact {name!r} here; GET /v1/trials/{key} lists its artefacts")
     return answer(request, found, media_type=artefacts.media_type(name))
+
+
+def _last_words(artefacts: Artefacts, row: TrialRow) -> list[str]:
+    """The last lines of a failed trial's log, where it lies under the service's root."""
+    said = artefacts.read(f"trials/{row.key}/log.txt") if row.state is TrialState.FAILED else None
+    lines = (said or b"").decode(errors="replace").splitlines()
+    return [presentable_line(line) for line in lines[-LAST_LINES:]]
 
 
 def described(row: TrialRow, names: tuple[str, ...]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from nefstudy.trial.experiment import Choices, Setting, run_trial
 from nefstudy.trial.provenance import UNKNOWN, made_by, revision
 from nefstudy.trial.result import TrialResult
 
-COSTS = ("field_steps", "fit_seconds", "classify_seconds")  # of the run, not of what it found
+COSTS = ("field_steps", "_seconds")  # ends of names of what the run spent, not of what it found
 FIT_MARKS = ("engine", "optimiser", "torch", "device", "cpu_capability", "threads", "dtype")
 NUMBER_MARKS = ("numpy", "scipy", "scikit-learn", "workers")  # what else a metric may depend on
 
@@ -128,7 +129,8 @@ def compare(row: TrialRow, curves: Mapping[str, list[tuple[float, float]]], resu
         lines = [Line("neural dataset", held_hash, result.rung_sha256, None, same=True)]  # promised alike only in value
     lines += [
         _line(name, row.metrics.get(name), result.metrics.get(name), exact=exact, signals=result.metrics["signals"])
-        for name in sorted({*row.metrics, *result.metrics} - {*COSTS})
+        for name in sorted({*row.metrics, *result.metrics})
+        if not name.endswith(COSTS)
     ]
     if exact:
         epochs = sorted(name for name in curves if name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"))
@@ -149,8 +151,8 @@ def _line(name: str, held: float | None, found: float | None, *, exact: bool, si
         return Line(name, held, found, None, same=True)
     slack = {"accuracy": SIGNALS_OFF / signals, "diverged": float(SIGNALS_OFF)}.get(kind, 0.0)
     allowed = TOLERANCES[kind] + slack
-    near = repr(held) == repr(found) or (None not in (held, found) and abs((held or 0.0) - (found or 0.0)) <= allowed)
-    return Line(name, held, found, allowed, near)
+    apart = 0.0 if repr(held) == repr(found) else abs(nan if held is None or found is None else held - found)
+    return Line(name, held, found, allowed, apart <= allowed)
 
 
 def _curve(name: str, held: list[tuple[float, float]], found: list[tuple[int, float]]) -> Line:

@@ -6,8 +6,12 @@ group; each rank fits its own shards, then all train the classifier together.
 """
 
 import errno
+import logging
+import os
+import platform
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,9 +23,12 @@ from ray.train.torch import TorchTrainer
 from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import BadInput, TrialFailed
 from nefstudy.trial.experiment import Choices, Progress, Setting, run_trial
+from nefstudy.trial.log import kept_log
 from nefstudy.trial.provenance import UNKNOWN, made_by
 from nefstudy.trial.result import TrialResult
 from nefstudy.trial.world import World, current_world
+
+log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 2.0
 OUTCOME, PROGRESS = "outcome", "progress"
@@ -64,11 +71,23 @@ def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
     """
     began = time.monotonic()
     try:
-        text = run_through_ray_train(config, setup=setup)
-        outcome: dict[str, Any] = {"result": text}
-    except Exception as error:  # the boundary of a trial: whatever it was becomes a ledger row
+        with kept_log(setup.root, config["key"]):
+            outcome = _outcome(config, setup=setup)
+    except Exception as error:  # the log cannot be kept: the root cannot be written
         outcome = {"cause": cause_of(error), "error": first_line(error)}
     tune.report({OUTCOME: outcome | {"seconds": time.monotonic() - began}, "done": True})
+
+
+def _outcome(config: dict[str, Any], *, setup: TrialSetup) -> dict[str, Any]:
+    attempt = (config["token"], config["key"], platform.node(), os.getpid(), setup.workers, setup.revision)
+    log.info("attempt %s at trial %s on %s, pid %s, %s workers, revision %s", *attempt)
+    try:
+        text = run_through_ray_train(config, setup=setup)
+    except Exception as error:  # the boundary of a trial: whatever it was becomes a ledger row
+        log.exception("failed")
+        return {"cause": cause_of(error), "error": first_line(error)}
+    log.info("complete")
+    return {"result": text}
 
 
 def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup) -> str:
@@ -109,7 +128,9 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | 
         on_progress=on_progress,
         cpu_clock=time.process_time,
     )
-    result = run_trial(parse(TrialConfig, config["trial"], where="trial"), setting=setting)
+    kept = kept_log(setup.root, config["key"]) if setup.workers and world.rank == 0 else nullcontext()
+    with kept:  # in the Tune actor itself the log is kept already
+        result = run_trial(parse(TrialConfig, config["trial"], where="trial"), setting=setting)
     return replace(result, made_by=made_by(revision=setup.revision, workers=setup.workers)).to_json()
 
 

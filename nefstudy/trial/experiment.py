@@ -1,5 +1,6 @@
 """One trial as a function of its configuration; knows nothing of Ray, MLflow or HTTP."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,8 @@ from nefstudy.signals.signal import SPLITS, Signals
 from nefstudy.trial.artefacts import confusion_json, embedding_file, reconstruction_png
 from nefstudy.trial.result import TrialResult
 from nefstudy.trial.world import World
+
+log = logging.getLogger(__name__)
 
 MIN_SURVIVORS = 0.5  # a trial with fewer undiverged fields is a diverged trial
 
@@ -77,6 +80,7 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
     began = setting.clock()
     dataset, fitted = obtain_dataset(config, signals, setting=setting)
     fit_seconds = setting.clock() - began
+    log.info("%s neural dataset %s in %.1f s", "fitted" if fitted else "found", dataset.digest, fit_seconds)
     rung = dataset.rung(config.steps)
     data = survivors(config, dataset, rung)
     trained, durations = _train(config, data, setting=setting)
@@ -225,7 +229,11 @@ def _keep(
     return places
 
 
-def _epochs(progress: Progress | None, total: int) -> Callable[[Epoch], None] | None:
-    if progress is None:
-        return None
-    return lambda epoch: progress("classifying", epoch.number, total)
+def _epochs(progress: Progress | None, total: int) -> Callable[[Epoch], None]:
+    def tell(epoch: Epoch) -> None:
+        scores = (epoch.number, total, epoch.train_loss, epoch.train_accuracy, epoch.val_loss, epoch.val_accuracy)
+        log.info("epoch %d/%d: train loss %.4f accuracy %.4f, validation loss %.4f accuracy %.4f", *scores)
+        if progress is not None:
+            progress("classifying", epoch.number, total)
+
+    return tell

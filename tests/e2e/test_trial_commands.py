@@ -42,3 +42,19 @@ def test_a_replay_that_differs_ends_with_one(finished_root, tmp_path, run_python
     done = run_python("-m", "nefstudy", "replay", row.key, "--root", tmp_path, expect=1)
     assert "came out otherwise: all_nmi" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_trial_says_what_it_did(finished_root, nefstudy):
+    """Attempt, fit, every epoch and the end are in its own log, whichever actor ran it."""
+    for phase in ("phase1", "phase2"):
+        row = a_trial(finished_root, phase=phase)
+        said = "\n".join(nefstudy("logs", row.key, "--root", finished_root)["lines"])
+        for wanted in (f"attempt 1 at trial {row.key}", f"neural dataset {row.dataset}", "epoch 2/2", "complete"):
+            assert wanted in said
+    assert len(nefstudy("logs", row.key, "--root", finished_root, "--lines", 1)["lines"]) == 1
+
+
+def test_an_unknown_trial_has_no_log(finished_root, run_python):
+    """Exit 2 for a key that is neither in the ledger nor under the root."""
+    done = run_python("-m", "nefstudy", "logs", "0" * 20, "--root", finished_root, expect=2)
+    assert "neither in the ledger nor" in done.stderr

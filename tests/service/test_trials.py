@@ -146,3 +146,26 @@ def test_numbers_json_cannot_hold_are_null(ledger, client_of):
     assert (row["metrics"]["train_loss"], row["metrics"]["all_psnr"], row["val_accuracy"]) == (None, None, 0.5)
     assert client.get(f"/v1/trials/{trial.key}").json()["curves"] == {"val_loss": [[1, None]]}
     assert client.get(f"/v1/studies/{STUDY}/points").json()["of"] == 0
+
+
+def test_a_failed_trial_shows_its_last_words(ledger, client_of, tmp_path):
+    """The end of its log, without the folders of any path; of a trial that did not fail, nothing."""
+    from .conftest import trial_config
+
+    ledger.put_study(STUDY, {}, planned={})
+    for cell, cause in ((CELLS[0], "bug"), (CELLS[1], None)):
+        trial = trial_config(cell)
+        token = ledger.request(STUDY, "phase1", trial=trial)
+        if cause:
+            ledger.fail(STUDY, "phase1", key=trial.key, token=token, cause=cause, error="x")
+        else:
+            ledger.complete(STUDY, "phase1", key=trial.key, token=token, metrics={"val_accuracy": 0.5})
+        log = tmp_path / "trials" / trial.key / "log.txt"
+        log.parent.mkdir(parents=True)
+        log.write_text("early\n" * 100 + 'Traceback\n  File "/secret/place/mine.py", line 3\nZeroDivisionError')
+        said = client_of(ledger, root=tmp_path).get(f"/v1/trials/{trial.key}").json()["log"]
+        if cause:
+            assert said[-3:] == ["Traceback", '  File "mine.py", line 3', "ZeroDivisionError"]
+            assert len(said) == 25
+        else:
+            assert said == []

@@ -1,0 +1,99 @@
+"""Laws of a trial's log: it holds what was said while it was kept, within its bounds, and nothing else."""
+
+import logging
+import warnings
+
+import pytest
+
+from nefstudy.trial import log as trial_log
+from nefstudy.trial.log import kept_log, log_path, read_log
+
+own = logging.getLogger("nefstudy.mine")
+foreign = logging.getLogger("somebody.else")
+
+
+@pytest.fixture(params=["directory", "uri"])
+def root(request, tmp_path):
+    """A root that is a directory, and one that takes whole files only."""
+    return str(tmp_path) if request.param == "directory" else f"mock://{tmp_path}"
+
+
+@pytest.fixture(autouse=True)
+def remote(monkeypatch, tmp_path):
+    """A root named mock:// is one that is not local, whatever lies behind it."""
+    from nefstudy.neural_dataset.storage import Storage
+
+    class Remote(Storage):
+        is_local = False
+
+    def at(root):
+        place = Storage.at(root.removeprefix("mock://"))
+        return Remote(place.root, place.filesystem, place.base) if root.startswith("mock://") else place
+
+    monkeypatch.setattr(trial_log, "Storage", type("Place", (), {"at": staticmethod(at)}))
+
+
+def test_what_is_said_meanwhile_is_kept(root):
+    """Our lines from INFO on, others' warnings, Python's warnings; nothing from before or after."""
+    own.warning("before")
+    with kept_log(root, "k"):
+        own.info("epoch %d", 1)
+        foreign.info("chatter")
+        foreign.warning("careful")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("deprecated thing", stacklevel=1)
+    own.warning("after")
+    said = "\n".join(read_log(root, "k"))
+    for wanted in ("nefstudy.mine: epoch 1", "careful", "deprecated thing"):
+        assert wanted in said
+    for unwanted in ("before", "after", "chatter"):
+        assert unwanted not in said
+
+
+def test_attempts_follow_each_other_in_one_log(root):
+    """A second attempt adds to the first's; two trials are apart."""
+    for attempt in (1, 2):
+        with kept_log(root, "k"):
+            own.info("attempt %d", attempt)
+    with kept_log(root, "other"):
+        own.info("alone")
+    assert [line[-9:] for line in read_log(root, "k")] == ["attempt 1", "attempt 2"]
+    assert read_log(root, "k", lines=1)[0].endswith("attempt 2")
+    assert read_log(root, "nothing") == []
+
+
+def test_a_log_is_bounded_and_keeps_the_latest(root, tmp_path, monkeypatch):
+    """However much is said, at most the bound is kept, the last line among it; one huge message is cut."""
+    monkeypatch.setattr(trial_log, "MAX_BYTES", 20_000)
+    with kept_log(root, "k"):
+        own.info("x" * 100_000)
+        for number in range(1000):
+            own.info("line %d", number)
+    kept = read_log(root, "k")
+    files = list((tmp_path / log_path("k")).parent.iterdir())
+    assert sum(file.stat().st_size for file in files) <= 20_000
+    assert kept[-1].endswith("line 999")
+    assert 100 < len(kept) < 1000
+
+
+def test_the_lines_before_a_death_are_there(tmp_path):
+    """In a directory each line is on disk as soon as it is said: a killed worker leaves its last words."""
+    with kept_log(str(tmp_path), "k"):
+        own.info("last words")
+        assert "last words" in (tmp_path / log_path("k")).read_text()
+
+
+def test_nothing_of_the_logging_stays_behind(root):
+    """Handlers and levels are as they were."""
+    before = (list(logging.getLogger().handlers), logging.getLogger("nefstudy").level)
+
+    def failing():
+        with kept_log(root, "k"):
+            own.info("about to fail")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert (list(logging.getLogger().handlers), logging.getLogger("nefstudy").level) == before
+    assert "about to fail" in read_log(root, "k")[-1]
