@@ -153,6 +153,7 @@ class ClassifierConfig(Config):
 
     Args:
         average: decay of a running mean of the weights, step by step; the mean is what is scored. 0 keeps none.
+        members: readers trained side by side from initial weights of their own, which answer together.
         mixup: alpha of Beta(alpha, alpha), by which the rows of a batch are blended in pairs. 0 blends none.
     """
 
@@ -167,6 +168,7 @@ class ClassifierConfig(Config):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     patience: Annotated[int, Field(ge=1)] | None = None
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    members: Annotated[int, Field(ge=1, le=100)] = 1
     mixup: Annotated[float, Field(ge=0, le=100)] = 0.0
     augment: AugmentConfig = AugmentConfig()
 

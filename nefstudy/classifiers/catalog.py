@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 from nefstudy.classifiers.classifier import Classifier, WeightReader
+from nefstudy.classifiers.committee import Committee
 from nefstudy.classifiers.dws import Dws
 from nefstudy.classifiers.gnn import Gnn
 from nefstudy.classifiers.mlp import Mlp
@@ -44,9 +45,10 @@ def build(
     classes: int,
     classifiers: Mapping[str, type[Any]] = CLASSIFIERS,
 ) -> WeightReader:
-    """A fresh reader of this field's rows, initialised from torch's current random state."""
+    """A fresh reader of this field's rows, or a committee, initialised from torch's current random state."""
     choice: Classifier = _choice(config, classifiers)
-    return choice.build(field, classes)
+    readers = [choice.build(field, classes) for _ in range(config.members)]
+    return readers[0] if len(readers) == 1 else Committee(readers)
 
 
 def _choice(config: ClassifierConfig, classifiers: Mapping[str, type[Any]]) -> Any:

@@ -25,11 +25,13 @@ class Mlp:
         width: units of each hidden layer.
         depth: hidden layers.
         dropout: after each hidden layer, in training.
+        entrywise: take each entry's own mean away, not its tensor's: what all fields share says nothing of any.
     """
 
     width: int = hyperparameter(128, low=1, high=65536)
     depth: int = hyperparameter(2, low=1, high=64)
     dropout: float = hyperparameter(0.0, low=0.0, high=0.99)
+    entrywise: bool = False
 
     def __post_init__(self) -> None:
         check(self)
@@ -40,14 +42,15 @@ class Mlp:
 
 
 class FlatReader(WeightReader):
-    """The network of `Mlp`; each parameter tensor is standardised by its own mean and deviation."""
+    """The network of `Mlp`; each parameter tensor is divided by one deviation from its mean, or from its entries'."""
 
     def __init__(self, choice: Mlp, field: NeuralField, classes: int) -> None:
         super().__init__()
         self.sizes = [parameter.size for parameter in field.layout]
         self.mean: Tensor
         self.scale: Tensor
-        self.register_buffer("mean", torch.zeros(len(self.sizes)))
+        self.entrywise = choice.entrywise
+        self.register_buffer("mean", torch.zeros(sum(self.sizes) if choice.entrywise else len(self.sizes)))
         self.register_buffer("scale", torch.ones(len(self.sizes)))
         widths = [sum(self.sizes), *[choice.width] * choice.depth]
         self.body = nn.Sequential(
@@ -59,17 +62,26 @@ class FlatReader(WeightReader):
         self.head = nn.Linear(widths[-1], classes)
 
     def calibrate(self, rows: Float[Tensor, "N P"]) -> None:
-        """Measure one mean and one deviation of each parameter tensor."""
-        for index, piece in enumerate(torch.split(rows.double(), self.sizes, dim=1)):
-            deviation = piece.std(correction=0)
-            self.mean[index] = piece.mean()
+        """Measure the means, and one deviation of each parameter tensor."""
+        exact = rows.double()
+        if self.entrywise:
+            self.mean.copy_(exact.mean(dim=0))
+        else:
+            self.mean.copy_(torch.stack([piece.mean() for piece in torch.split(exact, self.sizes, dim=1)]))
+        for index, piece in enumerate(torch.split(exact - self._spread(self.mean).double(), self.sizes, dim=1)):
+            deviation = piece.square().mean().sqrt()
             self.scale[index] = deviation if deviation > 1e-12 else 1.0
 
     def embed(self, rows: Float[Tensor, "B P"]) -> Float[Tensor, "B E"]:
         """The last hidden layer."""
-        sizes = torch.tensor(self.sizes, device=rows.device)
-        mean, scale = self.mean.repeat_interleave(sizes), self.scale.repeat_interleave(sizes)
-        return self.body((rows - mean) / scale)  # type: ignore[no-any-return]  # nn.Module is untyped
+        scaled = (rows - self._spread(self.mean)) / self._spread(self.scale)
+        return self.body(scaled)  # type: ignore[no-any-return]  # nn.Module is untyped
+
+    def _spread(self, values: Tensor) -> Float[Tensor, " P"]:
+        """One value an entry, of one a tensor."""
+        if len(values) == sum(self.sizes):
+            return values
+        return values.repeat_interleave(torch.tensor(self.sizes, device=values.device))
 
     def forward(self, rows: Float[Tensor, "B P"]) -> Float[Tensor, "B classes"]:
         """Class scores (logits) of each field."""

@@ -16,6 +16,7 @@ from nefstudy.classifiers.augment import augment
 from nefstudy.classifiers.averaging import average, averaged_copy
 from nefstudy.classifiers.catalog import CLASSIFIERS, build, complete
 from nefstudy.classifiers.classifier import WeightReader, count_parameters
+from nefstudy.classifiers.committee import agree, members
 from nefstudy.classifiers.mixup import blend
 from nefstudy.classifiers.scores import Scores, score
 from nefstudy.classifiers.weights import WeightData
@@ -181,15 +182,16 @@ def _step(
     own = slice(norm.rank(), None, norm.world_size())
     changed = augment(config.augment, batch.field, batch.parameters, rng=rng)
     shown = blend(changed, batch.labels, alpha=config.mixup, rng=rng).part(own)
-    logits = reader(shown.rows)
-    loss = shown.loss(logits, label_smoothing=config.label_smoothing)
+    answers = [member(shown.rows) for member in members(reader)]
+    losses = torch.stack([shown.loss(logits, label_smoothing=config.label_smoothing) for logits in answers])
     optimiser.zero_grad()
-    torch.autograd.backward(loss / len(batch))
+    torch.autograd.backward(losses.sum() / len(batch))  # each member learns as if alone
     norm.add_gradients(reader)
-    nn.utils.clip_grad_norm_(reader.parameters(), config.clip_norm)
+    for member in members(reader):
+        nn.utils.clip_grad_norm_(member.parameters(), config.clip_norm)
     optimiser.step()
-    right = (logits.detach().argmax(dim=1) == shown.labels).sum()
-    return norm.sum_across(torch.stack([loss.detach().double(), right.double()]).cpu())
+    right = (agree(answers).detach().argmax(dim=1) == shown.labels).sum()
+    return norm.sum_across(torch.stack([losses.detach().mean().double(), right.double()]).cpu())
 
 
 def learning_rate_factor(step: int, total: int, *, warmup: float) -> float:
