@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 
 from nefstudy.cli.door import Json, echo_json
+from nefstudy.errors import BadConfig
 
 bench = typer.Typer(no_args_is_help=True, help="Measure on this machine what a study's cost is made of.")
 
@@ -44,3 +45,25 @@ def bench_fits(  # noqa: PLR0917  # typer calls it by keyword
     wanted = cases(fields=field, hidden=hidden, image=image, threads=threads)
     rows = bench_fit(wanted, engines=engine, effort=Effort(steps=steps, rounds=rounds))
     echo_json(fit_json(rows)) if as_json else Console().print(fit_table(rows))
+
+
+@bench.command("study")
+def bench_studies(  # noqa: PLR0917  # typer calls it by keyword
+    trials: Annotated[int, typer.Option(min=24, help="Trials that do nothing, over twelve cells.")] = 30_000,
+    sampler: Annotated[str, typer.Option(help="grid, or tpe: what hands the trials out.")] = "grid",
+    concurrency: Annotated[int | None, typer.Option(min=1, help="At most this many at once; else what fits.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study at --root with 24 trials more.")] = False,
+    root: Annotated[str | None, typer.Option(help="Keep the study here; else it goes away with the figures.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What a study costs besides its science: trials that do nothing, through Tune, ledger and MLflow."""
+    from nefstudy.bench.study import Load, bench_place, bench_study, study_json, study_table
+
+    if sampler not in ("grid", "tpe"):
+        raise BadConfig(f"sampler {sampler!r}: allowed are grid and tpe; correct --sampler")
+    if resume and root is None:
+        raise BadConfig("--resume continues a study that is there; name its place with --root")
+    load = Load(trials, "tpe" if sampler == "tpe" else "grid", concurrency, more=24 if resume else 0)
+    with bench_place(root) as place:
+        found = bench_study(load, place=place, console=Console(stderr=True))
+    echo_json(study_json(found)) if as_json else Console().print(study_table(found))

@@ -111,6 +111,13 @@ def reuse(connection: Connection, study: str, *, phase: str, trial: TrialConfig,
     return True
 
 
+def claim(connection: Connection, study: str, *, phase: str, trial: TrialConfig, now: float) -> int | None:
+    """The token of a new attempt at a trial; None when it is COMPLETE now, by itself or by reuse."""
+    if reuse(connection, study, phase=phase, trial=trial, now=now):
+        return None
+    return request(connection, study, phase=phase, trial=trial, now=now)
+
+
 def find(connection: Connection, study: str, *, phase: str, key: str) -> Found | None:
     """The narrow row of a trial, None when it was never requested."""
     return fetch_one(connection, _FIND, {"of_study": study, "of_phase": phase, "of_key": key})

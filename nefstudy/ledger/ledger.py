@@ -123,6 +123,10 @@ class Ledger(Reading):
         """The token of a new attempt at a trial; StaleAttempt when the trial is COMPLETE."""
         return self._write(lambda c, now: attempts.request(c, study, phase=phase, trial=trial, now=now), lease=lease)
 
+    def claim(self, study: str, phase: str, *, trial: TrialConfig, lease: Lease | None = None) -> int | None:
+        """The token of a new attempt at a trial, None when it is COMPLETE now: `reuse` and `request` at once."""
+        return self._write(lambda c, now: attempts.claim(c, study, phase=phase, trial=trial, now=now), lease=lease)
+
     def started(self, study: str, phase: str, *, key: str, token: int, lease: Lease | None = None) -> None:
         """Mark an attempt as running."""
         self._write(lambda c, now: attempts.start(c, Claim(study, phase, key, token), now=now), lease=lease)

@@ -4,13 +4,20 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 
 import ray
 
 from nefstudy.errors import BadConfig
+from nefstudy.study.run import Room, StudyRun
+from nefstudy.trial.distributed import TrialSetup
+
+LOOK_EVERY_S = 3.0
+MOST_TRIALS = 10_000
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ def connected_ray() -> Iterator[Resources]:
     """Connect to the cluster of RAY_ADDRESS, else start a local Ray and stop it at the end."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if ray.is_initialized():
-        yield _resources()
+        yield offered()
         return
     own = None if os.environ.get("RAY_ADDRESS") else tempfile.mkdtemp(prefix="nef-")
     try:
@@ -40,31 +47,61 @@ def connected_ray() -> Iterator[Resources]:
                 logging_level=logging.ERROR,
                 _temp_dir=own,
             )
-        yield _resources()
+        yield offered()
     finally:
         ray.shutdown()
         if own is not None:
             shutil.rmtree(own, ignore_errors=True)
 
 
-def _resources() -> Resources:
+def offered() -> Resources:
+    """What the cluster has now, taken or free."""
     total = ray.cluster_resources()
     return Resources(cpus=float(total.get("CPU", 0)), gpus=float(total.get("GPU", 0)))
 
 
-def concurrent_trials(resources: Resources, *, asked: int | None, workers: int, cpus: float, gpus: float) -> int:
-    """How many trials run at once: as many as fit the cluster, or as many as asked for.
+class Headroom:
+    """How many trials there is room for, while nodes come and go.
+
+    Args:
+        asked: at most so many trials at once.
+        sharing: whether trials share GPUs by what they need, so that their number says little.
 
     Raises:
-        BadConfig: not even one trial fits.
+        BadConfig: not even one trial fits the cluster as it is.
     """
+
+    def __init__(self, setup: TrialSetup, *, asked: int | None, sharing: bool) -> None:
+        self._setup, self._asked = setup, asked
+        self._sharing = sharing and setup.workers == 0
+        self._looked = time.monotonic()
+        resources = offered()
+        self.room = self._room(resources)
+        if not self.room.trials:
+            raise BadConfig(
+                f"a trial of {max(setup.workers, 1)} process(es) with {setup.cpus:g} CPU and {setup.gpus:g} GPU each "
+                f"does not fit the cluster ({resources.cpus:g} CPU, {resources.gpus:g} GPU); lower --workers or "
+                "--gpus, or add nodes"
+            )
+
+    def step(self, run: StudyRun) -> None:
+        """Tell the run what room there is, looked up every few seconds."""
+        if time.monotonic() - self._looked >= LOOK_EVERY_S:
+            self._looked = time.monotonic()
+            self.room = self._room(offered())
+        run.room = self.room
+
+    def _room(self, resources: Resources) -> Room:
+        setup = self._setup
+        gpus = 0.0 if self._sharing else setup.gpus
+        fits = trials_that_fit(resources, workers=setup.workers, cpus=setup.cpus, gpus=gpus)
+        trials = fits if self._asked is None else min(self._asked, fits)
+        return Room(trials=trials, gpus=resources.gpus if self._sharing else inf)
+
+
+def trials_that_fit(resources: Resources, *, workers: int, cpus: float, gpus: float) -> int:
+    """How many trials of so many workers fit, each worker with these CPUs and GPUs."""
     processes = max(workers, 1)
-    by_cpu = resources.cpus // (processes * cpus) if cpus else float("inf")
-    by_gpu = resources.gpus // (processes * gpus) if gpus else float("inf")
-    fits = int(min(by_cpu, by_gpu, 10_000))
-    if fits < 1:
-        raise BadConfig(
-            f"a trial of {processes} process(es) with {cpus:g} CPU and {gpus:g} GPU each does not fit the cluster "
-            f"({resources.cpus:g} CPU, {resources.gpus:g} GPU); lower --workers or --gpus, or add nodes"
-        )
-    return fits if asked is None else max(1, min(asked, fits))
+    by_cpu = resources.cpus // (processes * cpus) if cpus else inf
+    by_gpu = resources.gpus // (processes * gpus) if gpus else inf
+    return int(min(by_cpu, by_gpu, MOST_TRIALS))

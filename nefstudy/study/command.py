@@ -43,7 +43,11 @@ Workers = Annotated[
     ),
 ]
 Concurrency = Annotated[int | None, typer.Option(min=1, help="At most this many trials at once; else what fits.")]
-Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs of a trial or worker; 0.25 puts four on a GPU.")]
+Gpus = Annotated[
+    float | None,
+    typer.Option(min=0, help="GPUs of a trial or worker: 0.25 puts four on one; else as measured memory allows."),
+]
+Spread = Annotated[bool, typer.Option("--spread", help="Workers of a trial on as many nodes as there are.")]
 Classifier = Annotated[str | None, typer.Option(help="Classifier that reads the weights; the default is gnn-sign.")]
 Engine = Annotated[str, typer.Option(help="Fitting engine: auto picks one.")]
 BudgetHours = Annotated[
@@ -76,6 +80,7 @@ def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
         workers: Workers = 0,
         concurrency: Concurrency = None,
         gpus: Gpus = None,
+        spread: Spread = False,
         classifier: Classifier = None,
         engine: Engine = "auto",
         from_phase1: FromPhase1 = False,

@@ -1,53 +1,118 @@
-"""The thread that carries finished trials to MLflow while the study runs; MLflow down delays nothing."""
+"""The driver's side of the export: a process that carries finished trials to MLflow while the study runs.
 
+A process of its own, because writing a run takes MLflow tens of CPU-ms: in a thread it held up every trial.
+"""
+
+import json
+import logging
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from nefstudy.ledger import Ledger
+from nefstudy.study.place import Place
 
-PERIOD_S = 5.0
-FIRST_AFTER_S = 15.0  # importing MLflow costs seconds of CPU; the first trials need them more
+PROGRAM = "nefstudy.study.export_process"
+END = "end"
+TOLD_EVERY_S = 10.0  # how often somebody who waits for the end hears how much is left
+PATIENCE_S = 20.0  # for the process to finish the run it is writing
+
+log = logging.getLogger(__name__)
 
 
 class Exporter:
-    """Drains the ledger's outbox in the background, and once more at the end.
+    """Exports in the background, and what is left at the end; MLflow down or slow delays no trial.
 
     Args:
-        tracking_uri: MLflow's; empty exports nothing, what waits stays in the outbox.
+        leave: whether to stop waiting at the end; what is not exported then stays in the ledger's outbox.
+        on_wait: told now and then at the end how many results are left.
     """
 
-    def __init__(self, ledger: Ledger, *, tracking_uri: str, root: str) -> None:
-        self._ledger = ledger
-        self._uri = tracking_uri
-        self._root = root
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="mlflow-export", daemon=True)
+    def __init__(
+        self, ledger: Ledger, *, place: Place, leave: Callable[[], bool], on_wait: Callable[[int], None]
+    ) -> None:
         self.left = 0
+        self._ledger, self._place = ledger, place
+        self._leave, self._on_wait = leave, on_wait
+        self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        if self._place.mlflow:
+            self._process = self._started()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._thread.join()
-        if error is None and self._ledger.outbox_size():
-            self._drain()
-
-    def _work(self) -> None:
-        wait = FIRST_AFTER_S
-        while not self._stop.wait(wait):
-            if self._ledger.outbox_size():
-                self._drain()
-            wait = PERIOD_S
-
-    def _drain(self) -> None:
-        if not self._uri:
+        try:
+            if self._process is not None and error is None:
+                self._finish(self._process)
+        finally:
+            if self._process is not None:
+                _end(self._process)
+        if error is None:
             self.left = self._ledger.outbox_size()
-            return
-        from nefstudy.tracking import drain
 
-        self.left = drain(self._ledger, tracking_uri=self._uri, root=self._root)
+    def _started(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # a Ctrl-C at the terminal is the driver's to answer
+        )
+        threading.Thread(target=_relay, args=(process,), name="export's words", daemon=True).start()
+        where = {"ledger": self._place.ledger, "tracking_uri": self._place.mlflow, "root": self._place.root}
+        _say(process, json.dumps(where))  # not as an argument: it may hold a password
+        return process
+
+    def _finish(self, process: subprocess.Popen[str]) -> None:
+        """Wait until nothing is left, MLflow fails, or somebody would rather leave."""
+        _say(process, END)
+        left_before = self._leave()
+        waited = 0.0
+        while True:
+            try:
+                process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                waited += 0.5
+            else:
+                return
+            if self._leave() and not left_before:
+                return
+            if waited % TOLD_EVERY_S == 0:
+                self._on_wait(self._ledger.outbox_size())
+
+
+def _say(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    try:
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        log.warning("the export has ended early; results wait in the ledger: nefstudy export")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Close the process's input, which ends it after the run it is writing."""
+    assert process.stdin is not None
+    try:
+        process.stdin.close()
+    except BrokenPipeError:
+        log.info("the export ended by itself")
+    try:
+        process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _relay(process: subprocess.Popen[str]) -> None:
+    assert process.stderr is not None
+    with process.stderr as lines:
+        for line in lines:
+            log.warning("%s", line.rstrip())

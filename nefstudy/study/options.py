@@ -22,6 +22,7 @@ class StudyOptions:
     workers: int = 0
     concurrency: int | None = None
     gpus: float | None = None
+    spread: bool = False
     classifier: str | None = None
     engine: str = "auto"
     from_phase1: bool = False

@@ -22,6 +22,7 @@ from nefstudy.fields.catalog import complete as complete_field
 from nefstudy.seeds import integer
 from nefstudy.signals.catalog import SIGNALS, pin
 from nefstudy.study.space import Point, Space, grid_points, grid_size
+from nefstudy.trial.experiment import Work, run_trial
 
 Phase = Literal["phase1", "phase2"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -75,6 +76,9 @@ class StudyPlan:
 
     A user's own field, classifier or signal source is passed here, no fork needed:
     `StudyPlan(..., fields=FIELDS | {"mine": Mine})`.
+
+    Attributes:
+        work: what a trial does with its configuration.
     """
 
     study: str
@@ -83,6 +87,7 @@ class StudyPlan:
     fields: Mapping[str, Any] = defaulted(default_factory=lambda: FIELDS)
     classifiers: Mapping[str, Any] = defaulted(default_factory=lambda: CLASSIFIERS)
     signals: Mapping[str, Any] = defaulted(default_factory=lambda: SIGNALS)
+    work: Work = run_trial
 
     def __post_init__(self) -> None:
         names = [(cell.phase, cell.cell) for cell in self.cells]

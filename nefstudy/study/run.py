@@ -7,13 +7,23 @@ fit the same neural dataset at once (single flight).
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from nefstudy.errors import StaleAttempt
 from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow
 from nefstudy.study.plan import StudyPlan
+from nefstudy.study.shares import Shares
 from nefstudy.study.streams import Stream, Suggestion, open_stream
 from nefstudy.trial.result import TrialResult
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much may be under way at once: so many trials, and together no more than so many GPUs."""
+
+    trials: float = inf
+    gpus: float = inf
 
 
 @dataclass
@@ -22,6 +32,7 @@ class UnderWay:
 
     suggestion: Suggestion
     token: int
+    gpus: float = 0.0
     started: bool = False
     progress: dict[str, Any] = field(default_factory=dict)
 
@@ -42,6 +53,8 @@ class StudyRun:
         self.ended: Counter[str] = Counter()
         self.paused = False
         self.limit: int | None = None
+        self.room = Room()
+        self.shares = Shares()
         self._wished: deque[Suggestion] = deque()
         self._ready: set[str] = set()
         self._streams: list[Stream] = []
@@ -54,6 +67,11 @@ class StudyRun:
     def exhausted(self) -> bool:
         """Whether nothing is left to hand out."""
         return not self._wished and all(stream.exhausted for stream in self._streams)
+
+    def share_gpus(self, whole: float, *, fixed: bool) -> None:
+        """Ask for so much of a GPU from now on: always, or until a trial's class has shown how little it needs."""
+        rows = () if fixed else self.ledger.trials(self.plan.study, limit=None).rows
+        self.shares = Shares(whole, fixed=fixed, rows=rows)
 
     def put_first(self, suggestion: Suggestion) -> None:
         """Hand this trial out before anything a stream would suggest; its stream will not suggest it again."""
@@ -69,13 +87,13 @@ class StudyRun:
         """
         while (suggestion := self._suggest()) is not None:
             study, phase = self.plan.study, suggestion.phase
-            if self.ledger.reuse(study, phase, trial=suggestion.trial, lease=self.lease):
+            token = self.ledger.claim(study, phase, trial=suggestion.trial, lease=self.lease)
+            if token is None:
                 row = self.ledger.trial(suggestion.trial.key, study=study, phase=phase)
                 self._tell(suggestion, None if row is None else row.val_accuracy)
                 self.ended["reused"] += 1
                 continue
-            token = self.ledger.request(study, phase, trial=suggestion.trial, lease=self.lease)
-            self.under_way[trial_id] = UnderWay(suggestion, token)
+            self.under_way[trial_id] = UnderWay(suggestion, token, gpus=self.shares.of(suggestion.trial))
             return suggestion
         return None
 
@@ -114,6 +132,7 @@ class StudyRun:
             self.ended["stale"] += 1
             return
         self._ready.add(s.dataset)
+        self.shares.learn(s.trial, result.metrics)
         if result.fitted:
             self.ledger.put_neural_dataset(
                 NeuralDatasetRow(
@@ -150,7 +169,7 @@ class StudyRun:
         self._tell(s, None)
 
     def _suggest(self) -> Suggestion | None:
-        if self.paused or (self.limit is not None and len(self.under_way) >= self.limit):
+        if self.paused or self._full:
             return None
         busy = {trial.suggestion.dataset for trial in self.under_way.values()} - self._ready
         if self._wished and self._wished[0].dataset not in busy:
@@ -164,6 +183,12 @@ class StudyRun:
             if suggestion is not None:
                 return suggestion
         return None
+
+    @property
+    def _full(self) -> bool:
+        trials = min(self.room.trials, self.room.trials if self.limit is None else self.limit)
+        gpus = sum(trial.gpus for trial in self.under_way.values())
+        return len(self.under_way) >= trials or gpus >= self.room.gpus
 
     def _tell(self, suggestion: Suggestion, value: float | None) -> None:
         for stream in self._streams:

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
@@ -13,7 +13,7 @@ from rich.console import Console
 from nefstudy.errors import StudyBusy
 from nefstudy.ledger import Heartbeat, Ledger, Owner
 from nefstudy.study.closing import say_closing
-from nefstudy.study.cluster import concurrent_trials, connected_ray
+from nefstudy.study.cluster import Headroom, connected_ray
 from nefstudy.study.continuing import continued
 from nefstudy.study.control import Control
 from nefstudy.study.exporter import Exporter
@@ -60,7 +60,7 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                 ledger.interrupt(plan.study, lease=lease)
                 run = StudyRun(pinned, ledger=ledger, lease=lease)
                 Control(run, stop=stop).obey(starting=True)
-                with Exporter(ledger, tracking_uri=place.mlflow, root=place.root) as exporter:
+                with Exporter(ledger, place=place, leave=stop.is_set, on_wait=_say_left(console)) as exporter:
                     if not run.exhausted:
                         _drive(run, options, place=place, console=console, beat=beat, stop=stop)
                 if beat.lost is not None:
@@ -79,34 +79,40 @@ def _drive(
     run: StudyRun, options: StudyOptions, *, place: Place, console: Console, beat: Heartbeat, stop: threading.Event
 ) -> None:
     with connected_ray() as resources:
-        gpus = options.gpus if options.gpus is not None else min(1.0, resources.gpus)
+        sharing = options.gpus is None and resources.gpus > 0
         setup = TrialSetup(
             root=place.root,
             storage=storage_under(place.root, run.plan.study),
             choices=Choices(run.plan.fields, run.plan.classifiers, run.plan.signals),
             workers=options.workers,
-            gpus=gpus,
+            gpus=min(1.0, resources.gpus) if options.gpus is None else options.gpus,
+            spread=options.spread,
             engine=options.engine,
             revision=revision(os.environ),
+            work=run.plan.work,
         )
-        concurrency = concurrent_trials(
-            resources, asked=options.concurrency, workers=setup.workers, cpus=setup.cpus, gpus=gpus
-        )
+        run.share_gpus(setup.gpus, fixed=not sharing)
+        headroom = Headroom(setup, asked=options.concurrency, sharing=sharing)
         control = Control(run, stop=stop)
         with LiveView(run, console=console) as view:
 
             def step() -> None:
+                headroom.step(run)
                 control.step()
                 view.step()
 
-            drive(
-                run,
-                setup=setup,
-                concurrency=concurrency,
-                on_step=step,
-                stopped=lambda: stop.is_set() or beat.lost is not None,
-            )
+            headroom.step(run)
+            drive(run, setup=setup, on_step=step, stopped=lambda: stop.is_set() or beat.lost is not None)
     clear_storage(place.root, run.plan.study)
+
+
+def _say_left(console: Console) -> Callable[[int], None]:
+    """Says how many results still go to MLflow, for those who wait."""
+
+    def say(left: int) -> None:
+        console.print(f"{left} results still go to MLflow; Ctrl-C leaves them to `nefstudy export`", highlight=False)
+
+    return say
 
 
 @contextmanager

@@ -69,7 +69,7 @@ class GridStream:
         for trial in trials:
             ladders.setdefault(trial.dataset.digest, set()).add(trial.steps)
         self._rungs = {digest: tuple(sorted(steps)) for digest, steps in ladders.items()}
-        self._waiting = [trial for trial in trials if trial.key not in done]
+        self._waiting = deque(trial for trial in trials if trial.key not in done)
 
     def next(self, busy: Collection[str]) -> Suggestion | None:
         """The first waiting trial whose neural dataset nobody is fitting."""
@@ -90,7 +90,7 @@ class GridStream:
 
     def adopt(self, trial: TrialConfig) -> None:
         """Strike the point off the grid, if it is on it."""
-        self._waiting = [waiting for waiting in self._waiting if waiting.key != trial.key]
+        self._waiting = deque(waiting for waiting in self._waiting if waiting.key != trial.key)
 
 
 class SearchStream:

@@ -56,6 +56,7 @@ class StudySearcher(Searcher):
             "key": suggestion.trial.key,
             "token": self._run.under_way[trial_id].token,
             "rungs": list(suggestion.rungs),
+            "gpus": self._run.under_way[trial_id].gpus,
         }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -127,12 +128,13 @@ def drive(
     run: StudyRun,
     *,
     setup: TrialSetup,
-    concurrency: int,
     on_step: Callable[[], None],
     stopped: Callable[[], bool],
 ) -> None:
     """Run every trial the study still asks for on the Ray this process is connected to."""
-    bound = tune.with_resources(tune.with_parameters(trainable, setup=setup), trial_resources(setup))
+    bound = tune.with_resources(
+        tune.with_parameters(trainable, setup=setup), lambda config: trial_resources(config, setup=setup)
+    )
     _quiet()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -141,7 +143,6 @@ def drive(
             tune_config=tune.TuneConfig(
                 search_alg=StudySearcher(run, stopped=stopped),
                 num_samples=-1,
-                max_concurrent_trials=concurrency,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(

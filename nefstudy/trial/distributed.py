@@ -22,8 +22,9 @@ from ray.train.torch import TorchTrainer
 
 from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import BadInput, TrialFailed
-from nefstudy.trial.experiment import Choices, Progress, Setting, run_trial
+from nefstudy.trial.experiment import Choices, Progress, Setting, Work, run_trial
 from nefstudy.trial.log import kept_log
+from nefstudy.trial.memory import device_memory
 from nefstudy.trial.provenance import UNKNOWN, made_by
 from nefstudy.trial.result import TrialResult
 from nefstudy.trial.world import World, current_world
@@ -41,10 +42,12 @@ class TrialSetup:
 
     Attributes:
         workers: 0 runs the trial in the Tune actor; K >= 1 starts a Ray Train group of K workers.
-        cpus, gpus: resources of the actor, or of each worker.
+        cpus, gpus: resources of the actor, or of each worker; an actor may be given a share of the GPU.
+        spread: whether workers go to as many nodes as there are, in place of as few.
         threads: torch threads of each process.
         storage: where Ray Train keeps its run state.
         revision: commit of the code, as the driver knows it; workers may run in a copy without a repository.
+        work: what a trial does.
     """
 
     root: str
@@ -53,21 +56,25 @@ class TrialSetup:
     workers: int = 0
     cpus: float = 1.0
     gpus: float = 0.0
+    spread: bool = False
     threads: int = 1
     engine: str = "auto"
     revision: str = UNKNOWN
+    work: Work = run_trial
 
 
-def trial_resources(setup: TrialSetup) -> dict[str, float]:
-    """What Ray Tune reserves for one trial: a worker group brings its own resources."""
-    return {"cpu": setup.cpus, "gpu": setup.gpus} if setup.workers == 0 else {"cpu": GROUP_DRIVER_CPU}
+def trial_resources(config: dict[str, Any], *, setup: TrialSetup) -> tune.PlacementGroupFactory:
+    """What Ray Tune reserves for one trial: its share of a GPU; a worker group brings its own resources."""
+    if setup.workers:
+        return tune.PlacementGroupFactory([{"CPU": GROUP_DRIVER_CPU}])
+    return tune.PlacementGroupFactory([{"CPU": setup.cpus} | ({"GPU": config["gpus"]} if config["gpus"] else {})])
 
 
 def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
     """Run one trial and report its outcome to Ray Tune; a failure is an outcome, not an exception.
 
     Args:
-        config: `trial` (canonical JSON), `key`, `rungs`: what the searcher suggested.
+        config: `trial` (canonical JSON), `key`, `rungs`, `gpus`: what the searcher suggested.
     """
     began = time.monotonic()
     try:
@@ -104,7 +111,10 @@ def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup) -> str:
         lambda loop: _loop(loop, setup=setup, on_progress=None),
         train_loop_config=config,
         scaling_config=ScalingConfig(
-            num_workers=setup.workers, use_gpu=setup.gpus > 0, resources_per_worker=per_worker
+            num_workers=setup.workers,
+            use_gpu=setup.gpus > 0,
+            resources_per_worker=per_worker,
+            placement_strategy="SPREAD" if setup.spread else "PACK",
         ),
         run_config=RunConfig(
             name=f"{config['key']}-{config['token']}",
@@ -129,9 +139,10 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | 
         cpu_clock=time.process_time,
     )
     kept = kept_log(setup.root, config["key"]) if setup.workers and world.rank == 0 else nullcontext()
-    with kept:  # in the Tune actor itself the log is kept already
-        result = run_trial(parse(TrialConfig, config["trial"], where="trial"), setting=setting)
-    return replace(result, made_by=made_by(revision=setup.revision, workers=setup.workers)).to_json()
+    with kept, device_memory() as memory:  # in the Tune actor itself the log is kept already
+        result = setup.work(parse(TrialConfig, config["trial"], where="trial"), setting=setting)
+    made = made_by(revision=setup.revision, workers=setup.workers)
+    return replace(result, metrics={**result.metrics, **memory}, made_by=made).to_json()
 
 
 def _to_tune() -> Progress:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -65,6 +65,13 @@ class Setting:
     engine: str = "auto"
     on_progress: Progress | None = None
     cpu_clock: Callable[[], float] | None = None
+
+
+class Work(Protocol):
+    """What a trial does; `run_trial` unless a plan says otherwise."""
+
+    def __call__(self, config: TrialConfig, *, setting: Setting) -> TrialResult:
+        """What came out."""
 
 
 def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:

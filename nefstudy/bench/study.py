@@ -1,0 +1,192 @@
+"""What a study costs besides its science: trials that do nothing, through everything a real one goes through.
+
+Each is planned, claimed, handed out by Ray Tune, run by Ray Train in an actor, committed to the ledger with its
+event, and exported to MLflow. Only the fit and the classifier are left out.
+"""
+
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from nefstudy.bench.gauge import Gauge, Sample, Stretch, stretches
+from nefstudy.bench.noop import noop
+from nefstudy.config import SignalsConfig
+from nefstudy.ledger import Ledger
+from nefstudy.signals.catalog import SIGNALS
+from nefstudy.study.options import StudyOptions
+from nefstudy.study.place import Place, resolve_place
+from nefstudy.study.plan import CellPlan, Phase, StudyPlan
+from nefstudy.study.session import run_study
+from nefstudy.study.space import ARCHITECTURE, GRID_FIXED, GRID_STEPS, OPTIMISATION, STARTS, Choice
+from nefstudy.study.streams import open_stream
+
+Sampler = Literal["grid", "tpe"]
+SIGNAL_NAMES = tuple(f"bench{number}" for number in range(4))  # with three fields, the twelve cells of the paper
+MORE = "bench-more"
+STUDY = "bench"
+THOUSAND = 1000
+ASKED = 20  # suggestions timed when a search has ended
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is run: so many trials over twelve cells, and then a few more in a thirteenth when `resume` is asked."""
+
+    trials: int = 30_000
+    sampler: Sampler = "grid"
+    concurrency: int | None = None
+    more: int = 0
+
+
+@dataclass(frozen=True)
+class StudyBench:
+    """What was measured.
+
+    Attributes:
+        seconds: from the start to the last trial's end, Ray's start included.
+        first_trial_s: from the start to the end of the first trial of this run.
+        cpu_s_per_trial: of all processes from the first trial to the last, export included as far as it came.
+        left, drain_s: results not yet exported when the last trial ended, and seconds it took until none was.
+        suggest_ms: CPU milliseconds of one TPE suggestion with its answer, after all trials of a cell; None on a grid.
+    """
+
+    trials: int
+    seconds: float
+    first_trial_s: float
+    cpu_s_per_trial: float
+    first_1000_ms: float
+    last_1000_ms: float
+    first_1000_cpu_ms: float
+    last_1000_cpu_ms: float
+    driver_peak_mb: float
+    left: int
+    drain_s: float
+    unexported: int
+    suggest_ms: float | None
+    thousands: list[Stretch]
+
+
+def noop_plan(load: Load) -> StudyPlan:
+    """Twelve cells with at least so many trials together, all of which do nothing."""
+    names = (*SIGNAL_NAMES, *((MORE,) if load.more else ()))
+    fields = tuple(ARCHITECTURE)
+    each = ceil(load.trials / (len(SIGNAL_NAMES) * len(fields)))
+    cells = [_cell(name, field, load.sampler, each) for name in SIGNAL_NAMES for field in fields]
+    if load.more:
+        cells.append(_cell(MORE, fields[0], load.sampler, load.more))
+    sources = SIGNALS | dict.fromkeys(names, SIGNALS["digits8"])
+    return StudyPlan(study=STUDY, cells=tuple(cells), signals=sources, work=noop)
+
+
+def _cell(name: str, field: str, sampler: Sampler, trials: int) -> CellPlan:
+    phase: Phase = "phase1" if sampler == "tpe" else "phase2"
+    signals = SignalsConfig(name=name)
+    if sampler == "tpe":
+        return CellPlan(phase, signals, field, {**OPTIMISATION, **ARCHITECTURE[field]}, trials=trials)
+    rates = Choice(tuple(1e-5 * 1.05**step for step in range(ceil(trials / 2 / len(GRID_STEPS)))))
+    space = {"start": STARTS, "lr": rates, "steps": Choice(GRID_STEPS)}
+    rest = {key: value for key, value in GRID_FIXED[field].items() if key not in space}
+    return CellPlan(phase, signals, field, space, rest)
+
+
+def bench_study(load: Load, *, place: Place, console: Console) -> StudyBench:
+    """Run or continue the study at a place, and say what it cost."""
+    plan = noop_plan(load)
+    began = time.monotonic()
+    with Gauge(place.ledger, STUDY) as gauge:
+        options = StudyOptions(study=STUDY, concurrency=load.concurrency)
+        ending = run_study(plan, options, place=place, console=console)
+    return _summary(
+        gauge.samples,
+        unexported=ending.unexported,
+        late_s=time.monotonic() - began - gauge.samples[-1].at,
+        suggest_ms=suggest_ms(plan, place) if load.sampler == "tpe" else None,
+    )
+
+
+def _summary(samples: list[Sample], *, unexported: int, late_s: float, suggest_ms: float | None) -> StudyBench:
+    thousands = stretches(samples, THOUSAND)
+    whole = stretches(samples, samples[-1].done)[0]
+    last = next(sample for sample in samples if sample.done == samples[-1].done)
+    first = next(sample for sample in samples if sample.done > samples[0].done)
+    drained = next((sample for sample in samples if sample.at >= last.at and not sample.waiting), samples[-1])
+    full = [one for one in thousands if one.last - samples[0].done >= THOUSAND] or thousands
+    return StudyBench(
+        trials=samples[-1].done - samples[0].done,
+        seconds=last.at,
+        first_trial_s=first.at + late_s,
+        cpu_s_per_trial=whole.cpu_ms / 1000,
+        first_1000_ms=full[0].wall_ms,
+        last_1000_ms=full[-1].wall_ms,
+        first_1000_cpu_ms=full[0].cpu_ms,
+        last_1000_cpu_ms=full[-1].cpu_ms,
+        driver_peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        left=last.waiting,
+        drain_s=drained.at - last.at,
+        unexported=unexported,
+        suggest_ms=suggest_ms,
+        thousands=thousands,
+    )
+
+
+def suggest_ms(plan: StudyPlan, place: Place) -> float:
+    """CPU milliseconds of a suggestion and its answer in a cell that has had all its trials."""
+    pinned = plan.pinned()
+    cell = pinned.cells[0]
+    with Ledger.open(place.ledger, read_only=True) as ledger:
+        rows = ledger.trials(STUDY, phase=cell.phase, cell=cell.cell, limit=None).rows
+    stream = open_stream(pinned, replace(cell, trials=len(rows) + ASKED), rows)
+    began = time.thread_time()
+    for _ in range(ASKED):
+        suggestion = stream.next(())
+        if suggestion is not None:
+            stream.tell(suggestion.trial, 0.5)
+    return 1000 * (time.thread_time() - began) / ASKED
+
+
+@contextmanager
+def bench_place(root: str | None) -> Iterator[Place]:
+    """The place of a benchmark: one that is kept, or one that goes away with it."""
+    if root is not None:
+        yield resolve_place(root, environment={})
+        return
+    with tempfile.TemporaryDirectory(prefix="nef-") as folder:
+        yield resolve_place(str(Path(folder)), environment={})
+
+
+def study_json(found: StudyBench) -> dict[str, Any]:
+    """The measurement as plain data, rounded to what it is worth."""
+    return {key: _rounded(value) for key, value in asdict(found).items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, list):
+        return [{key: _rounded(inner) for key, inner in one.items()} for one in value]
+    return value
+
+
+def study_table(found: StudyBench) -> Table:
+    """The measurement for a terminal: a row per thousand trials, the totals below."""
+    table = Table(title=f"{found.trials:,} trials that do nothing", title_justify="left", box=None)
+    for head in ("trials", "wall ms", "CPU ms", "of it driver", "driver MB", "not exported"):
+        table.add_column(head, justify="right")
+    for one in found.thousands:
+        costs = (f"{one.wall_ms:.1f}", f"{one.cpu_ms:.1f}", f"{one.driver_ms:.1f}")
+        table.add_row(f"{one.last:,}", *costs, f"{one.rss_mb:,.0f}", f"{one.waiting:,}")
+    told = f"{found.seconds:,.0f} s, {found.cpu_s_per_trial:.3f} CPU-s a trial, first trial after "
+    told += f"{found.first_trial_s:.1f} s, peak {found.driver_peak_mb:,.0f} MB; "
+    told += f"{found.left:,} results to export at the end, done {found.drain_s:,.0f} s later"
+    table.caption = told if found.suggest_ms is None else f"{told}; {found.suggest_ms:.0f} CPU-ms a TPE suggestion"
+    table.caption_justify = "left"
+    return table

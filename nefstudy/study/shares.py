@@ -1,0 +1,51 @@
+"""How much of a GPU a trial asks for: all of it, until a trial of its class has shown what memory it takes."""
+
+from collections.abc import Iterable, Mapping
+from math import floor
+
+from nefstudy.config import TrialConfig, canonical_json, digest, parse
+from nefstudy.ledger import TrialRow
+from nefstudy.trial.memory import MEMORY, PEAK
+
+MARGIN = 1.2  # over the measured peak: the allocator's slack and the context of each process
+MOST = 8  # trials on one GPU; with more, they wait for one another's kernels
+
+
+def trials_per_gpu(*, memory_mb: float, peak_mb: float) -> int:
+    """How many trials of a measured peak fit the memory of one GPU with a margin: 1 to 8."""
+    return max(1, min(MOST, floor(memory_mb / (MARGIN * max(peak_mb, 1.0)))))
+
+
+def memory_class(trial: TrialConfig) -> str:
+    """What decides a trial's memory: the shape of its field, the points and signals it is fitted to, its classifier."""
+    dataset, reader = trial.dataset, trial.classifier
+    shape = {name: value for name, value in dataset.field.params.items() if isinstance(value, int)}
+    said = [dataset.field.name, shape, dataset.signals.name, dataset.signals.subset, dataset.points, dataset.views]
+    return digest(canonical_json([*said, reader.name, reader.params, reader.batch_size]))
+
+
+class Shares:
+    """What trials of each class have shown, remembered through the ledger's rows.
+
+    Args:
+        whole: GPUs of a trial of an unknown class.
+        fixed: whether every trial takes as much, whatever it shows.
+    """
+
+    def __init__(self, whole: float = 0.0, *, fixed: bool = True, rows: Iterable[TrialRow] = ()) -> None:
+        self._whole, self._fixed = whole, fixed
+        self._fit: dict[str, int] = {}
+        for row in () if fixed else rows:
+            if PEAK in row.metrics:
+                self.learn(parse(TrialConfig, row.config, where=row.key), row.metrics)
+
+    def learn(self, trial: TrialConfig, metrics: Mapping[str, float]) -> None:
+        """Take in what a trial measured; of several, the one that leaves room for fewest counts."""
+        if not self._fixed and PEAK in metrics and MEMORY in metrics:
+            fits = trials_per_gpu(memory_mb=metrics[MEMORY], peak_mb=metrics[PEAK])
+            kind = memory_class(trial)
+            self._fit[kind] = min(fits, self._fit.get(kind, MOST))
+
+    def of(self, trial: TrialConfig) -> float:
+        """GPUs to ask for: 1/k where k trials of its class fit one."""
+        return self._whole if self._fixed else self._whole / self._fit.get(memory_class(trial), 1)
