@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import BadConfig, StudyBusy
 from nefstudy.ledger import Ledger, NeuralDatasetRow
 from nefstudy.neural_dataset.schema import dataset_path, manifest_path
@@ -12,6 +13,7 @@ from nefstudy.study.gc import collected
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.retention import DROPPED, Retention, described_cell, drop, parse_keep, verdicts
 from nefstudy.study.scales import SCALES, grid_cells, search_cells
+from nefstudy.study.streams import Suggestion
 
 
 def put(ledger: Ledger, root: Path, digest: str, *, size: int = 100) -> None:
@@ -85,10 +87,18 @@ def test_a_trial_that_was_cut_off_keeps_its_dataset(ledger, started, result, tmp
     assert trial.dataset.digest not in {dataset for dataset, _ in seen}
 
 
+def test_a_wish_for_a_failed_trial_keeps_its_dataset(ledger, started, result, tmp_path):
+    """Put back but not handed out yet: the driver drops all others of `none`, not this one."""
+    seen = finish(started, ledger, tmp_path, result)
+    row = ledger.trials("s", limit=None).rows[0]
+    started.put_first(Suggestion("phase2", row.cell, parse(TrialConfig, row.config, where="test"), (row.steps,)))
+    Retention(started, str(tmp_path), keep="none").sweep()
+    assert {path.name for path in (tmp_path / "neural_datasets").iterdir()} == {row.dataset}
+    assert len({dataset for dataset, _ in seen}) == 4
+
+
 def replace_seed(row):
     """Another trial like the row's, of a neural dataset of its own."""
-    from nefstudy.config import TrialConfig, parse
-
     config = row.config | {"dataset": row.config["dataset"] | {"seed": 99}}
     return parse(TrialConfig, config, where="test")
 
