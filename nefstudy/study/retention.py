@@ -96,6 +96,7 @@ class Retention:
     def __init__(self, run: StudyRun, root: str, *, keep: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._run = run
         self._root = root
+        self._keep = {run.plan.study: keep}
         self._all = parse_keep(keep) is None
         self._clock = clock
         self._swept = clock()
@@ -111,7 +112,7 @@ class Retention:
             return
         self._swept = self._clock()
         wanted = self._run.wanted
-        for verdict in verdicts(self._run.ledger, plan=self._run.plan):
+        for verdict in verdicts(self._run.ledger, keep=self._keep, plan=self._run.plan):
             if verdict.goes and verdict.dataset not in wanted:
                 drop(self._run.ledger, self._root, verdict.dataset)
                 self._run.forget(verdict.dataset)
