@@ -5,10 +5,11 @@
     │   ├── BadConfig            2   a value outside what is allowed: scale, cell, field, parameter
     │   ├── BadSignals           2   a data set that is missing, unreadable or inconsistent
     │   ├── BadRoot              2   a root that cannot be written, or is relative inside a Ray job
-    │   ├── BadLedger            2   a ledger that cannot be opened, or of a newer version
+    │   ├── BadLedger            2   a ledger that cannot be opened or used
+    │   │   ├── NoLedger         2   there is none at the address, or not yet
+    │   │   └── OtherVersion     2   a ledger of a newer version, or of an older one that must not be migrated
     │   └── BadNeuralDataset     2   a manifest or shard that is missing or does not verify
     ├── StudyBusy                3   another driver holds the study
-    ├── DiskLow                  1   too little space is left to go on
     ├── ReplayDiffers            1   a trial computed again did not give what the ledger holds
     └── TrialFailed              1   one trial could not be completed; the study goes on
         ├── FitDiverged          1   too few signals survived the fit to train a classifier
@@ -43,7 +44,15 @@ class BadRoot(BadInput):
 
 
 class BadLedger(BadInput):
-    """A ledger that cannot be opened or is of a newer version."""
+    """A ledger that cannot be opened or used."""
+
+
+class NoLedger(BadLedger):
+    """No ledger at the address, or not yet."""
+
+
+class OtherVersion(BadLedger):
+    """A ledger of a newer version, or of an older one that is not to be migrated here."""
 
 
 class BadNeuralDataset(BadInput):
@@ -54,10 +63,6 @@ class StudyBusy(NefstudyError):
     """Another live driver holds the study's lease."""
 
     exit_code = 3
-
-
-class DiskLow(NefstudyError):
-    """Too little space is left; nothing was lost, and the same command goes on once there is room."""
 
 
 class ReplayDiffers(NefstudyError):

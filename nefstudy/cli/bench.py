@@ -1,9 +1,12 @@
 """`nefstudy bench ...`: measure on this machine what a study's cost is made of."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from nefstudy.cli.door import Json, echo_json
 from nefstudy.errors import BadConfig
@@ -67,3 +70,29 @@ def bench_studies(  # noqa: PLR0917  # typer calls it by keyword
     with bench_place(root) as place:
         found = bench_study(load, place=place, console=Console(stderr=True))
     echo_json(study_json(found)) if as_json else Console().print(study_table(found))
+
+
+@bench.command("service")
+def bench_status_service(
+    trials: Annotated[int, typer.Option(min=200, help="Trials in its ledger.")] = 30_000,
+    root: Annotated[
+        Path | None, typer.Option(help="Keep the ledger here and use it again; else it is made anew and thrown away.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Seconds of each of six loads.")] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Answers of the status service under load beside their targets; making 30,000 trials takes minutes more."""
+    from nefstudy.bench.large_study import size_of_large_study, write_large_study
+    from nefstudy.bench.service import bench_service, service_json, service_table
+
+    console = Console(stderr=True)
+    with TemporaryDirectory() as thrown_away, Progress(console=console, disable=not console.is_terminal) as shown:
+        path = (root or Path(thrown_away)) / "large-study.db"
+        if size_of_large_study(path) < trials:
+            writing = shown.add_task("writing trials", total=trials)
+            path.unlink(missing_ok=True)
+            write_large_study(path, trials=trials, progress=lambda done: shown.update(writing, completed=done))
+        asking = shown.add_task("asking", total=None)
+        row = bench_service(path, seconds=seconds)
+        shown.update(asking, total=1, completed=1)
+    echo_json(service_json(row)) if as_json else Console().print(service_table(row))

@@ -115,14 +115,17 @@ def serve(  # noqa: PLR0917  # typer calls it by keyword
     token: Annotated[str | None, typer.Option(envvar="NEFSTUDY_API_TOKEN", help="Bearer token to ask for.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Serve the study page at / and the REST API under /v1, from the ledger alone."""
+    """Serve the study page at / and the REST API under /v1, from the ledger alone, which may be made later."""
     from nefstudy.service.server import serve as listen
 
-    def announce(url: str) -> None:
+    def announce(url: str, found: bool) -> None:
         if as_json:
-            echo_json({"url": url})
-        else:
-            typer.echo(f"study page and REST API: {url}   (Ctrl-C ends it)", err=True)
+            echo_json({"url": url, "ledger": found})
+            return
+        typer.echo(f"study page and REST API: {url}   (Ctrl-C ends it)", err=True)
+        if not found:
+            shown = place.root if place.local else "the address given"
+            typer.echo(f"no ledger to read in {shown} yet; it is picked up once a study has made it", err=True)
 
     place = place_of(root, ledger)
     listen(

@@ -13,11 +13,13 @@ from nefstudy.ledger.lease import Lease as Lease
 from nefstudy.ledger.ledger import Ledger as Ledger
 from nefstudy.ledger.owner import Owner as Owner
 from nefstudy.ledger.parameters import parameters as parameters
+from nefstudy.ledger.parameters import parameters_text as parameters_text
 from nefstudy.ledger.rows import CommandRow as CommandRow
 from nefstudy.ledger.rows import EventRow as EventRow
 from nefstudy.ledger.rows import NeuralDatasetRow as NeuralDatasetRow
 from nefstudy.ledger.rows import OutboxRow as OutboxRow
 from nefstudy.ledger.rows import Page as Page
+from nefstudy.ledger.rows import StoredPage as StoredPage
 from nefstudy.ledger.rows import StudyRow as StudyRow
 from nefstudy.ledger.rows import TrialRow as TrialRow
 from nefstudy.ledger.rows import TrialState as TrialState

@@ -1,5 +1,6 @@
 """A database as the ledger uses it: whole transactions, one writer at a time, patience while it is away."""
 
+import math
 import sqlite3
 import time
 from collections.abc import Callable
@@ -17,24 +18,39 @@ T = TypeVar("T")
 
 WRITER = 0x6E6566  # PostgreSQL advisory lock: commits get their event numbers in commit order
 BUSY_S = 10.0  # SQLite waits this long for another writer before we count a try as failed
+CACHE_KB = {"rwc": 16_000, "rw": 2_000, "ro": 2_000}  # of each connection: a driver has few, the service a handful
+CHECK_S = 2.0  # a ledger of somebody else's is asked this often whether its version is still ours
 
 
 @final
 class Database:
-    """Runs functions of a connection as transactions; the same function may run again after a lost connection."""
+    """Runs functions of a connection as transactions; the same function may run again after a lost connection.
 
-    def __init__(self, url: str, *, read_only: bool, patience_s: float, clock: Callable[[], float]) -> None:
+    Args:
+        existing: the ledger is somebody else's to make and to migrate; it is looked for at each use.
+    """
+
+    def __init__(
+        self, url: str, *, read_only: bool, patience_s: float, clock: Callable[[], float], existing: bool = False
+    ) -> None:
         self.address = _address(url)
         self.where = self.address.database if self.is_sqlite else self.address.render_as_string(hide_password=True)
         self.read_only = read_only
         self.clock = clock
         self._patience_s = patience_s
-        self._engine = _sqlite(self.address, read_only=read_only) if self.is_sqlite else _server(self.address)
+        self._existing = existing
+        self._busy_s = min(BUSY_S, patience_s)
+        mode = "ro" if read_only else "rw" if existing else "rwc"
+        self._engine = (
+            _sqlite(self.address, mode=mode, busy_s=self._busy_s) if self.is_sqlite else _server(self.address)
+        )
         self._readers = (
             self._engine if self.is_sqlite else self._engine.execution_options(isolation_level="REPEATABLE READ")
         )
         self._writers = self._engine.execution_options(nefstudy_writes=True)
         self._file: tuple[int, int] | None = None
+        self._checked_at = -math.inf
+        self.edition = 0  # counts the databases that were found at the address one after the other
 
     @property
     def is_sqlite(self) -> bool:
@@ -43,21 +59,27 @@ class Database:
 
     def prepare(self) -> None:
         """Create or migrate the tables where that is allowed; raise BadLedger where they cannot be used."""
+        identity = self._identity()
         if self.is_sqlite:
             self._prepare_file()
-        found = self._patiently(self._readers, schema.version, patience_s=BUSY_S if self.is_sqlite else 0.0)
-        if not self.read_only and (found is None or found < schema.VERSION):
-            self._patiently(self._writers, self._upgrade, patience_s=BUSY_S)
+        found = self._patiently(self._readers, schema.version, patience_s=self._busy_s if self.is_sqlite else 0.0)
+        if not self.read_only and not self._existing and (found is None or found < schema.VERSION):
+            self._patiently(self._writers, self._upgrade, patience_s=self._busy_s)
             found = schema.VERSION
         schema.check(found, where=str(self.where))
+        if not self.edition or identity != self._file:
+            self.edition += 1
         self._file = self._identity()
+        self._checked_at = time.monotonic()
 
-    def _follow_file(self) -> None:
+    def _follow(self) -> None:
         """Turn to the file that is at the path now: a connection would go on with one that was removed or replaced."""
         if self.is_sqlite and self._identity() != self._file:
             self._engine.dispose()
-            if not Path(str(self.where)).is_file():
+            if self._file is not None and not Path(str(self.where)).is_file():
                 raise BadLedger(f"the ledger {self.where} was removed; put it back and run the same command again")
+            self.prepare()
+        elif self._existing and time.monotonic() - self._checked_at > CHECK_S:
             self.prepare()
 
     def _identity(self) -> tuple[int, int] | None:
@@ -75,7 +97,7 @@ class Database:
 
     def _prepare_file(self) -> None:
         path = Path(str(self.where))
-        if self.read_only:
+        if self.read_only or self._existing:
             if not path.is_file():
                 schema.check(None, where=str(path))
             return
@@ -86,7 +108,7 @@ class Database:
 
     def read(self, act: Callable[[Connection], T]) -> T:
         """What `act` returns, all its reads from one snapshot."""
-        self._follow_file()
+        self._follow()
         return self._patiently(self._readers, act, patience_s=self._patience_s)
 
     def write(self, act: Callable[[Connection], T]) -> T:
@@ -98,7 +120,7 @@ class Database:
             self._exclude(connection)
             return act(connection)
 
-        self._follow_file()
+        self._follow()
         return self._patiently(self._writers, alone, patience_s=self._patience_s)
 
     def now(self, connection: Connection) -> float:
@@ -174,19 +196,20 @@ def _server(address: URL) -> Engine:
         raise BadLedger("a PostgreSQL ledger needs psycopg; run: pip install 'nefstudy[postgres]'") from None
 
 
-def _sqlite(address: URL, *, read_only: bool) -> Engine:
-    uri = f"file:{quote(str(address.database))}?mode={'ro' if read_only else 'rwc'}"
+def _sqlite(address: URL, *, mode: str, busy_s: float) -> Engine:
+    uri = f"file:{quote(str(address.database))}?mode={mode}"
 
     def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA cache_size=-16000")
-        if not read_only:
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KB[mode]}")
+        if mode == "rwc":  # only its maker may turn a file into a ledger
             connection.execute("PRAGMA journal_mode=WAL")
+        if mode != "ro":
             connection.execute("PRAGMA synchronous=FULL")
         return connection
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=8, max_overflow=8)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:

@@ -21,8 +21,10 @@ OPERATORS: dict[Op, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-SCORES = ("val_accuracy", "test_accuracy")  # columns that are metrics too, and indexed as such
-FEW = 2000
+SCORES = ("val_accuracy", "test_accuracy")  # columns that are metrics too, and indexed over all cells as such
+SCORE_OF_CELL = "val_accuracy"  # the column with an index within each phase and cell
+KINDS = {"metrics.": "metric", "parameters.": "parameter"}  # a prefix says which, where a bare name is taken
+FEW = 1000  # reading so many rows one by one costs what passing by thirty thousand does
 COLUMNS = tuple(column.name for column in trials.c if column.name not in ("id", "study"))
 
 _ALLOWED = " ".join(OPERATORS)
@@ -84,13 +86,18 @@ class Term:
             raise BadConfig(f"filter on {self.name}: {given!r} is not {kinds}; correct it") from None
 
 
-def find(connection: Connection, study: str, *, name: str) -> Term:
+def find(connection: Connection, study: str, *, name: str, in_cell: bool = False) -> Term:
     """The term a name stands for in a study: a column first, then a metric, then a parameter.
+
+    `metrics.NAME` and `parameters.NAME` mean what the prefix says, whatever else has the bare name.
+
+    Args:
+        in_cell: the query names a phase and a cell, within which the best have an index of their own.
 
     Raises:
         BadConfig: nothing has this name.
     """
-    term = find_or_none(connection, study, name=name)
+    term = find_or_none(connection, study, name=name, in_cell=in_cell)
     if term is None:
         known = connection.execute(select(names.c.name).where(names.c.study == study).order_by(names.c.name)).scalars()
         allowed = ", ".join(dict.fromkeys([*COLUMNS, *known]))
@@ -98,19 +105,24 @@ def find(connection: Connection, study: str, *, name: str) -> Term:
     return term
 
 
-def find_or_none(connection: Connection, study: str, *, name: str) -> Term | None:
+def find_or_none(connection: Connection, study: str, *, name: str, in_cell: bool = False) -> Term | None:
     """The term a name stands for in a study, None when no trial has it."""
-    if name in COLUMNS and name not in SCORES:
+    if name in COLUMNS and (name not in SCORES or (in_cell and name == SCORE_OF_CELL)):
         return Term(name, trials.c[name])
-    metric_first = select(names.c.id, names.c.textual).where(names.c.study == study, names.c.name == name)
-    row = connection.execute(metric_first.order_by(names.c.kind)).first()
+    prefix, bare = next(((p, name.removeprefix(p)) for p in KINDS if name.startswith(p)), ("", name))
+    known = select(names.c.id, names.c.textual).where(names.c.study == study, names.c.name == bare)
+    if prefix:
+        known = known.where(names.c.kind == KINDS[prefix])
+    row = connection.execute(known.order_by(names.c.kind)).first()  # a metric before a parameter
     if row is None:
         return Term(name, trials.c[name]) if name in COLUMNS else None
     source = measures.alias()
     return Term(name, source.c.word if row.textual else source.c.number, source=source, name_id=row.id)
 
 
-def narrow(connection: Connection, query: Select[Any], *, study: str, filters: Sequence[Filter]) -> Select[Any]:
+def narrow(
+    connection: Connection, query: Select[Any], *, study: str, filters: Sequence[Filter], in_cell: bool = False
+) -> Select[Any]:
     """The query with every filter applied; a trial without the value passes none.
 
     A filter that few trials pass is where the database shall start; one that many pass shall only be looked up
@@ -118,9 +130,9 @@ def narrow(connection: Connection, query: Select[Any], *, study: str, filters: S
     """
     few: list[set[int]] = []
     for wanted in filters:
-        term = find(connection, study, name=wanted.name)
+        term = find(connection, study, name=wanted.name, in_cell=in_cell)
         value = term.value(wanted.value)
-        passes = _compare(term.column, wanted.op, value)
+        passes = compare(term.column, wanted.op, value)
         if term.source is None:
             query = query.where(passes)
             continue
@@ -133,11 +145,12 @@ def narrow(connection: Connection, query: Select[Any], *, study: str, filters: S
             its = select(term.column).where(
                 term.source.c.trial_id == trials.c.id, term.source.c.name_id == term.name_id
             )
-            query = query.where(_compare(its.scalar_subquery(), wanted.op, value))
+            query = query.where(compare(its.scalar_subquery(), wanted.op, value))
     return query.where(trials.c.id.in_(sorted(set.intersection(*few)))) if few else query
 
 
-def _compare(column: ColumnElement[Any], op: Op, value: Any) -> ColumnElement[bool]:
+def compare(column: ColumnElement[Any], op: Op, value: Any) -> ColumnElement[bool]:
+    """The condition of a filter on a column."""
     if isinstance(value, bool):
         return column.is_(value) if op == "=" else column.is_(not value)
     compared: ColumnElement[bool] = OPERATORS[op](column, value)

@@ -47,7 +47,7 @@ class Ledger(Reading):
             patience_s: how long a method retries while the database is locked or away.
 
         Raises:
-            BadLedger: missing (read-only), of a newer version, not a ledger, or not reachable.
+            NoLedger: missing (read-only). OtherVersion: newer. BadLedger: not a ledger, or not reachable.
         """
         database = Database(url, read_only=read_only, patience_s=patience_s, clock=clock)
         try:
@@ -56,6 +56,19 @@ class Ledger(Reading):
             database.close()
             raise
         return cls(database)
+
+    @classmethod
+    def follow(cls, url: str, *, read_only: bool = True, patience_s: float = 60.0) -> "Ledger":
+        """The ledger that is at an address at the time of each call; it is never made or migrated here.
+
+        Methods raise NoLedger until there is one, OtherVersion while it is of another version.
+        """
+        return cls(Database(url, read_only=read_only, patience_s=patience_s, clock=time.time, existing=True))
+
+    @property
+    def edition(self) -> int:
+        """Rises when another database is found at the address, whose answers may be others."""
+        return self._database.edition
 
     @property
     def url(self) -> str:

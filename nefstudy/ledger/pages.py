@@ -3,16 +3,16 @@
 import base64
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, literal, null, select, tuple_
+from sqlalchemy import Connection, Row, Select, bindparam, false, literal, null, select, tuple_
 
 from nefstudy.config import canonical_json, digest
 from nefstudy.errors import BadConfig
-from nefstudy.ledger.fetch import Found, fetch
-from nefstudy.ledger.filters import Filter, find, narrow
-from nefstudy.ledger.rows import Page, TrialRow, TrialState
+from nefstudy.ledger.fetch import Found
+from nefstudy.ledger.filters import Filter, compare, find, narrow
+from nefstudy.ledger.rows import Page, StoredPage, TrialRow, TrialState
 from nefstudy.ledger.schema import documents, trials
 from nefstudy.ledger.texts import load
 
@@ -34,6 +34,11 @@ class Query:
     sort: str | None = None
 
     @property
+    def in_cell(self) -> bool:
+        """Whether all of its trials are of one phase and cell."""
+        return self.phase is not None and self.cell is not None
+
+    @property
     def signature(self) -> str:
         """What a cursor must have been made for."""
         filters = [[f.name, f.op, f.value] for f in self.filters]
@@ -50,6 +55,19 @@ class Place:
 
 def rows(connection: Connection, query: Query, *, limit: int | None, cursor: str | None) -> Page:
     """The next `limit` trials after the cursor; those without the sort value come last."""
+    numbers, following = _numbers(connection, query, limit=limit, cursor=cursor)
+    return Page(rows=tuple(full(connection, numbers)), cursor=following)
+
+
+def stored_rows(connection: Connection, query: Query, *, limit: int | None, cursor: str | None) -> StoredPage:
+    """The same trials, their texts undecoded."""
+    numbers, following = _numbers(connection, query, limit=limit, cursor=cursor)
+    return StoredPage(rows=tuple(_stored(connection, numbers)), cursor=following)
+
+
+def _numbers(
+    connection: Connection, query: Query, *, limit: int | None, cursor: str | None
+) -> tuple[list[int], str | None]:
     if limit is not None and limit < 1:
         raise BadConfig(f"limit {limit} is not 1 or more; correct it, or leave it out for all")
     place = _place(cursor, signature=query.signature) if cursor is not None else None
@@ -58,9 +76,8 @@ def rows(connection: Connection, query: Query, *, limit: int | None, cursor: str
         found += connection.execute(part.limit(None if limit is None else limit + 1 - len(found)))
         if limit is not None and len(found) > limit:
             last = found[limit - 1]
-            numbers = [row.id for row in found[:limit]]
-            return Page(rows=tuple(full(connection, numbers)), cursor=_cursor(Place(last.sorted_by, last.id), query))
-    return Page(rows=tuple(full(connection, [row.id for row in found])), cursor=None)
+            return [row.id for row in found[:limit]], _cursor(Place(last.sorted_by, last.id), query)
+    return [row.id for row in found], None
 
 
 def selection(connection: Connection, query: Query, *columns: Any) -> Select[Any]:
@@ -69,15 +86,21 @@ def selection(connection: Connection, query: Query, *columns: Any) -> Select[Any
     for column, value in ((trials.c.phase, query.phase), (trials.c.cell, query.cell), (trials.c.state, query.state)):
         if value is not None:
             wanted = wanted.where(column == value)
-    return narrow(connection, wanted, study=query.study, filters=query.filters)
+    return narrow(connection, wanted, study=query.study, filters=query.filters, in_cell=query.in_cell)
 
 
 def full(connection: Connection, numbers: Sequence[int]) -> Iterator[TrialRow]:
     """The trials of these numbers, in the order given."""
+    return map(trial_row, _stored(connection, numbers))
+
+
+def _stored(connection: Connection, numbers: Sequence[int]) -> Iterator[Found]:
     for first in range(0, len(numbers), BATCH):
         batch = numbers[first : first + BATCH]
-        found = {row["id"]: row for row in fetch(connection, _FULL, {"numbers": batch})}
-        yield from (trial_row(found[number]) for number in batch)
+        rows = connection.execute(_FULL, {"numbers": batch})
+        names = tuple(rows.keys())
+        found = {row[0]: dict(zip(names, row, strict=True)) for row in rows}
+        yield from (found[number] for number in batch)
 
 
 def trial_row(row: Found) -> TrialRow:
@@ -95,20 +118,25 @@ def _parts(connection: Connection, query: Query, *, place: Place | None) -> list
         wanted = selection(connection, query, trials.c.id, null().label("sorted_by")).order_by(trials.c.id)
         return [wanted if place is None else wanted.where(trials.c.id > place.number)]
     down = query.sort.startswith("-")
-    term = find(connection, query.study, name=query.sort.removeprefix("-"))
+    term = find(connection, query.study, name=query.sort.removeprefix("-"), in_cell=query.in_cell)
     value = term.column
     number = trials.c.id if term.source is None else term.source.c.trial_id  # both of one table: one index has them
-    every = selection(connection, query, trials.c.id, value.label("sorted_by"))
+    along = [f for f in query.filters if f.name == query.sort.removeprefix("-")]
+    others = replace(query, filters=tuple(f for f in query.filters if f not in along))
+    every = selection(connection, others, trials.c.id, value.label("sorted_by"))
+    every = every.where(*(compare(value, f.op, term.value(f.value)) for f in along))  # a stretch of the order itself
     valued = term.join(every).where(value.is_not(None))
     valued = valued.order_by(value.desc() if down else value, number.desc() if down else number)
     empty = term.join(every, outer=True).where(value.is_(None)).order_by(trials.c.id)
     if place is None:
-        return [valued, empty]
-    if place.value is None:
-        return [empty.where(trials.c.id > place.number)]
-    at = tuple_(value, number)
-    last = tuple_(literal(term.value(place.value)), literal(place.number))
-    return [valued.where(at < last if down else at > last), empty]
+        parts = [valued, empty]
+    elif place.value is None:
+        parts = [valued.where(false()), empty.where(trials.c.id > place.number)]
+    else:
+        at = tuple_(value, number)
+        last = tuple_(literal(term.value(place.value)), literal(place.number))
+        parts = [valued.where(at < last if down else at > last), empty]
+    return parts[:1] if along else parts
 
 
 def _cursor(place: Place, query: Query) -> str:

@@ -16,6 +16,7 @@ from nefstudy.ledger.rows import (
     NeuralDatasetRow,
     OutboxRow,
     Page,
+    StoredPage,
     StudyRow,
     TrialRow,
     TrialState,
@@ -38,6 +39,10 @@ class Reading(ABC):
     def studies(self) -> list[StudyRow]:
         """The studies, oldest first."""
         return self._read(studies.all_studies)
+
+    def knows(self, study: str) -> bool:
+        """Whether there is such a study; its plan stays unread."""
+        return self._read(lambda c: studies.is_known(c, study))
 
     def study(self, study: str) -> StudyRow | None:
         """One study, None when the ledger does not know it."""
@@ -70,6 +75,10 @@ class Reading(ABC):
         """A page of trials; `sort` is a column, metric or parameter, `-name` descending, None as requested."""
         query = pages.Query(study, phase=phase, cell=cell, state=state, filters=tuple(filters), sort=sort)
         return self._read(lambda c: pages.rows(c, query, limit=limit, cursor=cursor))
+
+    def stored_trials(self, query: pages.Query, *, limit: int | None = 100, cursor: str | None = None) -> StoredPage:
+        """The page that `trials` gives, with its JSON texts as they are stored: for who only passes them on."""
+        return self._read(lambda c: pages.stored_rows(c, query, limit=limit, cursor=cursor))
 
     def best(self, study: str, *, phase: str | None = None, cell: str | None = None, limit: int = 1) -> list[TrialRow]:
         """The COMPLETE trials of highest validation accuracy, `limit` of each (phase, cell)."""

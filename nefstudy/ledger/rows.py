@@ -75,6 +75,14 @@ class Page:
 
 
 @dataclass(frozen=True)
+class StoredPage:
+    """The same by column names, with `config`, `metrics` and `fingerprint` as the JSON texts that are stored."""
+
+    rows: tuple[dict[str, Any], ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True)
 class EventRow:
     """One thing that happened, numbered in the order of its commit."""
 

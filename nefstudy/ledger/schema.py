@@ -34,7 +34,7 @@ from sqlalchemy import (
     update,
 )
 
-from nefstudy.errors import BadLedger
+from nefstudy.errors import BadLedger, NoLedger, OtherVersion
 
 VERSION = 1
 
@@ -245,16 +245,16 @@ def version(connection: Connection) -> int | None:
 def check(found: int | None, *, where: str) -> None:
     """Raise unless `found` is this program's version, saying what to do about it."""
     if found is None:
-        raise BadLedger(
+        raise NoLedger(
             f"no ledger at {where}; give the one a study wrote with --ledger or --root, or run a study first"
         )
     if found > VERSION:
-        raise BadLedger(
+        raise OtherVersion(
             f"the ledger {where} has version {found}, this nefstudy reads up to {VERSION}; "
             "update nefstudy, or give another --ledger"
         )
     if found < VERSION:
-        raise BadLedger(
+        raise OtherVersion(
             f"the ledger {where} has version {found}, not {VERSION}; open it once for writing to bring it up"
         )
 

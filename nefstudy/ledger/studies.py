@@ -41,6 +41,11 @@ def set_state(connection: Connection, study: str, *, state: str, now: float) -> 
     events.append(connection, study, kind="study", data={"state": state}, now=now)
 
 
+def is_known(connection: Connection, study: str) -> bool:
+    """Whether the ledger knows a study."""
+    return connection.execute(select(studies.c.study).where(studies.c.study == study)).first() is not None
+
+
 def get_study(connection: Connection, study: str) -> StudyRow | None:
     """One study, None when the ledger does not know it."""
     return next((row for row in all_studies(connection, study=study)), None)

@@ -68,7 +68,7 @@ def answer(
 
 def require_study(ledger: Ledger, study: str) -> None:
     """Refuses with 404 when the ledger holds no such study."""
-    if ledger.study(study) is None:
+    if not ledger.knows(study):
         raise HTTPException(404, unknown(study))
 
 

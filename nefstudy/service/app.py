@@ -1,14 +1,16 @@
 """The status service: REST over the ledger, and the study page."""
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
 import nefstudy
 from nefstudy.ledger import Ledger
-from nefstudy.service import control, events, figures, health, metrics, neural_datasets, page, studies, timeline, trials
+from nefstudy.service import control, events, figures, health, metrics, neural_datasets, page, studies, trials
 from nefstudy.service.artefacts import Artefacts
 from nefstudy.service.events import Streams
 from nefstudy.service.page import Page, page_directory
@@ -16,7 +18,9 @@ from nefstudy.service.problems import Problem, install_problems
 from nefstudy.service.security import LOOPBACK_NAMES, Gate
 from nefstudy.service.snapshot import Snapshots
 
-PARTS = (health, metrics, studies, figures, timeline, trials, neural_datasets, events, control, page)
+THREADS = 6  # answer at once: more would only share the same processor, each with a database connection of its own
+
+PARTS = (health, metrics, studies, figures, trials, neural_datasets, events, control, page)
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": said, "content": {"application/problem+json": {}}}
@@ -58,6 +62,7 @@ def create_app(
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         responses=REFUSALS,
+        lifespan=_few_threads,
     )
     app.state.ledger = ledger
     app.state.snapshots = Snapshots(ledger)
@@ -70,3 +75,9 @@ def create_app(
     install_problems(app)
     app.add_middleware(Gate, token=token, hosts=LOOPBACK_NAMES if hosts is None and not token else hosts)
     return app
+
+
+@asynccontextmanager
+async def _few_threads(_app: FastAPI) -> AsyncIterator[None]:
+    current_default_thread_limiter().total_tokens = THREADS
+    yield

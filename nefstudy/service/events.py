@@ -6,9 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import StreamingResponse
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
+from nefstudy.errors import BadLedger
 from nefstudy.ledger import EventRow, Ledger
 from nefstudy.service.answers import LedgerIn, StudyName, encode, require_study
 
@@ -40,6 +43,19 @@ class Streams:
         self.open -= 1
 
 
+class Stream(StreamingResponse):
+    """A stream that counts as open until it ends, however that comes about."""
+
+    streams: Streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one connection."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.streams.leave()
+
+
 @router.get("/events", response_class=StreamingResponse)
 async def follow_events(
     request: Request,
@@ -53,21 +69,30 @@ async def follow_events(
     after = latest if last_event_id is None else min(int(last_event_id), latest)
     streams: Streams = request.app.state.streams
     streams.enter()
-    return StreamingResponse(
-        _counted(events(ledger, study, after=after), streams),
+    answer = Stream(
+        events(ledger, study, after=after),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+    answer.streams = streams
+    return answer
 
 
 async def events(
     ledger: Ledger, study: str, *, after: int, poll_s: float = POLL_S, quiet_s: float = QUIET_S
 ) -> AsyncIterator[bytes]:
-    """The stream's bytes, for ever; the caller ends it."""
+    """The bytes of a stream, for ever; the caller ends it. A ledger that goes is waited for, a new one followed."""
     yield b"retry: 2000\n: following\n\n"
     silent = 0.0
+    edition = ledger.edition
     while True:
-        rows = await run_in_threadpool(ledger.since, after, study=study, limit=BATCH)
+        try:
+            rows = await run_in_threadpool(ledger.since, after, study=study, limit=BATCH)
+        except (BadLedger, SQLAlchemyError):
+            rows = []
+        if ledger.edition != edition:  # its events have numbers of their own
+            edition, after = ledger.edition, 0
+            continue
         if rows:
             after = rows[-1].seq
             silent = 0.0
@@ -83,11 +108,3 @@ async def events(
 def _frame(row: EventRow) -> bytes:
     body = {"seq": row.seq, "kind": row.kind, "phase": row.phase, "key": row.key, "data": row.data, "at": row.at}
     return b"id: %d\ndata: %s\n\n" % (row.seq, encode(body))
-
-
-async def _counted(frames: AsyncIterator[bytes], streams: Streams) -> AsyncIterator[bytes]:
-    try:
-        async for frame in frames:
-            yield frame
-    finally:
-        streams.leave()

@@ -9,10 +9,14 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from nefstudy.ledger import StoredPage
+from nefstudy.ledger.filters import SCORES
 from nefstudy.service.answers import answer, encode
+from nefstudy.service.listing import Stored, described, json_of
 
 Row = Mapping[str, Any]
 CURSOR_HEADER = "X-Next-Cursor"
+SPREAD = ("metrics", "parameters")
 
 
 class Format(StrEnum):
@@ -32,17 +36,16 @@ MEDIA_TYPES = {
 }
 
 
-def written(
-    request: Request, rows: Sequence[Row], *, cursor: str | None, names: Sequence[str], asked: Format | None
-) -> Response:
+def written(request: Request, page: StoredPage, *, names: Sequence[str], asked: Format | None) -> Response:
     """The page in the format asked for; the tables carry the cursor in `X-Next-Cursor`."""
     format_ = asked or _accepted(request.headers.get("accept", ""))
     if format_ is Format.JSON:
-        return answer(request, encode({"trials": rows, "cursor": cursor}))
-    headers = {} if cursor is None else {CURSOR_HEADER: cursor}
+        rows = ",".join([json_of(row, names) for row in page.rows])
+        return answer(request, b'{"trials":[%b],"cursor":%b}' % (rows.encode(), encode(page.cursor)))
+    headers = {} if page.cursor is None else {CURSOR_HEADER: page.cursor}
     if format_ is not Format.NDJSON:
         headers["Content-Disposition"] = f'attachment; filename="trials.{format_}"'
-    return answer(request, _WRITERS[format_](rows, names), media_type=MEDIA_TYPES[format_], headers=headers)
+    return answer(request, _WRITERS[format_](page.rows, names), media_type=MEDIA_TYPES[format_], headers=headers)
 
 
 def _accepted(accept: str) -> Format:
@@ -52,11 +55,11 @@ def _accepted(accept: str) -> Format:
     return Format.JSON
 
 
-def _ndjson(rows: Sequence[Row], _names: Sequence[str]) -> bytes:
-    return b"".join(encode(row) + b"\n" for row in rows)
+def _ndjson(rows: Sequence[Stored], names: Sequence[str]) -> bytes:
+    return "".join([json_of(row, names) + "\n" for row in rows]).encode()
 
 
-def _csv(rows: Sequence[Row], names: Sequence[str]) -> bytes:
+def _csv(rows: Sequence[Stored], names: Sequence[str]) -> bytes:
     flat, columns = _flat(rows, names)
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -65,7 +68,7 @@ def _csv(rows: Sequence[Row], names: Sequence[str]) -> bytes:
     return text.getvalue().encode()
 
 
-def _parquet(rows: Sequence[Row], names: Sequence[str]) -> bytes:
+def _parquet(rows: Sequence[Stored], names: Sequence[str]) -> bytes:
     import pyarrow
     import pyarrow.parquet
 
@@ -84,21 +87,27 @@ def _column(values: list[Any]) -> list[Any]:
     return values if len(kinds) == 1 else [None if value is None else str(value) for value in values]
 
 
-def _flat(rows: Sequence[Row], names: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
+def _flat(rows: Sequence[Stored], names: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows with `metrics` and `parameters` spread out, and the columns of all of them."""
-    flat = [_spread(row) for row in rows]
-    own = [name for name in names if name not in {"metrics", "parameters"}]
+    flat = [_spread(described(row, names)) for row in rows]
+    own = [name for name in names if name not in SPREAD]
     found = dict.fromkeys(name for row in flat for name in row)
     return flat, [*own, *(name for name in found if name not in own)]
 
 
 def _spread(row: Row) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
-    for name, value in row.items():
-        if name in {"metrics", "parameters"}:
-            plain |= {inner: item for inner, item in value.items() if inner not in row}
-        else:
-            plain[name] = json.dumps(value) if isinstance(value, dict | list) else value
+    """The row with its metrics and parameters as values of its own, by their full names where a short one is taken."""
+    plain = {
+        name: json.dumps(value) if isinstance(value, dict | list) else value
+        for name, value in row.items()
+        if name not in SPREAD
+    }
+    for kind in SPREAD:
+        for name, value in row.get(kind, {}).items():
+            if name not in plain:
+                plain[name] = value
+            elif name not in SCORES:  # which are columns already
+                plain[f"{kind}.{name}"] = value
     return plain
 
 
@@ -107,7 +116,7 @@ def _inert(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
 
 
-_WRITERS: dict[Format, Callable[[Sequence[Row], Sequence[str]], bytes]] = {
+_WRITERS: dict[Format, Callable[[Sequence[Stored], Sequence[str]], bytes]] = {
     Format.NDJSON: _ndjson,
     Format.CSV: _csv,
     Format.PARQUET: _parquet,

@@ -2,8 +2,11 @@
 
 from fastapi import APIRouter
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
+from nefstudy.errors import NoLedger
 from nefstudy.service.answers import LedgerIn
+from nefstudy.service.problems import NO_STUDIES
 
 router = APIRouter(tags=["health"])
 
@@ -22,6 +25,9 @@ async def get_health() -> Health:
 
 @router.get("/readyz")
 def get_readiness(ledger: LedgerIn) -> Health:
-    """The ledger answers too; 503 while it does not."""
-    ledger.last_seq()
+    """The ledger answers too; 503 while it does not, or is not there yet."""
+    try:
+        ledger.last_seq()
+    except NoLedger:
+        raise HTTPException(503, NO_STUDIES, headers={"Retry-After": "5"}) from None
     return Health()

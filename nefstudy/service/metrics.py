@@ -1,9 +1,11 @@
 """The studies as Prometheus gauges, in the text format, computed anew at each scrape."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from fastapi import APIRouter, Response
 
+from nefstudy.errors import NoLedger
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.service.answers import LedgerIn
 from nefstudy.service.progress import progress
@@ -33,10 +35,12 @@ Sample = tuple[str, Mapping[str, str], int | float]
 
 @router.get("/metrics", response_class=Response)
 def get_metrics(ledger: LedgerIn) -> Response:
-    """Every study's gauges for Prometheus."""
-    samples: list[Sample] = [("nefstudy_outbox", {}, ledger.outbox_size())]
-    for row in ledger.studies():
-        samples += _samples(ledger, row.study)
+    """Every study's gauges for Prometheus; none before the first study starts."""
+    samples: list[Sample] = []
+    with suppress(NoLedger):
+        samples.append(("nefstudy_outbox", {}, ledger.outbox_size()))
+        for row in ledger.studies():
+            samples += _samples(ledger, row.study)
     return Response(exposition(samples), media_type=MEDIA_TYPE)
 
 

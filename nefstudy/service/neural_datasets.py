@@ -1,10 +1,12 @@
 """Routes of neural datasets: what was fitted, by which recipe's digest, and whether it is still there."""
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 from starlette.exceptions import HTTPException
 
+from nefstudy.errors import NoLedger
 from nefstudy.ledger import NeuralDatasetRow
 from nefstudy.service.answers import LedgerIn, answer, encode
 from nefstudy.service.models import NeuralDataset, NeuralDatasets
@@ -16,8 +18,10 @@ Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{8,64}$", description="digest of
 
 @router.get("", response_model=NeuralDatasets)
 def list_neural_datasets(request: Request, ledger: LedgerIn) -> Response:
-    """Every neural dataset the ledger knows, oldest first."""
-    found = [_shown(row) for row in ledger.neural_datasets()]
+    """Every neural dataset the ledger knows, oldest first; none before the first study starts."""
+    found: list[NeuralDataset] = []
+    with suppress(NoLedger):
+        found = [_shown(row) for row in ledger.neural_datasets()]
     return answer(request, encode(NeuralDatasets(neural_datasets=found)))
 
 

@@ -11,10 +11,12 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from nefstudy.errors import BadConfig, BadLedger
+from nefstudy.errors import BadConfig, BadLedger, NoLedger, OtherVersion
 
 MEDIA_TYPE = "application/problem+json"
 LEDGER_AWAY = "the ledger cannot be read at the moment; try again in a few seconds"
+OTHER_VERSION = "the ledger is of a version that this service does not read; update nefstudy and start the service anew"
+NO_STUDIES = "no studies yet: the ledger appears when the first study starts"
 BROKEN = "the service met a fault of its own and has written it to its log; please report it"
 GIVEN_CHARS = 80
 
@@ -57,6 +59,8 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(BadConfig, _bad_value)
+    app.add_exception_handler(NoLedger, _nothing_yet)
+    app.add_exception_handler(OtherVersion, _other_version)
     app.add_exception_handler(BadLedger, _ledger_away)
     app.add_exception_handler(SQLAlchemyError, _ledger_away)
     app.add_exception_handler(Exception, _broken)
@@ -100,6 +104,15 @@ def _bad_value(_request: Request, error: Exception) -> JSONResponse:
 def _ledger_away(_request: Request, error: Exception) -> JSONResponse:
     _log.warning("ledger: %s", error)
     return problem(503, LEDGER_AWAY, headers={"Retry-After": "2"})
+
+
+def _nothing_yet(_request: Request, _error: Exception) -> JSONResponse:
+    return problem(404, NO_STUDIES)
+
+
+def _other_version(_request: Request, error: Exception) -> JSONResponse:
+    _log.warning("ledger: %s", error)
+    return problem(503, OTHER_VERSION, headers={"Retry-After": "60"})
 
 
 def _broken(_request: Request, _error: Exception) -> JSONResponse:

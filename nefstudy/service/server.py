@@ -2,12 +2,12 @@
 
 import socket
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import uvicorn
 
-from nefstudy.errors import BadConfig
+from nefstudy.errors import BadConfig, BadLedger, OtherVersion
 from nefstudy.ledger import Ledger
 from nefstudy.service.app import create_app
 from nefstudy.service.security import check_bind
@@ -24,23 +24,25 @@ def serve(
     port: int = 8000,
     token: str | None = None,
     root: str | Path | None = None,
-    announce: Callable[[str], None] = lambda _url: None,
+    announce: Callable[[str, bool], None] = lambda _url, _found: None,
 ) -> None:
-    """Answers from the ledger at a path or URL until interrupted.
+    """Answers from the ledger at a path or URL until interrupted; from none at first, if there is none yet.
 
     With a token the ledger is opened for writing, for the commands its holders may append; without, for reading.
 
     Args:
-        announce: called with the service's address once it listens.
+        announce: called with the service's address once it listens, and whether there is a ledger yet.
 
     Raises:
         BadConfig: a host beyond loopback without a token, or an address that cannot be bound.
-        BadLedger: no ledger there, or one that this version cannot read.
+        BadLedger: an address that no ledger can have.
+        OtherVersion: a ledger that this version cannot read.
     """
     check_bind(host, token)
-    Ledger.open(ledger, read_only=True, patience_s=PATIENCE_S).close()  # a missing ledger is an error, not a new file
-    with Ledger.open(ledger, read_only=not token, patience_s=PATIENCE_S) as book, closing(listen(host, port)) as ear:
-        announce(address_of(ear))
+    with Ledger.follow(ledger, read_only=not token, patience_s=PATIENCE_S) as book, ExitStack() as held:
+        found = _is_there(book)
+        ear = held.enter_context(closing(listen(host, port)))
+        announce(address_of(ear), found)
         config = uvicorn.Config(
             create_app(book, token=token, root=root),
             log_level="warning",
@@ -51,6 +53,17 @@ def serve(
             timeout_graceful_shutdown=3,
         )
         uvicorn.Server(config).run([ear])
+
+
+def _is_there(book: Ledger) -> bool:
+    """Whether the ledger answers; one of another version is refused, for waiting would not mend it."""
+    try:
+        book.last_seq()
+    except OtherVersion:
+        raise
+    except BadLedger:
+        return False
+    return True
 
 
 def listen(host: str, port: int) -> socket.socket:

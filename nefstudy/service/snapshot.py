@@ -16,7 +16,7 @@ MAX_BYTES = 32 * 1024 * 1024
 class _Kept:
     lock: threading.Lock = field(default_factory=threading.Lock)
     body: bytes = b""
-    seq: int = -1
+    state: tuple[int, int] = (-1, -1)  # number of the study's last event, and in which ledger
     computed: float = 0.0
     fresh_until: float = 0.0
 
@@ -51,10 +51,10 @@ class Snapshots:
             if now < kept.fresh_until:
                 return kept.body
             try:
-                seq = self._ledger.last_seq(study)
+                state = (self._ledger.last_seq(study), self._ledger.edition)
                 aged = age_s is not None and now - kept.computed > age_s
-                if kept.seq != seq or aged:
-                    kept.body, kept.seq, kept.computed = compute(), seq, now
+                if kept.state != state or aged:
+                    kept.body, kept.state, kept.computed = compute(), state, now
             except Exception:
                 self._forget(study, name)
                 raise

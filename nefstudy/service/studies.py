@@ -1,11 +1,13 @@
 """Routes of a study: the list of them, one, its progress and its best trials."""
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from nefstudy.errors import NoLedger
 from nefstudy.ledger import Ledger
 from nefstudy.service.answers import CellName, LedgerIn, PhaseName, StudyName, answer, encode, require_study, unknown
 from nefstudy.service.models import BestTrials, Progress, Studies, StudyDetail
@@ -19,9 +21,11 @@ PACE_AGE_S = 5.0  # the pace changes with time alone
 
 @router.get("", response_model=Studies)
 def list_studies(request: Request, ledger: LedgerIn) -> Response:
-    """Every study, latest change first, with its counts over all phases and cells."""
-    rows = sorted(ledger.studies(), key=lambda row: -row.updated_at)
-    return answer(request, encode(Studies(studies=[card(ledger, row) for row in rows])))
+    """Every study, latest change first, with its counts over all phases and cells; none before the first starts."""
+    with suppress(NoLedger):
+        rows = sorted(ledger.studies(), key=lambda row: -row.updated_at)
+        return answer(request, encode(Studies(studies=[card(ledger, row) for row in rows])))
+    return answer(request, encode(Studies(studies=[])))
 
 
 @router.get("/{study}", response_model=StudyDetail)

@@ -1,14 +1,13 @@
 """Routes of trials: pages of them by filter and cursor, one of them with its curves and pictures."""
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from nefstudy.errors import BadConfig
-from nefstudy.ledger import Filter, Ledger, TrialRow, TrialState, parameters
+from nefstudy.ledger import Filter, Ledger, TrialRow, TrialState, pages, parameters
 from nefstudy.service.answers import (
     PRINTABLE,
     CellName,
@@ -24,16 +23,14 @@ from nefstudy.service.answers import (
 )
 from nefstudy.service.artefacts import Artefacts
 from nefstudy.service.formats import Format, written
-from nefstudy.service.models import Trial, TrialDetail, TrialPage
+from nefstudy.service.listing import SUMMARY
+from nefstudy.service.models import TrialDetail, TrialPage
 
 router = APIRouter(prefix="/v1", tags=["trials"])
 
-SUMMARY = tuple(Trial.model_fields)
 MAX_FILTERS = 16
 MAX_FIELDS = 64
 LAST_LINES = 25  # of a failed trial's log: a traceback and what led to it
-MAX_FLAT = 4_000  # ~2 kB each
-_flat: dict[str, Mapping[str, Any]] = {}
 _FIELD = re.compile(r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$")
 
 Filters = Annotated[
@@ -42,7 +39,11 @@ Filters = Annotated[
 ]
 Fields = Annotated[
     str | None,
-    Query(max_length=2000, description="comma-separated: columns, metrics (all_psnr) or parameters (field.omega_0)"),
+    Query(
+        max_length=2000,
+        description="comma-separated: columns, metrics (all_psnr) or parameters (field.omega_0); "
+        "`metrics.NAME` and `parameters.NAME` where a bare name means something else",
+    ),
 ]
 SortBy = Annotated[
     str | None,
@@ -69,19 +70,9 @@ def list_trials(
 ) -> Response:
     """A page of trials in the order of their request or as sorted; JSON, NDJSON, CSV or Parquet."""
     require_study(ledger, study)
-    page = ledger.trials(
-        study,
-        phase=phase,
-        cell=cell,
-        state=state,
-        filters=[Filter.parse(text) for text in filter],
-        sort=sort,
-        limit=limit,
-        cursor=cursor,
-    )
-    names = _field_names(fields)
-    rows = [described(row, names) for row in page.rows]
-    return written(request, rows, cursor=page.cursor, names=names, asked=format)
+    query = pages.Query(study, phase=phase, cell=cell, state=state, filters=tuple(map(Filter.parse, filter)), sort=sort)
+    page = ledger.stored_trials(query, limit=limit, cursor=cursor)
+    return written(request, page, names=_field_names(fields), asked=format)
 
 
 @router.get("/trials/{key}", response_model=TrialDetail)
@@ -97,14 +88,15 @@ def get_trial(
     row = _found(ledger, key, study=study, phase=phase)
     artefacts: Artefacts = request.app.state.artefacts
     files = ledger.artefacts(row.study, row.phase, key=key)
-    extra = {
-        "config": row.config,
-        "fingerprint": row.fingerprint,
+    values = {name: value for name, value in vars(row).items() if name in TrialDetail.model_fields}
+    more = {
+        "parameters": parameters(row.config),
+        "error": presentable(row.error),
         "curves": ledger.curves(row.study, row.phase, key=key),
         "artefacts": sorted(name for name, path in files.items() if artefacts.read(path) is not None),
         "log": _last_words(artefacts, row),
     }
-    return answer(request, encode(described(row, SUMMARY) | extra))
+    return answer(request, encode(values | more))
 
 
 @router.get("/trials/{key}/artefacts/{name}", response_class=Response)
@@ -129,32 +121,6 @@ def _last_words(artefacts: Artefacts, row: TrialRow) -> list[str]:
     said = artefacts.read(f"trials/{row.key}/log.txt") if row.state is TrialState.FAILED else None
     lines = (said or b"").decode(errors="replace").splitlines()
     return [presentable_line(line) for line in lines[-LAST_LINES:]]
-
-
-def described(row: TrialRow, names: tuple[str, ...]) -> dict[str, Any]:
-    """The named values of a trial: columns first, then metrics, then parameters; None where it has none."""
-    flat = _parameters(row) if "parameters" in names or not set(names) <= set(SUMMARY) else {}
-    return {name: _value(row, name, flat=flat) for name in names}
-
-
-def _parameters(row: TrialRow) -> Mapping[str, Any]:
-    """The flat parameters, kept by key: the key is the configuration's digest, so they never change."""
-    flat = _flat.get(row.key)
-    if flat is None:
-        if len(_flat) >= MAX_FLAT:
-            _flat.clear()
-        flat = _flat[row.key] = parameters(row.config)
-    return flat
-
-
-def _value(row: TrialRow, name: str, *, flat: Mapping[str, Any]) -> Any:
-    if name == "parameters":
-        return flat
-    if name == "error":
-        return presentable(row.error)
-    if name in SUMMARY or name in {"config", "fingerprint"}:
-        return vars(row)[name]
-    return row.metrics.get(name, flat.get(name))
 
 
 def _field_names(fields: str | None) -> tuple[str, ...]:

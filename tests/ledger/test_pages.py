@@ -115,17 +115,36 @@ def test_filters_agree_with_a_list(filled):
             filters.append(Filter(name, op, wanted))
         sort = data.draw(st.sampled_from([None, *NAMES[:-1], *(f"-{name}" for name in NAMES[:-1])]))
         state = data.draw(st.sampled_from([None, TrialState.COMPLETE]))
+        phase, cell = data.draw(st.sampled_from([(None, None), ("phase1", None), ("phase1", "digits8/siren")]))
         expected = [
             row
             for row in every
             if state in (None, row.state)
+            and phase in (None, row.phase)
+            and cell in (None, row.cell)
             and all(value(row, f.name) is not None and OPERATORS[f.op](value(row, f.name), f.value) for f in filters)
         ]
         expected = expected if sort is None else in_order(expected, sort)
-        found = collect(filled, filters=filters, sort=sort, state=state, limit=9)
+        found = collect(filled, filters=filters, sort=sort, state=state, phase=phase, cell=cell, limit=9)
         assert [row.key for row in found] == [row.key for row in expected]
 
     check()
+
+
+def test_a_prefix_says_which_of_two_is_meant(ledger, finish):
+    """A metric or parameter that shares its name with something else is reached by its kind, and only by that."""
+    for seed in range(6):
+        finish(ledger, seed, metrics={"signals": float(10 - seed), "optimiser.lr": float(seed), "all_psnr": 1.0})
+    seeds = lambda **options: [row.seed for row in ledger.trials("digits", **options).rows]  # noqa: E731
+    assert seeds(sort="metrics.signals") == [5, 4, 3, 2, 1, 0]
+    assert seeds(filters=[Filter("metrics.signals", ">", 8)]) == [0, 1]
+    assert seeds(filters=[Filter("signals", "=", "digits8")]) == list(range(6))
+    assert seeds(filters=[Filter("metrics.optimiser.lr", ">=", 4)]) == seeds(filters=[Filter("optimiser.lr", ">=", 4)])
+    assert seeds(filters=[Filter("parameters.optimiser.lr", ">=", 4)]) == []
+    assert ledger.columns("digits", ["signals", "metrics.signals"])["metrics.signals"] == [10, 9, 8, 7, 6, 5]
+    for absent in ("metrics.steps", "parameters.all_psnr", "metrics.", "metric.signals"):
+        with pytest.raises(BadConfig, match="has"):
+            seeds(sort=absent)
 
 
 def test_later_rows_do_not_shift_a_cursor(filled, finish):

@@ -1,6 +1,22 @@
 """Flat names: short, unique, complete."""
 
-from nefstudy.ledger import parameters
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nefstudy.ledger import parameters, parameters_text
+from nefstudy.ledger.texts import dump
+
+ODD = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(
+    ['":', "\\", '\\":1', "%s", "%", '"', "a:1", "\0", "params"]
+)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | ODD
+CONFIGS = st.dictionaries(
+    ODD | st.just("dataset"),
+    st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(ODD, inner, max_size=3)),
+    max_size=4,
+)
 
 
 def test_names_are_short_and_complete(trial):
@@ -17,3 +33,18 @@ def test_taken_name_keeps_its_path():
     config = {"dataset": {"seed": 1, "field": {"name": "siren", "params": {"name": "odd"}}}, "seed": 2}
     flat = parameters(config)
     assert flat == {"seed": 2, "dataset.seed": 1, "field.name": "siren", "dataset.field.params.name": "odd"}
+
+
+@settings(max_examples=300, deadline=None)
+@given(CONFIGS)
+def test_cut_from_the_text_they_are_the_same(config):
+    """The JSON cut out of a configuration's text is the JSON of its decoded parameters, whatever its names hold."""
+    assert json.loads(parameters_text(dump(config))) == parameters(config)
+    assert list(json.loads(parameters_text(dump(config)))) == list(parameters(config))
+
+
+def test_the_same_names_with_other_values_are_not_mixed_up(trial):
+    """Trials that differ in values only share what was learned of the first, and keep their own values."""
+    for seed, lr in ((1, 0.1), (2, 1e-05), (3, 0.25)):
+        config = trial(seed, lr=lr).model_dump(mode="json")
+        assert json.loads(parameters_text(dump(config))) == parameters(config)

@@ -75,6 +75,7 @@ def test_every_answer_stays_fast(large):
         "failed": {"state": TrialState.FAILED},
         "score": {"sort": "-val_accuracy"},
         "score in a cell": {"sort": "-val_accuracy", "phase": "phase1", "cell": cell},
+        "score in a cell by state": {"sort": "-val_accuracy", "phase": "phase1", "cell": cell, "state": complete},
         "metric": {"sort": "-all_7", "state": complete},
         "parameter": {"sort": "optimiser.lr"},
         "column": {"sort": "steps"},

@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +53,7 @@ def metrics_of(trial: TrialConfig) -> dict[str, float]:
         "test_accuracy": test,
         "all_psnr": quality,
         "all_ssim": 0.8,
-        "all_nmi": test / 2,
-        "all_off_grid_ratio": 0.5 + test / 2,
+        "all_nmi": 0.2,
         "field_steps": 50.0 * trial.steps,
     }
 
@@ -94,6 +95,12 @@ def fill_study(ledger: Ledger) -> list[str]:
     ledger.started(STUDY, "phase2", key=running.key, token=token)
     ledger.request(STUDY, "phase2", trial=trial_config(CELLS[1], steps=9))
     return keys
+
+
+def set_version(path: Path, version: int) -> None:
+    """Make a ledger's file say that it is of this version, as another nefstudy would have left it."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE ledger_schema SET version = ?", (version,))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from nefstudy.ledger import TrialState, parameters
 
-from .conftest import CELLS, STUDY
+from .conftest import CELLS, STUDY, trial_config
 
 TRIALS = f"/v1/studies/{STUDY}/trials"
 
@@ -105,6 +105,21 @@ def test_a_table_spreads_metrics_and_parameters(client):
     assert columns == header
 
 
+def test_a_metric_with_a_columns_name_is_not_lost(ledger, client_of):
+    """Where a metric shares a column's name, the bare name is the column and `metrics.` reaches the metric."""
+    ledger.put_study(STUDY, {}, planned={})
+    trial = trial_config(CELLS[0])
+    token = ledger.request(STUDY, "phase1", trial=trial)
+    ledger.complete(STUDY, "phase1", key=trial.key, token=token, metrics={"signals": 50.0, "val_accuracy": 0.5})
+    client = client_of(ledger)
+    (row,) = client.get(f"{TRIALS}?fields=signals,metrics.signals,parameters.optimiser.lr").json()["trials"]
+    assert row == {"signals": "digits8", "metrics.signals": 50.0, "parameters.optimiser.lr": 1e-3}
+    assert len(client.get(f"{TRIALS}?filter=metrics.signals=50&sort=-metrics.signals").json()["trials"]) == 1
+    (line,) = csv.DictReader(io.StringIO(client.get(f"{TRIALS}?format=csv").text))
+    assert (line["signals"], line["metrics.signals"]) == ("digits8", "50.0")
+    assert "metrics.val_accuracy" not in line
+
+
 def test_a_trial_has_its_curves_and_artefacts(client, filled, keys):
     """One trial shows what the ledger holds of it."""
     trial = client.get(f"/v1/trials/{keys[0]}").json()
@@ -134,8 +149,6 @@ def test_no_other_file_is_served(client, keys, name):
 
 def test_numbers_json_cannot_hold_are_null(ledger, client_of):
     """A trial whose loss went to NaN or infinity is listed with null there."""
-    from .conftest import trial_config
-
     ledger.put_study(STUDY, {}, planned={})
     trial = trial_config(CELLS[0])
     token = ledger.request(STUDY, "phase1", trial=trial)

@@ -1,0 +1,159 @@
+"""A ledger of thousands of trials as a real study leaves them, written in minutes without computing anything."""
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from nefstudy.config import (
+    ClassifierConfig,
+    FieldConfig,
+    NeuralDatasetConfig,
+    OptimiserConfig,
+    Scalar,
+    SignalsConfig,
+    TrialConfig,
+)
+from nefstudy.ledger import Lease, Ledger, TrialState, attempts, studies
+from nefstudy.ledger.attempts import Claim
+from nefstudy.ledger.database import Database
+from nefstudy.ledger.outcome import Outcome
+from nefstudy.study.space import ARCHITECTURE, OPTIMISATION, Choice, Dimension, Real
+
+STUDY = "large"
+PHASES = ("phase1", "phase2")
+CELLS = tuple(f"{signals}/{field}" for signals in ("mnist5k", "cifar10", "shapes") for field in ARCHITECTURE)
+FAILING, PRUNED = 0.02, 0.03  # shares of the trials that end otherwise than complete
+EPOCHS, RUNGS = 20, 8  # points of a trial's curves
+APART_S = 4.0
+BATCH = 1_000  # trials of one transaction: each commit waits for the disk
+
+
+def write_large_study(
+    path: Path, *, trials: int, seed: int = 0, progress: Callable[[int], None] = lambda _written: None
+) -> None:
+    """Write a study of this many ended trials, the same for the same seed, into the ledger at `path`.
+
+    Args:
+        progress: told the number of trials written so far.
+    """
+    database = Database(str(path), read_only=False, patience_s=60.0, clock=lambda: 0.0)
+    rng, written = random.Random(seed), 0
+    stream = islice(_lives(rng), trials)
+    planned = {(phase, cell): 1 + trials // (len(PHASES) * len(CELLS)) for phase in PHASES for cell in CELLS}
+    try:
+        database.prepare()
+        database.write(lambda c: studies.put_study(c, STUDY, plan={"seed": seed}, planned=planned, now=0.0))
+        while batch := list(islice(stream, BATCH)):
+            database.write(lambda c, batch=batch, first=written: _write(c, batch, first=first))  # type: ignore[misc]
+            written += len(batch)
+            progress(written)
+        database.write(lambda c: studies.set_state(c, STUDY, state="stopped", now=APART_S * trials))
+    finally:
+        database.close()
+
+
+def end_another_trial(ledger: Ledger, lease: Lease, *, seed: int) -> None:
+    """Ask for one more trial and end it, as the study's driver does."""
+    rng = random.Random(seed)
+    trial = _trial(rng, rng.choice(CELLS), seed=seed)
+    token = ledger.request(STUDY, PHASES[-1], trial=trial, lease=lease)
+    ledger.started(STUDY, PHASES[-1], key=trial.key, token=token, lease=lease)
+    found = _outcome(rng, trial)
+    if found.state is TrialState.COMPLETE:
+        ledger.complete(
+            STUDY, PHASES[-1], key=trial.key, token=token, metrics=found.metrics, curves=found.curves, lease=lease
+        )
+    else:
+        ledger.fail(STUDY, PHASES[-1], key=trial.key, token=token, cause="bug", error="TrialFailed: bug", lease=lease)
+
+
+def size_of_large_study(path: Path) -> int:
+    """How many trials the ledger at `path` holds of such a study; 0 when there is none."""
+    if not path.exists():
+        return 0
+    with Ledger.open(str(path), read_only=True) as ledger:
+        return sum(ledger.counts(STUDY).values())
+
+
+def _write(connection: Connection, lives: list[tuple[str, TrialConfig, Outcome]], *, first: int) -> None:
+    for number, (phase, trial, outcome) in enumerate(lives, start=first):
+        now = APART_S * number
+        token = attempts.request(connection, STUDY, phase=phase, trial=trial, now=now)
+        claim = Claim(STUDY, phase, trial.key, token)
+        attempts.start(connection, claim, now=now + 0.1)
+        attempts.end(connection, claim, outcome=outcome, now=now + 3.0)
+
+
+def _lives(rng: random.Random) -> Iterator[tuple[str, TrialConfig, Outcome]]:
+    """Phase, configuration and end of one trial after the other, without end; no configuration comes twice."""
+    seed = 0
+    while True:
+        for phase in PHASES:
+            for cell in CELLS:
+                trial = _trial(rng, cell, seed=seed)
+                yield phase, trial, _outcome(rng, trial)
+        seed += 1
+
+
+def _trial(rng: random.Random, cell: str, *, seed: int) -> TrialConfig:
+    signals, field = cell.split("/")
+    point = {name: _drawn(rng, dimension) for name, dimension in OPTIMISATION.items()}
+    params = {name: _drawn(rng, dimension) for name, dimension in ARCHITECTURE[field].items()}
+    dataset = NeuralDatasetConfig.model_validate(
+        {
+            "signals": SignalsConfig(name=signals, content=f"{rng.getrandbits(128):032x}"),
+            "field": FieldConfig(name=field, params=params),
+            "start": point["start"],
+            "optimiser": OptimiserConfig.model_validate({name: point[name] for name in ("lr", "weight_decay")}),
+            "seed": seed,
+        }
+    )
+    reader = ClassifierConfig(params={"hidden": 64, "layers": 4, "heads": 4, "dropout": 0.1, "pool": "mean"})
+    return TrialConfig.model_validate({"dataset": dataset, "steps": point["steps"], "classifier": reader, "seed": seed})
+
+
+def _drawn(rng: random.Random, dimension: Dimension) -> Scalar:
+    if isinstance(dimension, Choice):
+        return rng.choice(dimension.values)
+    low, high = dimension.low, dimension.high
+    value = math.exp(rng.uniform(math.log(low), math.log(high))) if dimension.log else rng.uniform(low, high)
+    if isinstance(dimension, Real):
+        return value
+    return dimension.multiple * round(value / dimension.multiple)
+
+
+def _outcome(rng: random.Random, trial: TrialConfig) -> Outcome:
+    draw = rng.random()
+    if draw < FAILING:
+        cause = rng.choice(("diverged", "oom", "worker_lost", "disk"))
+        return Outcome(TrialState.FAILED, cause=cause, error=f"TrialFailed: {cause} at step {trial.steps}")
+    metrics = _metrics(rng, trial)
+    if draw < FAILING + PRUNED:
+        return Outcome(TrialState.PRUNED, {name: metrics[name] for name in ("val_accuracy", "val_loss", "field_steps")})
+    epochs = {
+        name: [(epoch, metrics[name] * (1 - 0.5**epoch)) for epoch in range(1, EPOCHS + 1)]
+        for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+    }
+    rungs = {name: [(2**rung, metrics[name] * rung / RUNGS) for rung in range(RUNGS)] for name in ("all_psnr",)}
+    pictures = {name: f"trials/{trial.key}/{name}" for name in ("reconstruction.png", "confusion.json")}
+    fingerprint = {"engine": "eager", "torch": "2.13.0", "optimiser": "fused-adam", "device": "cpu:x86_64"}
+    return Outcome(TrialState.COMPLETE, metrics, epochs | rungs, pictures, fingerprint)
+
+
+def _metrics(rng: random.Random, trial: TrialConfig) -> dict[str, float]:
+    """Numbers of the size, number and digits that a real trial has; a shared start and more steps help."""
+    quality = 8 + 2.5 * math.log(trial.steps) + rng.gauss(0, 2)
+    accuracy = min(0.99, max(0.1, rng.gauss(0.7 if trial.dataset.start == "shared" else 0.4, 0.15)))
+    names = ("psnr", "ssim", "off_grid_psnr", "off_grid_ratio")
+    return (
+        {f"{split}_{name}": quality * rng.uniform(0.9, 1.1) for split in ("all", "test") for name in names}
+        | {f"{split}_accuracy": accuracy + rng.uniform(-0.05, 0.01) for split in ("train", "val", "test")}
+        | {f"{split}_loss": 2 * (1 - accuracy) + rng.random() / 10 for split in ("train", "val")}
+        | {"all_nmi": rng.random() / 3, "best_epoch": 17.0, "classifier_parameters": 61_386.0, "diverged": 3.0}
+        | {"signals": 5000.0, "fit_seconds": 60 * rng.random(), "classify_seconds": 9 * rng.random()}
+        | {"field_steps": 5000.0 * trial.steps if rng.random() < 0.4 else 0.0}
+    )

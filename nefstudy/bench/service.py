@@ -1,0 +1,159 @@
+"""How the status service answers with many trials in its ledger, over real sockets, while a study moves."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from rich.table import Table
+
+from nefstudy.bench.large_study import CELLS, STUDY, end_another_trial
+from nefstudy.bench.load import Answers, load
+from nefstudy.bench.served import Service, served
+from nefstudy.ledger import Ledger, Owner
+
+RATE = 50.0  # requests a second of the latencies
+PAGES = 100  # pages of 100 trials asked for in turn: more than the service keeps in memory
+TRIALS_PER_S = 2.0  # of the study that moves meanwhile
+PROGRESS = f"/v1/studies/{STUDY}/progress"
+TRIALS = f"/v1/studies/{STUDY}/trials"
+IN_CELL = f"phase=phase2&cell={quote(CELLS[0], safe='')}&state=COMPLETE"
+FILTERS = (
+    f"{TRIALS}?limit=20&{IN_CELL}&sort=-val_accuracy",
+    f"{TRIALS}?limit=20&sort=-val_accuracy&state=COMPLETE",
+    f"{TRIALS}?limit=20&{IN_CELL}&filter=val_accuracy%3E%3D0.9",
+    f"{TRIALS}?limit=20&filter=all_psnr%3E%3D38&sort=-all_psnr",
+    f"{TRIALS}?limit=20&filter=optimiser.lr%3C0.00002&sort=-val_accuracy",
+    f"{TRIALS}?limit=20&state=FAILED&sort=-ended_at",
+)
+TARGETS = {
+    "progress p99_ms": 25.0,
+    "progress rps": 500.0,
+    "progress bytes": 20_000.0,
+    "page p99_ms": 50.0,
+    "filter p99_ms": 25.0,
+    "start_s": 2.0,
+    "rss_mb": 120.0,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One kind of question: how long an answer takes at RATE, and how many a second there are at most.
+
+    Attributes:
+        cpu_ms: of the service for each answer, when it is asked as much as it can answer.
+        client_share: of the CPU time of all cores that the asking process took then.
+    """
+
+    steady: Answers
+    full: Answers
+    cpu_ms: float
+
+    @property
+    def client_share(self) -> float:
+        """Of all cores' time under the full load, what the asking process took."""
+        return self.full.client_cpu_s / (self.full.seconds * (os.cpu_count() or 1))
+
+
+@dataclass(frozen=True)
+class ServiceRow:
+    """The whole measurement."""
+
+    trials: int
+    start_s: float
+    rss_mb: float
+    asked: dict[str, Asked]
+
+
+def bench_service(path: Path, *, seconds: float) -> ServiceRow:
+    """The service over the large study at `path`, each load for so many seconds.
+
+    A driver holds the study meanwhile and ends trials, so that nothing is answered from memory for long.
+    """
+    with Ledger.open(str(path)) as ledger:
+        trials = sum(ledger.counts(STUDY).values())
+        with _moving(ledger), served(path, first_path=PROGRESS) as service:
+            paths = {"progress": (PROGRESS,), "page": _pages(service), "filter": FILTERS}
+            asked = {name: _ask(service, of, seconds=seconds) for name, of in paths.items()}
+            return ServiceRow(trials, service.start_s, service.rss_mb(), asked)
+
+
+@contextmanager
+def _moving(ledger: Ledger) -> Iterator[None]:
+    """A study whose driver ends TRIALS_PER_S trials a second."""
+    stop = threading.Event()
+    lease = ledger.acquire(STUDY, Owner.here(), lease_s=3600.0)
+
+    def work() -> None:
+        while not stop.wait(1 / TRIALS_PER_S):
+            end_another_trial(ledger, lease, seed=time.time_ns() % 2**31)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        ledger.release(lease, state="stopped")
+
+
+def _pages(service: Service) -> tuple[str, ...]:
+    """The paths of the first pages of 100 whole trials, each with the cursor of the one before."""
+    paths = [f"{TRIALS}?limit=100"]
+    while len(paths) < PAGES and (cursor := service.get(paths[-1])["cursor"]) is not None:
+        paths.append(f"{TRIALS}?limit=100&cursor={cursor}")
+    return tuple(paths)
+
+
+def _ask(service: Service, paths: Sequence[str], *, seconds: float) -> Asked:
+    steady = load(service.address, paths, seconds=seconds, rate=RATE)
+    cpu = service.cpu_s()
+    full = load(service.address, paths, seconds=seconds, rate=None)
+    return Asked(steady, full, 1000 * (service.cpu_s() - cpu) / len(full.ms))
+
+
+def service_json(row: ServiceRow) -> dict[str, Any]:
+    """The measurement as plain data; latencies at 50 requests a second, `rps` when asked as fast as it answers."""
+    asked: dict[str, dict[str, Any]] = {
+        name: {
+            "p50_ms": found.steady.quantile(0.5),
+            "p99_ms": found.steady.quantile(0.99),
+            "rps": found.full.per_s,
+            "bytes": found.steady.size,
+            "cpu_ms": found.cpu_ms,
+            "client_share": found.client_share,
+            "refused": found.steady.refused + found.full.refused,
+        }
+        for name, found in row.asked.items()
+    }
+    by_path = row.asked["filter"].steady
+    asked["filter"]["p50_ms_by_query"] = {
+        path.partition("?")[2]: by_path.quantile(0.5, path=path) for path in dict.fromkeys(FILTERS)
+    }
+    return {"trials": row.trials, **asked, "start_s": row.start_s, "rss_mb": row.rss_mb}
+
+
+def service_table(row: ServiceRow) -> Table:
+    """The figures beside their targets."""
+    found = service_json(row)
+    table = Table(title=f"status service, {row.trials:,} trials", title_justify="left", box=None, pad_edge=False)
+    for name in ("", "measured", "target", ""):
+        table.add_column(name, justify="left" if not name else "right")
+    for name, target in TARGETS.items():
+        part, _, figure = name.rpartition(" ")
+        value = found[part][figure] if part else found[figure]
+        sign, holds = (">=", value >= target) if figure == "rps" else ("<", value < target)
+        table.add_row(name, f"{value:,.1f}", f"{sign} {target:,.0f}", "" if holds else "missed")
+    for name in row.asked:
+        free = {figure: found[name][figure] for figure in ("p50_ms", "cpu_ms", "rps", "client_share", "refused")}
+        for figure, value in free.items():
+            if f"{name} {figure}" not in TARGETS:
+                table.add_row(f"{name} {figure}", f"{value:,.2f}", "", "")
+    return table

@@ -1,1 +1,0 @@
-"""One GPU program takes one field through many steps (Triton)."""
