@@ -29,7 +29,7 @@ define in_short_tmp
 short=$$(mktemp -d /tmp/nt.XXXXXX); trap 'rm -rf "$$short"' EXIT
 endef
 
-.PHONY: help install install-dev study test check lint format serve system clean
+.PHONY: help install install-dev study test check lint format serve system vendor clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,17 @@ serve: $(VENV)/.installed ## status service and MLflow UI on the last study, on 
 	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(abspath $(ROOT))/mlflow.db}" >"$(ROOT)/mlflow-ui.log" 2>&1 & \
 	mlflow=$$!; trap 'kill $$mlflow 2>/dev/null || true' EXIT INT TERM; \
 	$(BIN)/nefstudy serve --root "$(abspath $(ROOT))" --port $(PORT)
+
+vendor: ## copy Observable Plot and d3 of dashboards/package-lock.json into the study page (needs npm)
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	cp dashboards/package.json dashboards/package-lock.json "$$scratch"; \
+	(cd "$$scratch" && npm ci --ignore-scripts --no-audit --no-fund --silent); \
+	modules="$$scratch/node_modules"; page=dashboards/page/vendor; mkdir -p "$$page"; \
+	cp "$$modules/d3/dist/d3.min.js" "$$page/d3.min.js"; \
+	cp "$$modules/@observablehq/plot/dist/plot.umd.min.js" "$$page/plot.min.js"; \
+	for name in d3 @observablehq/plot interval-tree-1d binary-search-bounds isoformat; do \
+	  echo "$$name $$(node -p "require('$$modules/$$name/package.json').version")"; echo; cat "$$modules/$$name/LICENSE"; echo; \
+	done > "$$page/LICENCES.txt"
 
 clean: ## remove caches; studies under ROOT and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

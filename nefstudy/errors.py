@@ -10,6 +10,7 @@
     │   │   └── OtherVersion     2   a ledger of a newer version, or of an older one that must not be migrated
     │   └── BadNeuralDataset     2   a manifest or shard that is missing or does not verify
     ├── StudyBusy                3   another driver holds the study
+    ├── DiskLow                  1   too little space is left to go on
     ├── ReplayDiffers            1   a trial computed again did not give what the ledger holds
     └── TrialFailed              1   one trial could not be completed; the study goes on
         ├── FitDiverged          1   too few signals survived the fit to train a classifier
@@ -63,6 +64,10 @@ class StudyBusy(NefstudyError):
     """Another live driver holds the study's lease."""
 
     exit_code = 3
+
+
+class DiskLow(NefstudyError):
+    """Too little space is left; nothing was lost, and the same command goes on once there is room."""
 
 
 class ReplayDiffers(NefstudyError):

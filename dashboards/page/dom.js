@@ -10,13 +10,6 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-export function svg(tag, attributes = {}, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
 export const byId = (id) => document.getElementById(id);
 
 // A table in a frame that scrolls sideways, so that the page never does; `texts` names the columns of words.

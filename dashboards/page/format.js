@@ -3,6 +3,7 @@ const missing = (value) => value === null || value === undefined || Number.isNaN
 
 export const accuracy = (value) => (missing(value) ? NONE : value.toFixed(3));
 export const whole = (value) => (missing(value) ? NONE : value.toLocaleString("en"));
+export const compact = (value) => (missing(value) ? NONE : value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 }));
 export const percent = (value) => (missing(value) ? NONE : `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(0)} %`);
 
 export function number(value) {

@@ -1,28 +1,30 @@
 import { get, studyPath } from "./api.js";
 import { byId, h } from "./dom.js";
-import { accuracy, number, whole } from "./format.js";
+import { number, whole } from "./format.js";
 
 const PICTURE = "reconstruction.png";
-const FIELDS = "key,phase,start,steps,hidden,all_psnr,test_accuracy";
+const MOST = 1000;
 
-// Pictures of one cell, originals above reconstructions: for each start and step count the trial of widest fields.
+// Pictures of one cell, originals beside reconstructions: for each start and step count the trial of widest fields.
 export async function drawGallery(study, { cell, phase, onTrial }) {
-  const query = new URLSearchParams({ cell, state: "COMPLETE", sort: "steps", fields: FIELDS, limit: 1000, ...(phase && { phase }) });
-  const { trials } = await get(`${studyPath(study)}/trials?${query}`);
+  const query = new URLSearchParams({ cell, x: "quality", y: "steps", limit: MOST, ...(phase && { phase }) });
+  const found = await get(`${studyPath(study)}/points?${query}`);
   const chosen = new Map();
-  for (const trial of trials) {
+  found.key.forEach((key, i) => {
+    const trial = { key, phase: found.phase[i], start: found.start[i], steps: found.steps[i], hidden: found.hidden[i] ?? 0, quality: found.x[i] };
     const place = `${trial.steps} ${trial.start}`;
-    if ((chosen.get(place)?.hidden ?? -1) < (trial.hidden ?? 0)) chosen.set(place, trial);
-  }
-  const first = chosen.values().next().value;
+    if ((chosen.get(place)?.hidden ?? -1) < trial.hidden) chosen.set(place, trial);
+  });
+  const rungs = [...chosen.values()].sort((a, b) => a.steps - b.steps || (a.start < b.start ? 1 : -1));
+  const first = rungs[0];
   const shown = first && (await get(`/v1/trials/${first.key}?study=${study}`)).artefacts.includes(PICTURE);
   byId("gallery-part").hidden = !shown;
   if (!shown) return;
   byId("gallery-lead").textContent = `${cell}: originals above, reconstructions below, by steps and start.`;
-  const keys = [...chosen.values()].map(({ key }) => key).join();
+  const keys = rungs.map(({ key }) => key).join();
   if (byId("gallery").dataset.keys === keys) return;
   byId("gallery").dataset.keys = keys;
-  byId("gallery").replaceChildren(...[...chosen.values()].map((trial) => picture(trial, onTrial)));
+  byId("gallery").replaceChildren(...rungs.map((trial) => picture(trial, onTrial)));
 }
 
 function picture(trial, onTrial) {
@@ -31,6 +33,6 @@ function picture(trial, onTrial) {
     h("button", { type: "button", onclick: () => onTrial(trial), "aria-label": `${words}: show trial ${trial.key}` },
       h("img", { src: `/v1/trials/${trial.key}/artefacts/${PICTURE}`, loading: "lazy", alt: `Originals and reconstructions, ${words}`,
         onerror: () => figure.remove() })),
-    h("figcaption", {}, `${words} · hidden ${number(trial.hidden)} · ${number(trial.all_psnr)} dB · test ${accuracy(trial.test_accuracy)}`));
+    h("figcaption", {}, `${words} · hidden ${number(trial.hidden)} · ${number(trial.quality)}${trial.quality > 1 ? " dB" : " IoU"}`));
   return figure;
 }

@@ -1,14 +1,16 @@
 import { follow, get, studyPath } from "./api.js";
 import { byId, fill } from "./dom.js";
-import { accuracy, number, whole } from "./format.js";
 import { drawGallery } from "./gallery.js";
-import { scatter, shapeOf } from "./scatter.js";
+import { figures } from "./figures.js";
+import { parallel } from "./parallel.js";
 import * as sections from "./sections.js";
+import { overTime } from "./time.js";
 import { showTrial } from "./trial.js";
 
-const MAX_POINTS = 5000;
-const page = { study: null, savings: null, cell: null, stop: null, seq: -1, busy: false, again: false };
-const plot = scatter(byId("plot"), { onPick: openTrial });
+const page = { study: null, savings: null, cell: null, phase: null, picked: false, stop: null, seq: -1, busy: false, again: false };
+const picks = { onPick: openTrial };
+const accuracies = figures(picks);
+const drawParallel = parallel(picks);
 
 function notice(text) {
   byId("notice").textContent = text;
@@ -33,7 +35,7 @@ async function start() {
 
 function choose(study) {
   page.stop?.();
-  Object.assign(page, { study, seq: -1, savings: null });
+  Object.assign(page, { study, seq: -1, savings: null, picked: false });
   byId("study").value = study;
   history.replaceState(null, "", `#${encodeURIComponent(study)}`);
   document.title = `${study} · nefstudy`;
@@ -75,52 +77,57 @@ async function draw(study) {
   byId("tiles").replaceChildren(...sections.tiles(progress, page.savings));
   byId("phases").replaceChildren(...sections.phases(progress, openTrial));
   fill(byId("phase"), [["", "all"], ...progress.phases.map(({ phase }) => [phase, sections.phaseName(phase)])]);
-  page.cell = progress.phases.at(-1)?.cells[0]?.cell;
+  const last = progress.phases.at(-1);
+  Object.assign(page, { cell: last?.cells[0]?.cell, phase: last?.phase });
   const cells = [...new Set(progress.phases.flatMap(({ cells: rows }) => rows.map(({ cell }) => cell)))];
   fill(byId("cell"), [["", "all"], ...cells.map((cell) => [cell, cell])]);
   if (progress.seq === page.seq) return;
-  const [starts, best, failures, savings] = await Promise.all([
-    get(`${path}/start-table`), get(`${path}/best?limit=3`), get(`${path}/failures`), get(`${path}/savings`), drawCells(study)]);
+  choosePhase(progress);
+  await accuracies.first(study, chosen());
+  performance.mark("interactive");
+  await accuracies.then(study, chosen());
+  const [starts, best, failures, savings, time] = await Promise.all(
+    ["start-table", "best?limit=3", "failures", "savings", "timeline"].map((part) => get(`${path}/${part}`)));
   if (study !== page.study) return;
-  Object.assign(page, { seq: progress.seq, savings });
+  page.savings = savings;
   byId("tiles").replaceChildren(...sections.tiles(progress, savings));
+  sections.savings(byId("savings"), savings);
+  overTime(time);
   byId("starts").replaceChildren(...sections.starts(starts));
   byId("best").replaceChildren(...sections.best(best.best.slice(0, 12), openTrial));
   byId("failures-part").hidden = !failures.failures.length;
   byId("failures").replaceChildren(...sections.failures(failures.failures, openTrial));
+  await drawMatters(study);
+  page.seq = progress.seq;
 }
 
-// What depends on the chosen phase and cell.
+// Phases are not pooled unless asked for: a search hunts for the best, a grid covers all, and their means do not compare.
+function choosePhase({ phases }) {
+  if (page.picked) return;
+  byId("phase").value = phases.findLast(({ complete }) => complete)?.phase ?? "";
+}
+
+const chosen = () =>
+  Object.fromEntries(["phase", "cell"].map((name) => [name, byId(name).value]).filter(([, value]) => value));
+
+// What depends on the chosen phase and cell: the pictures first, then what takes the service longer.
 async function drawCells(study) {
-  const chosen = Object.fromEntries(["phase", "cell"].map((name) => [name, byId(name).value]).filter(([, value]) => value));
-  const cell = chosen.cell ?? page.cell;
-  const [matters] = await Promise.all([
-    get(`${studyPath(study)}/importance?${new URLSearchParams(chosen)}`), drawPlot(study),
-    cell ? drawGallery(study, { cell, phase: chosen.phase, onTrial: openTrial }) : null]);
-  if (study === page.study) byId("importance").replaceChildren(...sections.importance(matters));
+  await accuracies.first(study, chosen());
+  await accuracies.then(study, chosen());
+  await drawMatters(study);
 }
 
-async function drawPlot(study) {
-  const across = byId("across");
-  const query = new URLSearchParams({ x: across.value, y: "test_accuracy", limit: MAX_POINTS });
-  for (const name of ["phase", "cell"]) if (byId(name).value) query.set(name, byId(name).value);
-  const found = await get(`${studyPath(study)}/points?${query}`);
+async function drawMatters(study) {
+  const cell = chosen().cell ?? page.cell;
+  const gallery = cell ? drawGallery(study, { cell, phase: chosen().phase ?? page.phase, onTrial: openTrial }) : null;
+  const matters = await get(`${studyPath(study)}/importance?${new URLSearchParams(chosen())}`);
   if (study !== page.study) return;
-  const fields = [...new Set(found.cell.map((cell) => cell.split("/")[1]))].sort();
-  const xLabel = across.selectedOptions[0].textContent + (across.value === "quality" ? " (dB)" : "");
-  const points = found.key.map((key, i) => ({
-    key, phase: found.phase[i], start: found.start[i], x: found.x[i], y: found.y[i],
-    shape: shapeOf(fields, found.cell[i].split("/")[1]),
-    text: `${found.cell[i]} · ${found.start[i]} start\n${whole(found.steps[i])} steps, hidden ${number(found.hidden[i])}\n`
-      + `${xLabel} ${number(found.x[i])}\ntest accuracy ${accuracy(found.y[i])}`,
-  }));
-  const thinned = found.of > points.length ? ` (thinned evenly from ${whole(found.of)})` : "";
-  plot.show({ points, xLabel, yLabel: "test accuracy", log: across.value === "steps",
-    label: `Test accuracy against ${xLabel} of ${points.length} trials. Arrow keys walk through them, Enter opens one.` });
-  byId("caption").replaceChildren(sections.legend(fields), `${whole(points.length)} complete trials${thinned}. Choose one for its curves and pictures.`);
+  sections.importance(byId("importance"), matters);
+  await Promise.all([gallery, drawParallel(study, chosen(), matters.parameters)]);
 }
 
 byId("study").addEventListener("change", (event) => choose(event.target.value));
+byId("phase").addEventListener("change", () => { page.picked = true; });
 for (const name of ["phase", "cell", "across"]) byId(name).addEventListener("change", () => drawCells(page.study).catch(failed));
 byId("trial").addEventListener("click", (event) => { if (event.target === byId("trial")) byId("trial").close(); });
 start().catch(failed);

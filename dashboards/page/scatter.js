@@ -1,182 +1,95 @@
+import { Plot, chart, d3, fitted, keysOf } from "./charts.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
+import { pickable } from "./picking.js";
 
-const MARGIN = { left: 52, right: 14, top: 12, bottom: 40 };
-const RADIUS = 4;
-const REACH = 14;
-const SHAPES = ["circle", "square", "triangle", "diamond"];
+const MOST_ELEMENTS = 5000; // above, dots go onto a canvas: an element each would take a second to lay out
+const MARGINS = { marginLeft: 44, marginRight: 14, marginTop: 28, marginBottom: 38 };
+const NARROW = 620;
+const MOST_LADDERS = 150;
 
-export const shapeOf = (fields, field) => SHAPES[Math.max(0, fields.indexOf(field)) % SHAPES.length];
-
-// A scatter plot on canvas: tens of thousands of points in one frame, picked by pointer or arrow keys.
+// Test accuracy of trials against one of their numbers, as small multiples by `facet` where there is one.
 export function scatter(frame, { onPick }) {
-  const canvas = h("canvas", { tabindex: "0", role: "img" });
-  const tip = h("div", { class: "tip", hidden: true });
-  frame.replaceChildren(canvas, tip);
-  const plot = { canvas, tip, data: null, chosen: -1, order: [], scale: null };
-  new ResizeObserver(() => draw(plot)).observe(frame);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(plot));
-  canvas.addEventListener("pointermove", (event) => choose(plot, nearest(plot, event.offsetX, event.offsetY)));
-  canvas.addEventListener("pointerleave", () => choose(plot, -1));
-  canvas.addEventListener("blur", () => choose(plot, -1));
-  canvas.addEventListener("click", (event) => {
-    const found = nearest(plot, event.offsetX, event.offsetY);
-    if (found >= 0) onPick(plot.data.points[found]);
-  });
-  canvas.addEventListener("keydown", (event) => key(plot, event, onPick));
-  return {
-    show(data) {
-      plot.data = data;
-      plot.chosen = -1;
-      plot.tip.hidden = true;
-      plot.order = data.points.map((_, index) => index).sort((a, b) => data.points[a].x - data.points[b].x);
-      canvas.setAttribute("aria-label", data.label);
-      draw(plot);
-    },
+  const draw = fitted(frame);
+  const pick = pickable(frame, { onPick });
+  const held = { make: null };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => held.make && draw(held.make));
+  return (data) => {
+    held.make = (width) => {
+      const layout = layoutOf(data, width);
+      const svg = drawn(data, layout);
+      const order = d3.sort(data.points, (point) => point.x, (point) => point.y);
+      const place = placer(svg, layout);
+      pick(svg, { order, place, label: data.label });
+      return data.points.length > MOST_ELEMENTS ? h("div", { class: "layers" }, dots(frame, svg, { ...data, place }), svg) : svg;
+    };
+    draw(held.make);
   };
 }
 
-function key(plot, event, onPick) {
-  const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
-  if (event.key === "Enter" && plot.chosen >= 0) onPick(plot.data.points[plot.chosen]);
-  if (!step || !plot.order.length) return;
-  event.preventDefault();
-  const at = plot.order.indexOf(plot.chosen);
-  const next = at < 0 ? (step > 0 ? 0 : plot.order.length - 1) : (at + step + plot.order.length) % plot.order.length;
-  choose(plot, plot.order[next]);
+function layoutOf({ points, facet }, width) {
+  const facets = facet ? [...new Set(points.map((point) => point[facet]))].length : 1;
+  const across = facets > 1 && width >= NARROW;
+  const height = facets > 1 && !across ? 60 + 200 * facets : Math.min(380, Math.max(250, width * 0.6));
+  return { width, height, channel: facets > 1 ? (across ? "fx" : "fy") : null, facet };
 }
 
-function choose(plot, index) {
-  if (index === plot.chosen) return;
-  plot.chosen = index;
-  draw(plot);
-  plot.tip.hidden = index < 0;
-  if (index < 0) return;
-  const point = plot.data.points[index];
-  plot.tip.textContent = point.text;
-  const [x, y] = plot.scale.place(point);
-  const left = Math.min(x + 12, plot.canvas.clientWidth - plot.tip.offsetWidth - 4);
-  plot.tip.style.left = `${Math.max(4, left)}px`;
-  plot.tip.style.top = `${Math.max(4, y - plot.tip.offsetHeight - 12)}px`;
-}
-
-function nearest(plot, px, py) {
-  if (!plot.scale) return -1;
-  let found = -1;
-  let least = REACH * REACH;
-  plot.data.points.forEach((point, index) => {
-    const [x, y] = plot.scale.place(point);
-    const distance = (x - px) ** 2 + (y - py) ** 2;
-    if (distance < least) { least = distance; found = index; }
+function drawn(data, { width, height, channel, facet }) {
+  const { points, xLabel, yLabel, log } = data;
+  const many = points.length > MOST_ELEMENTS;
+  const at = (more) => ({ x: "x", y: "y", ...(channel && { [channel]: facet }), ...more });
+  const ladders = data.ladders ? laddersOf(points) : [];
+  const shown = ladders.length <= MOST_LADDERS ? ladders : []; // more would hide what they show
+  const keys = keysOf(points, data.symbol);
+  const dot = { stroke: "start", symbol: data.symbol, r: 3, strokeWidth: 1.3, strokeOpacity: points.length > 1000 ? 0.45 : 0.9 };
+  return chart({
+    width, height, ...MARGINS, marginRight: channel === "fy" ? 60 : MARGINS.marginRight, ...keys,
+    x: { label: xLabel, grid: true, nice: !log, ...(log && { type: "log" }), insetLeft: 6, insetRight: 6,
+      ticks: Math.max(3, Math.min(8, width / (channel === "fx" ? 260 : 90))), tickFormat: number },
+    y: { label: yLabel, grid: true, inset: 6, ticks: 6 },
+    fx: { label: null }, fy: { label: null },
+    marks: [
+      Plot.line(shown.flat(), at({ z: "ladder", stroke: "start", strokeOpacity: 0.45, strokeWidth: 1.2 })),
+      many ? null : Plot.dot(points, at(dot)),
+      Plot.dot(shown.filter((rungs) => rungs.length > 2).map((rungs) => d3.greatest(rungs, (rung) => rung.y)),
+        at({ r: 6.5, stroke: "start", strokeWidth: 1.3 })),
+      points.length ? null : Plot.text(["no complete trial has both numbers yet"], { frameAnchor: "middle" }),
+      Plot.dot(points, Plot.pointer(at({ r: 7, stroke: "currentColor", strokeWidth: 2 }))),
+      Plot.tip(points, Plot.pointer(at({ title: "text", fill: "var(--card)", stroke: "var(--soft)", fontSize: 12 }))),
+    ],
   });
-  return found;
 }
 
-// About `count` round numbers over [low, high].
-export function ticks(low, high, count) {
-  const raw = (high - low) / count || 1;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((value) => value >= raw);
-  const first = Math.ceil(low / step - 1e-9);
-  const last = Math.floor(high / step + 1e-9);
-  return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
+// Trials of one neural dataset by rising steps: the rungs of one ladder.
+function laddersOf(points) {
+  const groups = d3.groups(points, (point) => point.ladder).map(([, rungs]) => d3.sort(rungs, (rung) => rung.steps));
+  return groups.filter((rungs) => rungs.length > 1);
 }
 
-function span(values) {
-  const low = Math.min(...values);
-  const high = Math.max(...values);
-  const pad = (high - low) * 0.05 || Math.abs(high) * 0.05 || 0.5;
-  return [low - pad, high + pad];
+// Where a point is, in pixels of the chart.
+function placer(svg, { channel, facet }) {
+  const [x, y] = ["x", "y"].map((name) => svg.scale(name).apply);
+  const fx = channel === "fx" ? svg.scale("fx").apply : () => MARGINS.marginLeft;
+  const fy = channel === "fy" ? svg.scale("fy").apply : () => MARGINS.marginTop;
+  return (point) => [x(point.x) + fx(point[facet]) - MARGINS.marginLeft, y(point.y) + fy(point[facet]) - MARGINS.marginTop];
 }
 
-function scaleOf({ points, log }, width, height) {
-  const across = log ? (value) => Math.log10(Math.max(value, 1)) : (value) => value;
-  const bounds = points.reduce(
-    (found, point) => [
-      Math.min(found[0], across(point.x)), Math.max(found[1], across(point.x)),
-      Math.min(found[2], point.y), Math.max(found[3], point.y),
-    ], [Infinity, -Infinity, Infinity, -Infinity]);
-  const [x0, x1] = points.length ? span(bounds.slice(0, 2)) : [0, 1];
-  const [y0, y1] = points.length ? span(bounds.slice(2)) : [0, 1];
-  const w = width - MARGIN.left - MARGIN.right;
-  const t = height - MARGIN.top - MARGIN.bottom;
-  const atX = (value) => MARGIN.left + ((value - x0) / (x1 - x0)) * w;
-  const atY = (value) => MARGIN.top + (1 - (value - y0) / (y1 - y0)) * t;
-  return { x0, x1, y0, y1, atX, atY, place: (point) => [atX(across(point.x)), atY(point.y)] };
-}
-
-function draw(plot) {
-  const { canvas, data } = plot;
-  const width = canvas.clientWidth;
-  const height = canvas.clientHeight;
-  if (!data || !width || !height) return;
+// The dots alone on a canvas below the chart, which has the axes, the tip and the scales.
+function dots(frame, svg, { points, place }) {
+  const canvas = h("canvas", { "aria-hidden": "true" });
   const density = window.devicePixelRatio || 1;
+  const [width, height] = ["width", "height"].map((name) => Number(svg.getAttribute(name)));
   canvas.width = Math.round(width * density);
   canvas.height = Math.round(height * density);
   const pen = canvas.getContext("2d");
   pen.scale(density, density);
-  const style = getComputedStyle(canvas);
-  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
-  plot.scale = scaleOf(data, width, height);
-  axes(pen, plot.scale, { ...data, width, height, line: colour("line"), text: colour("soft") });
-  if (!data.points.length) return empty(pen, width, height, colour("soft"));
-  pen.globalAlpha = data.points.length > 2000 ? 0.35 : 0.75;
-  const paint = { shared: colour("shared"), random: colour("random") };
-  for (const point of data.points) {
-    pen.fillStyle = paint[point.start] ?? paint.random;
-    mark(pen, point.shape, ...plot.scale.place(point), data.points.length > 2000 ? 2.5 : RADIUS);
+  pen.globalAlpha = 0.4;
+  const style = getComputedStyle(frame);
+  for (const [start, group] of d3.group(points, (point) => point.start)) {
+    pen.fillStyle = style.getPropertyValue(`--${start}`).trim();
+    pen.beginPath();
+    for (const point of group) { const [x, y] = place(point); pen.rect(x - 1.3, y - 1.3, 2.6, 2.6); }
+    pen.fill();
   }
-  pen.globalAlpha = 1;
-  if (plot.chosen >= 0) ring(pen, plot.scale.place(data.points[plot.chosen]), colour("ink"));
-}
-
-function axes(pen, scale, { width, height, line, text, xLabel, yLabel, log }) {
-  pen.font = "12px system-ui, sans-serif";
-  pen.lineWidth = 1;
-  pen.strokeStyle = line;
-  pen.fillStyle = text;
-  pen.textAlign = "right";
-  pen.textBaseline = "middle";
-  for (const value of ticks(scale.y0, scale.y1, height / 60)) {
-    const y = Math.round(scale.atY(value)) + 0.5;
-    pen.beginPath(); pen.moveTo(MARGIN.left, y); pen.lineTo(width - MARGIN.right, y); pen.stroke();
-    pen.fillText(number(value), MARGIN.left - 8, y);
-  }
-  pen.textAlign = "center";
-  pen.textBaseline = "top";
-  for (const value of ticks(scale.x0, scale.x1, width / 90)) {
-    const x = Math.round(scale.atX(value)) + 0.5;
-    pen.beginPath(); pen.moveTo(x, MARGIN.top); pen.lineTo(x, height - MARGIN.bottom); pen.stroke();
-    pen.fillText(log ? number(Math.round(10 ** value)) : number(value), x, height - MARGIN.bottom + 6);
-  }
-  pen.fillText(xLabel, (MARGIN.left + width - MARGIN.right) / 2, height - 17);
-  pen.save();
-  pen.translate(11, (MARGIN.top + height - MARGIN.bottom) / 2);
-  pen.rotate(-Math.PI / 2);
-  pen.textBaseline = "middle";
-  pen.fillText(yLabel, 0, 0);
-  pen.restore();
-}
-
-function empty(pen, width, height, colour) {
-  pen.fillStyle = colour;
-  pen.textAlign = "center";
-  pen.fillText("no complete trial yet", width / 2, height / 2);
-}
-
-function mark(pen, shape, x, y, r) {
-  pen.beginPath();
-  if (shape === "square") pen.rect(x - r * 0.9, y - r * 0.9, r * 1.8, r * 1.8);
-  else if (shape === "triangle") { pen.moveTo(x, y - r * 1.2); pen.lineTo(x + r * 1.1, y + r * 0.8); pen.lineTo(x - r * 1.1, y + r * 0.8); }
-  else if (shape === "diamond") { pen.moveTo(x, y - r * 1.3); pen.lineTo(x + r, y); pen.lineTo(x, y + r * 1.3); pen.lineTo(x - r, y); }
-  else pen.arc(x, y, r, 0, 2 * Math.PI);
-  pen.fill();
-}
-
-function ring(pen, [x, y], colour) {
-  pen.strokeStyle = colour;
-  pen.lineWidth = 2;
-  pen.beginPath();
-  pen.arc(x, y, RADIUS + 4, 0, 2 * Math.PI);
-  pen.stroke();
+  return canvas;
 }

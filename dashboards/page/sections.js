@@ -1,6 +1,6 @@
-import { h, svg, table } from "./dom.js";
-import { accuracy, duration, number, percent, rate, whole } from "./format.js";
-import { shapeOf } from "./scatter.js";
+import { Plot, chart, picture } from "./charts.js";
+import { byId, h, table } from "./dom.js";
+import { accuracy, compact, duration, number, percent, rate, whole } from "./format.js";
 
 const STATES = ["complete", "running", "pruned", "failed", "interrupted"];
 const PHASES = { phase1: "Phase 1 · search", phase2: "Phase 2 · grid" };
@@ -13,7 +13,7 @@ export function tiles(progress, savings) {
   const band = progress.eta_low_s && progress.eta_high_s
     ? `${duration(progress.eta_low_s)} to ${duration(progress.eta_high_s)}` : progress.alive ? "at this pace" : "no driver at work";
   return [
-    tile("Complete", `${whole(progress.complete)} / ${whole(progress.planned)}`, done),
+    tile("Complete", [whole(progress.complete), h("span", { class: "of" }, ` / ${whole(progress.planned)}`)], done),
     tile("Pace", rate(progress.per_minute), `${whole(progress.running)} running`),
     tile("Time left", duration(progress.eta_s), band),
     tile("Best, on test", accuracy(best?.test_accuracy), best ? `${best.cell}, ${best.start} start` : "chosen by validation"),
@@ -94,26 +94,30 @@ export function failures(found, onTrial) {
       h("td", {}, row.latest?.error ?? "–"))), ["Said"])];
 }
 
-export function importance(found) {
-  if (!found.parameters.length) return [h("p", { class: "none" }, "Known from 20 complete trials on.")];
-  const most = Math.max(...found.parameters.map(({ share }) => share)) || 1;
-  return [h("dl", { class: "shares" }, found.parameters.slice(0, 8).flatMap(({ name, share }) => {
-    const part = h("span");
-    part.style.width = `${(100 * share) / most}%`;
-    return [h("dt", {}, name), h("dd", {}, h("div", { class: "bar", "aria-hidden": "true" }, part)), h("dd", {}, `${(100 * share).toFixed(0)} %`)];
-  }))];
+// The parameters' shares as bars, most important first.
+export function importance(frame, found) {
+  const shown = found.parameters.slice(0, 8).filter(({ share }) => share >= 0.005);
+  if (!shown.length) return frame.replaceChildren(h("p", { class: "none" }, "Known from 20 complete trials on."));
+  const words = ({ share }) => `${(100 * share).toFixed(0)} %`;
+  return picture(frame, `Importance: ${shown.map((row) => `${row.name} ${words(row)}`).join(", ")}.`, (width) => chart({
+    width, height: 26 + 25 * shown.length, marginLeft: 120, marginRight: 44, marginTop: 4, marginBottom: 4,
+    x: { axis: null }, y: { label: null, tickSize: 0 },
+    marks: [Plot.barX(shown, { x: "share", y: "name", sort: { y: "-x" }, fill: "var(--accent)", rx: 3 }),
+      Plot.text(shown, { x: "share", y: "name", text: words, textAnchor: "start", dx: 6 })],
+  }));
 }
 
-export function legend(fields) {
-  const dot = (name, shape) => svg("svg", { viewBox: "-6 -6 12 12", class: `swatch-${name}`, "aria-hidden": "true" }, SWATCHES[shape]());
-  return h("ul", { class: "legend" },
-    h("li", {}, dot("shared", "circle"), "shared start"), h("li", {}, dot("random", "circle"), "random start"),
-    fields.map((field) => h("li", {}, dot("field", shapeOf(fields, field)), field)));
+// Field-steps that the trials name beside those that were really done.
+export function savings(frame, { field_steps_asked: asked, field_steps_done: done, reused }) {
+  if (!asked) return frame.replaceChildren(h("p", { class: "none" }, "Known from the first complete trial on."));
+  const rows = [{ what: "asked for", steps: asked }, { what: "fitted", steps: done }];
+  const words = ({ steps }) => compact(steps);
+  const said = `${Math.floor(100 * (1 - done / asked))} % of the field-steps were spared: one fit serves every step count on its way`
+    + `${reused ? `, and ${whole(reused)} trials were known already` : ""}.`;
+  byId("savings-lead").textContent = said;
+  return picture(frame, `${compact(asked)} field-steps asked for, ${compact(done)} fitted. ${said}`, (width) => chart({
+    width, height: 84, marginLeft: 70, marginRight: 60, marginTop: 4, marginBottom: 4, x: { axis: null }, y: { label: null, tickSize: 0, domain: ["asked for", "fitted"] },
+    marks: [Plot.barX(rows, { x: "steps", y: "what", fill: (row) => (row.what === "fitted" ? "var(--complete)" : "var(--soft)"), rx: 3 }),
+      Plot.text(rows, { x: "steps", y: "what", text: words, textAnchor: "start", dx: 6 })],
+  }));
 }
-
-const SWATCHES = {
-  circle: () => svg("circle", { r: 5 }),
-  square: () => svg("rect", { x: -4.5, y: -4.5, width: 9, height: 9 }),
-  triangle: () => svg("path", { d: "M0-5.5 5.5 4.5H-5.5Z" }),
-  diamond: () => svg("path", { d: "M0-6 5 0 0 6-5 0Z" }),
-};

@@ -1,11 +1,8 @@
 import { get } from "./api.js";
-import { h, svg, table } from "./dom.js";
+import { Plot, chart, picture } from "./charts.js";
+import { h, table } from "./dom.js";
 import { accuracy, number, whole } from "./format.js";
 import { phaseName } from "./sections.js";
-
-const WIDTH = 320;
-const HEIGHT = 130;
-const PAD = { left: 40, right: 8, top: 8, bottom: 20 };
 
 // Opens the dialog on one trial: its numbers, curves, picture and parameters.
 export async function showTrial(dialog, { key, study, phase }) {
@@ -46,24 +43,19 @@ const pairs = (values) => table("Values", ["Name", "Value"], Object.entries(valu
 
 function curves(trial) {
   return Object.entries(trial.curves).sort().map(([name, pairs]) => {
-    const points = pairs.filter(([, value]) => value !== null);
-    return points.length > 1 ? h("div", {}, h("h3", {}, name), line(name, points)) : null;
+    const points = pairs.filter(([, value]) => value !== null).map(([x, y]) => ({ x, y }));
+    return points.length > 1 ? curve(name, points) : null;
   });
 }
 
-function line(name, points) {
-  const xs = points.map(([x]) => x);
-  const ys = points.map(([, y]) => y);
-  const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-  const atX = (x) => PAD.left + ((x - x0) / (x1 - x0 || 1)) * (WIDTH - PAD.left - PAD.right);
-  const atY = (y) => PAD.top + (1 - (y - y0) / (y1 - y0 || 1)) * (HEIGHT - PAD.top - PAD.bottom);
-  const text = (x, y, anchor, value) => svg("text", { x, y, "text-anchor": anchor }, number(Number(value.toPrecision(3))));
-  const last = points[points.length - 1];
-  return svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "curve", role: "img",
-    "aria-label": `${name}: from ${number(ys[0])} to ${number(last[1])} over ${points.length} points` },
-  svg("line", { x1: PAD.left, x2: WIDTH - PAD.right, y1: HEIGHT - PAD.bottom, y2: HEIGHT - PAD.bottom }),
-  text(PAD.left - 4, PAD.top + 8, "end", y1), text(PAD.left - 4, HEIGHT - PAD.bottom, "end", y0),
-  text(PAD.left, HEIGHT - 6, "start", x0), text(WIDTH - PAD.right, HEIGHT - 6, "end", x1),
-  svg("path", { d: points.map(([x, y], i) => `${i ? "L" : "M"}${atX(x).toFixed(1)} ${atY(y).toFixed(1)}`).join("") }),
-  svg("circle", { cx: atX(last[0]), cy: atY(last[1]), r: 2.5 }));
+function curve(name, points) {
+  const frame = h("div", { class: "curve" });
+  const said = `${name}: from ${number(points[0].y)} to ${number(points.at(-1).y)} over ${points.length} points`;
+  picture(frame, said, (width) => chart({
+    width, height: 140, marginLeft: 44, marginRight: 12, marginTop: 12, marginBottom: 26,
+    x: { label: null, ticks: 4, tickFormat: number }, y: { label: null, ticks: 4, grid: true, tickFormat: number },
+    marks: [Plot.line(points, { x: "x", y: "y", stroke: "var(--accent)", strokeWidth: 1.8 }),
+      Plot.dot(points.slice(-1), { x: "x", y: "y", r: 3, fill: "var(--accent)" })],
+  }));
+  return h("div", {}, h("h3", {}, name), frame);
 }

@@ -1,4 +1,4 @@
-"""`nefstudy dataset ...`: list, show, verify, export, mesh and import neural datasets."""
+"""`nefstudy dataset ...`: list, show, verify, drop, export, mesh and import neural datasets."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from nefstudy.cli.door import Json, Root, echo_json, place_of
+from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
 
-dataset = typer.Typer(no_args_is_help=True, help="Neural datasets: list, show, verify, export, mesh, import.")
+dataset = typer.Typer(no_args_is_help=True, help="Neural datasets: list, show, verify, drop, export, mesh, import.")
 
 
 @dataset.command("ls")
@@ -40,6 +40,38 @@ def dataset_verify(digest: Digest, root: Root = None, as_json: Json = False) -> 
     place = place_of(root)
     found = verify_dataset(place.root, resolve_digest(place.root, digest))
     echo_json(found) if as_json else typer.echo(f"{found['dataset']}: {found['shards']} shards verify")
+
+
+@dataset.command("gc")
+def dataset_gc(  # noqa: PLR0917  # typer calls it by keyword
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would go and what stays, and why.")
+    ] = False,
+    keep: Annotated[
+        str | None, typer.Option(help="all, best:N or none, in place of what each study was run with (--keep).")
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="The study that --keep is about; every one by default.")] = None,
+    root: Root = None,
+    ledger: LedgerUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Drop neural datasets that no trial needs and no study keeps; their trials' results stay.
+
+    A trial that waits or runs, and a ladder with a rung to come, keep theirs. Each goes manifest first, so that none
+    is ever seen half removed; cut off, run it again. Refused (exit 3) while a study's driver is at work: that drops
+    by its own --keep. Dropped ones come back by themselves when a trial asks for them.
+    """
+    import dataclasses
+
+    from nefstudy.study.gc import collected, gc_table
+
+    place = place_of(root, ledger)
+    with open_ledger(root, ledger, read_only=dry_run) as book:
+        found = collected(book, place.root, keep=keep, study=study, dry_run=dry_run)
+    if as_json:
+        echo_json([dataclasses.asdict(verdict) for verdict in found])
+    else:
+        Console().print(gc_table(found, dry_run=dry_run))
 
 
 @dataset.command("export")

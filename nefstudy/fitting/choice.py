@@ -59,7 +59,7 @@ def _quickest(config: FitConfig, field: NeuralField, signals: Signals, *, fields
     seconds: dict[str, float] = {}
     hindrances: list[str] = []
     for name, engine in ENGINES.items():
-        hindrance = engine.why_not(field)
+        hindrance = engine.why_not(field) or engine.asked_only()
         if hindrance is not None:
             hindrances.append(f"not {name}: {hindrance}")
             continue

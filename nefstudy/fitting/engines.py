@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from nefstudy.fields.field import NeuralField
 from nefstudy.fitting import compiled, eager
-from nefstudy.fitting.ladder import Advance
+from nefstudy.fitting.fused import engine as fused
+from nefstudy.fitting.ladder import Advance, GridLosses, grid_loss
 from nefstudy.fitting.lanes import lanes_in_cache
 from nefstudy.fitting.problem import Problem
 
@@ -20,6 +21,9 @@ class Engine:
         is_ready: whether a (problem, points, drawn, threads) costs it no more preparation here.
         lanes: fields it steps together for a field and a number of points.
         fixed: whether it must be given exactly that many lanes, whatever chunk is asked for.
+        grid_losses: loss of each lane over its whole grid.
+        marks: what it adds to a fingerprint.
+        asked_only: why `auto` passes it over where it could be used, or None if it does not.
     """
 
     name: str
@@ -29,6 +33,9 @@ class Engine:
     is_ready: Callable[[Problem, int, bool, int], bool]
     lanes: Callable[[NeuralField, int], int]
     fixed: bool
+    grid_losses: GridLosses = grid_loss
+    marks: Callable[[], dict[str, str]] = dict
+    asked_only: Callable[[], str | None] = lambda: None
 
 
 ENGINES: dict[str, Engine] = {
@@ -49,5 +56,17 @@ ENGINES: dict[str, Engine] = {
         is_ready=compiled.is_ready,
         lanes=lanes_in_cache,
         fixed=True,
+    ),
+    "fused": Engine(
+        "fused",
+        fused.advance,
+        "flat-triton",
+        why_not=fused.why_not,
+        is_ready=lambda *_: False,
+        lanes=fused.lanes,
+        fixed=False,
+        grid_losses=fused.losses,
+        marks=fused.marks,
+        asked_only=lambda: "Triton's interpreter is for proofs" if fused.interpreted() else None,
     ),
 }

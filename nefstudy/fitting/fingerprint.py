@@ -16,4 +16,5 @@ def fingerprint(config: FitConfig, engine: Engine) -> dict[str, str]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": str(config.threads),
         "dtype": "float32",
+        **engine.marks(),
     }

@@ -127,6 +127,7 @@ def _fit_chunk(
         grid=grid,
         rungs=config.rungs,
         advance=engine.advance,
+        grid_losses=engine.grid_losses,
         stop=_stop(field, signals, config, rows),
     )
 

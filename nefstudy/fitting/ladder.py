@@ -16,6 +16,7 @@ from nefstudy.fitting.step import State, first_not_finite, first_state
 from nefstudy.fitting.stop import EVERY, Stop, look
 
 Advance = Callable[[Problem, OptimiserConfig, State, Points, int], State]
+GridLosses = Callable[[Problem, Tensor, WholeGrid], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,12 @@ class Climb:
         return Climb(self.rows[:, :count], self.losses[:, :count], self.diverged_at[:count], self.stopped_at[:count])
 
 
+def grid_loss(problem: Problem, rows: Float[Tensor, "F N"], grid: WholeGrid) -> Float[Tensor, " F"]:
+    """Loss of each lane over its whole grid."""
+    outputs = problem.field.forward(unflatten(problem.field, rows), grid.points)[:, : grid.targets.shape[1]]
+    return LOSSES[problem.loss](outputs, grid.targets)[0]
+
+
 @torch.no_grad()
 def climb(
     problem: Problem,
@@ -48,6 +55,7 @@ def climb(
     grid: WholeGrid,
     rungs: Sequence[int],
     advance: Advance,
+    grid_losses: GridLosses = grid_loss,
     stop: Stop | None = None,
 ) -> Climb:
     """The lanes starting at `rows`, at each of the ascending step counts; rung 0 is the start itself."""
@@ -55,7 +63,7 @@ def climb(
     snapshots, losses = [], []
     for rung in rungs:
         state = _onward(partial(advance, problem, optimiser), state, data, rung=rung, stop=stop)
-        reached = grid_loss(problem, state.rows, grid)
+        reached = grid_losses(problem, state.rows, grid)
         state = replace(state, diverged_at=first_not_finite(state.diverged_at, reached, rung))
         gone = state.diverged_at >= 0
         snapshots.append(torch.where(gone.unsqueeze(1), torch.nan, state.rows))
@@ -77,9 +85,3 @@ def _onward(
         if not (state.active & (state.diverged_at < 0)).any():
             return replace(state, step=rung)
         state = advance(state, data, min(rung, state.step + EVERY - state.step % EVERY) - state.step)
-
-
-def grid_loss(problem: Problem, rows: Float[Tensor, "F N"], grid: WholeGrid) -> Float[Tensor, " F"]:
-    """Loss of each lane over its whole grid."""
-    outputs = problem.field.forward(unflatten(problem.field, rows), grid.points)[:, : grid.targets.shape[1]]
-    return LOSSES[problem.loss](outputs, grid.targets)[0]

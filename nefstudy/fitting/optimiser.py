@@ -39,16 +39,24 @@ class Pace:
     count: Int[Tensor, ""]
 
 
-def pace(optimiser: OptimiserConfig, step: int) -> Pace:
-    """The pace of a step, counted from 0, at a constant learning rate.
+def size_and_spread(optimiser: OptimiserConfig, step: int) -> tuple[float, float]:
+    """Step size and factor of the root variance of a step, counted from 0, at a constant learning rate.
 
     Adam's bias corrections (Kingma & Ba 2015, section 3) as lr / (1 - b1^t) and 1 / sqrt(1 - b2^t).
     """
-    size, spread = optimiser.lr, 1.0
-    if optimiser.name == "adamw":
-        size, spread = size / (1 - BETAS[0] ** (step + 1)), 1 / sqrt(1 - BETAS[1] ** (step + 1))
-    kept = 1 - optimiser.lr * optimiser.weight_decay
-    numbers = torch.tensor([size, spread, kept])
+    if optimiser.name != "adamw":
+        return optimiser.lr, 1.0
+    return optimiser.lr / (1 - BETAS[0] ** (step + 1)), 1 / sqrt(1 - BETAS[1] ** (step + 1))
+
+
+def share_kept(optimiser: OptimiserConfig) -> float:
+    """What weight decay leaves of the parameters at each step."""
+    return 1 - optimiser.lr * optimiser.weight_decay
+
+
+def pace(optimiser: OptimiserConfig, step: int) -> Pace:
+    """The pace of a step, counted from 0."""
+    numbers = torch.tensor([*size_and_spread(optimiser, step), share_kept(optimiser)])
     return Pace(numbers[0], numbers[1], numbers[2], torch.tensor(step, dtype=torch.int32))
 
 

@@ -93,6 +93,11 @@ class Storage:
         found = self.filesystem.get_file_info(fs.FileSelector(self.locate(path), allow_not_found=True))
         return tuple(sorted(info.base_name for info in found))
 
+    def total(self, path: str) -> int:
+        """Bytes of all files in a directory and below it; 0 where there is none."""
+        found = self.filesystem.get_file_info(fs.FileSelector(self.locate(path), allow_not_found=True, recursive=True))
+        return sum(int(info.size) for info in found if info.type == fs.FileType.File)
+
     def remove(self, path: str) -> None:
         """Remove a file or a directory with all in it; nothing where there is none."""
         target = self.locate(path)

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 import nefstudy
 from nefstudy.ledger import Ledger
-from nefstudy.service import control, events, figures, health, metrics, neural_datasets, page, studies, trials
+from nefstudy.service import control, events, figures, health, metrics, neural_datasets, page, studies, timeline, trials
 from nefstudy.service.artefacts import Artefacts
 from nefstudy.service.events import Streams
 from nefstudy.service.page import Page, page_directory
@@ -20,7 +20,7 @@ from nefstudy.service.snapshot import Snapshots
 
 THREADS = 6  # answer at once: more would only share the same processor, each with a database connection of its own
 
-PARTS = (health, metrics, studies, figures, trials, neural_datasets, events, control, page)
+PARTS = (health, metrics, studies, figures, timeline, trials, neural_datasets, events, control, page)
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": said, "content": {"application/problem+json": {}}}

@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 
 class Points(BaseModel):
-    """Two values of many trials, column by column; `of` counts the trials before thinning."""
+    """Two values of many trials, column by column, and more by name; `of` counts the trials before thinning."""
 
     of: int
     x_name: str
@@ -15,8 +15,10 @@ class Points(BaseModel):
     start: list[str]
     steps: list[int]
     hidden: list[int | None]
+    dataset: list[str]
     x: list[float]
     y: list[float]
+    also: dict[str, list[bool | int | float | str | None]]
 
 
 class Point(BaseModel):
@@ -28,6 +30,7 @@ class Point(BaseModel):
     start: str
     steps: int
     hidden: int | None
+    dataset: str
     x: float
     y: float
 
@@ -110,3 +113,12 @@ class Savings(BaseModel):
     reused: int
     field_steps_asked: float
     field_steps_done: float
+
+
+class Timeline(BaseModel):
+    """Equal spans from `from_s` (UTC): trials that completed in each, the best validation accuracy by its end."""
+
+    from_s: float
+    width_s: float
+    ended: list[int]
+    best: list[float | None]

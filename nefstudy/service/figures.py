@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from nefstudy.errors import BadConfig
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.service.answers import (
     CellName,
@@ -38,7 +39,12 @@ from nefstudy.service.thinning import thinned
 router = APIRouter(prefix="/v1/studies/{study}", tags=["figures"])
 
 Axis = Annotated[str, Query(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$", description="a column, metric or parameter")]
-LABELS = ("key", "phase", "cell", "start", "steps", "hidden")
+LABELS = ("key", "phase", "cell", "start", "steps", "hidden", "dataset")
+Also = Annotated[
+    str | None,
+    Query(pattern=r"^[A-Za-z0-9_.,]{1,800}$", description="comma-separated columns, metrics or parameters to add"),
+]
+MAX_ALSO = 24
 
 
 @router.get("/points", response_model=Points)
@@ -52,17 +58,22 @@ def get_points(
     phase: PhaseName = None,
     cell: CellName = None,
     limit: Annotated[int, Query(ge=1, le=50_000)] = 5_000,
+    also: Also = None,
 ) -> Response:
     """Two values of every complete trial as columns; more than `limit` are thinned evenly over the plane."""
     require_study(ledger, study)
+    more = tuple(dict.fromkeys(name for name in (also or "").split(",") if name))
+    if len(more) > MAX_ALSO:
+        raise BadConfig(f"also names {len(more)} values; give at most {MAX_ALSO}")
 
     def compute() -> bytes:
-        columns = _points(ledger, study, x=x, y=y, phase=phase, cell=cell)
+        columns = _points(ledger, study, x=x, y=y, phase=phase, cell=cell, also=more)
         kept = thinned(columns["x"], columns["y"], limit=limit)
         body = {name: [values[index] for index in kept] for name, values in columns.items()}
-        return encode({"of": len(columns["x"]), "x_name": x, "y_name": y, **body})
+        added = {name: body.pop(f"also {name}") for name in more}
+        return encode({"of": len(columns["x"]), "x_name": x, "y_name": y, **body, "also": added})
 
-    return answer(request, _kept(request, study, f"points {x} {y} {phase} {cell} {limit}", compute))
+    return answer(request, _kept(request, study, f"points {x} {y} {phase} {cell} {limit} {more}", compute))
 
 
 @router.get("/pareto", response_model=Pareto)
@@ -163,11 +174,14 @@ def pareto_front(x: Sequence[float], y: Sequence[float]) -> list[int]:
     return front[::-1]
 
 
-def _points(ledger: Ledger, study: str, *, x: str, y: str, phase: str | None, cell: str | None) -> dict[str, list[Any]]:
-    """Labels and the two values of the complete trials that have both, as numbers."""
-    columns: Mapping[str, list[Any]] = ledger.columns(study, tuple({*LABELS, x, y}), phase=phase, cell=cell)
+def _points(
+    ledger: Ledger, study: str, *, x: str, y: str, phase: str | None, cell: str | None, also: Sequence[str] = ()
+) -> dict[str, list[Any]]:
+    """Labels and the two values of the complete trials that have both, as numbers; `also` under names of their own."""
+    columns: Mapping[str, list[Any]] = ledger.columns(study, tuple({*LABELS, x, y, *also}), phase=phase, cell=cell)
     both = [i for i, pair in enumerate(zip(columns[x], columns[y], strict=True)) if all(map(_is_number, pair))]
     named = {name: columns[name] for name in LABELS} | {"x": columns[x], "y": columns[y]}
+    named |= {f"also {name}": columns[name] for name in also}
     return {name: [values[index] for index in both] for name, values in named.items()}
 
 

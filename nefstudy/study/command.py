@@ -16,6 +16,8 @@ from nefstudy.study.device import measure_device
 from nefstudy.study.options import MakePlan, StudyOptions
 from nefstudy.study.place import resolve_place
 from nefstudy.study.plan import StudyPlan
+from nefstudy.study.retention import parse_keep
+from nefstudy.study.stock import stock
 
 Study = Annotated[str | None, typer.Option(help="Name of the study; the scale's name when not given.")]
 Root = Annotated[
@@ -56,6 +58,17 @@ BudgetHours = Annotated[
 FromPhase1 = Annotated[
     bool, typer.Option("--from-phase1", help="Phase 2: the grid of `nefstudy handover STUDY` instead of Table 3.")
 ]
+Keep = Annotated[
+    str,
+    typer.Option(
+        help="Neural datasets to keep once no trial needs them: all, best:N (of the N best trials of each phase and "
+        "cell) or none. Dropped ones can be computed again."
+    ),
+]
+MinFreeGb = Annotated[
+    float,
+    typer.Option("--min-free-gb", min=0, help="Stop, to be continued, before less than this is free at the root."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print trials, fits, field-steps and an estimate; run nothing.")
 ]
@@ -85,6 +98,8 @@ def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
         engine: Engine = "auto",
         from_phase1: FromPhase1 = False,
         budget_hours: BudgetHours = None,
+        keep: Keep = "all",
+        min_free_gb: MinFreeGb = 1.0,
         dry_run: DryRun = False,
         as_json: Json = False,
     ) -> None:
@@ -111,11 +126,14 @@ def execute(make_plan: MakePlan, options: StudyOptions) -> None:
     """Plan, and run or only show what would be run."""
     if options.engine not in ("auto", *ENGINES):
         raise BadConfig(f"unknown engine {options.engine!r}: allowed are auto, {', '.join(ENGINES)}; correct --engine")
+    best = parse_keep(options.keep)
     plan = make_plan(options)
     console = Console()
     if options.dry_run or options.budget_hours is not None:
         summary = cost_summary(plan_cost(plan), measure_device(engine=options.engine))
         if options.dry_run:
+            place = resolve_place(options.root, options.ledger, environment=os.environ)
+            summary |= stock(plan, place, best=best)
             show_cost(plan, summary, console=console, as_json=options.json)
             return
         if summary["total"]["device_hours"]["mid"] > (options.budget_hours or 0.0):
@@ -134,8 +152,10 @@ def execute(make_plan: MakePlan, options: StudyOptions) -> None:
 def show_cost(plan: StudyPlan, summary: dict[str, object], *, console: Console, as_json: bool) -> None:
     """Print what a plan costs, as a table or as JSON."""
     from nefstudy.study.cost_table import cost_table
+    from nefstudy.study.stock import stock_table
 
     if as_json:
         console.file.write(json.dumps(summary, indent=2) + "\n")
     else:
         console.print(cost_table(plan.study, summary))
+        console.print(stock_table(summary))

@@ -95,7 +95,7 @@ def _cell_cost(plan: StudyPlan, cell: CellPlan, size: SignalSize) -> CellCost:
         steps = sum(_steps(trial) for trial in longest.values())
         flops = sum(_steps(trial) * step_flops(plan, trial, size) for trial in longest.values())
     else:
-        sample = list(_sampled_trials(plan, cell))
+        sample = list(sampled_trials(plan, cell))
         fits = cell.trials
         steps = round(fits * sum(_steps(trial) for trial in sample) / len(sample))
         flops = fits * sum(_steps(trial) * step_flops(plan, trial, size) for trial in sample) / len(sample)
@@ -114,7 +114,8 @@ def step_flops(plan: StudyPlan, trial: TrialConfig, size: SignalSize) -> float:
     return 6.0 * (trial.dataset.points or size.points) * kernels
 
 
-def _sampled_trials(plan: StudyPlan, cell: CellPlan) -> Iterable[TrialConfig]:
+def sampled_trials(plan: StudyPlan, cell: CellPlan) -> Iterable[TrialConfig]:
+    """Trials drawn from a searched space, for averages over it."""
     rng = stream(plan.seed, "cost", cell.phase, cell.cell)
     for _ in range(SAMPLED_POINTS):
         drawn: Point = {name: _drawn(dimension, rng.random()) for name, dimension in cell.space.items()}

@@ -27,6 +27,8 @@ class StudyOptions:
     engine: str = "auto"
     from_phase1: bool = False
     budget_hours: float | None = None
+    keep: str = "all"
+    min_free_gb: float = 1.0
     dry_run: bool = False
     json: bool = False
 

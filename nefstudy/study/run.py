@@ -73,6 +73,19 @@ class StudyRun:
         rows = () if fixed else self.ledger.trials(self.plan.study, limit=None).rows
         self.shares = Shares(whole, fixed=fixed, rows=rows)
 
+    @property
+    def wanted(self) -> set[str]:
+        """Neural datasets of trials that are under way or wished for."""
+        return {trial.suggestion.dataset for trial in self.under_way.values()} | {s.dataset for s in self._wished}
+
+    def is_ready(self, dataset: str) -> bool:
+        """Whether a trial of this run has found the neural dataset whole."""
+        return dataset in self._ready
+
+    def forget(self, dataset: str) -> None:
+        """The neural dataset is no longer there: whoever needs it next fits it alone."""
+        self._ready.discard(dataset)
+
     def put_first(self, suggestion: Suggestion) -> None:
         """Hand this trial out before anything a stream would suggest; its stream will not suggest it again."""
         for stream in self._streams:

@@ -10,24 +10,26 @@ from types import FrameType
 
 from rich.console import Console
 
-from nefstudy.errors import StudyBusy
+from nefstudy.errors import DiskLow, StudyBusy
 from nefstudy.ledger import Heartbeat, Ledger, Owner
 from nefstudy.study.closing import say_closing
 from nefstudy.study.cluster import Headroom, connected_ray
 from nefstudy.study.continuing import continued
 from nefstudy.study.control import Control
+from nefstudy.study.disk import DiskWatch
 from nefstudy.study.exporter import Exporter
 from nefstudy.study.live import LiveView
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place, ensure_writable
 from nefstudy.study.plan import StudyPlan
+from nefstudy.study.retention import KEEP, Retention
 from nefstudy.study.run import StudyRun
 from nefstudy.study.tune import clear_storage, drive, storage_under
 from nefstudy.trial.distributed import TrialSetup
 from nefstudy.trial.experiment import Choices
 from nefstudy.trial.provenance import revision
 
-FINISHED, STOPPED = "finished", "stopped"
+FINISHED, STOPPED, PAUSED = "finished", "stopped", "paused"
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -52,9 +54,10 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
     ensure_writable(place)
     pinned = plan.pinned()
     with Ledger.open(place.ledger) as ledger:
-        ledger.put_study(plan.study, continued(ledger.study(plan.study), pinned), planned=pinned.planned())
+        described = continued(ledger.study(plan.study), pinned) | {KEEP: options.keep}
+        ledger.put_study(plan.study, described, planned=pinned.planned())
         lease = ledger.acquire(plan.study, Owner.here())
-        state = STOPPED
+        state, low = STOPPED, None
         try:
             with Heartbeat(ledger, lease) as beat, _stop_on_signal() as stop:
                 ledger.interrupt(plan.study, lease=lease)
@@ -62,22 +65,30 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                 Control(run, stop=stop).obey(starting=True)
                 with Exporter(ledger, place=place, leave=stop.is_set, on_wait=_say_left(console)) as exporter:
                     if not run.exhausted:
-                        _drive(run, options, place=place, console=console, beat=beat, stop=stop)
+                        low = _drive(run, options, place=place, console=console, beat=beat, stop=stop)
                 if beat.lost is not None:
                     raise beat.lost
-                state = FINISHED if run.exhausted and not run.under_way else STOPPED
+                Retention(run, place.root, keep=options.keep).sweep()
+                state = FINISHED if run.exhausted and not run.under_way else STOPPED if low is None else PAUSED
         finally:
             with suppress(StudyBusy):  # another driver took the study over: its trials are not ours to close
                 ledger.interrupt(plan.study, lease=lease)
                 ledger.release(lease, state=state)
         ending = Ending(state, run.ended["complete"], run.ended["failed"], run.ended["reused"], exporter.left)
         say_closing(ledger, pinned, ending.state, place=place, console=console)
+        if low is not None:
+            raise low
         return ending
 
 
 def _drive(
     run: StudyRun, options: StudyOptions, *, place: Place, console: Console, beat: Heartbeat, stop: threading.Event
-) -> None:
+) -> DiskLow | None:
+    """Drive the run until nothing is left, it is stopped, or space is low; the latter is returned."""
+    watch = DiskWatch(run, place, min_free_gb=options.min_free_gb)
+    if watch.step():
+        return watch.problem
+    retention = Retention(run, place.root, keep=options.keep)
     with connected_ray() as resources:
         sharing = options.gpus is None and resources.gpus > 0
         setup = TrialSetup(
@@ -99,11 +110,15 @@ def _drive(
             def step() -> None:
                 headroom.step(run)
                 control.step()
+                retention.step()
+                if watch.step():
+                    stop.set()
                 view.step()
 
             headroom.step(run)
             drive(run, setup=setup, on_step=step, stopped=lambda: stop.is_set() or beat.lost is not None)
     clear_storage(place.root, run.plan.study)
+    return watch.problem
 
 
 def _say_left(console: Console) -> Callable[[int], None]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from torch._inductor import config as inductor
 
 from nefstudy.config import FitConfig
@@ -49,10 +50,26 @@ def test_ranks_choose_alike(
     assert choose(config, field, signals, fields=50, ranks=2).engine.name == "eager"
 
 
-def test_an_engine_that_is_not_there_is_refused(configure: Configure, field: NeuralField, signals: Signals) -> None:
+def test_an_engine_that_is_not_there_is_refused(
+    configure: Configure, field: NeuralField, signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A named engine this build lacks is refused with those it has, not replaced in silence."""
+    monkeypatch.delitem(engines.ENGINES, "fused")
     with pytest.raises(BadConfig, match="engine 'fused' is not available here; allowed: auto, eager, compiled"):
         choose(configure(engine="fused"), field, signals, fields=5)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("engine", ["auto", "fused"])
+def test_without_a_device_another_engine_takes_over_and_says_so(
+    configure: Configure, field: NeuralField, signals: Signals, caplog: pytest.LogCaptureFixture, engine: str
+) -> None:
+    """A machine without a CUDA device fits by another engine, with the reason in the log."""
+    with caplog.at_level(logging.INFO):
+        choice = choose(configure(engine=engine), field, signals, fields=50)
+    assert choice.engine.name == "eager"
+    assert "there is no CUDA device" in choice.reason
+    assert "there is no CUDA device" in caplog.text
 
 
 @pytest.mark.parametrize("engine", ["auto", "compiled"])

@@ -78,6 +78,19 @@ def served(filled) -> Iterator[str]:
         yield running.url
 
 
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory) -> Iterator[str]:
+    """The address of a service over forty trials of a search, enough to say which parameters matter."""
+    with Ledger.open(str(tmp_path_factory.mktemp("explored") / "ledger.db")) as ledger:
+        ledger.put_study(STUDY, {}, planned={("phase1", CELLS[0]): 60})
+        for number in range(40):
+            start = "shared" if number % 3 else "random"
+            steps, lr = (5, 25, 75, 200)[number % 4], 10 ** (-4 + number % 11 / 5)
+            run_trial(ledger, "phase1", trial_config(CELLS[0], start=start, steps=steps, lr=lr, hidden=8 + 2 * number))
+        with Served(create_app(ledger)) as running:
+            yield running.url
+
+
 def width_of_picture(page: Page) -> int:
     """Pixels across of the dialog's picture once it is decoded; 0 for a broken one."""
     picture = page.locator("dialog img").first
@@ -92,8 +105,9 @@ def test_the_page_shows_the_ledgers_numbers(opened, served):
     for cell in CELLS:
         assert cell in page.inner_text("#phases")
         assert cell in page.inner_text("#starts")
+    page.wait_for_selector("#gallery figure")
     assert page.locator("#best tbody tr").count() == 6
-    assert "16 complete trials" in page.inner_text("#caption")
+    assert "16 complete trials" in page.inner_text("#quality-caption")
     assert page.locator("#gallery figure").count() == 8
     assert "by reuse" in page.inner_text("#tiles")
     assert "no luck in model.py" in page.inner_text("#failures")
@@ -121,17 +135,57 @@ def test_a_trial_opens_with_its_picture_and_curves(opened, served):
     assert page.locator("dialog[open]").count() == 0
 
 
-def test_points_can_be_walked_by_keyboard(opened, served):
-    """Arrow keys show one trial after another, Enter opens it."""
+def test_every_trial_is_a_mark_of_its_start_and_rungs_are_joined(opened, served):
+    """Each figure has one mark a trial; a ladder is one line, its most accurate rung ringed, over a panel a field."""
     page = opened(served)
-    page.wait_for_selector("#caption .legend")
-    page.focus("#plot canvas")
+    page.wait_for_selector("#ratio-plot svg")
+    assert page.locator("#quality-plot g[aria-label=dot] path").count() == 16
+    assert page.locator("#quality-plot g[aria-label=dot] circle").count() == 4
+    assert page.locator("#quality-plot g[aria-label=line] path").count() == 4
+    for name in ("mfn", "siren"):
+        assert name in page.locator("#quality-plot g[aria-label='fx-axis tick label']").text_content()
+    assert page.locator("#nmi-plot g[aria-label=dot] path").count() == 16
+
+
+@pytest.mark.parametrize("plot", ["#quality-plot", "#nmi-plot", "#parallel"])
+def test_trials_can_be_walked_by_keyboard(opened, explored, plot):
+    """Arrow keys show and say one trial after another, Enter opens the one that is shown."""
+    page = opened(explored)
+    page.wait_for_selector(f"{plot} svg")
+    page.wait_for_selector("#best table")
+    said = page.locator(f"{plot} + [role=status]")
+    page.focus(plot)
     page.keyboard.press("ArrowRight")
-    first = page.inner_text(".tip")
+    expect(said).to_contain_text("start" if plot != "#parallel" else "validation")
+    first = said.inner_text()
     page.keyboard.press("ArrowRight")
-    assert page.inner_text(".tip") != first
+    expect(said).not_to_have_text(first, use_inner_text=True)
+    assert page.locator(f"{plot} g[aria-label=tip] text").count() > 0
     page.keyboard.press("Enter")
     page.wait_for_selector("dialog[open]")
+
+
+def test_a_click_opens_the_trial_under_the_pointer(opened, served):
+    """A point that is pointed at shows its tip; a click opens that trial."""
+    page = opened(served)
+    page.wait_for_selector("#ratio-plot svg")
+    page.locator("#nmi-plot g[aria-label=dot] path").first.hover(force=True)
+    expect(page.locator("#nmi-plot g[aria-label=tip] text")).to_have_count(1)
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_selector("dialog[open]")
+
+
+def test_the_parts_that_need_many_trials_appear_with_them(opened, explored):
+    """Importance bars, parallel coordinates with the best in front, reuse, pace and climb are drawn and described."""
+    page = opened(explored)
+    page.wait_for_selector("#parallel svg")
+    for part in ("#importance", "#savings", "#pace", "#climb"):
+        assert page.locator(f"{part} svg").count() == 1
+        assert len(page.locator(part).get_attribute("aria-label")) > 20
+    assert page.inner_text("#parallel").splitlines()[:3] == ["steps", "start", "val_accuracy"]
+    assert page.locator("#parallel g[aria-label=line]").count() == 2
+    assert page.locator("#parallel g[aria-label=line]").nth(1).locator("path").count() == 4  # a tenth of forty
 
 
 def test_every_control_has_a_name(opened, served):
@@ -139,8 +193,9 @@ def test_every_control_has_a_name(opened, served):
     page = opened(served)
     page.wait_for_selector("#best table")
     nameless = page.evaluate(
-        """[...document.querySelectorAll('button, select, a, [role=img], [role=region], canvas')].filter((e) =>
-           !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)"""
+        """[...document.querySelectorAll('button, select, a, [role=img], [role=region], [role=application]')]
+           .filter((e) => !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length))
+           .map((e) => e.outerHTML)"""
     )
     assert nameless == []
 
@@ -156,7 +211,7 @@ def test_the_page_moves_with_the_study(opened, ledger: Ledger):
         page.evaluate("window.kept = true")
         run_trial(ledger, "phase2", trial_config(CELLS[1], steps=500))
         expect(page.locator("#tiles")).to_contain_text("17 / 32", timeout=8000)
-        expect(page.locator("#caption")).to_contain_text("17 complete", timeout=8000)
+        expect(page.locator("#quality-caption")).to_contain_text("17 complete", timeout=8000)
         assert page.evaluate("window.kept")
         page.close()
 

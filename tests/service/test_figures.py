@@ -59,6 +59,19 @@ def test_thinning_keeps_what_fits_and_never_more(plane, limit):
     assert len(kept) == min(limit, len(x))
 
 
+def test_points_carry_what_else_is_asked_for(client, filled):
+    """Columns, metrics and parameters named by `also` stand beside the points, None where a trial has none."""
+    found = client.get(f"{BASE}/points?also=field.hidden,all_ssim,start,field.omega_0").json()
+    assert set(found["also"]) == {"field.hidden", "all_ssim", "start", "field.omega_0"}
+    assert found["also"]["start"] == found["start"]
+    assert found["also"]["field.hidden"] == found["hidden"]
+    assert set(found["also"]["field.omega_0"]) == {None}
+    rows = filled[0].trials(STUDY, state=TrialState.COMPLETE, limit=None).rows
+    assert dict(zip(found["key"], found["dataset"], strict=True)) == {row.key: row.dataset for row in rows}
+    many = ",".join(f"name{number}" for number in range(25))
+    assert client.get(f"{BASE}/points?also={many}").status_code == 422
+
+
 def test_thinning_keeps_the_lonely_point():
     """A thousand points in a heap lose most of theirs before the one outlier goes."""
     x, y = [i / 1e6 for i in range(1000)] + [1.0], [0.0] * 1000 + [1.0]

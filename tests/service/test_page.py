@@ -1,5 +1,6 @@
 """The study page is whole, and needs nothing from elsewhere."""
 
+import json
 import re
 
 import pytest
@@ -8,6 +9,8 @@ from nefstudy.service.artefacts import Artefacts
 from nefstudy.service.metrics import HELP
 from nefstudy.service.page import page_directory
 
+DASHBOARDS = page_directory().parent
+VENDOR = page_directory() / "vendor"
 FILES = sorted(path for path in page_directory().rglob("*") if path.is_file() and "vendor" not in path.parts)
 OWN = [path for path in FILES if path.suffix in {".html", ".css", ".js"}]
 
@@ -19,8 +22,8 @@ def test_the_page_is_served_with_every_file_it_names(client):
     named = set(re.findall(r'(?:src|href)="(/page/[^"]+)"', page.text))
     for path in OWN:
         if path.suffix == ".js":
-            named |= {f"/page/{name}" for name in re.findall(r'from "\./([^"]+)"', path.read_text())}
-    assert len(named) >= 8
+            named |= {f"/page/{name}" for name in re.findall(r'(?:from|import) "\./([^"]+)"', path.read_text())}
+    assert {"/page/vendor/d3.min.js", "/page/vendor/plot.min.js"} <= named
     for name in named:
         answer = client.get(name)
         assert answer.status_code == 200, name
@@ -39,6 +42,21 @@ def test_nothing_comes_from_elsewhere_or_inline(path):
 def test_files_stay_small(path):
     """No file of the page over 300 lines."""
     assert len(path.read_text().splitlines()) <= 300
+
+
+def test_the_vendored_libraries_are_those_of_the_lock_file():
+    """Version by version, with their licences, small enough to be served from memory; no registry is named."""
+    text = (DASHBOARDS / "package-lock.json").read_text()
+    assert "resolved" not in text
+    assert not re.search(r"https?://", text)
+    locked = json.loads(text)["packages"]
+    wanted = json.loads((DASHBOARDS / "package.json").read_text())["dependencies"]
+    for name, file in {"d3": "d3.min.js", "@observablehq/plot": "plot.min.js"}.items():
+        version = locked[f"node_modules/{name}"]["version"]
+        assert wanted[name] == version
+        assert f" v{version} " in (VENDOR / file).read_text().splitlines()[0]
+        assert f"{name} {version}" in (VENDOR / "LICENCES.txt").read_text()
+    assert sum(path.stat().st_size for path in VENDOR.iterdir()) < 1_000_000
 
 
 def test_artefacts_stay_under_the_root(tmp_path):

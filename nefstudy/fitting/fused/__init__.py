@@ -1,0 +1,1 @@
+"""One GPU program takes one field through many steps (Triton)."""

@@ -1,0 +1,151 @@
+"""The kernel: one program takes one field through many steps, its state in registers."""
+
+import triton
+import triton.language as tl
+
+from nefstudy.fitting.fused.mfn import mfn
+from nefstudy.fitting.fused.rffnet import rffnet
+from nefstudy.fitting.fused.siren import siren
+from nefstudy.fitting.optimiser import BETAS, EPSILON
+
+BETA_1, BETA_2, TINY = tl.constexpr(BETAS[0]), tl.constexpr(BETAS[1]), tl.constexpr(EPSILON)
+REST_1, REST_2 = tl.constexpr(1 - BETAS[0]), tl.constexpr(1 - BETAS[1])
+
+
+@triton.jit
+def places(BLOCK: tl.constexpr):
+    """Where a block's numbers lie in the flat row, and which of them exist."""
+    column = tl.arange(0, BLOCK[5])
+    if BLOCK[4] == 1:
+        return BLOCK[0] + column * BLOCK[1], column < BLOCK[3]
+    row = tl.arange(0, BLOCK[4])
+    inside = (row[:, None] < BLOCK[2]) & (column[None, :] < BLOCK[3])
+    return BLOCK[0] + row[:, None] * BLOCK[1] + column[None, :], inside
+
+
+@triton.jit
+def used(row, factor, BLOCKS: tl.constexpr):
+    """A row's blocks as a field uses them, zero beyond what exists."""
+    found = ()
+    for i in tl.static_range(len(BLOCKS)):
+        place, inside = places(BLOCKS[i])
+        values = tl.load(row + place, mask=inside, other=0.0)
+        if BLOCKS[i][6]:
+            values = values * factor
+        found = found + (values,)
+    return found
+
+
+@triton.jit
+def gradient(
+    weights, points, targets, share, count,
+    KIND: tl.constexpr, BLOCKS: tl.constexpr, D: tl.constexpr, C: tl.constexpr, DEPTH: tl.constexpr,
+    LOSS: tl.constexpr, TILE: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """(gradients of the blocks, loss) over all points, tile by tile in order."""
+    grads = ()
+    for i in tl.static_range(len(BLOCKS)):
+        if BLOCKS[i][5] == 1:
+            grads = grads + (tl.zeros([TILE], tl.float32),)
+        else:
+            grads = grads + (tl.zeros_like(weights[i]),)
+    losses = tl.zeros([TILE], tl.float32)
+    for begin in range(0, count, TILE):
+        point = begin + tl.arange(0, TILE)
+        inside = point < count
+        coordinates = ()
+        for d in tl.static_range(D):
+            coordinates = coordinates + (tl.load(points + point * D + d, mask=inside, other=0.0),)
+        wanted = ()
+        for c in tl.static_range(C):
+            wanted = wanted + (tl.load(targets + point * C + c, mask=inside, other=0.0),)
+        if KIND == "siren":
+            grads, losses = siren(
+                weights, grads, coordinates, wanted, inside, share, losses, D, C, DEPTH, LOSS, PRECISION
+            )
+        elif KIND == "mfn":
+            grads, losses = mfn(
+                weights, grads, coordinates, wanted, inside, share, losses, D, C, DEPTH, LOSS, PRECISION
+            )
+        else:
+            grads, losses = rffnet(
+                weights, grads, coordinates, wanted, inside, share, losses, D, C, DEPTH, LOSS, PRECISION
+            )
+    found = ()
+    for i in tl.static_range(len(BLOCKS)):
+        if BLOCKS[i][5] == 1:
+            found = found + (tl.sum(grads[i], axis=0, keep_dims=True),)
+        else:
+            found = found + (grads[i],)
+    return found, tl.sum(losses, axis=0)
+
+
+@triton.jit
+def update(row, mean, variance, grads, factor, size, spread, kept, BLOCKS: tl.constexpr, OPTIMISER: tl.constexpr):
+    """One step of optimiser.py's update of a row and its moments."""
+    for i in tl.static_range(len(BLOCKS)):
+        if BLOCKS[i][7]:
+            place, inside = places(BLOCKS[i])
+            grad = grads[i]
+            if BLOCKS[i][6]:
+                grad = grad * factor
+            if OPTIMISER == "adamw":
+                first = BETA_1 * tl.load(mean + place, mask=inside, other=0.0) + REST_1 * grad
+                second = BETA_2 * tl.load(variance + place, mask=inside, other=0.0) + REST_2 * (grad * grad)
+                tl.store(mean + place, first, mask=inside)
+                tl.store(variance + place, second, mask=inside)
+                stride = tl.div_rn(size * first, tl.sqrt_rn(second) * spread + TINY)
+            else:
+                stride = size * grad
+            tl.store(row + place, tl.load(row + place, mask=inside, other=0.0) * kept - stride, mask=inside)
+    tl.debug_barrier()  # the next step may read a number in another thread than wrote it
+
+
+NUMBERS = ["first", "steps", "count", "row_stride", "point_stride", "point_step", "target_step"]
+
+
+@triton.jit(do_not_specialize=NUMBERS)  # one program for every count of steps, or bits could differ
+def climb(
+    rows, means, variances, moves, diverged, points, targets, paces,
+    factor, share, kept, first, steps, count, row_stride, point_stride, point_step, target_step,
+    KIND: tl.constexpr, BLOCKS: tl.constexpr, D: tl.constexpr, C: tl.constexpr, DEPTH: tl.constexpr,
+    LOSS: tl.constexpr, OPTIMISER: tl.constexpr, TILE: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Take field `program_id(0)` through `steps` steps, the first of which is counted `first`."""
+    field = tl.program_id(0).to(tl.int64)
+    if tl.load(moves + field) == 0:
+        return
+    rows += field * row_stride
+    means += field * row_stride
+    variances += field * row_stride
+    points += field * point_stride
+    targets += field * count * C
+    gone = tl.full([], -1, tl.int32)
+    for step in range(steps):
+        grads, loss = gradient(
+            used(rows, factor, BLOCKS), points, targets, share, count,
+            KIND, BLOCKS, D, C, DEPTH, LOSS, TILE, PRECISION,
+        )  # fmt: skip
+        gone = tl.where((gone == -1) & ((loss != loss) | (tl.abs(loss) == float("inf"))), first + step, gone)
+        size = tl.load(paces + 2 * step)
+        spread = tl.load(paces + 2 * step + 1)
+        update(rows, means, variances, grads, factor, size, spread, kept, BLOCKS, OPTIMISER)
+        points += point_step
+        targets += target_step
+    tl.store(diverged + field, gone)
+
+
+@triton.jit(do_not_specialize=["count", "row_stride", "point_stride"])
+def measure(
+    rows, losses, points, targets, factor, share, count, row_stride, point_stride,
+    KIND: tl.constexpr, BLOCKS: tl.constexpr, D: tl.constexpr, C: tl.constexpr, DEPTH: tl.constexpr,
+    LOSS: tl.constexpr, TILE: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The loss of field `program_id(0)` at all its points."""
+    field = tl.program_id(0).to(tl.int64)
+    weights = used(rows + field * row_stride, factor, BLOCKS)
+    _, loss = gradient(
+        weights, points + field * point_stride, targets + field * count * C, share, count,
+        KIND, BLOCKS, D, C, DEPTH, LOSS, TILE, PRECISION,
+    )  # fmt: skip
+    tl.store(losses + field, loss * share)

@@ -1,0 +1,88 @@
+"""What of a plan is there already: results in the ledger, neural datasets under the root."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nefstudy.config import TrialConfig
+from nefstudy.errors import BadInput, BadLedger
+from nefstudy.ledger import Ledger, TrialState
+from nefstudy.neural_dataset.schema import Manifest, manifest_path
+from nefstudy.neural_dataset.storage import Storage
+from nefstudy.signals.catalog import pin
+from nefstudy.study.place import Place
+from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
+from nefstudy.study.streams import DONE
+
+States = Mapping[tuple[str, str], TrialState]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What one cell need not do again in one phase; None where its data is not here to tell.
+
+    Attributes:
+        results: trials that are answered from the ledger.
+        fits: ladders that need no fit: their neural dataset is there, or all of their trials are.
+    """
+
+    phase: str
+    cell: str
+    results: int | None
+    fits: int | None
+
+
+def known(plan: StudyPlan, place: Place) -> list[Known]:
+    """What is there of every cell, in the plan's order; changes nothing and makes no ledger."""
+    try:
+        ledger = Ledger.open(place.ledger, read_only=True, patience_s=5.0)
+    except BadLedger:
+        return [Known(cell.phase, cell.cell, 0, 0) for cell in plan.cells]
+    with ledger:
+        complete = {
+            key
+            for study in ledger.studies()
+            for (_, key), (state, _) in ledger.states(study.study).items()
+            if state is TrialState.COMPLETE
+        }
+        own = {place: state for place, (state, _) in ledger.states(plan.study).items()}
+        searched = ledger.counts(plan.study)
+        found = []
+        for cell in plan.cells:
+            if cell.trials is not None:
+                ended = sum(n for (p, c, s), n in searched.items() if (p, c) == (cell.phase, cell.cell) and s in DONE)
+                ended = min(ended, cell.trials)
+                found.append(Known(cell.phase, cell.cell, ended, ended))
+            else:
+                found.append(_grid(plan, cell, place, complete=complete, own=own))
+        return found
+
+
+def _grid(plan: StudyPlan, cell: CellPlan, place: Place, *, complete: set[str], own: States) -> Known:
+    try:
+        signals = pin(cell.signals, sources=plan.signals)
+    except BadInput:
+        return Known(cell.phase, cell.cell, None, None)
+    pinned = CellPlan(**{**vars(cell), "signals": signals})
+    ladders: dict[str, list[TrialConfig]] = {}
+    results = 0
+    for trial in grid_trials(plan, pinned):
+        answered = trial.key in complete or own.get((cell.phase, trial.key)) in DONE
+        results += answered
+        ladders.setdefault(trial.dataset.digest, [])
+        if not answered:
+            ladders[trial.dataset.digest].append(trial)
+    storage = Storage.at(place.root)
+    fits = sum(not left or _fitted(storage, digest, left) for digest, left in ladders.items())
+    return Known(cell.phase, cell.cell, results, fits)
+
+
+def _fitted(storage: Storage, digest: str, left: list[TrialConfig]) -> bool:
+    """Whether a whole neural dataset holds every rung that is left to read."""
+    path = manifest_path(digest)
+    if storage.size(path) is None:
+        return False
+    try:
+        manifest = Manifest.from_json(storage.read(path), where=storage.locate(path))
+    except (BadInput, OSError):
+        return False
+    return {trial.steps for trial in left} <= {record.steps for record in manifest.rungs}

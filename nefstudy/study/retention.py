@@ -1,0 +1,224 @@
+"""Which neural datasets a study keeps, and which may go; thirty thousand of them would be terabytes.
+
+`all` keeps every one, `best:N` those that the N best trials of each phase and cell have read, `none` none. One that
+a trial still needs stays whatever the plan keeps: of a trial that waits or runs, of a grid's ladder with a rung to
+come. A neural dataset read by several studies stays while any of them wants it. What was dropped can be computed
+again: `nefstudy replay KEY` does.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+from nefstudy.config import ClassifierConfig, SignalsConfig, parse
+from nefstudy.errors import BadConfig, BadInput
+from nefstudy.ledger import Ledger, NeuralDatasetRow, Owner, StudyRow, TrialState
+from nefstudy.neural_dataset.read import remove_neural_dataset
+from nefstudy.neural_dataset.schema import FOLDER, dataset_path
+from nefstudy.neural_dataset.storage import Storage
+from nefstudy.study.plan import PHASES, CellPlan, StudyPlan, grid_trials
+from nefstudy.study.run import StudyRun
+from nefstudy.study.space import Choice, Dimension, Real, Whole
+from nefstudy.study.streams import DONE
+
+KEEP = "keep"  # the plan's word, beside its phases
+DROPPING, DROPPED = "dropping", "dropped"
+PERIOD_S = 60.0
+COLUMNS = ("phase", "cell", "key", "dataset", "state", "val_accuracy")
+DIMENSIONS: Mapping[str, Callable[..., Dimension]] = {"Real": Real, "Whole": Whole, "Choice": Choice}
+
+
+def parse_keep(text: str) -> int | None:
+    """How many best trials of each cell keep their neural dataset; None keeps all.
+
+    Raises:
+        BadConfig: neither `all`, `best:N` nor `none`.
+    """
+    if text in ("all", "none"):
+        return None if text == "all" else 0
+    word, _, number = text.partition(":")
+    if word == "best" and number.isdigit() and int(number) > 0:
+        return int(number)
+    raise BadConfig(f"keep {text!r}: allowed are all, best:N (N of 1 or more) and none; correct --keep")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a neural dataset goes, and why, in words."""
+
+    dataset: str
+    cell: str
+    bytes: int
+    goes: bool
+    reason: str
+
+
+def verdicts(
+    ledger: Ledger,
+    *,
+    keep: Mapping[str, str] | None = None,
+    plan: StudyPlan | None = None,
+    root: str | None = None,
+) -> list[Verdict]:
+    """A verdict on every neural dataset that the ledger holds to be there, oldest first.
+
+    Args:
+        keep: by study, in place of what its plan says.
+        plan: the plan of a study that runs, in place of its description in the ledger.
+        root: look here too, for what failed trials left or a drop that was cut off.
+    """
+    wanted: dict[str, str] = {}
+    cells: dict[str, str] = {}
+    for study in ledger.studies():
+        reasons, read = _wants(ledger, study, keep=(keep or {}).get(study.study), plan=plan)
+        wanted |= reasons
+        cells |= read
+    sizes = {row.digest: row.bytes for row in ledger.neural_datasets() if row.state != DROPPED}
+    if root is not None:
+        storage = Storage.at(root)
+        sizes |= {name: storage.total(dataset_path(name)) for name in storage.names(FOLDER) if name not in sizes}
+    found = []
+    for digest, size in sizes.items():
+        known = digest in cells
+        reason = wanted.get(digest, "no trial wants it any more" if known else "no trial of this ledger read it")
+        goes = known and digest not in wanted
+        found.append(Verdict(digest, cells.get(digest, ""), size, goes=goes, reason=reason))
+    return found
+
+
+@final
+class Retention:
+    """What a running study drops as it goes, by its own plan; the driver's thread alone hands out trials meanwhile."""
+
+    def __init__(self, run: StudyRun, root: str, *, keep: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._run = run
+        self._root = root
+        self._keep = {run.plan.study: keep}
+        self._all = parse_keep(keep) is None
+        self._clock = clock
+        self._swept = clock()
+
+    def step(self) -> None:
+        """Drop what may go, once a minute."""
+        if not self._all and self._clock() - self._swept >= PERIOD_S:
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Drop what may go now."""
+        if self._all:
+            return
+        self._swept = self._clock()
+        wanted = self._run.wanted
+        for verdict in verdicts(self._run.ledger, keep=self._keep, plan=self._run.plan):
+            if verdict.goes and verdict.dataset not in wanted:
+                drop(self._run.ledger, self._root, verdict.dataset)
+                self._run.forget(verdict.dataset)
+
+
+def collect(ledger: Ledger, root: str, *, keep: Mapping[str, str] | None = None) -> list[Verdict]:
+    """Drop what may go, no study at work meanwhile; the verdicts on all there was.
+
+    Raises:
+        StudyBusy: a driver is at work on a study of this ledger; it drops by its own plan.
+    """
+    with ExitStack() as held:
+        for study in ledger.studies():
+            lease = ledger.acquire(study.study, Owner.here())
+            held.callback(ledger.release, lease, state=study.state)
+        found = verdicts(ledger, keep=keep, root=root)
+        for verdict in found:
+            if verdict.goes:
+                drop(ledger, root, verdict.dataset)
+        return found
+
+
+def drop(ledger: Ledger, root: str, digest: str) -> None:
+    """Remove a neural dataset; cut off at any point, it is whole, or is taken for absent and can be removed again."""
+    row = ledger.neural_dataset(digest) or NeuralDatasetRow(digest, "", rungs=(), bytes=0, fingerprint={})
+    ledger.put_neural_dataset(replace(row, state=DROPPING))
+    remove_neural_dataset(root, digest)
+    ledger.put_neural_dataset(replace(row, state=DROPPED))
+
+
+def _wants(
+    ledger: Ledger, study: StudyRow, *, keep: str | None, plan: StudyPlan | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Why a study wants neural datasets, by digest; and the cell of each that it has ever named."""
+    named = study.study
+    columns = ledger.columns(named, COLUMNS, state=None)
+    rows = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    cells = {row["dataset"]: row["cell"] for row in rows}
+    best = parse_keep(keep or study.plan.get(KEEP, "all"))
+    reasons = {} if best is not None else dict.fromkeys(cells, f"{named} keeps all")
+    reasons |= _best(rows, named, count=best or 0)
+    done = {(row["phase"], row["key"]) for row in rows if row["state"] in DONE}
+    reasons |= _pending(study, cells, done=done, plan=plan if plan is not None and plan.study == named else None)
+    waiting = {row["dataset"] for row in rows if TrialState(row["state"]) not in DONE}
+    reasons |= dict.fromkeys(waiting, f"a trial of {named} waits for it or runs")
+    return reasons, cells
+
+
+def _best(rows: Iterable[Mapping[str, Any]], study: str, *, count: int) -> dict[str, str]:
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["state"] == TrialState.COMPLETE and row["val_accuracy"] is not None:
+            groups[row["phase"], row["cell"]].append(row)
+    return {
+        row["dataset"]: f"among the {count} best of {study} {phase} {cell}"
+        for (phase, cell), found in groups.items()
+        for row in sorted(found, key=lambda row: (-row["val_accuracy"], row["key"]))[:count]
+    }
+
+
+def _pending(
+    study: StudyRow, cells: Mapping[str, str], *, done: set[tuple[str, str]], plan: StudyPlan | None
+) -> dict[str, str]:
+    """Why grids of the study want neural datasets: rungs to come, or a grid that only its own script can list."""
+    reasons: dict[str, str] = {}
+    for holder, cell in _grids(study, plan):
+        try:
+            trials = list(grid_trials(holder, cell))
+        except BadInput:
+            reason = f"only the script of {study.study} knows what {cell.cell} needs"
+            reasons |= {digest: reason for digest, name in cells.items() if name == cell.cell}
+            continue
+        pending = {trial.dataset.digest for trial in trials if (cell.phase, trial.key) not in done}
+        reasons |= dict.fromkeys(pending & set(cells), f"a trial of {study.study} has still to read it")
+    return reasons
+
+
+def _grids(study: StudyRow, plan: StudyPlan | None) -> Iterator[tuple[StudyPlan, CellPlan]]:
+    """The grid cells of the plan at hand, then those that only the ledger describes."""
+    own = {(cell.phase, cell.cell): cell for cell in plan.cells} if plan else {}
+    if plan is not None:
+        yield from ((plan, cell) for cell in own.values() if cell.trials is None)
+    for phase in PHASES:
+        for told in study.plan.get(phase, {}).get("cells", ()):
+            if told["trials"] is None and (phase, told["cell"]) not in own:
+                cell = described_cell(told)
+                yield StudyPlan(study=study.study, cells=(cell,), seed=int(study.plan[phase]["seed"])), cell
+
+
+def described_cell(told: Mapping[str, Any]) -> CellPlan:
+    """A cell from what `StudyPlan.describe` said of it."""
+    return CellPlan(
+        phase=told["phase"],
+        signals=parse(SignalsConfig, told["signals"], where="plan"),
+        field=told["cell"].rpartition("/")[2],
+        space={name: _dimension(found) for name, found in told["space"].items()},
+        fixed=dict(told["fixed"]),
+        trials=told["trials"],
+        classifier=parse(ClassifierConfig, told["classifier"], where="plan"),
+        replicates=told["replicates"],
+        classifiers={k: parse(ClassifierConfig, v, where="plan") for k, v in told.get("classifiers", {}).items()},
+    )
+
+
+def _dimension(told: Mapping[str, Any]) -> Dimension:
+    values: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in told.items() if name != "kind"
+    }
+    return DIMENSIONS[told["kind"]](**values)

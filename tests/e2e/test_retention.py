@@ -1,0 +1,44 @@
+"""A study that keeps little and is short of space: stopped, continued, and left with what its plan keeps."""
+
+import pytest
+
+from nefstudy.ledger import Ledger, TrialState
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def test_short_of_space_it_stops_and_goes_on_and_keeps_nothing(tmp_path, run_python, nefstudy):
+    """Exit 1 with the next step and no trial lost; with room, every result is there, each fit was made once."""
+    command = ("tests/e2e/tiny_study.py", "--root", tmp_path, "--study", "tiny", "--cells", "digits8/siren")
+    done = run_python(*command, "--keep", "none", "--min-free-gb", 1e6, expect=1)
+    assert "run the same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+    (study,) = nefstudy("status", "--root", tmp_path)["studies"]
+    assert study["state"] == "paused"
+    run_python(*command, "--keep", "none")
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
+        rows = ledger.trials("tiny", limit=None).rows
+        datasets = ledger.neural_datasets()
+    assert [row.state for row in rows] == [TrialState.COMPLETE] * 7
+    assert {row.state for row in datasets} == {"dropped"}
+    assert not list((tmp_path / "neural_datasets").iterdir())
+    assert sum(row.metrics["field_steps"] > 0 for row in rows) == len({row.dataset for row in rows}) == len(datasets)
+    assert nefstudy("replay", rows[0].key, "--root", tmp_path)["same"], "what was dropped can be computed again"
+    assert nefstudy("dataset", "gc", "--root", tmp_path) == []
+
+
+def test_collecting_by_hand(tmp_path, run_python, nefstudy):
+    """Kept by the plan, dropped on request: a dry run lists, the real one does, and says the same."""
+    command = ("tests/e2e/tiny_study.py", "--root", tmp_path, "--study", "tiny", "--cells", "digits8/siren")
+    run_python(*command)
+    plan = nefstudy("plan", *command[:1], "--root", tmp_path, "--study", "tiny", "--cells", "digits8/siren")
+    assert [(cell["phase"], cell["results"], cell["fits"]) for cell in plan["reuse"]] == [
+        ("phase1", 3, 3),
+        ("phase2", 4, 2),
+    ]
+    assert not any(v["goes"] for v in nefstudy("dataset", "gc", "--root", tmp_path, "--dry-run"))
+    would = nefstudy("dataset", "gc", "--root", tmp_path, "--keep", "best:1", "--dry-run")
+    assert 0 < sum(v["goes"] for v in would) < len(would) == 5
+    assert nefstudy("dataset", "gc", "--root", tmp_path, "--keep", "best:1") == would
+    left = {path.name for path in (tmp_path / "neural_datasets").iterdir()}
+    assert left == {v["dataset"] for v in would if not v["goes"]}

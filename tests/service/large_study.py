@@ -1,0 +1,121 @@
+"""A study of the paper's size in a ledger: thirty thousand trials, most of them copies with scores of their own."""
+
+import math
+import random
+import sqlite3
+from pathlib import Path
+
+from nefstudy.config import (
+    ClassifierConfig,
+    FieldConfig,
+    NeuralDatasetConfig,
+    OptimiserConfig,
+    SignalsConfig,
+    TrialConfig,
+)
+from nefstudy.ledger import Ledger
+
+STUDY = "paper"
+SIGNALS = ("cifar10", "microimagenet", "mnist", "shapenet10")
+FIELDS = ("siren", "rffnet", "mfn")
+SEEDS, COPIES = 10, 244  # of phase 1, for each cell
+SEARCHED = (20, 200, 1000, 5000, 10_000, 20_000)
+RUNGS = (5, 15, 25, 50, 75, 1000, 5000, 10_000, 20_000, 50_000)
+PER_TRIAL_S = 0.4
+
+
+def fill_large_study(path: Path) -> int:
+    """Number of complete trials of a study over twelve cells, made in some seconds."""
+    dice = random.Random(0)
+    cells = [f"{signals}/{field}" for signals in SIGNALS for field in FIELDS]
+    planned = {("phase1", cell): SEEDS * COPIES for cell in cells} | {("phase2", cell): 60 for cell in cells}
+    with Ledger.open(str(path), patience_s=5.0) as ledger:
+        ledger.put_study(STUDY, {"phase1": {"seed": 0}}, planned=planned)
+        for cell in cells:
+            for _ in range(SEEDS):
+                live_through(ledger, "phase1", searched(cell, dice), dice=dice)
+        multiply(path)
+        for cell in cells:
+            for start in ("shared", "random"):
+                for hidden in (16, 32, 64):
+                    for steps in RUNGS:
+                        live_through(ledger, "phase2", asked(cell, start=start, hidden=hidden, steps=steps), dice=dice)
+        return len(ledger.columns(STUDY, ("key",))["key"])
+
+
+def searched(cell: str, dice: random.Random) -> TrialConfig:
+    """A point of the search."""
+    params = {"layers": dice.randint(3, 6), "omega_0": 10 ** dice.uniform(0, 2)}
+    return asked(
+        cell,
+        start=dice.choice(("shared", "random")),
+        hidden=round(2 ** dice.uniform(3, 7)),
+        steps=dice.choice(SEARCHED),
+        lr=10 ** dice.uniform(-5, -1),
+        params=params if cell.endswith("siren") else {"layers": params["layers"]},
+    )
+
+
+def asked(
+    cell: str, *, start: str, hidden: int, steps: int, lr: float = 1e-3, params: dict[str, float] | None = None
+) -> TrialConfig:
+    """A trial of a cell."""
+    signals, field = cell.split("/")
+    dataset = NeuralDatasetConfig(
+        signals=SignalsConfig(name=signals),
+        field=FieldConfig(name=field, params={"hidden": hidden, **(params or {})}),
+        start=start,
+        optimiser=OptimiserConfig(lr=lr),
+    )
+    return TrialConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name="gnn-sign"))
+
+
+def scores(trial: TrialConfig, dice: random.Random) -> dict[str, float]:
+    """Quality that grows with steps; accuracy that rises, peaks and dips, higher from a shared start."""
+    hidden, shared = int(trial.dataset.field.params["hidden"]), trial.dataset.start == "shared"
+    off = abs(math.log10(trial.dataset.optimiser.lr) + 3)
+    quality = 9 + 2.2 * math.log(trial.steps) * (0.6 + 0.1 * math.log2(hidden)) - 1.5 * off + dice.gauss(0, 0.4)
+    peak = math.exp(-(((quality - 21) / 14) ** 2))
+    accuracy = min(0.99, max(0.1, (0.9 if shared else 0.35) * peak - 0.04 * off + dice.gauss(0, 0.02)))
+    return {
+        "val_accuracy": accuracy + dice.gauss(0, 0.01),
+        "test_accuracy": accuracy,
+        "all_psnr": quality,
+        "all_ssim": min(0.99, quality / 45),
+        "all_nmi": max(0.01, (0.55 if shared else 0.05) * peak + dice.gauss(0, 0.02)),
+        "all_off_grid_ratio": 0.6 + 0.4 * peak + dice.gauss(0, 0.03),
+        "field_steps": 5000.0 * (trial.steps if trial.steps in SEARCHED[-1:] else 0),
+    }
+
+
+def live_through(ledger: Ledger, phase: str, trial: TrialConfig, *, dice: random.Random) -> None:
+    """A trial from its request to its completion."""
+    token = ledger.request(STUDY, phase, trial=trial)
+    ledger.started(STUDY, phase, key=trial.key, token=token)
+    curves = {"all_psnr": [(0, 5.0), (trial.steps, 12.0)]}
+    ledger.complete(STUDY, phase, key=trial.key, token=token, metrics=scores(trial, dice), curves=curves)
+
+
+def multiply(path: Path) -> None:
+    """Copies of every trial under keys, scores and times of their own."""
+    columns = (
+        "phase, cell, state, attempt, start, field, signals, hidden, steps, classifier, seed, dataset, cause, reused"
+    )
+    copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :copies - 1)"
+    noise = "(0.9 + abs(random() % 1000) / 6e3)"
+    when = f"requested_at - {PER_TRIAL_S} * :seeds * i + {PER_TRIAL_S} * id"
+    connection = sqlite3.connect(path)
+    seeds = connection.execute("SELECT max(id) FROM trials").fetchone()[0]
+    for statement in (
+        "INSERT INTO trials (id, study, key, requested_at, started_at, ended_at, val_accuracy, test_accuracy, quality,"
+        f" {columns}) SELECT id + i * :seeds, study, substr(key, 1, 12) || printf('%04x', i), {when}, {when}, {when},"
+        f" min(0.995, val_accuracy * {noise}), min(0.99, test_accuracy * {noise}), quality * {noise}, {columns}"
+        " FROM n, trials",
+        "INSERT INTO documents SELECT trial_id + i * :seeds, config, metrics, fingerprint, error FROM n, documents",
+        "INSERT INTO measures SELECT trial_id + i * :seeds, name_id,"
+        f" CASE WHEN kind = 'metric' THEN number * {noise} ELSE number END, word"
+        " FROM n, measures JOIN names ON names.id = name_id",
+    ):
+        connection.execute(f"{copies} {statement}", {"copies": COPIES, "seeds": seeds})
+    connection.commit()
+    connection.close()

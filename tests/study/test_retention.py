@@ -1,0 +1,201 @@
+"""Laws of what a study keeps: never less than a trial needs, never more than its plan asks for."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nefstudy.config import TrialConfig, parse
+from nefstudy.errors import BadConfig, StudyBusy
+from nefstudy.ledger import Ledger, NeuralDatasetRow
+from nefstudy.neural_dataset.schema import dataset_path, manifest_path
+from nefstudy.study.gc import collected
+from nefstudy.study.plan import StudyPlan
+from nefstudy.study.retention import DROPPED, Retention, described_cell, drop, parse_keep, verdicts
+from nefstudy.study.scales import SCALES, grid_cells, search_cells
+from nefstudy.study.streams import Suggestion
+
+
+def put(ledger: Ledger, root: Path, digest: str, *, size: int = 100) -> None:
+    """A neural dataset as far as dropping it goes: a manifest, a shard, a row."""
+    for path in (manifest_path(digest), f"{dataset_path(digest)}/rung-00000004/shard-00000.arrow"):
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x" * (size // 2))
+    ledger.put_neural_dataset(NeuralDatasetRow(digest, dataset_path(digest), rungs=(4,), bytes=size, fingerprint={}))
+
+
+@pytest.fixture
+def started(ledger, small_grid, open_run, tmp_path):
+    """A run of the small grid, described in the ledger, and a function that ends trials with a value."""
+    plan = StudyPlan(study="s", cells=(small_grid,))
+    run = open_run(ledger, plan)
+    told = {"seed": 0, "cells": plan.describe()["cells"]}
+    ledger.put_study("s", {"phase2": told, "keep": "best:1"}, planned=plan.planned())
+    return run
+
+
+def finish(run, ledger, root, result, *, most: int = 1000) -> list[tuple[str, float]]:
+    """Run trials one by one; each dataset is put there by its first: (dataset, accuracy) in order."""
+    seen = []
+    while len(seen) < most and (suggestion := run.next("t")) is not None:
+        if suggestion.dataset not in {dataset for dataset, _ in seen}:
+            put(ledger, root, suggestion.dataset)
+        value = (int(suggestion.trial.key[:6], 16) % 1000) / 1000
+        run.completed("t", result(value))
+        seen.append((suggestion.dataset, value))
+    return seen
+
+
+def test_the_best_stay_and_the_others_go(ledger, started, result, tmp_path):
+    """`best:1` keeps what the best trial of the cell read; results of all trials stay."""
+    seen = finish(started, ledger, tmp_path, result)
+    best = max(seen, key=lambda pair: pair[1])[0]
+    Retention(started, str(tmp_path), keep="best:1").sweep()
+    there = {row.digest for row in ledger.neural_datasets() if row.state != DROPPED}
+    assert there == {best} == {path.name for path in (tmp_path / "neural_datasets").iterdir()}
+    assert len(ledger.trials("s", limit=None).rows) == len(seen) == 12
+
+
+def test_a_ladder_with_a_rung_to_come_stays(ledger, started, result, tmp_path):
+    """While one rung of a ladder is left, its neural dataset stays, whoever asks and whatever is kept."""
+    seen = finish(started, ledger, tmp_path, result, most=11)
+    (open_one,) = {dataset for dataset, _ in seen if sum(d == dataset for d, _ in seen) == 2}
+    for plan in (started.plan, None):
+        going = {v.dataset for v in verdicts(ledger, keep={"s": "none"}, plan=plan) if v.goes}
+        assert going == {dataset for dataset, _ in seen} - {open_one}
+    started.next("u")
+    reasons = {v.dataset: v.reason for v in verdicts(ledger, keep={"s": "none"})}
+    assert "waits for it or runs" in reasons[open_one]
+    started.completed("u", result(0.0))
+    assert all(v.goes for v in verdicts(ledger, keep={"s": "none"}))
+
+
+def test_a_trial_that_was_cut_off_keeps_its_dataset(ledger, started, result, tmp_path):
+    """INTERRUPTED is to be continued; a wish for a retry is as good as a trial under way."""
+    seen = finish(started, ledger, tmp_path, result, most=12)
+    ledger.release(started.lease, state="stopped")
+    suggestion_row = ledger.trials("s", limit=None).rows[0]
+    other = ledger.trial(suggestion_row.key)
+    assert all(v.goes for v in verdicts(ledger, keep={"s": "none"}))
+    trial = replace_seed(other)
+    ledger.request("s", "phase2", trial=trial)
+    ledger.interrupt("s")
+    put(ledger, tmp_path, trial.dataset.digest)
+    stays = {v.dataset for v in verdicts(ledger, keep={"s": "none"}) if not v.goes}
+    assert stays == {trial.dataset.digest}
+    assert trial.dataset.digest not in {dataset for dataset, _ in seen}
+
+
+def test_a_wish_for_a_failed_trial_keeps_its_dataset(ledger, started, result, tmp_path):
+    """Put back but not handed out yet: the driver drops all others of `none`, not this one."""
+    seen = finish(started, ledger, tmp_path, result)
+    row = ledger.trials("s", limit=None).rows[0]
+    started.put_first(Suggestion("phase2", row.cell, parse(TrialConfig, row.config, where="test"), (row.steps,)))
+    Retention(started, str(tmp_path), keep="none").sweep()
+    assert {path.name for path in (tmp_path / "neural_datasets").iterdir()} == {row.dataset}
+    assert len({dataset for dataset, _ in seen}) == 4
+
+
+def replace_seed(row):
+    """Another trial like the row's, of a neural dataset of its own."""
+    config = row.config | {"dataset": row.config["dataset"] | {"seed": 99}}
+    return parse(TrialConfig, config, where="test")
+
+
+def test_any_study_that_keeps_it_keeps_it(  # noqa: PLR0917  # fixtures
+    ledger, started, result, small_grid, open_run, tmp_path
+):
+    """A second study that answers from the same neural datasets and keeps all holds all of them."""
+    finish(started, ledger, tmp_path, result)
+    ledger.release(started.lease, state="finished")
+    second = open_run(ledger, StudyPlan(study="two", cells=(small_grid,)))
+    assert second.next("x") is None, "all answered"
+    assert not any(v.goes for v in verdicts(ledger, keep={"s": "none"}))
+    assert all(v.goes for v in verdicts(ledger, keep={"s": "none", "two": "none"}))
+
+
+def test_unknown_neural_datasets_are_left_alone(ledger, started, result, tmp_path):
+    """What no trial of the ledger has read, an imported one say, never goes."""
+    finish(started, ledger, tmp_path, result)
+    put(ledger, tmp_path, "f" * 20)
+    stranger = tmp_path / dataset_path("e" * 20) / "manifest.json"
+    stranger.parent.mkdir()
+    stranger.write_text("{}")
+    found = {v.dataset: v for v in verdicts(ledger, keep={"s": "none"}, root=str(tmp_path))}
+    assert not found["f" * 20].goes
+    assert not found["e" * 20].goes
+    assert "no trial of this ledger" in found["e" * 20].reason
+    assert found["e" * 20].bytes == 2
+
+
+def test_a_drop_that_was_cut_off_is_finished_by_the_next(ledger, started, result, tmp_path, monkeypatch):
+    """Killed after the manifest is gone: no reader sees it, and collecting again removes the rest."""
+    seen = finish(started, ledger, tmp_path, result)
+    ledger.release(started.lease, state="finished")
+    digest = seen[0][0]
+
+    def die(self, path):
+        raise KeyboardInterrupt
+
+    from nefstudy.neural_dataset import read
+
+    with monkeypatch.context() as patched:
+        kept = read.Storage.remove
+        patched.setattr(
+            read.Storage, "remove", lambda self, path: kept(self, path) if path.endswith(".json") else die(self, path)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            drop(ledger, str(tmp_path), digest)
+    assert not (tmp_path / manifest_path(digest)).exists()
+    assert (tmp_path / dataset_path(digest)).exists()
+    assert ledger.neural_dataset(digest).state == "dropping"
+    collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
+    assert not (tmp_path / dataset_path(digest)).exists()
+    assert ledger.neural_dataset(digest).state == DROPPED
+
+
+def test_collecting_asks_for_the_lease_and_a_dry_run_touches_nothing(ledger, started, result, tmp_path):
+    """With a driver at work: refused. A dry run names the same ones and leaves all. State of the study is as before."""
+    finish(started, ledger, tmp_path, result)
+    with pytest.raises(StudyBusy):
+        collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
+    would = collected(ledger, str(tmp_path), keep="none", study="s", dry_run=True)
+    assert len(list((tmp_path / "neural_datasets").iterdir())) == 4
+    ledger.release(started.lease, state="finished")
+    assert collected(ledger, str(tmp_path), keep="none", study="s", dry_run=False) == would
+    assert not list((tmp_path / "neural_datasets").iterdir())
+    assert ledger.study("s").state == "finished"
+    assert ledger.holder("s") is None
+
+
+def test_a_grid_with_a_field_of_its_own_keeps_its_cell(ledger, small_grid, started, result, tmp_path):
+    """A plan that only its script can list is not guessed at; the run itself, which has the script, knows."""
+    finish(started, ledger, tmp_path, result)
+    told = StudyPlan(study="s", cells=(replace(small_grid, field="siren"),)).describe()["cells"]
+    told[0]["fixed"]["unheard_of"] = 1
+    ledger.put_study("s", {"phase2": {"seed": 0, "cells": told}}, planned={})
+    assert {v.reason for v in verdicts(ledger, keep={"s": "none"})} == {
+        "only the script of s knows what digits8/siren needs"
+    }
+    assert all(v.goes for v in verdicts(ledger, keep={"s": "none"}, plan=started.plan))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_described_cell_is_the_cell(scale):
+    """Every cell of every scale comes back from its description, through JSON."""
+    import json
+
+    for cell in (*search_cells(SCALES[scale]), *grid_cells(SCALES[scale])):
+        plan = StudyPlan(study="s", cells=(cell,))
+        (told,) = json.loads(json.dumps(plan.describe()))["cells"]
+        assert described_cell(told) == cell
+
+
+@pytest.mark.parametrize(("text", "best"), [("all", None), ("none", 0), ("best:3", 3)])
+def test_what_keep_may_say(text, best):
+    """Three words; anything else is refused."""
+    assert parse_keep(text) == best
+    for wrong in ("best", "best:0", "best:-1", "best:x", "some", ""):
+        with pytest.raises(BadConfig, match="allowed are all, best:N"):
+            parse_keep(wrong)
