@@ -105,13 +105,15 @@ class NeuralDatasetConfig(Config):
 class FitConfig(Config):
     """One fit: a recipe, the ladder of step counts to snapshot, and how to compute it.
 
-    Only `dataset` is identity; `engine` and `threads` reach the fingerprint, `chunk` changes nothing.
+    Only `dataset` is identity; `engine` and `threads` reach the fingerprint, `chunk` and `halvings` (of the
+    chunk, after an attempt that ran out of memory) change nothing.
     """
 
     dataset: NeuralDatasetConfig
     rungs: Annotated[tuple[Steps, ...], Field(min_length=1)]
     engine: Literal["auto", "eager", "compiled", "fused"] = "auto"
     chunk: Annotated[int, Field(ge=1)] | None = None
+    halvings: Annotated[int, Field(ge=0, le=60)] = 0
     threads: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@
     ├── StudyBusy                3   another driver holds the study
     ├── DiskLow                  1   too little space is left to go on
     ├── ReplayDiffers            1   a trial computed again did not give what the ledger holds
+    ├── StudyStopped             1   a rule ended the study, or a cell of it; what finished is kept
     └── TrialFailed              1   one trial could not be completed; the study goes on
         ├── FitDiverged          1   too few signals survived the fit to train a classifier
         └── StaleAttempt         1   a late commit by an attempt that no longer holds the trial
@@ -72,6 +73,10 @@ class DiskLow(NefstudyError):
 
 class ReplayDiffers(NefstudyError):
     """A trial that was computed again did not give what the ledger holds."""
+
+
+class StudyStopped(NefstudyError):
+    """Too many trials failed alike, or a cell's data is bad; what finished is kept."""
 
 
 class TrialFailed(NefstudyError):

@@ -67,7 +67,7 @@ def fit_fields(
     engine = choose(config, field, signals, fields=len(rows)).engine
     points = config.dataset.points or signals.step_points or signals.size
     best = engine.lanes(field, points)
-    size = best if engine.fixed else max(config.chunk or best, LEAST)
+    size = best if engine.fixed else max((config.chunk or best) >> config.halvings, LEAST)
     climbs: list[Climb] = []
     done, decibels = 0, 0.0
     with threads(config.threads):

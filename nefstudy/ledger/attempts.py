@@ -66,10 +66,9 @@ def start(connection: Connection, claim: Claim, *, now: float) -> None:
     Raises:
         StaleAttempt: the attempt is not the trial's latest, or has ended.
     """
-    row = find(connection, claim.study, phase=claim.phase, key=claim.key)
-    held = _held(row, claim)
-    if held["state"] == TrialState.REQUESTED:
-        connection.execute(_SET, {"of_trial": held["id"], "state": TrialState.RUNNING, "started_at": now})
+    row = held(connection, claim)
+    if row["state"] == TrialState.REQUESTED:
+        connection.execute(_SET, {"of_trial": row["id"], "state": TrialState.RUNNING, "started_at": now})
         _tell(connection, claim, kind="started", now=now)
 
 
@@ -106,8 +105,8 @@ def reuse(connection: Connection, study: str, *, phase: str, trial: TrialConfig,
         return False
     claim = Claim(study, phase, trial.key, 1 if row is None else row["attempt"] + 1)
     _open(connection, row, claim=claim, trial=trial, now=now)
-    opened = _held(find(connection, study, phase=phase, key=trial.key), claim)
-    outcomes.write(connection, opened, outcome=outcomes.read(connection, source), now=now, reused=True)
+    copied = outcomes.read(connection, source)
+    outcomes.write(connection, held(connection, claim), outcome=copied, now=now, reused=True)
     return True
 
 
@@ -121,6 +120,15 @@ def claim(connection: Connection, study: str, *, phase: str, trial: TrialConfig,
 def find(connection: Connection, study: str, *, phase: str, key: str) -> Found | None:
     """The narrow row of a trial, None when it was never requested."""
     return fetch_one(connection, _FIND, {"of_study": study, "of_phase": phase, "of_key": key})
+
+
+def held(connection: Connection, claim: Claim) -> Found:
+    """The row of an attempt that is its trial's latest and still open.
+
+    Raises:
+        StaleAttempt: it is not.
+    """
+    return _held(find(connection, claim.study, phase=claim.phase, key=claim.key), claim)
 
 
 def _held(row: Found | None, claim: Claim) -> Found:

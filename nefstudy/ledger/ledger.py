@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from nefstudy.config import TrialConfig
 from nefstudy.errors import BadLedger
-from nefstudy.ledger import attempts, commands, events, neural_datasets, outbox, studies
+from nefstudy.ledger import attempts, commands, events, neural_datasets, outbox, setbacks, studies
 from nefstudy.ledger import lease as leases
 from nefstudy.ledger.attempts import Claim
 from nefstudy.ledger.database import Database
@@ -183,6 +183,19 @@ class Ledger(Reading):
         """Commit that an attempt failed, and why."""
         outcome = Outcome(TrialState.FAILED, cause=cause, error=error)
         return self._end(Claim(study, phase, key, token), outcome=outcome, lease=lease)
+
+    def put_back(
+        self, study: str, phase: str, *, key: str, token: int, cause: str, error: str, lease: Lease | None = None
+    ) -> None:
+        """Close a failed attempt as INTERRUPTED, to be tried again; told as an event of kind `retried`."""
+        claim = Claim(study, phase, key, token)
+        self._write(lambda c, now: setbacks.put_back(c, claim, cause=cause, error=error, now=now), lease=lease)
+
+    def stop_cell(self, study: str, phase: str, *, cell: str, reason: str | None, lease: Lease | None = None) -> None:
+        """Mark a cell as left alone, with the reason; None takes the mark away."""
+        self._write(
+            lambda c, now: setbacks.stop_cell(c, study, phase=phase, cell=cell, reason=reason, now=now), lease=lease
+        )
 
     def _end(self, claim: Claim, *, outcome: Outcome, lease: Lease | None) -> bool:
         return self._write(lambda c, now: attempts.end(c, claim, outcome=outcome, now=now), lease=lease)

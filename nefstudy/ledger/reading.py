@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from nefstudy.ledger import commands, events, neural_datasets, outbox, pages, queries, studies
+from nefstudy.ledger import commands, events, neural_datasets, outbox, pages, queries, setbacks, studies
 from nefstudy.ledger import lease as leases
 from nefstudy.ledger.filters import Filter
 from nefstudy.ledger.lease import Holder
@@ -91,6 +91,14 @@ class Reading(ABC):
     def causes(self, study: str) -> dict[tuple[str, str, str], int]:
         """How many trials failed in each (phase, cell, cause)."""
         return self._read(lambda c: queries.causes(c, study))
+
+    def retries(self, study: str) -> dict[tuple[str, str, str], int]:
+        """How many attempts of each (phase, cell, cause) were put back to be tried again."""
+        return self._read(lambda c: setbacks.retries(c, study))
+
+    def stopped_cells(self, study: str) -> dict[tuple[str, str], str]:
+        """Why each (phase, cell) that is left alone is."""
+        return self._read(lambda c: setbacks.stopped_cells(c, study))
 
     def states(self, study: str, *, phase: str | None = None) -> dict[tuple[str, str], tuple[TrialState, int]]:
         """State and attempt of every trial by (phase, key)."""

@@ -36,10 +36,9 @@ from sqlalchemy import (
 
 from nefstudy.errors import BadLedger, NoLedger, OtherVersion
 
-VERSION = 1
+VERSION = 2
 
 Migration = Callable[[Connection], None]
-MIGRATIONS: dict[int, Migration] = {}  # version k -> the step that makes it k + 1
 
 metadata = MetaData()
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER PRIMARY KEY
@@ -69,6 +68,7 @@ phases = Table(
     Column("phase", Text, primary_key=True),
     Column("cell", Text, primary_key=True),
     Column("planned", Integer, nullable=False),
+    Column("stopped", Text),  # why the rest of the cell is left alone; NULL when it is not
 )
 
 trials = Table(
@@ -221,8 +221,17 @@ events = Table(
     Column("data", Text, nullable=False),
     Column("at", Double, nullable=False),
     Index("events_by_study", "study", "seq"),
+    Index("events_of_retries", "study", **_where("kind = 'retried'")),
     sqlite_autoincrement=True,
 )
+
+
+def _stops_and_retries(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE phases ADD COLUMN stopped TEXT"))
+    connection.execute(text("CREATE INDEX events_of_retries ON events (study) WHERE kind = 'retried'"))
+
+
+MIGRATIONS: dict[int, Migration] = {1: _stops_and_retries}  # version k -> the step that makes it k + 1
 
 
 def version(connection: Connection) -> int | None:

@@ -15,7 +15,7 @@ from nefstudy.ledger.texts import dump, load
 def put_study(
     connection: Connection, study: str, *, plan: Mapping[str, Any], planned: Mapping[tuple[str, str], int], now: float
 ) -> StudyRow:
-    """The study after its plan was merged in, top-level key by key, and its planned counts set."""
+    """The study after its plan was merged in, top-level key by key, and its planned counts set; no cell is stopped."""
     row = get_study(connection, study)
     merged = dump((row.plan if row else {}) | dict(plan))
     if row is None:
@@ -28,7 +28,7 @@ def put_study(
     events.append(connection, study, kind="study", data={"state": state}, now=now)
     for (phase, cell), count in planned.items():
         place = (phases.c.study == study) & (phases.c.phase == phase) & (phases.c.cell == cell)
-        changed = connection.execute(update(phases).where(place).values(planned=count))
+        changed = connection.execute(update(phases).where(place).values(planned=count, stopped=None))
         if changed.rowcount == 0:
             connection.execute(insert(phases).values(study=study, phase=phase, cell=cell, planned=count))
     (found,) = all_studies(connection, study=study)

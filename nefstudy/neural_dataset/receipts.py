@@ -10,7 +10,7 @@ from nefstudy.neural_dataset.schema import (
     rung_folder,
     shard_file,
 )
-from nefstudy.neural_dataset.storage import TEMPORARY, Storage
+from nefstudy.neural_dataset.storage import Storage
 
 
 def put_shard(
@@ -66,6 +66,5 @@ def sweep(storage: Storage, digest: str, *, kept: tuple[int, ...]) -> None:
         if steps not in kept:
             storage.remove(folder)
             continue
-        for name in storage.names(folder):
-            if name.endswith(TEMPORARY):
-                storage.remove(f"{folder}/{name}")
+        storage.sweep(folder)
+    storage.sweep(dataset_path(digest))

@@ -98,6 +98,12 @@ class Storage:
         found = self.filesystem.get_file_info(fs.FileSelector(self.locate(path), allow_not_found=True, recursive=True))
         return sum(int(info.size) for info in found if info.type == fs.FileType.File)
 
+    def sweep(self, path: str) -> None:
+        """Remove what a killed writer left half-written in a directory."""
+        for name in self.names(path):
+            if name.endswith(TEMPORARY):
+                self.remove(f"{path}/{name}")
+
     def remove(self, path: str) -> None:
         """Remove a file or a directory with all in it; nothing where there is none."""
         target = self.locate(path)

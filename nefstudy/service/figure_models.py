@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel
 
+from nefstudy.service.models import Setback, StoppedCell
+
 
 class Points(BaseModel):
     """Two values of many trials, column by column, and more by name; `of` counts the trials before thinning."""
@@ -78,17 +80,20 @@ class FailedTrial(BaseModel):
 
 
 class Failure(BaseModel):
-    """How many trials failed of one cause, and the latest of them."""
+    """How many trials failed of one cause, how many attempts were tried again, and the latest of the failed."""
 
     cause: str
     count: int
+    retried: int
+    places: list[Setback]
     latest: FailedTrial | None
 
 
 class Failures(BaseModel):
-    """Failed trials by cause, most frequent first."""
+    """Failed trials by cause, most frequent first, and the cells that were left alone."""
 
     failures: list[Failure]
+    stopped_cells: list[StoppedCell]
 
 
 class ParameterImportance(BaseModel):

@@ -33,6 +33,7 @@ from nefstudy.service.figure_models import (
     StartTable,
 )
 from nefstudy.service.importance import importance
+from nefstudy.service.setbacks import setbacks, stopped_cells
 from nefstudy.service.snapshot import Snapshots
 from nefstudy.service.thinning import thinned
 
@@ -136,14 +137,17 @@ def get_savings(request: Request, study: StudyName, ledger: LedgerIn) -> Respons
 def get_failures(request: Request, study: StudyName, ledger: LedgerIn) -> Response:
     """Failed trials by cause, most frequent first, with the latest of each."""
     require_study(ledger, study)
-    totals: dict[str, int] = {}
-    for (_, _, cause), count in ledger.causes(study).items():
-        totals[cause] = totals.get(cause, 0) + count
+    places = setbacks(ledger, study)
+    totals = {
+        cause: sum(place.failed for place in places if place.cause == cause) for cause in {p.cause for p in places}
+    }
     latest = ledger.trials(study, state=TrialState.FAILED, sort="-ended_at", limit=200).rows if totals else ()
     found = [
         Failure(
             cause=cause,
             count=count,
+            retried=sum(place.retried for place in places if place.cause == cause),
+            places=[place for place in places if place.cause == cause],
             latest=next(
                 (
                     FailedTrial(key=row.key, phase=row.phase, cell=row.cell, error=presentable(row.error))
@@ -155,7 +159,7 @@ def get_failures(request: Request, study: StudyName, ledger: LedgerIn) -> Respon
         )
         for cause, count in sorted(totals.items(), key=lambda item: (-item[1], item[0]))
     ]
-    return answer(request, encode(Failures(failures=found)))
+    return answer(request, encode(Failures(failures=found, stopped_cells=stopped_cells(ledger, study))))
 
 
 def _kept(request: Request, study: str, name: str, compute: Callable[[], bytes]) -> bytes:

@@ -86,6 +86,24 @@ class PhaseStatus(Counts, Pace):
     phase: str
 
 
+class Setback(BaseModel):
+    """Trials of a cell that failed for a cause, and attempts that failed and were tried again."""
+
+    phase: str
+    cell: str
+    cause: str
+    failed: int
+    retried: int
+
+
+class StoppedCell(BaseModel):
+    """A cell whose remaining trials are left alone until the study is run again."""
+
+    phase: str
+    cell: str
+    reason: str
+
+
 class StudyStatus(Pace):
     """One study in `nefstudy status`."""
 
@@ -94,6 +112,8 @@ class StudyStatus(Pace):
     alive: bool
     phases: list[PhaseStatus]
     best: list[Best]
+    setbacks: list[Setback] = []
+    stopped_cells: list[StoppedCell] = []
 
 
 class Status(BaseModel):

@@ -18,6 +18,7 @@ from nefstudy.service.models import (
     StudyCard,
     StudyStatus,
 )
+from nefstudy.service.setbacks import setbacks, stopped_cells
 
 WINDOW = 200  # trials the pace is taken over: 7 % counting error, and young enough to follow a changed cluster
 
@@ -60,7 +61,10 @@ def progress(ledger: Ledger, study: str, *, now: float | None = None) -> Progres
 
 def status(ledger: Ledger) -> Status:
     """Every study at a glance, as `nefstudy status --json` prints it."""
-    return Status(studies=[_study_status(progress(ledger, row.study)) for row in ledger.studies()])
+    studies = [_study_status(progress(ledger, row.study)) for row in ledger.studies()]
+    for study in studies:
+        study.setbacks, study.stopped_cells = setbacks(ledger, study.study), stopped_cells(ledger, study.study)
+    return Status(studies=studies)
 
 
 def card(ledger: Ledger, row: StudyRow) -> StudyCard:

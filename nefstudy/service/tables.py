@@ -8,8 +8,9 @@ from nefstudy.service.models import PhaseStatus, Status, StudyStatus
 
 
 def status_tables(found: Status) -> list[Table]:
-    """Two tables a study: its phases, and the best trial of each cell."""
-    return [table for study in found.studies for table in (_phases(study), _best(study)) if table.row_count]
+    """The tables of each study that have rows: phases, the best trial of each cell, failures, cells left alone."""
+    makers = (_phases, _best, _setbacks, _stopped)
+    return [table for study in found.studies for make in makers if (table := make(study)).row_count]
 
 
 def _phases(study: StudyStatus) -> Table:
@@ -38,4 +39,22 @@ def _best(study: StudyStatus) -> Table:
     for best in study.best:
         scores = (best.val_accuracy, best.test_accuracy)
         table.add_row(best.cell, best.key, *("-" if score is None else f"{score:.3f}" for score in scores))
+    return table
+
+
+def _setbacks(study: StudyStatus) -> Table:
+    table = Table(title="failures", title_justify="left", box=None, pad_edge=False)
+    for name in ("phase", "cell", "cause", "failed", "tried again"):
+        table.add_column(name, justify="left" if name in ("phase", "cell", "cause") else "right")
+    for setback in study.setbacks:
+        table.add_row(setback.phase, setback.cell, setback.cause, str(setback.failed), str(setback.retried))
+    return table
+
+
+def _stopped(study: StudyStatus) -> Table:
+    table = Table(title="left alone until the study is run again", title_justify="left", box=None, pad_edge=False)
+    for name in ("phase", "cell", "why"):
+        table.add_column(name)
+    for cell in study.stopped_cells:
+        table.add_row(cell.phase, cell.cell, cell.reason)
     return table

@@ -52,6 +52,9 @@ Gpus = Annotated[
 Spread = Annotated[bool, typer.Option("--spread", help="Workers of a trial on as many nodes as there are.")]
 Classifier = Annotated[str | None, typer.Option(help="Classifier that reads the weights; the default is gnn-sign.")]
 Engine = Annotated[str, typer.Option(help="Fitting engine: auto picks one.")]
+MaxEqualFailures = Annotated[
+    int, typer.Option(min=1, help="Stop the study once so many trials failed with the same kind of message.")
+]
 BudgetHours = Annotated[
     float | None, typer.Option(min=0, help="Refuse a plan whose estimate exceeds this many device-hours.")
 ]
@@ -97,6 +100,7 @@ def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
         classifier: Classifier = None,
         engine: Engine = "auto",
         from_phase1: FromPhase1 = False,
+        max_equal_failures: MaxEqualFailures = 5,
         budget_hours: BudgetHours = None,
         keep: Keep = "all",
         min_free_gb: MinFreeGb = 1.0,

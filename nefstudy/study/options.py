@@ -26,6 +26,7 @@ class StudyOptions:
     classifier: str | None = None
     engine: str = "auto"
     from_phase1: bool = False
+    max_equal_failures: int = 5
     budget_hours: float | None = None
     keep: str = "all"
     min_free_gb: float = 1.0

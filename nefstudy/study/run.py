@@ -6,13 +6,14 @@ fit the same neural dataset at once (single flight).
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
 from nefstudy.errors import StaleAttempt
-from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow
+from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow, TrialState
 from nefstudy.study.plan import StudyPlan
+from nefstudy.study.rules import is_to_do, message_class, rule_of
 from nefstudy.study.shares import Shares
 from nefstudy.study.streams import Stream, Suggestion, open_stream
 from nefstudy.trial.result import TrialResult
@@ -28,11 +29,12 @@ class Room:
 
 @dataclass
 class UnderWay:
-    """A trial that was handed out and has not ended."""
+    """A trial that was handed out and has not ended; `halvings` of its chunk follow from earlier attempts."""
 
     suggestion: Suggestion
     token: int
     gpus: float = 0.0
+    halvings: int = 0
     started: bool = False
     progress: dict[str, Any] = field(default_factory=dict)
 
@@ -43,9 +45,14 @@ class StudyRun:
     Args:
         plan: the pinned plan.
         lease: proof that this driver holds the study.
+        max_equal_failures: trials failed with one kind of message after which the study stops.
+
+    Attributes:
+        halted: why nothing more is handed out although something is left; None while all is well.
+        stopped: why a (phase, cell) is left alone.
     """
 
-    def __init__(self, plan: StudyPlan, *, ledger: Ledger, lease: Lease) -> None:
+    def __init__(self, plan: StudyPlan, *, ledger: Ledger, lease: Lease, max_equal_failures: int = 5) -> None:
         self.plan = plan
         self.ledger = ledger
         self.lease = lease
@@ -55,18 +62,25 @@ class StudyRun:
         self.limit: int | None = None
         self.room = Room()
         self.shares = Shares()
+        self.halted: str | None = None
+        self.stopped: dict[tuple[str, str], str] = {}
+        self._max_equal_failures = max_equal_failures
+        self._equal: Counter[str] = Counter()
+        self._tried: Counter[tuple[str, str]] = Counter()
+        self._halvings: Counter[tuple[str, str]] = Counter()
         self._wished: deque[Suggestion] = deque()
         self._ready: set[str] = set()
         self._streams: list[Stream] = []
         for phase in plan.phases:
-            rows = ledger.trials(plan.study, phase=phase, limit=None).rows
+            found = ledger.trials(plan.study, phase=phase, limit=None).rows
+            rows = [replace(row, state=TrialState.INTERRUPTED) if is_to_do(row) else row for row in found]
             for cell in (cell for cell in plan.cells if cell.phase == phase):
                 self._streams.append(open_stream(plan, cell, [row for row in rows if row.cell == cell.cell]))
 
     @property
     def exhausted(self) -> bool:
         """Whether nothing is left to hand out."""
-        return not self._wished and all(stream.exhausted for stream in self._streams)
+        return not self._wished and all(stream.exhausted or self._is_stopped(stream) for stream in self._streams)
 
     def share_gpus(self, whole: float, *, fixed: bool) -> None:
         """Ask for so much of a GPU from now on: always, or until a trial's class has shown how little it needs."""
@@ -87,9 +101,16 @@ class StudyRun:
         self._ready.discard(dataset)
 
     def put_first(self, suggestion: Suggestion) -> None:
-        """Hand this trial out before anything a stream would suggest; its stream will not suggest it again."""
+        """Hand this trial out before anything a stream would suggest; its stream will not suggest it again.
+
+        Somebody wishes it, so earlier failures do not count against it, and its cell is worked on again.
+        """
+        place = (suggestion.phase, suggestion.cell)
+        self._tried.pop((suggestion.phase, suggestion.trial.key), None)
+        if self.stopped.pop(place, None) is not None:
+            self.ledger.stop_cell(self.plan.study, place[0], cell=place[1], reason=None, lease=self.lease)
         for stream in self._streams:
-            if (stream.cell.phase, stream.cell.cell) == (suggestion.phase, suggestion.cell):
+            if (stream.cell.phase, stream.cell.cell) == place:
                 stream.adopt(suggestion.trial)
         self._wished.append(suggestion)
 
@@ -106,7 +127,12 @@ class StudyRun:
                 self._tell(suggestion, None if row is None else row.val_accuracy)
                 self.ended["reused"] += 1
                 continue
-            self.under_way[trial_id] = UnderWay(suggestion, token, gpus=self.shares.of(suggestion.trial))
+            self.under_way[trial_id] = UnderWay(
+                suggestion,
+                token,
+                gpus=self.shares.of(suggestion.trial),
+                halvings=self._halvings[phase, suggestion.trial.key],
+            )
             return suggestion
         return None
 
@@ -157,39 +183,65 @@ class StudyRun:
                 )
             )
         self.ended["complete"] += 1
+        for kind in [kind for kind in self._equal if rule_of(kind.partition(":")[0]).counts == "in a row"]:
+            del self._equal[kind]
         self._tell(s, result.metrics["val_accuracy"])
 
     def failed(self, trial_id: str, *, cause: str, error: str) -> None:
-        """The trial could not be completed: a row that says why, and the study goes on."""
+        """The trial could not be completed: by the rule of the cause it is tried again, or a row says why not."""
         trial = self.under_way.pop(trial_id, None)
         if trial is None:
             return
-        s = trial.suggestion
+        s, rule = trial.suggestion, rule_of(cause)
+        place = (s.phase, s.trial.key)
+        self._tried[place] += 1
+        again = self._tried[place] < rule.attempts and (s.phase, s.cell) not in self.stopped
+        said: dict[str, Any] = {"key": s.trial.key, "token": trial.token, "cause": cause, "error": error}
         try:
-            self.ledger.fail(
-                self.plan.study,
-                s.phase,
-                key=s.trial.key,
-                token=trial.token,
-                cause=cause,
-                error=error,
-                lease=self.lease,
-            )
+            if again:
+                self.ledger.put_back(self.plan.study, s.phase, **said, lease=self.lease)
+            else:
+                self.ledger.fail(self.plan.study, s.phase, **said, lease=self.lease)
         except StaleAttempt:
             self.ended["stale"] += 1
             return
+        if again:
+            self.ended["retried"] += 1
+            self._halvings[place] += rule.halves
+            self._wished.append(s)
+            return
         self.ended["failed"] += 1
         self._tell(s, None)
+        if rule.stops_cell:
+            self._stop_cell(s, cause=cause, error=error)
+        elif rule.counts != "never":
+            self._count(cause, error)
+
+    def _stop_cell(self, suggestion: Suggestion, *, cause: str, error: str) -> None:
+        phase, cell = suggestion.phase, suggestion.cell
+        if (phase, cell) not in self.stopped:
+            self.stopped[phase, cell] = reason = f"{cause}: {error}"
+            self._wished = deque(s for s in self._wished if (s.phase, s.cell) != (phase, cell))
+            self.ledger.stop_cell(self.plan.study, phase, cell=cell, reason=reason, lease=self.lease)
+
+    def _count(self, cause: str, error: str) -> None:
+        kind = message_class(cause, error)
+        self._equal[kind] += 1
+        if self._equal[kind] >= self._max_equal_failures and self.halted is None:
+            self.halted = f"{self._equal[kind]} trials failed alike ({cause}: {error})"
+
+    def _is_stopped(self, stream: Stream) -> bool:
+        return (stream.cell.phase, stream.cell.cell) in self.stopped
 
     def _suggest(self) -> Suggestion | None:
-        if self.paused or self._full:
+        if self.paused or self.halted is not None or self._full:
             return None
         busy = {trial.suggestion.dataset for trial in self.under_way.values()} - self._ready
         if self._wished and self._wished[0].dataset not in busy:
             return self._wished.popleft()
         load = Counter((t.suggestion.phase, t.suggestion.cell) for t in self.under_way.values())
         phases = {phase: order for order, phase in enumerate(self.plan.phases)}
-        open_streams = [stream for stream in self._streams if not stream.exhausted]
+        open_streams = [s for s in self._streams if not s.exhausted and not self._is_stopped(s)]
         open_streams.sort(key=lambda s: (phases[s.cell.phase], load[(s.cell.phase, s.cell.cell)]))
         for stream in open_streams:
             suggestion = stream.next(busy)

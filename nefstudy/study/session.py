@@ -10,7 +10,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from nefstudy.errors import DiskLow, StudyBusy
+from nefstudy.errors import DiskLow, StudyBusy, StudyStopped
 from nefstudy.ledger import Heartbeat, Ledger, Owner
 from nefstudy.study.closing import say_closing
 from nefstudy.study.cluster import Headroom, connected_ray
@@ -40,6 +40,7 @@ class Ending:
     state: str
     complete: int
     failed: int
+    retried: int
     reused: int
     unexported: int
 
@@ -50,6 +51,7 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
     Raises:
         BadInput: the plan, the data, the root or the ledger cannot be used; nothing was changed.
         StudyBusy: another driver holds the study.
+        StudyStopped: too many trials failed alike, or a cell's data is bad; what finished is kept.
     """
     ensure_writable(place)
     pinned = plan.pinned()
@@ -61,7 +63,7 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
         try:
             with Heartbeat(ledger, lease) as beat, _stop_on_signal() as stop:
                 ledger.interrupt(plan.study, lease=lease)
-                run = StudyRun(pinned, ledger=ledger, lease=lease)
+                run = StudyRun(pinned, ledger=ledger, lease=lease, max_equal_failures=options.max_equal_failures)
                 Control(run, stop=stop).obey(starting=True)
                 with Exporter(ledger, place=place, leave=stop.is_set, on_wait=_say_left(console)) as exporter:
                     if not run.exhausted:
@@ -69,16 +71,31 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                 if beat.lost is not None:
                     raise beat.lost
                 Retention(run, place.root, keep=options.keep).sweep()
-                state = FINISHED if run.exhausted and not run.under_way else STOPPED if low is None else PAUSED
+                done = run.exhausted and not run.under_way and not run.stopped and run.halted is None
+                state = FINISHED if done else STOPPED if low is None else PAUSED
         finally:
             with suppress(StudyBusy):  # another driver took the study over: its trials are not ours to close
                 ledger.interrupt(plan.study, lease=lease)
                 ledger.release(lease, state=state)
-        ending = Ending(state, run.ended["complete"], run.ended["failed"], run.ended["reused"], exporter.left)
-        say_closing(ledger, pinned, ending.state, place=place, console=console)
+        say_closing(ledger, pinned, state, place=place, console=console)
         if low is not None:
             raise low
-        return ending
+        _check_stopped(run)
+        counts = {name: run.ended[name] for name in ("complete", "failed", "retried", "reused")}
+        return Ending(state, **counts, unexported=exporter.left)
+
+
+def _check_stopped(run: StudyRun) -> None:
+    """Raise StudyStopped when a rule kept the study from its end."""
+    mend = "mend that, then run the same command again"
+    if run.halted is not None:
+        raise StudyStopped(
+            f"study {run.plan.study!r} stopped: {run.halted}; {mend} (nefstudy retry puts failed trials back, "
+            "--max-equal-failures allows more)"
+        )
+    if run.stopped:
+        cells = "; ".join(f"{phase} {cell} ({reason})" for (phase, cell), reason in run.stopped.items())
+        raise StudyStopped(f"study {run.plan.study!r} left cells alone: {cells}; {mend}")
 
 
 def _drive(
@@ -116,7 +133,12 @@ def _drive(
                 view.step()
 
             headroom.step(run)
-            drive(run, setup=setup, on_step=step, stopped=lambda: stop.is_set() or beat.lost is not None)
+            drive(
+                run,
+                setup=setup,
+                on_step=step,
+                stopped=lambda: stop.is_set() or beat.lost is not None or run.halted is not None,
+            )
     clear_storage(place.root, run.plan.study)
     return watch.problem
 

@@ -155,7 +155,8 @@ class SearchStream:
             )
 
     def adopt(self, trial: TrialConfig) -> None:
-        """Count a new trial against the budget; one that is known costs nothing."""
+        """Count a new trial against the budget; one that is known costs nothing, and is not handed out again."""
+        self._again = deque(waiting for waiting in self._again if waiting.key != trial.key)
         if trial.key not in self._known:
             self._known.add(trial.key)
             self._left = max(0, self._left - 1)

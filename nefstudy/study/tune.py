@@ -9,6 +9,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 # Read by Ray Tune when it is imported: no result files per trial, no snapshot but the last.
@@ -17,15 +18,17 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000000")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # a relative path of a data set stays what the user meant
 
+import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from nefstudy.errors import NefstudyError, TrialFailed
 from nefstudy.neural_dataset.storage import Storage
 from nefstudy.study.run import StudyRun
+from nefstudy.trial.causes import cause_of, first_line
 from nefstudy.trial.distributed import OUTCOME, PROGRESS, TrialSetup, result_of, trainable, trial_resources
 
 SCRATCH = ".ray"
-MAX_ACTOR_DEATHS = 2  # a trial whose actor dies is tried again twice, then failed
 
 
 class StudySearcher(Searcher):
@@ -50,11 +53,13 @@ class StudySearcher(Searcher):
             return str(Searcher.FINISHED)
         suggestion = self._run.next(trial_id)
         if suggestion is None:
-            return str(Searcher.FINISHED) if self._run.exhausted else None
+            # one under way may yet have to be tried again
+            return str(Searcher.FINISHED) if self._run.exhausted and not self._run.under_way else None
         return {
             "trial": suggestion.trial.canonical_json(),
             "key": suggestion.trial.key,
             "token": self._run.under_way[trial_id].token,
+            "halvings": self._run.under_way[trial_id].halvings,
             "rungs": list(suggestion.rungs),
             "gpus": self._run.under_way[trial_id].gpus,
         }
@@ -103,8 +108,9 @@ class Recorder(tune.Callback):
             self._record(trial.trial_id, result[OUTCOME])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """The trial's actor died more often than it may."""
-        self._run.failed(trial.trial_id, cause="worker_lost", error=_actor_error(trial))
+        """The trial's actor died; whether it is tried again is the run's to say."""
+        error = _actor_error(trial)
+        self._run.failed(trial.trial_id, cause=cause_of(error), error=first_line(error))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial that ended without an outcome did not do its work."""
@@ -118,10 +124,14 @@ class Recorder(tune.Callback):
             self._run.failed(trial_id, cause=outcome["cause"], error=outcome["error"])
 
 
-def _actor_error(trial: Any) -> str:
-    error = trial.get_error() if hasattr(trial, "get_error") else None
-    lines = str(error).strip().splitlines() if error else []
-    return lines[0] if lines else "the worker died without a word; look at Ray's logs for its last lines"
+def _actor_error(trial: Any) -> BaseException:
+    """The exception by which Ray Tune learned that a trial's actor is gone; Tune leaves it beside the trial."""
+    path = trial.pickled_error_file
+    if path is not None and Path(path).is_file():
+        error = ray.cloudpickle.loads(Path(path).read_bytes())
+        if isinstance(error, BaseException):
+            return error
+    return TrialFailed("the worker died without a word; look at Ray's logs for its last lines", cause="worker_lost")
 
 
 def drive(
@@ -136,23 +146,37 @@ def drive(
         tune.with_parameters(trainable, setup=setup), lambda config: trial_resources(config, setup=setup)
     )
     _quiet()
+    tuner = tune.Tuner(
+        bound,
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(run, stopped=stopped),
+            num_samples=-1,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=f"{run.plan.study}-{int(time.time())}",
+            storage_path=setup.storage,
+            callbacks=[Recorder(run, on_step=on_step)],
+            failure_config=tune.FailureConfig(max_failures=0),  # the run tries again, by the rule of the cause
+            verbose=0,
+        ),
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tune.Tuner(
-            bound,
-            tune_config=tune.TuneConfig(
-                search_alg=StudySearcher(run, stopped=stopped),
-                num_samples=-1,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name=f"{run.plan.study}-{int(time.time())}",
-                storage_path=setup.storage,
-                callbacks=[Recorder(run, on_step=on_step)],
-                failure_config=tune.FailureConfig(max_failures=MAX_ACTOR_DEATHS),
-                verbose=0,
-            ),
-        ).fit()
+        try:
+            tuner.fit()
+        except Exception as error:
+            ours = _ours(error)
+            if ours is None:
+                raise
+            raise ours from None
+
+
+def _ours(error: BaseException | None) -> NefstudyError | None:
+    """The error of ours that Ray Tune wrapped into one of its own, as it does with what its callbacks raise."""
+    while error is not None and not isinstance(error, NefstudyError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _quiet() -> None:

@@ -5,14 +5,12 @@ With no workers, Ray Train's local mode runs the trial in the Tune actor itself:
 group; each rank fits its own shards, then all train the classifier together.
 """
 
-import errno
 import logging
 import os
 import platform
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,12 +19,13 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from nefstudy.config import TrialConfig, parse
-from nefstudy.errors import BadInput, TrialFailed
+from nefstudy.trial.causes import cause_of, first_line
 from nefstudy.trial.experiment import Choices, Progress, Setting, Work, run_trial
 from nefstudy.trial.log import kept_log
 from nefstudy.trial.memory import device_memory
 from nefstudy.trial.provenance import UNKNOWN, made_by
 from nefstudy.trial.result import TrialResult
+from nefstudy.trial.versions import check_versions, versions_here
 from nefstudy.trial.world import World, current_world
 
 log = logging.getLogger(__name__)
@@ -48,6 +47,7 @@ class TrialSetup:
         storage: where Ray Train keeps its run state.
         revision: commit of the code, as the driver knows it; workers may run in a copy without a repository.
         work: what a trial does.
+        versions: those of the driver, which every worker must have.
     """
 
     root: str
@@ -61,6 +61,7 @@ class TrialSetup:
     engine: str = "auto"
     revision: str = UNKNOWN
     work: Work = run_trial
+    versions: dict[str, str] = field(default_factory=versions_here)
 
 
 def trial_resources(config: dict[str, Any], *, setup: TrialSetup) -> tune.PlacementGroupFactory:
@@ -74,7 +75,7 @@ def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
     """Run one trial and report its outcome to Ray Tune; a failure is an outcome, not an exception.
 
     Args:
-        config: `trial` (canonical JSON), `key`, `rungs`, `gpus`: what the searcher suggested.
+        config: `trial` (canonical JSON), `key`, `rungs`, `gpus`, `halvings`: what the searcher suggested.
     """
     began = time.monotonic()
     try:
@@ -119,13 +120,14 @@ def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup) -> str:
         run_config=RunConfig(
             name=f"{config['key']}-{config['token']}",
             storage_path=setup.storage,
-            failure_config=FailureConfig(max_failures=2),
+            failure_config=FailureConfig(max_failures=0),  # the driver tries again, by the rule of the cause
         ),
     )
     return str(trainer.fit().return_value)
 
 
 def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | None) -> str:
+    check_versions(setup.versions)
     torch.set_num_threads(setup.threads)
     world = current_world() if setup.workers else World()
     setting = Setting(
@@ -135,6 +137,7 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | 
         world=world,
         choices=setup.choices,
         engine=setup.engine,
+        halvings=config.get("halvings", 0),
         on_progress=on_progress,
         cpu_clock=time.process_time,
     )
@@ -156,34 +159,6 @@ def _to_tune() -> Progress:
             tune.report({PROGRESS: {"what": what, "done": done, "total": total}})
 
     return report
-
-
-CAUSES: tuple[tuple[Callable[[BaseException], bool], str], ...] = (
-    (lambda error: isinstance(error, BadInput), "bad_data"),
-    (lambda error: isinstance(error, MemoryError | torch.OutOfMemoryError), "oom"),
-    (lambda error: isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error), "oom"),
-    (lambda error: isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "disk"),
-)
-
-
-def cause_of(error: BaseException) -> str:
-    """Which rule applies to a failed trial: the error's own cause, or that of what it wraps, or `bug`."""
-    link: BaseException | None = error
-    while link is not None:
-        if isinstance(link, TrialFailed):
-            return link.cause
-        for matches, cause in CAUSES:
-            if matches(link):
-                return cause
-        link = link.__cause__ or getattr(link, "training_failed_error", None)
-    return "bug"
-
-
-def first_line(error: BaseException) -> str:
-    """One line that names the error's class and says what went wrong."""
-    lines = str(error).strip().splitlines()
-    said = lines[0] if lines else "no message"
-    return said if isinstance(error, TrialFailed | BadInput) else f"{type(error).__name__}: {said}"
 
 
 def result_of(outcome: dict[str, Any]) -> TrialResult | None:

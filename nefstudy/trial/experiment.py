@@ -13,9 +13,10 @@ from nefstudy.classifiers.scores import embeddings_of
 from nefstudy.classifiers.train import Epoch, TrainedClassifier, train_classifier
 from nefstudy.classifiers.weights import WeightData
 from nefstudy.config import FitConfig, TrialConfig
-from nefstudy.errors import FitDiverged
+from nefstudy.errors import BadNeuralDataset, FitDiverged
 from nefstudy.evaluation.structure import nmi
 from nefstudy.fields.catalog import FIELDS, build
+from nefstudy.neural_dataset.mend import remove_damage
 from nefstudy.neural_dataset.read import NeuralDataset, find_neural_dataset
 from nefstudy.neural_dataset.rung import Rung
 from nefstudy.neural_dataset.storage import Storage
@@ -53,6 +54,7 @@ class Setting:
     Attributes:
         root: directory or URI that neural datasets and pictures live under.
         rungs: the ladder to fit if the neural dataset has to be fitted; holds the trial's own step count.
+        halvings: how often the fit's chunk is halved, after attempts that ran out of memory.
         clock: seconds from any origin, for durations.
         cpu_clock: likewise, of this process's own work; where there is one, training is timed by it too.
     """
@@ -63,6 +65,7 @@ class Setting:
     world: World = field(default_factory=World)
     choices: Choices = field(default_factory=Choices)
     engine: str = "auto"
+    halvings: int = 0
     on_progress: Progress | None = None
     cpu_clock: Callable[[], float] | None = None
 
@@ -85,10 +88,13 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
     """
     signals = load_signals(config.dataset.signals, sources=setting.choices.signals)
     began = setting.clock()
-    dataset, fitted = obtain_dataset(config, signals, setting=setting)
+    try:
+        (dataset, fitted), rung = _read_or_fit(config, signals, setting=setting)
+    except BadNeuralDataset as damage:
+        _mend(config, damage, setting=setting)
+        (dataset, fitted), rung = _read_or_fit(config, signals, setting=setting)
     fit_seconds = setting.clock() - began
     log.info("%s neural dataset %s in %.1f s", "fitted" if fitted else "found", dataset.digest, fit_seconds)
-    rung = dataset.rung(config.steps)
     data = survivors(config, dataset, rung)
     trained, durations = _train(config, data, setting=setting)
     learned = _learned(trained, data)
@@ -125,7 +131,7 @@ def obtain_dataset(config: TrialConfig, signals: Signals, *, setting: Setting) -
     if known is not None and config.steps in known.rungs:
         return known, False
     field_ = build(config.dataset.field, in_dim=signals.in_dim, out_dim=signals.out_dim, fields=setting.choices.fields)
-    fit = FitConfig(dataset=config.dataset, rungs=setting.rungs, engine=setting.engine)
+    fit = FitConfig(dataset=config.dataset, rungs=setting.rungs, engine=setting.engine, halvings=setting.halvings)
     world, progress = setting.world, setting.on_progress
     setting.world.barrier()  # every rank has looked before any writes
     write_neural_dataset(
@@ -144,6 +150,20 @@ def obtain_dataset(config: TrialConfig, signals: Signals, *, setting: Setting) -
     dataset = find_neural_dataset(setting.root, config.dataset.digest, fields=setting.choices.fields)
     assert dataset is not None  # finish_neural_dataset wrote it or raised
     return dataset, True
+
+
+def _read_or_fit(config: TrialConfig, signals: Signals, *, setting: Setting) -> tuple[tuple[NeuralDataset, bool], Rung]:
+    obtained = obtain_dataset(config, signals, setting=setting)
+    return obtained, obtained[0].rung(config.steps)
+
+
+def _mend(config: TrialConfig, damage: BadNeuralDataset, *, setting: Setting) -> None:
+    """Take away what does not verify of the trial's neural dataset: rank 0 does, the others wait."""
+    setting.world.barrier()
+    if setting.world.rank == 0:
+        removed = remove_damage(setting.root, config.dataset.digest)
+        log.warning("%s; fitted anew: %s", damage, ", ".join(removed) or "the manifest")
+    setting.world.barrier()
 
 
 def survivors(config: TrialConfig, dataset: NeuralDataset, rung: Rung) -> WeightData:
@@ -231,8 +251,10 @@ def _keep(
             classifier_bytes(trained, fields=setting.choices.fields),
             embedding_file(*learned),
         )
+        storage = Storage.at(setting.root)
         for name, content in zip(names, contents, strict=True):
-            Storage.at(setting.root).write(places[name], content)
+            storage.write(places[name], content)
+        storage.sweep(f"trials/{config.key}")
     return places
 
 

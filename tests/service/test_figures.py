@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from nefstudy.ledger import TrialState
 from nefstudy.service.figures import pareto_front
+from nefstudy.service.progress import status
 from nefstudy.service.thinning import thinned
 
 from .conftest import CELLS, STUDY, trial_config
@@ -127,3 +128,19 @@ def test_failures_are_counted_by_cause(client):
     (found,) = client.get(f"{BASE}/failures").json()["failures"]
     assert (found["cause"], found["count"]) == ("bug", 1)
     assert found["latest"]["error"] == "ValueError: no luck in model.py"
+
+
+def test_failures_say_where_and_what_was_tried_again(ledger, client_of):
+    """A cause's places, its repeated attempts and a cell left alone are in the answer, and in `nefstudy status`."""
+    trial = trial_config(CELLS[0], steps=7)
+    ledger.put_study(STUDY, {}, planned={("phase2", trial.cell): 1})
+    token = ledger.request(STUDY, "phase2", trial=trial)
+    ledger.put_back(STUDY, "phase2", key=trial.key, token=token, cause="oom", error="out of memory")
+    ledger.stop_cell(STUDY, "phase2", cell=trial.cell, reason="bad_data: torn")
+    found = client_of(ledger).get(f"{BASE}/failures").json()
+    place = {"phase": "phase2", "cell": trial.cell, "cause": "oom", "failed": 0, "retried": 1}
+    assert [(f["cause"], f["count"], f["retried"], f["places"]) for f in found["failures"]] == [("oom", 0, 1, [place])]
+    assert found["stopped_cells"] == [{"phase": "phase2", "cell": trial.cell, "reason": "bad_data: torn"}]
+    told = next(study for study in status(ledger).studies if study.study == STUDY)
+    assert [setback.model_dump() for setback in told.setbacks] == [place]
+    assert [cell.reason for cell in told.stopped_cells] == ["bad_data: torn"]

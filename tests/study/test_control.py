@@ -86,16 +86,29 @@ def test_nonsense_is_refused_with_a_reason(driver, body):
 def test_retry_puts_failed_trials_of_a_cause_back(driver, drain, ledger, small_grid):
     """Trials failed for the named cause run again as a new attempt; others stay failed."""
     run, _, _, ask = driver
-    for name, cause in (("a", "oom"), ("b", "bug")):
+    for name, cause in (("a", "diverged"), ("b", "bug")):
         assert run.next(name) is not None
         run.failed(name, cause=cause, error="x")
     drain(run)
-    assert ask("retry", {"cause": "oom"}) == "1 failed trials put back"
+    assert ask("retry", {"cause": "diverged"}) == "1 failed trials put back"
     drain(run)
     rows = ledger.trials("s", limit=None).rows
     assert len(rows) == small_grid.planned
     assert [row.cause for row in rows if row.state is TrialState.FAILED] == ["bug"]
     assert max(row.attempt for row in rows) == 2
+
+
+def test_retry_opens_a_cell_that_was_left_alone(driver, drain, ledger, small_grid):
+    """Bad data stopped the cell; asked to retry, the driver works on all of it again, the failed trial first."""
+    run, _, _, ask = driver
+    failed = run.next("a")
+    run.failed("a", cause="bad_data", error="unreadable")
+    assert run.next("b") is None
+    assert ask("retry", {"cause": "bad_data"}) == "1 failed trials put back"
+    assert ledger.stopped_cells("s") == {}
+    keys = drain(run)
+    assert keys[0] == failed.trial.key
+    assert len(keys) == small_grid.planned
 
 
 def test_a_command_is_obeyed_once(driver, ledger):

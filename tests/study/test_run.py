@@ -78,11 +78,11 @@ def test_a_failed_trial_is_a_row_and_the_study_goes_on(ledger, small_grid, open_
     suggestion = run.next("bad")
     assert suggestion is not None
     run.started("bad")
-    run.failed("bad", cause="oom", error="out of memory")
+    run.failed("bad", cause="diverged", error="all fields diverged")
     drain(run)
     row = ledger.trial(suggestion.trial.key, study="s")
     assert row is not None
-    assert (row.state, row.cause) == (TrialState.FAILED, "oom")
+    assert (row.state, row.cause) == (TrialState.FAILED, "diverged")
     assert sum(r.state is TrialState.COMPLETE for r in ledger.trials("s", limit=None).rows) == small_grid.planned - 1
 
 

@@ -11,7 +11,8 @@ from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, 
 from nefstudy.errors import BadSignals, FitDiverged
 from nefstudy.fields.catalog import complete
 from nefstudy.neural_dataset import shards
-from nefstudy.trial.distributed import TrialSetup, cause_of, first_line, run_through_ray_train
+from nefstudy.trial.causes import cause_of, first_line
+from nefstudy.trial.distributed import TrialSetup, run_through_ray_train
 from nefstudy.trial.experiment import Choices, Setting, run_trial
 from nefstudy.trial.result import TrialResult
 

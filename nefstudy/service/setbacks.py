@@ -1,0 +1,20 @@
+"""What went wrong in a study, by place and cause: trials that failed, attempts tried again, cells left alone."""
+
+from nefstudy.ledger import Ledger
+from nefstudy.service.models import Setback, StoppedCell
+
+
+def setbacks(ledger: Ledger, study: str) -> list[Setback]:
+    """Failed trials and repeated attempts of each phase, cell and cause."""
+    failed, retried = ledger.causes(study), ledger.retries(study)
+    return [
+        Setback(phase=phase, cell=cell, cause=cause, failed=failed.get(place, 0), retried=retried.get(place, 0))
+        for place in sorted({*failed, *retried})
+        for phase, cell, cause in [place]
+    ]
+
+
+def stopped_cells(ledger: Ledger, study: str) -> list[StoppedCell]:
+    """The cells whose rest is left alone, and why."""
+    found = sorted(ledger.stopped_cells(study).items())
+    return [StoppedCell(phase=phase, cell=cell, reason=reason) for (phase, cell), reason in found]

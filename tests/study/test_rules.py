@@ -1,0 +1,127 @@
+"""Laws of failures: each cause has its rule, and a rule ends neither more nor less than it says."""
+
+from dataclasses import replace
+
+import pytest
+
+from nefstudy.ledger import TrialState
+from nefstudy.study.plan import StudyPlan, grid_trials
+from nefstudy.study.rules import RULES, message_class
+
+
+@pytest.fixture
+def plan(small_grid) -> StudyPlan:
+    """Two cells of twelve points each."""
+    other = replace(small_grid, field="mfn", fixed={"lr": 1e-3, "filters": 1})
+    return StudyPlan(study="s", cells=(small_grid, other))
+
+
+@pytest.fixture
+def fail(result):
+    """Run everything, letting trials that a function gives (cause, error) for fail; the halvings of each attempt."""
+
+    def run_all(run, why) -> dict[str, list[int]]:
+        halvings: dict[str, list[int]] = {}
+        while (suggestion := run.next("t")) is not None:
+            run.started("t")
+            halvings.setdefault(suggestion.trial.key, []).append(run.under_way["t"].halvings)
+            failure = why(suggestion)
+            if failure is None:
+                run.completed("t", result(0.5))
+            else:
+                run.failed("t", cause=failure[0], error=failure[1])
+        return halvings
+
+    return run_all
+
+
+def rows_of(ledger, state) -> list:
+    return [row for row in ledger.trials("s", limit=None).rows if row.state is state]
+
+
+@pytest.mark.parametrize("cause", RULES)
+def test_a_trial_is_tried_as_often_as_its_rule_says(ledger, plan, open_run, fail, cause):
+    """One trial that always fails: its attempts, then FAILED with the cause; what was put back is counted."""
+    attempts = RULES[cause].attempts
+    poison = next(grid_trials(plan, plan.cells[0])).key
+    run = open_run(ledger, plan)
+    halvings = fail(run, lambda s: (cause, "it failed") if s.trial.key == poison else None)
+    (row,) = rows_of(ledger, TrialState.FAILED)
+    assert (row.key, row.cause, row.attempt) == (poison, cause, attempts)
+    assert halvings[poison] == (list(range(attempts)) if RULES[cause].halves else [0] * attempts)
+    place = ("phase2", row.cell, cause)
+    assert ledger.retries("s") == ({place: attempts - 1} if attempts > 1 else {})
+    assert ledger.causes("s") == {place: 1}
+
+
+def test_a_trial_that_succeeds_at_last_is_complete(ledger, plan, open_run, fail):
+    """Workers lost once for every trial: all complete as attempt 2, and the study never stops for it."""
+    seen = set()
+
+    def once(suggestion):
+        first = suggestion.trial.key not in seen
+        seen.add(suggestion.trial.key)
+        return ("worker_lost", "gone") if first else None
+
+    run = open_run(ledger, plan)
+    fail(run, once)
+    assert run.halted is None
+    assert {row.attempt for row in rows_of(ledger, TrialState.COMPLETE)} == {2}
+    assert len(rows_of(ledger, TrialState.COMPLETE)) == 24
+
+
+def test_bad_data_stops_its_cell_alone_until_the_next_run(ledger, plan, open_run, fail):
+    """The other cell completes; the reason is in the ledger; a later run tries the whole cell again."""
+    run = open_run(ledger, plan)
+    fail(run, lambda s: ("bad_data", "file x is torn") if s.cell == "digits8/mfn" else None)
+    assert run.exhausted
+    assert ledger.stopped_cells("s") == {("phase2", "digits8/mfn"): "bad_data: file x is torn"}
+    assert len(rows_of(ledger, TrialState.FAILED)) == 1
+    assert {row.cell for row in rows_of(ledger, TrialState.COMPLETE)} == {"digits8/siren"}
+    ledger.release(run.lease)
+    again = open_run(ledger, plan)
+    assert ledger.stopped_cells("s") == {}
+    fail(again, lambda _: None)
+    assert len(rows_of(ledger, TrialState.COMPLETE)) == 24
+
+
+def test_equal_bugs_stop_the_study_and_different_ones_do_not(ledger, plan, open_run, fail):
+    """After N failures that differ by numbers only nothing more is handed out; other messages do not add up."""
+    run = open_run(ledger, plan)
+    fail(run, lambda s: ("bug", f"KeyError: no {chr(97 + int(s.trial.key, 16) % 2)} at 0x{s.trial.key}"))
+    assert "trials failed alike (bug: KeyError: no " in run.halted
+    assert not run.exhausted
+    failed = [row.error for row in rows_of(ledger, TrialState.FAILED)]
+    assert 5 <= len(failed) <= 9
+    assert max(sum(f"no {letter}" in error for error in failed) for letter in "ab") == 5
+
+
+def test_lost_workers_stop_the_study_only_in_a_row(ledger, plan, open_run, fail):
+    """Every second trial loses its workers for good: the study ends all the same; when all do, it stops."""
+    run = open_run(ledger, plan)
+    order: dict[str, int] = {}
+    fail(run, lambda s: ("worker_lost", "gone") if order.setdefault(s.trial.key, len(order)) % 2 else None)
+    assert run.exhausted
+    assert run.halted is None
+    assert len(rows_of(ledger, TrialState.FAILED)) == 12
+    ledger.release(run.lease)
+    run = open_run(ledger, replace(plan, seed=1))
+    fail(run, lambda _: ("worker_lost", "gone"))
+    assert "5 trials failed alike" in run.halted
+
+
+def test_divergence_never_stops_anything(ledger, plan, open_run, fail):
+    """A whole study may diverge: that is what it found."""
+    run = open_run(ledger, plan)
+    fail(run, lambda _: ("diverged", "all fields diverged"))
+    assert run.exhausted
+    assert len(rows_of(ledger, TrialState.FAILED)) == 24
+
+
+def test_numbers_and_digests_do_not_tell_messages_apart():
+    """What varies from trial to trial is left out of a message's class; words and causes are not."""
+    assert message_class("bug", "E: shape (3, 4) at 0x7f2a\nmore") == message_class(
+        "bug", "E: shape (12, -1e-3) at 0x1"
+    )
+    assert message_class("bug", "E: a") != message_class("bug", "E: b")
+    assert message_class("bug", "E: a") != message_class("disk", "E: a")
