@@ -30,7 +30,8 @@ class ClassifierLine:
 
     Attributes:
         parameters: fewest and most trained numbers, for they depend on the field.
-        seconds: mean of training and scoring, by the clock.
+        accuracy: of the trial that validation picks for each seed, whichever step count it has.
+        seconds: mean of training and scoring: of the CPU where it was measured, else by the clock.
     """
 
     classifier: str
@@ -52,15 +53,27 @@ def classifier_lines(rows: Iterable[TrialRow]) -> list[ClassifierLine]:
 def _line(found: Sequence[TrialRow]) -> ClassifierLine:
     sizes = [int(row.metrics.get("classifier_parameters", 0)) for row in found]
     accuracy: dict[Column, list[float]] = defaultdict(list)
-    for row in found:
+    for row in picked(found):
         accuracy[row.field, row.start].append(row.test_accuracy or 0.0)
     return ClassifierLine(
         classifier=found[0].classifier,
         parameters=(min(sizes), max(sizes)),
         epochs=int(found[0].config.get("classifier", {}).get("epochs", 0)),
         accuracy={column: summarise(values) for column, values in accuracy.items()},
-        seconds=statistics.fmean(row.metrics.get("classify_seconds", 0.0) for row in found),
+        seconds=statistics.fmean(_seconds(row) for row in found),
     )
+
+
+def picked(rows: Iterable[TrialRow]) -> list[TrialRow]:
+    """Of each field, start and seed the trial of highest validation accuracy; a tie goes to fewer steps."""
+    best: dict[tuple[str, str, int], TrialRow] = {}
+    for row in sorted(rows, key=lambda row: (-(row.val_accuracy or 0.0), row.steps, row.key)):
+        best.setdefault((row.field, row.start, row.seed), row)
+    return [best[place] for place in sorted(best)]
+
+
+def _seconds(row: TrialRow) -> float:
+    return row.metrics.get("classify_cpu_seconds", row.metrics.get("classify_seconds", 0.0))
 
 
 def classifier_cells(lines: Sequence[ClassifierLine]) -> list[list[str]]:
@@ -72,7 +85,7 @@ def classifier_cells(lines: Sequence[ClassifierLine]) -> list[list[str]]:
             line.classifier,
             " to ".join(dict.fromkeys(f"{count / 1000:.0f}k" for count in line.parameters)),
             str(line.epochs),
-            *(f"{line.accuracy[c].mean:.3f}" if c in line.accuracy else "" for c in columns),
+            *(str(line.accuracy.get(c, "")) for c in columns),
             f"{line.seconds:.0f}",
         ]
         for line in lines
@@ -131,9 +144,9 @@ def _draw_panel(axes: Axes, rows: Sequence[TrialRow], curves: Mapping[str, Curve
 
 
 def classifier_files(ledger: Ledger, rows: Sequence[TrialRow]) -> dict[str, bytes]:
-    """Name -> content of the files that set classifiers side by side; none for a study of a single one."""
+    """Name -> content of the files that set classifiers side by side; none before the first finished trial."""
     lines = classifier_lines(rows)
-    if len(lines) < 2:
+    if not lines:
         return {}
     found = {"classifiers.md": f"{classifier_markdown(lines)}\n".encode()}
     groups = sized(rows)

@@ -1,11 +1,13 @@
 """Laws of the comparison of classifiers: every finished trial in its place, sizes told apart, curves drawn."""
 
+from nefstudy.ledger.rows import TrialState
 from nefstudy.report.classifiers import (
     classifier_cells,
     classifier_files,
     classifier_lines,
     classifier_markdown,
     draw_sizes,
+    picked,
     sized,
 )
 
@@ -23,8 +25,8 @@ def test_the_mean_stands_under_its_field_and_start(row):
     rows += [trial(row, "gnn", size=2000, start="random", field="mfn", test_accuracy=0.25)]
     header, *body = classifier_cells(classifier_lines(rows))
     assert header == ["classifier", "parameters", "epochs", "SIREN shared", "MFN random", "s / trial"]
-    assert body == [["gnn", "2k", "7", "", "0.250", "3"], ["mlp", "1k", "7", "0.600", "", "3"]]
-    assert classifier_markdown(classifier_lines(rows)).splitlines()[3] == "| mlp | 1k | 7 | 0.600 |  | 3 |"
+    assert body == [["gnn", "2k", "7", "", "0.250", "3"], ["mlp", "1k", "7", "0.600 ± 0.141", "", "3"]]
+    assert classifier_markdown(classifier_lines(rows)).splitlines()[3] == "| mlp | 1k | 7 | 0.600 ± 0.141 |  | 3 |"
 
 
 def test_hyperparameters_tell_sizes_apart(row):
@@ -49,6 +51,27 @@ def test_validation_is_solid_and_training_dashed(row):
     ]
 
 
-def test_a_study_of_one_classifier_has_no_comparison(row):
-    """Nothing is written that says nothing."""
-    assert classifier_files(None, [trial(row, "mlp"), trial(row, "mlp", seed=1)]) == {}
+def test_validation_picks_the_rung_of_each_seed(row):
+    """Not the test split: of several step counts the one with the best validation accuracy is counted, fewest first."""
+    rungs = ((25, 0.9, 0.7), (50, 0.95, 0.6), (75, 0.95, 0.99))
+    rows = [
+        trial(row, "mlp", seed=seed, steps=steps, val_accuracy=val, test_accuracy=test + seed / 100)
+        for seed in (0, 1)
+        for steps, val, test in rungs
+    ]
+    assert [(found.seed, found.steps) for found in picked(rows)] == [(0, 50), (1, 50)]
+    (line,) = classifier_lines(rows)
+    assert (line.accuracy["siren", "shared"].n, round(line.accuracy["siren", "shared"].mean, 3)) == (2, 0.605)
+
+
+def test_cpu_time_is_preferred_to_the_clock(row):
+    """A loaded machine does not make a classifier look slow where CPU time was measured."""
+    timed = trial(row, "mlp")
+    timed.metrics["classify_cpu_seconds"] = 2.0
+    assert [line.seconds for line in classifier_lines([timed])] == [2.0]
+
+
+def test_without_a_finished_trial_there_is_no_comparison(row):
+    """Nothing is written that says nothing; a single classifier has its line, and no picture of sizes."""
+    assert classifier_files(None, [trial(row, "mlp", state=TrialState.RUNNING)]) == {}
+    assert set(classifier_files(None, [trial(row, "mlp"), trial(row, "mlp", seed=1)])) == {"classifiers.md"}

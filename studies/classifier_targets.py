@@ -1,0 +1,64 @@
+"""How well weights can be read: a question a study, each with the recipe that validation liked best.
+
+python studies/classifier_targets.py --study shared-start --replicates 3
+python studies/classifier_targets.py --study random-1-view --replicates 3
+nefstudy report random-1-view
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nefstudy.config import AugmentConfig, ClassifierConfig, Scalar, SignalsConfig
+from nefstudy.errors import BadConfig
+from nefstudy.study.command import main
+from nefstudy.study.options import StudyOptions
+from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.space import GRID_FIXED, Choice
+
+FLAT = ClassifierConfig(name="mlp", params={"entrywise": True}, epochs=15, lr=3e-3, members=5)
+SIGN = ClassifierConfig(
+    params={"width": 48, "sweeps": 2, "pooled": 128, "dropout": 0.2, "phases": False},
+    epochs=40,
+    lr=3e-3,
+    average=0.99,
+    augment=AugmentConfig(rotate=20, scale=0.2, shift=0.15),
+)
+OF_VIEWS = SIGN.model_copy(update={"epochs": 12})  # each epoch shows every view of every digit
+PUBLISHED = ClassifierConfig(name="gnn", epochs=1)  # about the CPU time of SIGN's 40 epochs
+
+
+def siren(start: str, classifier: ClassifierConfig, *, steps: tuple[int, ...], **fixed: Scalar) -> CellPlan:
+    """SIRENs with 32 hidden units on all 5,000 digits, else as in Table 3 of Papa et al. 2024 (supplement)."""
+    return CellPlan(
+        phase="phase2",
+        signals=SignalsConfig(name="mnist5k"),
+        field="siren",
+        space={"steps": Choice(steps)},
+        fixed={**GRID_FIXED["siren"], "hidden": 32, "start": start, **fixed},
+        classifier=classifier,
+    )
+
+
+QUESTIONS: Mapping[str, CellPlan] = {
+    "shared-start": siren("shared", FLAT, steps=(25, 50, 75)),
+    "random-1-view": siren("random", SIGN, steps=(200,)),
+    "random-5-views": siren("random", OF_VIEWS, steps=(75,), views=5, lr=4e-3),  # 75 of these go as far as 190 of 1e-3
+    "published-gnn": siren("random", PUBLISHED, steps=(200,)),
+}
+
+
+def plan(options: StudyOptions) -> StudyPlan:
+    """The question that --study names.
+
+    Raises:
+        BadConfig: no such question.
+    """
+    question = options.study or ""
+    if question not in QUESTIONS:
+        raise BadConfig(f"unknown question {question!r}: allowed are {', '.join(QUESTIONS)}; pass one as --study")
+    cell = replace(QUESTIONS[question], replicates=options.replicates)
+    return StudyPlan(study=question, cells=(cell,), seed=options.seed)
+
+
+if __name__ == "__main__":
+    main(plan, about="How well weights can be read; --study names the question. Run it again to continue.")
