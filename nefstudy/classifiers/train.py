@@ -1,7 +1,7 @@
 """Training of a classifier: validation picks the epoch, the test split is read once, at the end."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, cos, isfinite, pi
 from typing import Any
@@ -36,6 +36,12 @@ class Epoch:
     val_accuracy: float
 
 
+def curves_of(epochs: Sequence[Epoch]) -> dict[str, list[tuple[int, float]]]:
+    """Loss and accuracy of the training and validation splits by epoch."""
+    names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+    return {name: [(epoch.number, float(getattr(epoch, name))) for epoch in epochs] for name in names}
+
+
 @dataclass(frozen=True, eq=False)
 class TrainedClassifier:
     """A reader with the weights of its best validation epoch, and its scores on each split.
@@ -58,8 +64,7 @@ class TrainedClassifier:
     @property
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Loss and accuracy of the training and validation splits by epoch."""
-        names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-        return {name: [(epoch.number, float(getattr(epoch, name))) for epoch in self.epochs] for name in names}
+        return curves_of(self.epochs)
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -27,8 +27,10 @@ def say_closing(ledger: Ledger, plan: StudyPlan, state: str, *, place: Place, co
         console.print(f"[yellow]{count} failed trials ({cause}) in {where} {cell}[/yellow]")
     counts = ledger.counts(plan.study)
     complete = sum(n for (_, _, s), n in counts.items() if s is TrialState.COMPLETE)
+    pruned = sum(n for (_, _, s), n in counts.items() if s is TrialState.PRUNED)
     planned = sum(ledger.planned(plan.study).values())
-    console.rule(f"study {plan.study} {state}: {complete}/{planned} trials complete")
+    also = f", {pruned} pruned" if pruned else ""
+    console.rule(f"study {plan.study} {state}: {complete}/{planned} trials complete{also}")
     for line in _next_steps(plan, place):
         console.print(line, soft_wrap=True, highlight=False)
 

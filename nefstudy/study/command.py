@@ -13,6 +13,7 @@ from nefstudy.errors import BadConfig, NefstudyError
 from nefstudy.fitting.engines import ENGINES
 from nefstudy.study.cost import cost_summary, plan_cost
 from nefstudy.study.device import measure_device
+from nefstudy.study.judge import check_pruner
 from nefstudy.study.options import MakePlan, StudyOptions
 from nefstudy.study.place import resolve_place
 from nefstudy.study.plan import StudyPlan
@@ -61,6 +62,14 @@ BudgetHours = Annotated[
 FromPhase1 = Annotated[
     bool, typer.Option("--from-phase1", help="Phase 2: the grid of `nefstudy handover STUDY` instead of Table 3.")
 ]
+PrunerName = Annotated[
+    str,
+    typer.Option(
+        "--pruner",
+        help="End a search's weak trials early, by their classifier's epochs: none, asha (only the best third goes on "
+        "at a ninth and a third of the epochs) or median. Never a grid's. They count against --trials.",
+    ),
+]
 Keep = Annotated[
     str,
     typer.Option(
@@ -102,6 +111,7 @@ def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
         from_phase1: FromPhase1 = False,
         max_equal_failures: MaxEqualFailures = 5,
         budget_hours: BudgetHours = None,
+        pruner: PrunerName = "none",
         keep: Keep = "all",
         min_free_gb: MinFreeGb = 1.0,
         dry_run: DryRun = False,
@@ -132,6 +142,7 @@ def execute(make_plan: MakePlan, options: StudyOptions) -> None:
         raise BadConfig(f"unknown engine {options.engine!r}: allowed are auto, {', '.join(ENGINES)}; correct --engine")
     best = parse_keep(options.keep)
     plan = make_plan(options)
+    check_pruner(options.pruner, plan, workers=options.workers)
     console = Console()
     if options.dry_run or options.budget_hours is not None:
         summary = cost_summary(plan_cost(plan), measure_device(engine=options.engine))

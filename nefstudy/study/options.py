@@ -28,6 +28,7 @@ class StudyOptions:
     from_phase1: bool = False
     max_equal_failures: int = 5
     budget_hours: float | None = None
+    pruner: str = "none"
     keep: str = "all"
     min_free_gb: float = 1.0
     dry_run: bool = False

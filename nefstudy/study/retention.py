@@ -20,6 +20,7 @@ from nefstudy.neural_dataset.read import remove_neural_dataset
 from nefstudy.neural_dataset.schema import FOLDER, dataset_path
 from nefstudy.neural_dataset.storage import Storage
 from nefstudy.study.plan import PHASES, CellPlan, StudyPlan, grid_trials
+from nefstudy.study.rules import rule_of
 from nefstudy.study.run import StudyRun
 from nefstudy.study.space import Choice, Dimension, Real, Whole
 from nefstudy.study.streams import DONE
@@ -27,7 +28,7 @@ from nefstudy.study.streams import DONE
 KEEP = "keep"  # the plan's word, beside its phases
 DROPPING, DROPPED = "dropping", "dropped"
 PERIOD_S = 60.0
-COLUMNS = ("phase", "cell", "key", "dataset", "state", "val_accuracy")
+COLUMNS = ("phase", "cell", "key", "dataset", "state", "cause", "val_accuracy")
 DIMENSIONS: Mapping[str, Callable[..., Dimension]] = {"Real": Real, "Whole": Whole, "Choice": Choice}
 
 
@@ -154,11 +155,16 @@ def _wants(
     best = parse_keep(keep or study.plan.get(KEEP, "all"))
     reasons = {} if best is not None else dict.fromkeys(cells, f"{named} keeps all")
     reasons |= _best(rows, named, count=best or 0)
-    done = {(row["phase"], row["key"]) for row in rows if row["state"] in DONE}
+    ended = [row for row in rows if row["state"] in DONE and not _is_to_do(row)]
+    done = {(row["phase"], row["key"]) for row in ended}
     reasons |= _pending(study, cells, done=done, plan=plan if plan is not None and plan.study == named else None)
-    waiting = {row["dataset"] for row in rows if TrialState(row["state"]) not in DONE}
+    waiting = {row["dataset"] for row in rows if (row["phase"], row["key"]) not in done}
     reasons |= dict.fromkeys(waiting, f"a trial of {named} waits for it or runs")
     return reasons, cells
+
+
+def _is_to_do(row: Mapping[str, Any]) -> bool:
+    return row["state"] == TrialState.FAILED and rule_of(row["cause"]).anew
 
 
 def _best(rows: Iterable[Mapping[str, Any]], study: str, *, count: int) -> dict[str, str]:

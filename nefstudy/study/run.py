@@ -11,7 +11,8 @@ from math import inf
 from typing import Any
 
 from nefstudy.errors import StaleAttempt
-from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow, TrialState
+from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow, TrialRow, TrialState
+from nefstudy.study.judge import CURVE, NONE, Judge, ledger_curve
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.rules import is_to_do, message_class, rule_of
 from nefstudy.study.shares import Shares
@@ -45,6 +46,7 @@ class StudyRun:
     Args:
         plan: the pinned plan.
         lease: proof that this driver holds the study.
+        pruner: by which searched trials end early.
         max_equal_failures: trials failed with one kind of message after which the study stops.
 
     Attributes:
@@ -52,7 +54,9 @@ class StudyRun:
         stopped: why a (phase, cell) is left alone.
     """
 
-    def __init__(self, plan: StudyPlan, *, ledger: Ledger, lease: Lease, max_equal_failures: int = 5) -> None:
+    def __init__(
+        self, plan: StudyPlan, *, ledger: Ledger, lease: Lease, pruner: str = NONE, max_equal_failures: int = 5
+    ) -> None:
         self.plan = plan
         self.ledger = ledger
         self.lease = lease
@@ -68,6 +72,7 @@ class StudyRun:
         self._equal: Counter[str] = Counter()
         self._tried: Counter[tuple[str, str]] = Counter()
         self._halvings: Counter[tuple[str, str]] = Counter()
+        self.judge = Judge(plan, ledger, name=pruner)
         self._wished: deque[Suggestion] = deque()
         self._ready: set[str] = set()
         self._streams: list[Stream] = []
@@ -75,7 +80,9 @@ class StudyRun:
             found = ledger.trials(plan.study, phase=phase, limit=None).rows
             rows = [replace(row, state=TrialState.INTERRUPTED) if is_to_do(row) else row for row in found]
             for cell in (cell for cell in plan.cells if cell.phase == phase):
-                self._streams.append(open_stream(plan, cell, [row for row in rows if row.cell == cell.cell]))
+                own = [row for row in rows if row.cell == cell.cell]
+                pruned = {row.key: self._curve(row) for row in own if row.state is TrialState.PRUNED}
+                self._streams.append(open_stream(plan, cell, own, pruned=pruned))
 
     @property
     def exhausted(self) -> bool:
@@ -109,9 +116,8 @@ class StudyRun:
         self._tried.pop((suggestion.phase, suggestion.trial.key), None)
         if self.stopped.pop(place, None) is not None:
             self.ledger.stop_cell(self.plan.study, place[0], cell=place[1], reason=None, lease=self.lease)
-        for stream in self._streams:
-            if (stream.cell.phase, stream.cell.cell) == place:
-                stream.adopt(suggestion.trial)
+        for stream in self._streams_of(suggestion):
+            stream.adopt(suggestion.trial)
         self._wished.append(suggestion)
 
     def next(self, trial_id: str) -> Suggestion | None:
@@ -125,6 +131,7 @@ class StudyRun:
             if token is None:
                 row = self.ledger.trial(suggestion.trial.key, study=study, phase=phase)
                 self._tell(suggestion, None if row is None else row.val_accuracy)
+                self.judge.learn(phase, suggestion.cell, key=suggestion.trial.key, pruned=False)
                 self.ended["reused"] += 1
                 continue
             self.under_way[trial_id] = UnderWay(
@@ -156,22 +163,27 @@ class StudyRun:
             return
         s = trial.suggestion
         try:
-            self.ledger.complete(
-                self.plan.study,
-                s.phase,
-                key=s.trial.key,
-                token=trial.token,
-                metrics=result.metrics,
-                curves=result.curves,
-                artefacts=result.artefacts,
-                fingerprint=result.provenance,
-                lease=self.lease,
-            )
+            found = self._record(trial, result)
+            self.ledger.complete(self.plan.study, s.phase, metrics=result.metrics, artefacts=result.artefacts, **found)
         except StaleAttempt:
             self.ended["stale"] += 1
             return
-        self._ready.add(s.dataset)
+        self._found(s, result)
         self.shares.learn(s.trial, result.metrics)
+        self.ended["complete"] += 1
+        for kind in [kind for kind in self._equal if rule_of(kind.partition(":")[0]).counts == "in a row"]:
+            del self._equal[kind]
+        self.judge.learn(s.phase, s.cell, key=s.trial.key, pruned=False)
+        self._tell(s, result.metrics["val_accuracy"])
+
+    def _record(self, trial: UnderWay, result: TrialResult) -> dict[str, Any]:
+        """What the ledger is told of a result, however the trial ended."""
+        said = {"key": trial.suggestion.trial.key, "token": trial.token, "lease": self.lease}
+        return said | {"curves": result.curves, "fingerprint": result.provenance}
+
+    def _found(self, suggestion: Suggestion, result: TrialResult) -> None:
+        """The trial's neural dataset is whole."""
+        self._ready.add(suggestion.dataset)
         if result.fitted:
             self.ledger.put_neural_dataset(
                 NeuralDatasetRow(
@@ -182,10 +194,28 @@ class StudyRun:
                     fingerprint=result.fingerprint,
                 )
             )
-        self.ended["complete"] += 1
-        for kind in [kind for kind in self._equal if rule_of(kind.partition(":")[0]).counts == "in a row"]:
-            del self._equal[kind]
-        self._tell(s, result.metrics["val_accuracy"])
+
+    def prunes(self, trial_id: str, result: TrialResult) -> bool:
+        """Whether the trial ends here, by what it has found so far; then its row is closed as PRUNED."""
+        trial = self.under_way.get(trial_id)
+        if trial is None:
+            return True  # given up: nobody waits for it
+        s, curve = trial.suggestion, ledger_curve(result.curves)
+        if not self.judge.prunes(s.phase, s.cell, own=curve):
+            return False
+        del self.under_way[trial_id]
+        metrics = result.metrics | {CURVE: max(curve.values()), "pruned_epoch": float(max(curve))}
+        try:
+            self.ledger.prune(self.plan.study, s.phase, metrics=metrics, **self._record(trial, result))
+        except StaleAttempt:
+            self.ended["stale"] += 1
+            return True
+        self._found(s, result)
+        self.ended["pruned"] += 1
+        self.judge.learn(s.phase, s.cell, key=s.trial.key, pruned=True)
+        for stream in self._streams_of(s):
+            stream.pruned(s.trial, curve)
+        return True
 
     def failed(self, trial_id: str, *, cause: str, error: str) -> None:
         """The trial could not be completed: by the rule of the cause it is tried again, or a row says why not."""
@@ -256,6 +286,12 @@ class StudyRun:
         return len(self.under_way) >= trials or gpus >= self.room.gpus
 
     def _tell(self, suggestion: Suggestion, value: float | None) -> None:
-        for stream in self._streams:
-            if (stream.cell.phase, stream.cell.cell) == (suggestion.phase, suggestion.cell):
-                stream.tell(suggestion.trial, value)
+        for stream in self._streams_of(suggestion):
+            stream.tell(suggestion.trial, value)
+
+    def _streams_of(self, suggestion: Suggestion) -> list[Stream]:
+        place = (suggestion.phase, suggestion.cell)
+        return [stream for stream in self._streams if (stream.cell.phase, stream.cell.cell) == place]
+
+    def _curve(self, row: TrialRow) -> dict[int, float]:
+        return ledger_curve(self.ledger.curves(row.study, row.phase, key=row.key))

@@ -43,6 +43,7 @@ class Ending:
     retried: int
     reused: int
     unexported: int
+    pruned: int = 0
 
 
 def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: Console) -> Ending:
@@ -63,7 +64,13 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
         try:
             with Heartbeat(ledger, lease) as beat, _stop_on_signal() as stop:
                 ledger.interrupt(plan.study, lease=lease)
-                run = StudyRun(pinned, ledger=ledger, lease=lease, max_equal_failures=options.max_equal_failures)
+                run = StudyRun(
+                    pinned,
+                    ledger=ledger,
+                    lease=lease,
+                    pruner=options.pruner,
+                    max_equal_failures=options.max_equal_failures,
+                )
                 Control(run, stop=stop).obey(starting=True)
                 with Exporter(ledger, place=place, leave=stop.is_set, on_wait=_say_left(console)) as exporter:
                     if not run.exhausted:
@@ -81,7 +88,7 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
         if low is not None:
             raise low
         _check_stopped(run)
-        counts = {name: run.ended[name] for name in ("complete", "failed", "retried", "reused")}
+        counts = {name: run.ended[name] for name in ("complete", "failed", "retried", "reused", "pruned")}
         return Ending(state, **counts, unexported=exporter.left)
 
 

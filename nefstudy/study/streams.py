@@ -54,6 +54,9 @@ class Stream(Protocol):
     def tell(self, trial: TrialConfig, value: float | None) -> None:
         """A trial ended with this validation accuracy; None if it failed."""
 
+    def pruned(self, trial: TrialConfig, curve: Mapping[int, float]) -> None:
+        """A trial ended early, with this validation accuracy by epoch."""
+
     def adopt(self, trial: TrialConfig) -> None:
         """A trial of this cell was asked for by someone else: do not hand it out again."""
 
@@ -88,6 +91,9 @@ class GridStream:
     def tell(self, trial: TrialConfig, value: float | None) -> None:
         """A grid learns nothing."""
 
+    def pruned(self, trial: TrialConfig, curve: Mapping[int, float]) -> None:
+        """Of a grid every point is wanted: nothing is pruned."""
+
     def adopt(self, trial: TrialConfig) -> None:
         """Strike the point off the grid, if it is on it."""
         self._waiting = deque(waiting for waiting in self._waiting if waiting.key != trial.key)
@@ -100,7 +106,14 @@ class SearchStream:
     again before anything new, so that the budget counts distinct trials.
     """
 
-    def __init__(self, plan: StudyPlan, cell: CellPlan, rows: Sequence[TrialRow]) -> None:
+    def __init__(
+        self,
+        plan: StudyPlan,
+        cell: CellPlan,
+        rows: Sequence[TrialRow],
+        *,
+        pruned: Mapping[str, Mapping[int, float]] | None = None,
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.cell = cell
         self._plan = plan
@@ -113,8 +126,11 @@ class SearchStream:
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._asked: dict[str, optuna.Trial] = {}
         for row in rows:
-            if row.state in DONE:
-                self.tell(parse(TrialConfig, row.config, where=row.key), row.val_accuracy)
+            trial = parse(TrialConfig, row.config, where=row.key)
+            if row.state is TrialState.PRUNED:
+                self.pruned(trial, (pruned or {}).get(row.key, {}))
+            elif row.state in DONE:
+                self.tell(trial, row.val_accuracy)
 
     def next(self, busy: Collection[str]) -> Suggestion | None:
         """An interrupted trial, else a new suggestion; a point asked before is told its answer and asked again."""
@@ -141,18 +157,30 @@ class SearchStream:
 
     def tell(self, trial: TrialConfig, value: float | None) -> None:
         """Add what a trial found to the sampler's memory; a failed one counts as accuracy 0."""
-        self._known.add(trial.key)
         asked = self._asked.pop(trial.key, None)
         if asked is not None:
             self._study.tell(asked, value if value is not None else 0.0)
+        else:
+            self._add(trial, value=value if value is not None else 0.0)
+
+    def pruned(self, trial: TrialConfig, curve: Mapping[int, float]) -> None:
+        """Add an early end: TPE ranks it below complete trials, by how far it came and how good it was there."""
+        asked = self._asked.pop(trial.key, None)
+        if asked is None:
+            last = curve[max(curve)] if curve else None  # as Optuna has it of a trial it is told is pruned
+            self._add(trial, state=optuna.trial.TrialState.PRUNED, value=last, intermediate_values=dict(curve))
             return
+        for epoch, value in curve.items():
+            asked.report(value, epoch)
+        self._study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+
+    def _add(self, trial: TrialConfig, **ending: Any) -> None:
+        """Put a trial that this sampler did not ask for into its memory, if it lies in the space."""
+        self._known.add(trial.key)
         params = sampler_params(self.cell, parameters_of(self.cell, trial.model_dump(mode="json")))
         if all(d._contains(d.to_internal_repr(params[name])) for name, d in self._distributions.items()):
-            self._study.add_trial(
-                optuna.trial.create_trial(
-                    params=params, distributions=self._distributions, value=value if value is not None else 0.0
-                )
-            )
+            made = optuna.trial.create_trial(params=params, distributions=self._distributions, **ending)
+            self._study.add_trial(made)
 
     def adopt(self, trial: TrialConfig) -> None:
         """Count a new trial against the budget; one that is known costs nothing, and is not handed out again."""
@@ -165,9 +193,19 @@ class SearchStream:
         return Suggestion(self.cell.phase, self.cell.cell, trial, (trial.steps,))
 
 
-def open_stream(plan: StudyPlan, cell: CellPlan, rows: Sequence[TrialRow]) -> Stream:
-    """The stream of a cell, continued from its rows in the ledger."""
-    return GridStream(plan, cell, rows) if cell.trials is None else SearchStream(plan, cell, rows)
+def open_stream(
+    plan: StudyPlan,
+    cell: CellPlan,
+    rows: Sequence[TrialRow],
+    *,
+    pruned: Mapping[str, Mapping[int, float]] | None = None,
+) -> Stream:
+    """The stream of a cell, continued from its rows in the ledger.
+
+    Args:
+        pruned: validation accuracy by epoch of the pruned rows, by key.
+    """
+    return GridStream(plan, cell, rows) if cell.trials is None else SearchStream(plan, cell, rows, pruned=pruned)
 
 
 def _startup(budget: int) -> int:

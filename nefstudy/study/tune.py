@@ -20,13 +20,16 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # a relative path of a dat
 
 import ray
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from nefstudy.errors import NefstudyError, TrialFailed
 from nefstudy.neural_dataset.storage import Storage
+from nefstudy.study.judge import NONE
 from nefstudy.study.run import StudyRun
 from nefstudy.trial.causes import cause_of, first_line
-from nefstudy.trial.distributed import OUTCOME, PROGRESS, TrialSetup, result_of, trainable, trial_resources
+from nefstudy.trial.distributed import EPOCHS, OUTCOME, PROGRESS, TrialSetup, result_of, trainable, trial_resources
+from nefstudy.trial.result import TrialResult
 
 SCRATCH = ".ray"
 
@@ -62,6 +65,7 @@ class StudySearcher(Searcher):
             "halvings": self._run.under_way[trial_id].halvings,
             "rungs": list(suggestion.rungs),
             "gpus": self._run.under_way[trial_id].gpus,
+            "pruner": self._run.judge.of(suggestion.phase, suggestion.cell),
         }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -72,6 +76,27 @@ class StudySearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: a study is continued by running it again."""
+
+
+class Pruning(FIFOScheduler):
+    """Trials in their order; one that reports epochs goes on or ends as the run says."""
+
+    def __init__(self, run: StudyRun) -> None:
+        super().__init__()
+        self._run = run
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Pruning":
+        """Itself: Tune copies its arguments, and there is one run."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: as for the searcher."""
+        return {}
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """STOP for a trial that is pruned by its epochs so far."""
+        ends = EPOCHS in result and self._run.prunes(trial.trial_id, TrialResult.from_json(result[EPOCHS]))
+        return str(TrialScheduler.STOP if ends else TrialScheduler.CONTINUE)
 
 
 class Recorder(tune.Callback):
@@ -150,6 +175,7 @@ def drive(
         bound,
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(run, stopped=stopped),
+            scheduler=None if run.judge.name == NONE else Pruning(run),
             num_samples=-1,
             reuse_actors=True,
         ),

@@ -18,12 +18,14 @@ from ray import tune
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
+from nefstudy.classifiers.train import Epoch, curves_of
 from nefstudy.config import TrialConfig, parse
 from nefstudy.trial.causes import cause_of, first_line
-from nefstudy.trial.experiment import Choices, Progress, Setting, Work, run_trial
+from nefstudy.trial.experiment import Choices, OnEpoch, Progress, Setting, Work, run_trial
 from nefstudy.trial.log import kept_log
 from nefstudy.trial.memory import device_memory
 from nefstudy.trial.provenance import UNKNOWN, made_by
+from nefstudy.trial.pruning import PRUNERS
 from nefstudy.trial.result import TrialResult
 from nefstudy.trial.versions import check_versions, versions_here
 from nefstudy.trial.world import World, current_world
@@ -31,7 +33,7 @@ from nefstudy.trial.world import World, current_world
 log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 2.0
-OUTCOME, PROGRESS = "outcome", "progress"
+OUTCOME, PROGRESS, EPOCHS = "outcome", "progress", "epochs"
 GROUP_DRIVER_CPU = 0.01  # of the actor that only waits for its workers; Ray refuses 0, so each worker gives it up
 
 
@@ -75,7 +77,7 @@ def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
     """Run one trial and report its outcome to Ray Tune; a failure is an outcome, not an exception.
 
     Args:
-        config: `trial` (canonical JSON), `key`, `rungs`, `gpus`, `halvings`: what the searcher suggested.
+        config: `trial` (canonical JSON), `key`, `rungs`, `gpus`, `halvings`, `pruner`: what the searcher suggested.
     """
     began = time.monotonic()
     try:
@@ -91,6 +93,9 @@ def _outcome(config: dict[str, Any], *, setup: TrialSetup) -> dict[str, Any]:
     log.info("attempt %s at trial %s on %s, pid %s, %s workers, revision %s", *attempt)
     try:
         text = run_through_ray_train(config, setup=setup)
+    except SystemExit:  # Ray Tune ends a trial so that the driver has pruned
+        log.info("pruned")
+        raise
     except Exception as error:  # the boundary of a trial: whatever it was becomes a ledger row
         log.exception("failed")
         return {"cause": cause_of(error), "error": first_line(error)}
@@ -140,6 +145,7 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | 
         halvings=config.get("halvings", 0),
         on_progress=on_progress,
         cpu_clock=time.process_time,
+        on_epoch=_to_pruner(config, setup=setup),
     )
     kept = kept_log(setup.root, config["key"]) if setup.workers and world.rank == 0 else nullcontext()
     with kept, device_memory() as memory:  # in the Tune actor itself the log is kept already
@@ -157,6 +163,27 @@ def _to_tune() -> Progress:
         if time.monotonic() - last >= REPORT_EVERY_S:
             last = time.monotonic()
             tune.report({PROGRESS: {"what": what, "done": done, "total": total}})
+
+    return report
+
+
+def _to_pruner(config: dict[str, Any], *, setup: TrialSetup) -> OnEpoch | None:
+    """An epoch callback that reports at the epochs the trial's pruner asks for; None without a pruner.
+
+    Ray Tune holds the trial at each report until the driver has looked at it, and ends it there if it is pruned.
+    """
+    pruner = PRUNERS.get(config.get("pruner", ""))
+    if pruner is None:
+        return None
+    epochs: list[Epoch] = []
+    total = parse(TrialConfig, config["trial"], where="trial").classifier.epochs
+
+    def report(epoch: Epoch, read: TrialResult) -> None:
+        epochs.append(epoch)
+        if pruner.asks(epoch.number, total):
+            made = made_by(revision=setup.revision, workers=setup.workers)
+            so_far = replace(read, curves=read.curves | curves_of(epochs), made_by=made)
+            tune.report({EPOCHS: so_far.to_json()})
 
     return report
 

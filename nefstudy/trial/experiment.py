@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +38,9 @@ Progress = Callable[[str, int, int], None]
 """Called with (what, done, total) while a trial works: `fitting` by field, `classifying` by epoch."""
 
 
+OnEpoch = Callable[[Epoch, TrialResult], None]
+
+
 @dataclass(frozen=True)
 class Choices:
     """The fields, classifiers and signal sources a trial may name."""
@@ -56,6 +59,7 @@ class Setting:
         rungs: the ladder to fit if the neural dataset has to be fitted; holds the trial's own step count.
         halvings: how often the fit's chunk is halved, after attempts that ran out of memory.
         clock: seconds from any origin, for durations.
+        on_epoch: told each epoch, with what the trial had found before it trained; raises SystemExit to end the trial.
         cpu_clock: likewise, of this process's own work; where there is one, training is timed by it too.
     """
 
@@ -68,6 +72,7 @@ class Setting:
     halvings: int = 0
     on_progress: Progress | None = None
     cpu_clock: Callable[[], float] | None = None
+    on_epoch: OnEpoch | None = None
 
 
 class Work(Protocol):
@@ -96,31 +101,45 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
     fit_seconds = setting.clock() - began
     log.info("%s neural dataset %s in %.1f s", "fitted" if fitted else "found", dataset.digest, fit_seconds)
     data = survivors(config, dataset, rung)
-    trained, durations = _train(config, data, setting=setting)
+    read = _read(config, dataset, rung, fitted=fitted, fit_seconds=fit_seconds, setting=setting)
+    trained, durations = _train(config, data, read, setting=setting)
     learned = _learned(trained, data)
     metrics = {
-        **_quality(dataset.quality(config.steps), rung.split.numpy()),
         "all_nmi": nmi(data.parameters.numpy(), data.labels.numpy(), data.classes, seed=config.seed),
         "test_embedding_nmi": nmi(*learned, data.classes, seed=config.seed),
         **trained.metrics,
         "best_epoch": float(trained.best_epoch),
         "classifier_parameters": float(trained.parameters),
-        "diverged": float(rung.diverged.sum()),
-        "signals": float(len(rung.ids) // config.dataset.views),
-        "fit_seconds": fit_seconds,
         **durations,
-        "field_steps": float(len(rung.ids) * max(setting.rungs)) if fitted else 0.0,
     }
-    return TrialResult(
-        metrics=metrics,
-        curves={**_ladder_curves(dataset, rung.split.numpy()), **trained.curves},
+    return replace(
+        read,
+        metrics={**read.metrics, **metrics},
+        curves={**read.curves, **trained.curves},
         artefacts=_keep(config, trained, signals=signals, dataset=dataset, learned=learned, setting=setting),
+        confusion=[list(row) for row in trained.test.confusion],
+    )
+
+
+def _read(
+    config: TrialConfig, dataset: NeuralDataset, rung: Rung, *, fitted: bool, fit_seconds: float, setting: Setting
+) -> TrialResult:
+    """What a trial has found before it trains: the fields' quality, and what their neural dataset is."""
+    return TrialResult(
+        metrics={
+            **_quality(dataset.quality(config.steps), rung.split.numpy()),
+            "diverged": float(rung.diverged.sum()),
+            "signals": float(len(rung.ids) // config.dataset.views),
+            "fit_seconds": fit_seconds,
+            "field_steps": float(len(rung.ids) * max(setting.rungs)) if fitted else 0.0,
+        },
+        curves=_ladder_curves(dataset, rung.split.numpy()),
+        artefacts={},
         fingerprint=dict(dataset.manifest.fingerprint),
         dataset=config.dataset.digest,
         fitted=fitted,
         rungs=dataset.rungs,
         dataset_bytes=sum(shard.bytes for record in dataset.manifest.rungs for shard in record.shards),
-        confusion=[list(row) for row in trained.test.confusion],
         rung_sha256=dataset.manifest.rung(config.steps).sha256,
     )
 
@@ -210,7 +229,9 @@ def _ladder_curves(dataset: NeuralDataset, split: np.ndarray) -> dict[str, list[
     return {name: [(steps, values[name]) for steps, values in rungs.items() if name in values] for name in names}
 
 
-def _train(config: TrialConfig, data: WeightData, *, setting: Setting) -> tuple[TrainedClassifier, dict[str, float]]:
+def _train(
+    config: TrialConfig, data: WeightData, read: TrialResult, *, setting: Setting
+) -> tuple[TrainedClassifier, dict[str, float]]:
     """The trained classifier, and the seconds that training and scoring took."""
     began, began_cpu = setting.clock(), setting.cpu_clock() if setting.cpu_clock else 0.0
     trained = train_classifier(
@@ -218,7 +239,7 @@ def _train(config: TrialConfig, data: WeightData, *, setting: Setting) -> tuple[
         data,
         seed=config.seed,
         classifiers=setting.choices.classifiers,
-        on_epoch=_epochs(setting.on_progress, config.classifier.epochs),
+        on_epoch=_epochs(setting, config.classifier.epochs, read=read),
     )
     durations = {"classify_seconds": setting.clock() - began}
     if setting.cpu_clock:
@@ -258,11 +279,13 @@ def _keep(
     return places
 
 
-def _epochs(progress: Progress | None, total: int) -> Callable[[Epoch], None]:
+def _epochs(setting: Setting, total: int, *, read: TrialResult) -> Callable[[Epoch], None]:
     def tell(epoch: Epoch) -> None:
         scores = (epoch.number, total, epoch.train_loss, epoch.train_accuracy, epoch.val_loss, epoch.val_accuracy)
         log.info("epoch %d/%d: train loss %.4f accuracy %.4f, validation loss %.4f accuracy %.4f", *scores)
-        if progress is not None:
-            progress("classifying", epoch.number, total)
+        if setting.on_progress is not None:
+            setting.on_progress("classifying", epoch.number, total)
+        if setting.on_epoch is not None:
+            setting.on_epoch(epoch, read)
 
     return tell
