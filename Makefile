@@ -29,7 +29,7 @@ define in_short_tmp
 short=$$(mktemp -d /tmp/nt.XXXXXX); trap 'rm -rf "$$short"' EXIT
 endef
 
-.PHONY: help install install-dev study test check lint format serve system vendor clean
+.PHONY: help install install-dev study test check fuzz lint format serve system vendor clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,10 @@ test: system $(VENV)/.installed-dev ## every test: the fast lane in parallel wit
 
 check: lint ## format, lint, types, import contracts and the fast tests, under two minutes
 	$(in_short_tmp); $(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 -m "$(FAST)" $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.installed-dev ## a hundred thousand hostile requests, and 300 examples of each REST operation
+	$(in_short_tmp); NEFSTUDY_FUZZ=100000 NEFSTUDY_EXAMPLES=300 $(TEST_ENV) \
+	  $(BIN)/python -m pytest -q -s tests/service/test_hostile.py tests/service/test_schema.py $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev ## format, lint, types and import contracts, without tests
 	$(BIN)/ruff format --check --quiet .

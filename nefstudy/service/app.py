@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 
 import nefstudy
 from nefstudy.ledger import Ledger
@@ -21,6 +22,8 @@ from nefstudy.service.snapshot import Snapshots
 THREADS = 6  # answer at once: more would only share the same processor, each with a database connection of its own
 
 PARTS = (health, metrics, studies, figures, timeline, trials, neural_datasets, events, control, page)
+
+BEARER = HTTPBearer(auto_error=False, description="NEFSTUDY_API_TOKEN, where the service has one")  # the gate asks
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": said, "content": {"application/problem+json": {}}}
@@ -60,8 +63,10 @@ def create_app(
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would repeat the Host header of whoever asks
         generate_unique_id_function=lambda route: route.name,
         responses=REFUSALS,
+        dependencies=[Depends(BEARER)],
         lifespan=_few_threads,
     )
     app.state.ledger = ledger
