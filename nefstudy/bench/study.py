@@ -27,7 +27,7 @@ from nefstudy.study.place import Place, resolve_place
 from nefstudy.study.plan import CellPlan, Phase, StudyPlan
 from nefstudy.study.session import run_study
 from nefstudy.study.space import ARCHITECTURE, GRID_FIXED, GRID_STEPS, OPTIMISATION, STARTS, Choice
-from nefstudy.study.streams import open_stream
+from nefstudy.study.streams import SearchStream
 
 Sampler = Literal["grid", "tpe"]
 SIGNAL_NAMES = tuple(f"bench{number}" for number in range(4))  # with three fields, the twelve cells of the paper
@@ -144,7 +144,7 @@ def suggest_ms(plan: StudyPlan, place: Place) -> float:
     cell = pinned.cells[0]
     with Ledger.open(place.ledger, read_only=True) as ledger:
         rows = ledger.trials(STUDY, phase=cell.phase, cell=cell.cell, limit=None).rows
-    stream = open_stream(pinned, replace(cell, trials=len(rows) + ASKED), rows)
+    stream = SearchStream(pinned, replace(cell, trials=len(rows) + ASKED), rows)
     began = time.thread_time()
     for _ in range(ASKED):
         suggestion = stream.next(())

@@ -1,8 +1,9 @@
 """The classifiers by name, and how a configuration is completed and built."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, get_type_hints
 
 from nefstudy.classifiers.classifier import Classifier, WeightReader
@@ -51,6 +52,9 @@ def build(
     return readers[0] if len(readers) == 1 else Committee(readers)
 
 
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)  # a grid of thousands of trials asks for each
+
+
 def _choice(config: ClassifierConfig, classifiers: Mapping[str, type[Any]]) -> Any:
     if config.name not in classifiers:
         near = get_close_matches(config.name, classifiers, n=1)
@@ -62,6 +66,6 @@ def _choice(config: ClassifierConfig, classifiers: Mapping[str, type[Any]]) -> A
         if name not in known:
             allowed = ", ".join(known) or "none"
             raise BadConfig(f"classifier {config.name}: no parameter {name!r}; allowed: {allowed}; correct the name")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     where = f"classifier {config.name}"
     return kind(**{name: coerce(f"{where}: {name}", value, hints[name]) for name, value in config.params.items()})

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as defaulted
-from typing import Any, Literal, get_args
+from typing import Any, Literal, final, get_args
 
 from nefstudy.classifiers.catalog import CLASSIFIERS
 from nefstudy.classifiers.catalog import complete as complete_classifier
@@ -153,27 +153,48 @@ def trial_config(plan: StudyPlan, cell: CellPlan, point: Point, *, replicate: in
     Raises:
         BadConfig: a parameter the field or the study does not know, or a value out of range.
     """
-    rest = dict(point)
-    missing = [name for name in ("start", "steps") if name not in rest]
-    if missing:
-        raise BadConfig(f"{cell.cell}: the point {point} lacks {missing}; put them into `space` or `fixed`")
-    start, steps = rest.pop("start"), rest.pop("steps")
-    optimiser: Point = {name: rest.pop(name) for name in ("lr", "weight_decay") if name in rest}
-    recipe: Point = {name: rest.pop(name) for name in ("views", "points") if name in rest}
-    classifier = _classifier(cell, rest.pop("classifier", None))
-    seed = plan.seed + replicate
-    data = {
-        **recipe,
-        "signals": cell.signals,
-        "field": complete_field(FieldConfig(name=cell.field, params=rest), fields=plan.fields),
-        "start": start,
-        "optimiser": parse(OptimiserConfig, optimiser, where=cell.cell),
-        "seed": seed,
-    }
-    dataset = parse(NeuralDatasetConfig, data, where=cell.cell)
-    classifier = complete_classifier(classifier, classifiers=plan.classifiers)
-    trial = {"dataset": dataset, "steps": steps, "classifier": classifier, "seed": integer(seed, "classifier") % 2**31}
-    return parse(TrialConfig, trial, where=cell.cell)
+    return _Trials(plan, cell).at(point, replicate=replicate)
+
+
+@final
+class _Trials:
+    """Makes the trials of one cell; those that read the same neural dataset share its configuration."""
+
+    def __init__(self, plan: StudyPlan, cell: CellPlan) -> None:
+        self._plan, self._cell = plan, cell
+        self._datasets: dict[tuple[object, ...], NeuralDatasetConfig] = {}
+        self._classifiers: dict[object, ClassifierConfig] = {}
+
+    def at(self, point: Point, *, replicate: int) -> TrialConfig:
+        """The trial of one point."""
+        rest, where = dict(point), self._cell.cell
+        missing = [name for name in ("start", "steps") if name not in rest]
+        if missing:
+            raise BadConfig(f"{where}: the point {point} lacks {missing}; put them into `space` or `fixed`")
+        steps, reader = rest.pop("steps"), rest.pop("classifier", None)
+        seed = self._plan.seed + replicate
+        known = (seed, *sorted(rest.items()))
+        if known not in self._datasets:
+            self._datasets[known] = self._dataset(rest, seed)
+        if reader not in self._classifiers:
+            chosen = _classifier(self._cell, reader)
+            self._classifiers[reader] = complete_classifier(chosen, classifiers=self._plan.classifiers)
+        trial = {"dataset": self._datasets[known], "steps": steps, "classifier": self._classifiers[reader]}
+        return parse(TrialConfig, {**trial, "seed": integer(seed, "classifier") % 2**31}, where=where)
+
+    def _dataset(self, rest: Point, seed: int) -> NeuralDatasetConfig:
+        where, start = self._cell.cell, rest.pop("start")
+        optimiser: Point = {name: rest.pop(name) for name in ("lr", "weight_decay") if name in rest}
+        recipe: Point = {name: rest.pop(name) for name in ("views", "points") if name in rest}
+        data = {
+            **recipe,
+            "signals": self._cell.signals,
+            "field": complete_field(FieldConfig(name=self._cell.field, params=rest), fields=self._plan.fields),
+            "start": start,
+            "optimiser": parse(OptimiserConfig, optimiser, where=where),
+            "seed": seed,
+        }
+        return parse(NeuralDatasetConfig, data, where=where)
 
 
 def _classifier(cell: CellPlan, name: object) -> ClassifierConfig:
@@ -187,6 +208,7 @@ def _classifier(cell: CellPlan, name: object) -> ClassifierConfig:
 
 def grid_trials(plan: StudyPlan, cell: CellPlan) -> Iterator[TrialConfig]:
     """Every trial of a grid cell, longest rung of each ladder first."""
+    trials = _Trials(plan, cell)
     for point in grid_points(cell.space, cell.fixed):
         for replicate in range(cell.replicates):
-            yield trial_config(plan, cell, point, replicate=replicate)
+            yield trials.at(point, replicate=replicate)

@@ -6,17 +6,17 @@ fit the same neural dataset at once (single flight).
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 from nefstudy.errors import StaleAttempt
-from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow, TrialRow, TrialState
+from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow
 from nefstudy.study.judge import CURVE, NONE, Judge, ledger_curve
 from nefstudy.study.plan import StudyPlan
-from nefstudy.study.rules import is_to_do, message_class, rule_of
+from nefstudy.study.rules import message_class, rule_of
 from nefstudy.study.shares import Shares
-from nefstudy.study.streams import Stream, Suggestion, open_stream
+from nefstudy.study.streams import Stream, Suggestion, open_streams
 from nefstudy.trial.result import TrialResult
 
 
@@ -75,14 +75,7 @@ class StudyRun:
         self.judge = Judge(plan, ledger, name=pruner)
         self._wished: deque[Suggestion] = deque()
         self._ready: set[str] = set()
-        self._streams: list[Stream] = []
-        for phase in plan.phases:
-            found = ledger.trials(plan.study, phase=phase, limit=None).rows
-            rows = [replace(row, state=TrialState.INTERRUPTED) if is_to_do(row) else row for row in found]
-            for cell in (cell for cell in plan.cells if cell.phase == phase):
-                own = [row for row in rows if row.cell == cell.cell]
-                pruned = {row.key: self._curve(row) for row in own if row.state is TrialState.PRUNED}
-                self._streams.append(open_stream(plan, cell, own, pruned=pruned))
+        self._streams: list[Stream] = list(open_streams(plan, ledger))
 
     @property
     def exhausted(self) -> bool:
@@ -271,9 +264,9 @@ class StudyRun:
             return self._wished.popleft()
         load = Counter((t.suggestion.phase, t.suggestion.cell) for t in self.under_way.values())
         phases = {phase: order for order, phase in enumerate(self.plan.phases)}
-        open_streams = [s for s in self._streams if not s.exhausted and not self._is_stopped(s)]
-        open_streams.sort(key=lambda s: (phases[s.cell.phase], load[(s.cell.phase, s.cell.cell)]))
-        for stream in open_streams:
+        giving = [s for s in self._streams if not s.exhausted and not self._is_stopped(s)]
+        giving.sort(key=lambda s: (phases[s.cell.phase], load[(s.cell.phase, s.cell.cell)]))
+        for stream in giving:
             suggestion = stream.next(busy)
             if suggestion is not None:
                 return suggestion
@@ -292,6 +285,3 @@ class StudyRun:
     def _streams_of(self, suggestion: Suggestion) -> list[Stream]:
         place = (suggestion.phase, suggestion.cell)
         return [stream for stream in self._streams if (stream.cell.phase, stream.cell.cell) == place]
-
-    def _curve(self, row: TrialRow) -> dict[int, float]:
-        return ledger_curve(self.ledger.curves(row.study, row.phase, key=row.key))

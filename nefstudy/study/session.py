@@ -24,7 +24,7 @@ from nefstudy.study.place import Place, ensure_writable
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.retention import KEEP, Retention
 from nefstudy.study.run import StudyRun
-from nefstudy.study.tune import clear_storage, drive, storage_under
+from nefstudy.study.tune import drive, storage_under
 from nefstudy.trial.distributed import TrialSetup
 from nefstudy.trial.experiment import Choices
 from nefstudy.trial.provenance import revision
@@ -146,7 +146,6 @@ def _drive(
                 on_step=step,
                 stopped=lambda: stop.is_set() or beat.lost is not None or run.halted is not None,
             )
-    clear_storage(place.root, run.plan.study)
     return watch.problem
 
 

@@ -5,17 +5,19 @@ ledger's rows, so a study that is run again goes on where it stopped.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from nefstudy.config import Scalar, TrialConfig, parse
-from nefstudy.ledger import TrialRow, TrialState
+from nefstudy.ledger import Ledger, TrialRow, TrialState
 from nefstudy.seeds import integer
+from nefstudy.study.judge import ledger_curve
 from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials, trial_config
+from nefstudy.study.rules import is_to_do
 from nefstudy.study.space import Choice, Dimension, Point, Real, Whole
 
 DONE = frozenset({TrialState.COMPLETE, TrialState.FAILED, TrialState.PRUNED})
@@ -64,9 +66,8 @@ class Stream(Protocol):
 class GridStream:
     """Every point of a grid that the ledger does not hold yet, longest rung of each ladder first."""
 
-    def __init__(self, plan: StudyPlan, cell: CellPlan, rows: Iterable[TrialRow]) -> None:
+    def __init__(self, plan: StudyPlan, cell: CellPlan, done: Container[str]) -> None:
         self.cell = cell
-        done = {row.key for row in rows if row.state in DONE}
         trials = list(grid_trials(plan, cell))
         ladders: dict[str, set[int]] = {}
         for trial in trials:
@@ -126,11 +127,10 @@ class SearchStream:
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._asked: dict[str, optuna.Trial] = {}
         for row in rows:
-            trial = parse(TrialConfig, row.config, where=row.key)
             if row.state is TrialState.PRUNED:
-                self.pruned(trial, (pruned or {}).get(row.key, {}))
+                self._add_pruned(row.config, (pruned or {}).get(row.key, {}))
             elif row.state in DONE:
-                self.tell(trial, row.val_accuracy)
+                self._add(row.config, value=row.val_accuracy or 0.0)
 
     def next(self, busy: Collection[str]) -> Suggestion | None:
         """An interrupted trial, else a new suggestion; a point asked before is told its answer and asked again."""
@@ -161,23 +161,27 @@ class SearchStream:
         if asked is not None:
             self._study.tell(asked, value if value is not None else 0.0)
         else:
-            self._add(trial, value=value if value is not None else 0.0)
+            self._known.add(trial.key)
+            self._add(trial.model_dump(mode="json"), value=value if value is not None else 0.0)
 
     def pruned(self, trial: TrialConfig, curve: Mapping[int, float]) -> None:
         """Add an early end: TPE ranks it below complete trials, by how far it came and how good it was there."""
         asked = self._asked.pop(trial.key, None)
         if asked is None:
-            last = curve[max(curve)] if curve else None  # as Optuna has it of a trial it is told is pruned
-            self._add(trial, state=optuna.trial.TrialState.PRUNED, value=last, intermediate_values=dict(curve))
+            self._known.add(trial.key)
+            self._add_pruned(trial.model_dump(mode="json"), curve)
             return
         for epoch, value in curve.items():
             asked.report(value, epoch)
         self._study.tell(asked, state=optuna.trial.TrialState.PRUNED)
 
-    def _add(self, trial: TrialConfig, **ending: Any) -> None:
+    def _add_pruned(self, config: Mapping[str, Any], curve: Mapping[int, float]) -> None:
+        last = curve[max(curve)] if curve else None  # as Optuna has it of a trial it is told is pruned
+        self._add(config, state=optuna.trial.TrialState.PRUNED, value=last, intermediate_values=dict(curve))
+
+    def _add(self, config: Mapping[str, Any], **ending: Any) -> None:
         """Put a trial that this sampler did not ask for into its memory, if it lies in the space."""
-        self._known.add(trial.key)
-        params = sampler_params(self.cell, parameters_of(self.cell, trial.model_dump(mode="json")))
+        params = sampler_params(self.cell, parameters_of(self.cell, config))
         if all(d._contains(d.to_internal_repr(params[name])) for name, d in self._distributions.items()):
             made = optuna.trial.create_trial(params=params, distributions=self._distributions, **ending)
             self._study.add_trial(made)
@@ -193,19 +197,26 @@ class SearchStream:
         return Suggestion(self.cell.phase, self.cell.cell, trial, (trial.steps,))
 
 
-def open_stream(
-    plan: StudyPlan,
-    cell: CellPlan,
-    rows: Sequence[TrialRow],
-    *,
-    pruned: Mapping[str, Mapping[int, float]] | None = None,
-) -> Stream:
-    """The stream of a cell, continued from its rows in the ledger.
+def open_streams(plan: StudyPlan, ledger: Ledger) -> Iterator[Stream]:
+    """The streams of all cells, phase by phase, continued from what the ledger holds."""
+    for phase in plan.phases:
+        states = ledger.states(plan.study, phase=phase)
+        failed = ledger.trials(plan.study, phase=phase, state=TrialState.FAILED, limit=None).rows
+        anew = {row.key for row in failed if is_to_do(row)}
+        done = {key for (_, key), (state, _) in states.items() if state in DONE and key not in anew}
+        for cell in (cell for cell in plan.cells if cell.phase == phase):
+            if cell.trials is None:
+                yield GridStream(plan, cell, done)
+            else:
+                found = ledger.trials(plan.study, phase=phase, cell=cell.cell, limit=None).rows
+                rows = [replace(row, state=TrialState.INTERRUPTED) if row.key in anew else row for row in found]
+                yield SearchStream(plan, cell, rows, pruned=_curves(ledger, rows))
 
-    Args:
-        pruned: validation accuracy by epoch of the pruned rows, by key.
-    """
-    return GridStream(plan, cell, rows) if cell.trials is None else SearchStream(plan, cell, rows, pruned=pruned)
+
+def _curves(ledger: Ledger, rows: Iterable[TrialRow]) -> dict[str, dict[int, float]]:
+    """Validation accuracy by epoch of the pruned rows, by key."""
+    pruned = (row for row in rows if row.state is TrialState.PRUNED)
+    return {row.key: ledger_curve(ledger.curves(row.study, row.phase, key=row.key)) for row in pruned}
 
 
 def _startup(budget: int) -> int:

@@ -32,13 +32,15 @@ from nefstudy.trial.distributed import EPOCHS, OUTCOME, PROGRESS, TrialSetup, re
 from nefstudy.trial.result import TrialResult
 
 SCRATCH = ".ray"
+TRIALS_OF_A_TUNER = 5000
 
 
 class StudySearcher(Searcher):
-    """Ray Tune's question "what next?", passed on to the run."""
+    """Ray Tune's question "what next?", passed on to the run, until so many trials were handed out."""
 
-    def __init__(self, run: StudyRun, *, stopped: Callable[[], bool]) -> None:
+    def __init__(self, run: StudyRun, *, most: int, stopped: Callable[[], bool]) -> None:
         super().__init__()
+        self.left = most
         self._run = run
         self._stopped = stopped
 
@@ -52,12 +54,13 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The configuration of the next trial, None to be asked again, or FINISHED."""
-        if self._stopped():
+        if self._stopped() or not self.left:
             return str(Searcher.FINISHED)
         suggestion = self._run.next(trial_id)
         if suggestion is None:
             # one under way may yet have to be tried again
             return str(Searcher.FINISHED) if self._run.exhausted and not self._run.under_way else None
+        self.left -= 1
         return {
             "trial": suggestion.trial.canonical_json(),
             "key": suggestion.trial.key,
@@ -166,27 +169,41 @@ def drive(
     on_step: Callable[[], None],
     stopped: Callable[[], bool],
 ) -> None:
-    """Run every trial the study still asks for on the Ray this process is connected to."""
+    """Run every trial the study still asks for on the Ray this process is connected to, one Tuner after another.
+
+    Tune keeps some 45 kB of every trial it ever had and writes them all out at its end (measured, Ray 2.60), so a
+    Tuner has an end before that counts: its last trials, now and then, are what that costs.
+    """
     bound = tune.with_resources(
         tune.with_parameters(trainable, setup=setup), lambda config: trial_resources(config, setup=setup)
     )
     _quiet()
-    tuner = tune.Tuner(
-        bound,
-        tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(run, stopped=stopped),
-            scheduler=None if run.judge.name == NONE else Pruning(run),
-            num_samples=-1,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name=f"{run.plan.study}-{int(time.time())}",
-            storage_path=setup.storage,
-            callbacks=[Recorder(run, on_step=on_step)],
-            failure_config=tune.FailureConfig(max_failures=0),  # the run tries again, by the rule of the cause
-            verbose=0,
-        ),
-    )
+    recorder = Recorder(run, on_step=on_step)
+    spent = True
+    while spent and not stopped():
+        searcher = StudySearcher(run, most=TRIALS_OF_A_TUNER, stopped=stopped)
+        tuner = tune.Tuner(
+            bound,
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=None if run.judge.name == NONE else Pruning(run),
+                num_samples=-1,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=f"{run.plan.study}-{time.time_ns()}",
+                storage_path=setup.storage,
+                callbacks=[recorder],
+                failure_config=tune.FailureConfig(max_failures=0),  # the run tries again, by the rule of the cause
+                verbose=0,
+            ),
+        )
+        _fit(tuner)
+        clear_storage(setup.root, run.plan.study)
+        spent = not searcher.left and not run.exhausted
+
+
+def _fit(tuner: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

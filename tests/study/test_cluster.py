@@ -1,0 +1,153 @@
+"""Laws of a study on a Ray of several nodes, whose GPUs are declared and not there."""
+
+import io
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from nefstudy.bench.noop import noop
+from nefstudy.ledger import Ledger, TrialRow
+from nefstudy.study.cluster import Resources, trials_that_fit
+from nefstudy.study.options import StudyOptions
+from nefstudy.study.place import resolve_place
+from nefstudy.study.plan import StudyPlan
+from nefstudy.study.session import run_study
+from nefstudy.trial.memory import MEMORY, PEAK
+
+
+@pytest.fixture
+def cluster(tmp_path_factory):
+    """Starts a Ray of nodes with these resources, to which others can be added."""
+    import shutil
+    import tempfile
+
+    import ray
+    from ray.cluster_utils import Cluster
+
+    folder = tempfile.mkdtemp(prefix="n.", dir="/tmp")  # a Unix socket's path holds about a hundred characters
+    started: list[Cluster] = []
+
+    def start(*nodes: dict[str, float]) -> Cluster:
+        made = Cluster(initialize_head=True, head_node_args={**nodes[0], "_temp_dir": folder})
+        started.append(made)
+        for node in nodes[1:]:
+            made.add_node(**node)
+        ray.init(address=made.address, log_to_driver=False)
+        return made
+
+    yield start
+    ray.shutdown()
+    for made in started:
+        made.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def study(tmp_path) -> Callable[..., tuple[TrialRow, ...]]:
+    """Runs a plan and gives its rows in the order in which they started."""
+    found = resolve_place(str(tmp_path), environment={})
+    place = replace(found, mlflow="")
+
+    def run(plan: StudyPlan, **options) -> tuple[TrialRow, ...]:
+        run_study(plan, StudyOptions(**options), place=place, console=Console(file=io.StringIO()))
+        with Ledger.open(place.ledger, read_only=True) as ledger:
+            rows = ledger.trials(plan.study, limit=None).rows
+        return tuple(sorted(rows, key=lambda row: row.started_at or 0.0))
+
+    run.place = place
+    return run
+
+
+def at_once(rows) -> int:
+    """The largest number of trials that ran at the same moment."""
+    return max(sum(one.started_at <= row.started_at < one.ended_at for one in rows) for row in rows)
+
+
+def test_as_many_trials_fit_as_their_scarcest_resource_allows() -> None:
+    """Workers multiply what a trial takes; what is not asked for does not bound."""
+    assert trials_that_fit(Resources(cpus=8, gpus=2), workers=0, cpus=1.0, gpus=0.0) == 8
+    assert trials_that_fit(Resources(cpus=8, gpus=2), workers=0, cpus=1.0, gpus=1.0) == 2
+    assert trials_that_fit(Resources(cpus=8, gpus=2), workers=3, cpus=1.0, gpus=0.0) == 2
+    assert trials_that_fit(Resources(cpus=1, gpus=2), workers=2, cpus=1.0, gpus=0.5) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_later_trials_of_a_class_share_a_gpu(cluster, study, small_grid) -> None:
+    """The first of each width gets a GPU of its own; a peak of a third of it then puts two trials on one."""
+    cluster({"num_cpus": 3, "num_gpus": 1}, {"num_cpus": 3, "num_gpus": 1})
+
+    def measured(config, *, setting):
+        import ray
+
+        time.sleep(1)
+        result = noop(config, setting=setting)
+        assigned = ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)
+        return replace(result, metrics={**result.metrics, PEAK: 100.0, MEMORY: 300.0, "gpus": assigned})
+
+    rows = study(StudyPlan(study="s", cells=(replace(small_grid, replicates=2),), work=measured))
+    assert len(rows) == 24
+    for hidden in (8, 16):
+        gpus = [row.metrics["gpus"] for row in rows if row.hidden == hidden]
+        assert gpus[0] == 1.0
+        assert gpus[-6:] == [0.5] * 6
+        assert gpus == sorted(gpus, reverse=True)
+    assert at_once(rows) > 2
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_concurrency_follows_nodes_that_come(cluster, study, small_grid) -> None:
+    """One trial at a time on one CPU; two more CPUs in mid-study, and three run at once."""
+    made = cluster({"num_cpus": 1})
+
+    def slow(config, *, setting):
+        time.sleep(2)
+        return noop(config, setting=setting)
+
+    added: list[float] = []
+
+    def add() -> None:
+        while not added:
+            time.sleep(0.5)
+            try:
+                with Ledger.open(study.place.ledger, read_only=True) as ledger:
+                    ended = ledger.ends("s")
+            except Exception:
+                continue  # not there yet
+            if len(ended) >= 2:
+                made.add_node(num_cpus=2)
+                added.append(time.time())
+
+    helper = threading.Thread(target=add, daemon=True)
+    helper.start()
+    rows = study(StudyPlan(study="s", cells=(replace(small_grid, replicates=2),), work=slow))
+    before = [row for row in rows if row.started_at < added[0]]
+    assert at_once(before) == 1
+    assert at_once(rows) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize(("spread", "nodes"), [(True, 2), (False, 1)])
+def test_workers_of_a_trial_spread_when_asked(cluster, study, small_grid, spread, nodes) -> None:
+    """Two workers fit one node; with `spread` they take both."""
+    cluster({"num_cpus": 2}, {"num_cpus": 2})
+
+    def placed(config, *, setting):
+        import ray
+        from torch import distributed
+
+        found = [None] * setting.world.size
+        distributed.all_gather_object(found, ray.get_runtime_context().get_node_id())
+        result = noop(config, setting=setting)
+        return replace(result, metrics={**result.metrics, "nodes": float(len(set(found)))})
+
+    one = {"start": "shared", "hidden": 8, "steps": 2}
+    space = {name: type(values)((one[name],)) for name, values in small_grid.space.items()}
+    rows = study(StudyPlan(study="s", cells=(replace(small_grid, space=space),), work=placed), workers=2, spread=spread)
+    assert [(row.state, row.metrics.get("nodes"), row.error) for row in rows] == [("COMPLETE", nodes, None)]

@@ -1,0 +1,42 @@
+"""Laws of the study on a real Ray: every trial once, on all that the cluster has at the time."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from nefstudy.bench.noop import noop
+from nefstudy.ledger import Ledger, TrialState
+from nefstudy.study import tune
+from nefstudy.study.options import StudyOptions
+from nefstudy.study.place import resolve_place
+from nefstudy.study.plan import StudyPlan
+from nefstudy.study.session import run_study
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A root without MLflow: the export has its own tests."""
+    found = resolve_place(str(tmp_path), environment={})
+    return type(found)(found.root, found.ledger, "")
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO())
+
+
+def test_a_study_larger_than_a_tuner_runs_every_trial_once(place, small_grid, monkeypatch) -> None:
+    """Tuners follow one another until nothing is left; nothing of them stays under the root."""
+    monkeypatch.setattr(tune, "TRIALS_OF_A_TUNER", 5)
+    ending = run_study(
+        StudyPlan(study="s", cells=(small_grid,), work=noop), StudyOptions(), place=place, console=quiet()
+    )
+    assert (ending.state, ending.complete) == ("finished", small_grid.planned)
+    with Ledger.open(place.ledger, read_only=True) as ledger:
+        rows = ledger.trials("s", limit=None).rows
+    assert {(row.state, row.attempt) for row in rows} == {(TrialState.COMPLETE, 1)}
+    assert len(rows) == small_grid.planned
+    assert not Path(place.root, tune.SCRATCH, "s").exists()
