@@ -86,14 +86,16 @@ async function draw(study) {
   await accuracies.first(study, chosen());
   performance.mark("interactive");
   await accuracies.then(study, chosen());
-  const [starts, best, failures, savings, time] = await Promise.all(
-    ["start-table", "best?limit=3", "failures", "savings", "timeline"].map((part) => get(`${path}/${part}`)));
+  const [starts, best, failures, savings, time, replicates] = await Promise.all(
+    ["start-table", "best?limit=3", "failures", "savings", "timeline", "replicates"].map((part) => get(`${path}/${part}`)));
   if (study !== page.study) return;
   page.savings = savings;
   byId("tiles").replaceChildren(...sections.tiles(progress, savings));
   sections.savings(byId("savings"), savings);
   overTime(time);
   byId("starts").replaceChildren(...sections.starts(starts));
+  byId("replicates-part").hidden = !replicates.rows.length;
+  byId("replicates").replaceChildren(...sections.replicates(replicates.rows, openTrial));
   byId("best").replaceChildren(...sections.best(best.best.slice(0, 12), openTrial));
   byId("failures-part").hidden = !failures.failures.length;
   byId("failures").replaceChildren(...sections.failures(failures.failures, openTrial));

@@ -86,6 +86,21 @@ export function best(found, onTrial) {
     ["Cell", "Phase", "Start"])];
 }
 
+const REPLICATES = 24;
+
+// Means over seeds, best first within each cell; the REST answer has all of them.
+export function replicates(rows, onTrial) {
+  const mean = (found) => [found.mean.toFixed(3), h("span", { class: "sd" }, ` ± ${(found.high - found.mean).toFixed(3)}`)];
+  return [table("Settings that ran with several seeds",
+    ["Setting", "Cell", "Phase", "Start", "Hidden", "Steps", "n", "Val", "Test"],
+    rows.slice(0, REPLICATES).map((row) => h("tr", {},
+      h("td", {}, trialButton(row.key.slice(0, 8), row, onTrial)),
+      h("td", {}, row.cell), h("td", {}, phaseName(row.phase).split(" ·")[0]), h("td", {}, row.start), h("td", {}, number(row.hidden)),
+      h("td", {}, whole(row.steps)), h("td", {}, whole(row.val_accuracy.n)),
+      h("td", {}, mean(row.val_accuracy)), h("td", {}, mean(row.test_accuracy)))),
+    ["Cell", "Phase", "Start"])];
+}
+
 export function failures(found, onTrial) {
   return [table("Failed trials by cause", ["Cause", "Trials", "Latest", "Said"],
     found.map((row) => h("tr", {},

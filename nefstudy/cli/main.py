@@ -17,6 +17,7 @@ from nefstudy.cli.bench import bench
 from nefstudy.cli.control import add_control
 from nefstudy.cli.datasets import dataset
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
+from nefstudy.cli.report import add_report
 from nefstudy.cli.signals import signals
 from nefstudy.cli.trials import add_trials
 from nefstudy.errors import BadConfig, NefstudyError
@@ -36,6 +37,7 @@ cli.add_typer(signals, name="signals")
 cli.add_typer(bench, name="bench")
 add_control(cli)
 add_trials(cli)
+add_report(cli)
 cli.add_typer(export, name="export")
 
 
@@ -136,23 +138,6 @@ def serve(  # noqa: PLR0917  # typer calls it by keyword
         root=place.root if place.local else None,
         announce=announce,
     )
-
-
-@cli.command()
-def report(
-    study: Annotated[str, typer.Argument(help="Name of the study.")],
-    root: Root = None,
-    ledger: LedgerUrl = None,
-    out: Annotated[Path | None, typer.Option(help="Directory to write to; ROOT/reports/STUDY by default.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Write the study's report: one self-contained HTML page, figures and CSV tables, from the ledger alone."""
-    from nefstudy.report.report import write_report
-
-    place = place_of(root, ledger)
-    with open_ledger(root, ledger) as book:
-        page = write_report(book, study, root=place.root, out=out or Path(place.root) / "reports" / study)
-    echo_json({"report": str(page)}) if as_json else typer.echo(str(page))
 
 
 @cli.command()

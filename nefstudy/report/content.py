@@ -10,6 +10,7 @@ from pyarrow import fs
 
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import Ledger, StudyRow, TrialRow, TrialState, parameters
+from nefstudy.ledger.replicates import Replicated, replicated
 from nefstudy.report.figures import FIGURES, Drawing, draw, encode
 from nefstudy.report.learned import LEAST_DRAWN, draw_learned, learned_by
 from nefstudy.report.tables import StartTable, best_table, finished, start_table
@@ -56,6 +57,7 @@ class Report:
     progress: tuple[Progress, ...]
     starts: StartTable
     best: tuple[TrialRow, ...]
+    replicates: tuple[Replicated, ...]
     pictures: tuple[Picture, ...]
     reconstructions: Mapping[str, bytes]
     learned: tuple[bytes, bytes] | None
@@ -86,6 +88,7 @@ def gather(ledger: Ledger, study: str, *, root: str | Path) -> Report:
         progress=tuple(_progress(ledger, study)),
         starts=start_table(shown),
         best=best,
+        replicates=tuple(replicated(trials)),
         pictures=tuple(picture(name, shown) for name in FIGURES),
         reconstructions={
             f"{row.phase} {row.cell}": content

@@ -7,6 +7,7 @@ from html import escape
 
 from nefstudy.ledger import TrialRow, TrialState
 from nefstudy.report.content import Picture, Report
+from nefstudy.report.replicates import NOTE, replicate_cells
 from nefstudy.report.tables import start_cells, start_notes
 
 STYLE = """
@@ -28,22 +29,27 @@ th:first-child, td:first-child { text-align: left; } th { color: var(--faint); f
 
 def render(report: Report) -> str:
     """The whole page."""
-    title = escape(f"{report.study.study}: report")
     parts = [
         *_opening(report),
         *_starts(report),
         *_figures(report),
         *_best(report),
+        *_replicates(report),
         *_learned(report),
         *_progress(report),
         *_costs(report),
     ]
+    return page(f"{report.study.study}: report", parts)
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """An HTML page of these parts in the report's style."""
     return "\n".join(
         [
             "<!doctype html>",
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{title}</title><style>{STYLE}</style></head><body><main>",
+            f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>",
             *parts,
             "</main></body></html>\n",
         ]
@@ -115,6 +121,13 @@ def _learned(report: Report) -> list[str]:
     )
     image = embedded(report.learned[0], alt=title)
     return [f"<h2>{title}</h2>", f"<figure>{image}<figcaption>{caption}</figcaption></figure>"]
+
+
+def _replicates(report: Report) -> list[str]:
+    if not report.replicates:
+        return []
+    shown = table(*replicate_cells(report.replicates))
+    return ["<h2>Replicates</h2>", shown, f'<p class="note">{escape(NOTE)}</p>']
 
 
 def best_cells(row: TrialRow) -> list[str]:

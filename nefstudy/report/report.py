@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from nefstudy.errors import BadRoot
@@ -10,6 +10,7 @@ from nefstudy.ledger import Ledger
 from nefstudy.report.classifiers import classifier_files
 from nefstudy.report.content import Report, gather, trial_cells
 from nefstudy.report.page import render
+from nefstudy.report.replicates import replicate_rows
 from nefstudy.report.tables import start_markdown, start_rows
 
 
@@ -24,16 +25,24 @@ def write_report(ledger: Ledger, study: str, *, root: str | Path, out: str | Pat
         BadRoot: `out` cannot be written.
     """
     report = gather(ledger, study, root=root)
-    folder = Path(out)
+    write_files(classifier_files(ledger, report.trials) | files(report), Path(out))
+    return Path(out) / "report.html"
+
+
+def write_files(found: Mapping[str, bytes], folder: Path) -> None:
+    """Write each file whole into a directory.
+
+    Raises:
+        BadRoot: it cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in (classifier_files(ledger, report.trials) | files(report)).items():
+        for name, content in found.items():
             beside = folder / f"{name}.tmp"
             beside.write_bytes(content)
             beside.replace(folder / name)
     except OSError as error:
         raise BadRoot(f"out = {folder}: {error.strerror}; name a directory that can be written with --out") from None
-    return folder / "report.html"
 
 
 def files(report: Report) -> dict[str, bytes]:
@@ -44,6 +53,8 @@ def files(report: Report) -> dict[str, bytes]:
         "best.csv": csv_bytes(trial_cells(report.best)),
         "trials.csv": csv_bytes(trial_cells(report.trials)),
     }
+    if report.replicates:
+        found["replicates.csv"] = csv_bytes(replicate_rows(report.replicates))
     for picture in report.pictures:
         found |= {f"{picture.name}.png": picture.png, f"{picture.name}.svg": picture.svg}
     if report.learned is not None:

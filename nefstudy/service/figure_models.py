@@ -70,6 +70,38 @@ class StartTable(BaseModel):
     rows: list[StartLine]
 
 
+class Mean(BaseModel):
+    """A mean over n seeds of one setting; `low` and `high` bound it by Student's t at the table's confidence."""
+
+    n: int
+    mean: float
+    low: float | None
+    high: float | None
+
+
+class Replicate(BaseModel):
+    """One setting that ran with several seeds; `key` is of the smallest seed, `keys` are of all."""
+
+    phase: str
+    cell: str
+    start: str
+    hidden: int | None
+    steps: int
+    classifier: str
+    key: str
+    keys: list[str]
+    val_accuracy: Mean
+    test_accuracy: Mean
+    quality: Mean | None
+
+
+class Replicates(BaseModel):
+    """Settings that ran with several seeds, by phase and cell, best mean validation accuracy first."""
+
+    confidence: float
+    rows: list[Replicate]
+
+
 class FailedTrial(BaseModel):
     """A failed trial and the first line of its error."""
 

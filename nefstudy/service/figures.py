@@ -28,11 +28,13 @@ from nefstudy.service.figure_models import (
     Importance,
     Pareto,
     Points,
+    Replicates,
     Savings,
     StartLine,
     StartTable,
 )
 from nefstudy.service.importance import importance
+from nefstudy.service.replicates import replicates
 from nefstudy.service.setbacks import setbacks, stopped_cells
 from nefstudy.service.snapshot import Snapshots
 from nefstudy.service.thinning import thinned
@@ -124,6 +126,19 @@ def get_start_table(request: Request, study: StudyName, ledger: LedgerIn, phase:
     """Mean test accuracy by cell and start; phase 2, where starts are compared at equal settings, if it has any."""
     require_study(ledger, study)
     return answer(request, _kept(request, study, f"start-table {phase}", lambda: _start_table(ledger, study, phase)))
+
+
+@router.get("/replicates", response_model=Replicates)
+def get_replicates(
+    request: Request, study: StudyName, *, ledger: LedgerIn, phase: PhaseName = None, cell: CellName = None
+) -> Response:
+    """Settings that ran with several seeds: means of accuracy and quality with their 95 % intervals."""
+    require_study(ledger, study)
+
+    def compute() -> bytes:
+        return encode(replicates(ledger, study, phase=phase, cell=cell))
+
+    return answer(request, _kept(request, study, f"replicates {phase} {cell}", compute))
 
 
 @router.get("/savings", response_model=Savings)
