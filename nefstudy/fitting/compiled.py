@@ -28,6 +28,7 @@ from nefstudy.fields.wave import joint
 from nefstudy.fitting.lanes import lanes_in_cache
 from nefstudy.fitting.optimiser import Moments, Pace, pace
 from nefstudy.fitting.problem import Points, Problem
+from nefstudy.fitting.product import use_products
 from nefstudy.fitting.step import State, take_step
 
 OPTIONS: dict[str, Any] = {
@@ -153,6 +154,7 @@ def _inductor(step: Program, inputs: tuple[Tensor, ...]) -> Program:
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     graph = make_fx(step)(*inputs)
+    use_products(graph)
     with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True))):
         program: Program = inductor(graph, list(inputs), options=OPTIONS)
     return program
