@@ -1,17 +1,21 @@
 """What a plan will cost before it runs: trials, fits, field-steps, and hours on a device.
 
-A *fit* is one ladder: all step counts of one neural dataset. Arithmetic is counted as three times the
-forward matrix products (forward, gradient by input, gradient by weight); hours come from a short
-measurement of this machine, with a band for what the measurement does not see.
+A *fit* is one ladder: all step counts of one neural dataset, by the engine that it would get. Its seconds are those
+that engines are chosen by (`fitting/cost.py`), scaled by a short measurement of this machine, with a band for what
+neither sees. A program is compiled once for each shape of a cell, and loaded again by each later fit.
 """
 
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nefstudy.config import SignalsConfig, TrialConfig
 from nefstudy.errors import BadInput
 from nefstudy.fields.catalog import build
+from nefstudy.fields.field import NeuralField, WrittenGradient
+from nefstudy.fitting.cost import RATES, Work, fit_seconds
+from nefstudy.fitting.engines import ENGINES
 from nefstudy.seeds import stream
 from nefstudy.signals.catalog import load_signals
 from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials, trial_config
@@ -42,26 +46,39 @@ PAPER_SIZES = {
 
 @dataclass(frozen=True)
 class CellCost:
-    """The cost of one cell in one phase; `flops` covers the fits, not the classifiers."""
+    """The cost of one cell in one phase: of its fits, not of its classifiers.
+
+    Attributes:
+        seconds: by engine, on the machine that engines' rates were measured on: of one core, or of one GPU.
+        engines: how many of the fits each engine gets.
+    """
 
     cell: str
     phase: str
     trials: int
     fits: int
     field_steps: int
-    flops: float
+    seconds: Mapping[str, float]
+    engines: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device as a cost estimate sees it: a name and the arithmetic rate it reaches in fits."""
+    """A device as a cost estimate sees it.
+
+    Attributes:
+        cores: CPU cores that fit side by side, one fit each.
+        slowness: seconds that it takes for one of the machine the rates were measured on.
+    """
 
     name: str
-    flops_per_s: float
+    cores: int
+    slowness: float
 
-    def hours(self, flops: float) -> dict[str, float]:
-        """Hours of this device, as a band."""
-        mid = flops / self.flops_per_s / 3600
+    def hours(self, seconds: Mapping[str, float]) -> dict[str, float]:
+        """Hours of this device, as a band; of one GPU by the `fused` engine, whose rate is derived."""
+        own = sum(value for engine, value in seconds.items() if engine != "fused") * self.slowness / self.cores
+        mid = (own + seconds.get("fused", 0.0)) / 3600
         return {"low": LOW * mid, "mid": mid, "high": HIGH * mid}
 
 
@@ -81,37 +98,56 @@ def signal_size(plan: StudyPlan, config: SignalsConfig) -> SignalSize:
     return SignalSize(len(signals), signals.step_points or signals.size, signals.in_dim, signals.out_dim)
 
 
-def plan_cost(plan: StudyPlan) -> list[CellCost]:
-    """The cost of every cell, in the plan's order."""
-    return [_cell_cost(plan, cell, signal_size(plan, cell.signals)) for cell in plan.cells]
+def plan_cost(plan: StudyPlan, *, engine: str = "auto") -> list[CellCost]:
+    """The cost of every cell, in the plan's order, by the engine asked for or those that `auto` picks."""
+    return [_cell_cost(plan, cell, signal_size(plan, cell.signals), engine=engine) for cell in plan.cells]
 
 
-def _cell_cost(plan: StudyPlan, cell: CellPlan, size: SignalSize) -> CellCost:
+def _cell_cost(plan: StudyPlan, cell: CellPlan, size: SignalSize, *, engine: str) -> CellCost:
     if cell.trials is None:
         longest: dict[str, TrialConfig] = {}
         for trial in grid_trials(plan, cell):  # longest first, so the first of a ladder is its cost
             longest.setdefault(trial.dataset.digest, trial)
-        fits = len(longest)
-        steps = sum(_steps(trial) for trial in longest.values())
-        flops = sum(_steps(trial) * step_flops(plan, trial, size) for trial in longest.values())
+        priced, fits = list(longest.values()), len(longest)
     else:
-        sample = list(sampled_trials(plan, cell))
-        fits = cell.trials
-        steps = round(fits * sum(_steps(trial) for trial in sample) / len(sample))
-        flops = fits * sum(_steps(trial) * step_flops(plan, trial, size) for trial in sample) / len(sample)
-    return CellCost(cell.cell, cell.phase, cell.planned, fits, steps * size.signals, flops * size.signals)
+        priced, fits = list(sampled_trials(plan, cell)), cell.trials
+    share = fits / len(priced)
+    seconds, engines, shapes = defaultdict[str, float](float), Counter[str](), set()
+    for trial in priced:
+        name, once, again, shape = _fit_cost(plan, trial, size, engine=engine)
+        seconds[name] += again * share
+        engines[name] += 1
+        if (name, shape) not in shapes:
+            shapes.add((name, shape))
+            seconds[name] += once
+    field_steps = round(share * sum(trial.steps * trial.dataset.views for trial in priced)) * size.signals
+    counts = {name: round(count * share) for name, count in engines.items()}
+    return CellCost(cell.cell, cell.phase, cell.planned, fits, field_steps, dict(seconds), counts)
 
 
-def _steps(trial: TrialConfig) -> int:
-    """Steps of one signal's fits, all its views together."""
-    return trial.steps * trial.dataset.views
-
-
-def step_flops(plan: StudyPlan, trial: TrialConfig, size: SignalSize) -> float:
-    """Floating-point operations of one step of one field: 3 passes x 2 x points x kernel entries."""
+def _fit_cost(
+    plan: StudyPlan, trial: TrialConfig, size: SignalSize, *, engine: str
+) -> tuple[str, float, float, NeuralField]:
+    """The engine that a fit gets, what its shape costs once, what the fit costs each time, and the shape."""
     field = build(trial.dataset.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=plan.fields)
-    kernels = sum(parameter.size for parameter in field.layout if len(parameter.shape) > 1)
-    return 6.0 * (trial.dataset.points or size.points) * kernels
+    work = Work(size.signals * trial.dataset.views, trial.steps, trial.dataset.points or size.points)
+    seconds = {
+        name: fit_seconds(field, work, engine=name, lanes=ENGINES[name].lanes(field, work.points), ready=True)
+        for name in _candidates(field, engine=engine)
+    }
+    best = min(seconds, key=lambda name: seconds[name])
+    shape = field.unit[0] if isinstance(field, WrittenGradient) else field
+    assert isinstance(shape, NeuralField)
+    return best, RATES[best].ready - RATES[best].ready_again, seconds[best], shape
+
+
+def _candidates(field: NeuralField, *, engine: str) -> list[str]:
+    """Engines that may get a fit: those of this machine, and `fused` where it is asked for by name."""
+    if engine == "fused":
+        return [engine]
+    if engine != "auto":
+        return [engine if ENGINES[engine].why_not(field) is None else "eager"]
+    return [name for name, one in ENGINES.items() if one.why_not(field) is None and one.asked_only() is None]
 
 
 def sampled_trials(plan: StudyPlan, cell: CellPlan) -> Iterable[TrialConfig]:
@@ -142,10 +178,17 @@ def cost_summary(costs: list[CellCost], device: Device) -> dict[str, Any]:
             "trials": cost.trials,
             "fits": cost.fits,
             "field_steps": cost.field_steps,
-            "device_hours": device.hours(cost.flops),
+            "engines": dict(cost.engines),
+            "device_hours": device.hours(cost.seconds),
         }
         for cost in costs
     ]
     total = {name: sum(getattr(cost, name) for cost in costs) for name in ("trials", "fits", "field_steps")}
-    hours = device.hours(sum(cost.flops for cost in costs))
-    return {"device": device.name, "cells": cells, "total": {**total, "device_hours": hours}}
+    names = {name: None for cost in costs for name in cost.engines}
+    seconds = {name: sum(cost.seconds.get(name, 0.0) for cost in costs) for name in names}
+    engines = {name: sum(cost.engines.get(name, 0) for cost in costs) for name in names}
+    return {
+        "device": device.name,
+        "cells": cells,
+        "total": {**total, "engines": engines, "device_hours": device.hours(seconds)},
+    }

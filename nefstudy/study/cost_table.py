@@ -5,13 +5,15 @@ from typing import Any
 from rich.table import Table
 
 WHOLE_FROM_HOURS = 100  # above this, hundredths of an hour say nothing
+THOUSANDS_FROM_HOURS = 10_000
 
 
 def cost_table(study: str, summary: dict[str, Any]) -> Table:
-    """Trials, fits, field-steps and device-hours, a row per phase and cell and one for all."""
+    """Trials, fits, field-steps, engine and device-hours, a row per phase and cell and one for all."""
     table = Table(
         title=f"study {study}: what it would cost",
-        caption=f"fitting on {summary['device']}, measured now; low to high. A fit is one ladder of step counts.",
+        caption=f"By the engine that auto picks, on {summary['device']}, measured now; low to high. "
+        f"e: eager, c: compiled, f: fused. A fit is one ladder of step counts.",
         show_footer=True,
         caption_justify="left",
         box=None,
@@ -24,15 +26,26 @@ def cost_table(study: str, summary: dict[str, Any]) -> Table:
     table.add_column("trials", f"{total['trials']:,}", justify="right", no_wrap=True)
     table.add_column("fits", f"{total['fits']:,}", justify="right", no_wrap=True)
     table.add_column("field-steps", f"{total['field_steps']:.3g}", justify="right", no_wrap=True)
+    table.add_column("by", _initials(total["engines"]), no_wrap=True)
     table.add_column("device-hours", _hours(total["device_hours"]), justify="right", no_wrap=True)
     for cell in summary["cells"]:
         hours = _hours(cell["device_hours"])
         counts = (f"{cell['trials']:,}", f"{cell['fits']:,}", f"{cell['field_steps']:.3g}")
-        table.add_row(cell["phase"], cell["cell"], *counts, hours)
+        table.add_row(cell["phase"], cell["cell"], *counts, _initials(cell["engines"]), hours)
     return table
 
 
+def _initials(engines: dict[str, int]) -> str:
+    """The engines' first letters, the one with most fits first."""
+    return "+".join(name[0] for name in sorted(engines, key=lambda name: -engines[name]))
+
+
 def _hours(hours: dict[str, float]) -> str:
-    digits = 0 if hours["mid"] >= WHOLE_FROM_HOURS else 2
-    low, mid, high = (f"{hours[name]:,.{digits}f}" for name in ("low", "mid", "high"))
+    low, mid, high = (_hour(hours[name], like=hours["mid"]) for name in ("low", "mid", "high"))
     return f"{mid} ({low} to {high})"
+
+
+def _hour(value: float, *, like: float) -> str:
+    if like >= THOUSANDS_FROM_HOURS:
+        return f"{value / 1000:,.0f}k"
+    return f"{value:,.{0 if like >= WHOLE_FROM_HOURS else 2}f}"

@@ -1,55 +1,54 @@
 """How fast this machine fits fields, measured in about a second for cost estimates."""
 
+import os
 import platform
 import time
+from math import prod
 
 import numpy as np
 import torch
 
-from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, SignalsConfig
-from nefstudy.fields.catalog import build, complete
-from nefstudy.fitting.fit import fit_fields
-from nefstudy.signals.signal import SignalCard, Signals
+from nefstudy.config import OptimiserConfig
+from nefstudy.fields.siren import Siren
+from nefstudy.fitting import eager
+from nefstudy.fitting.cost import step_seconds
+from nefstudy.fitting.problem import Problem, WholeGrid
+from nefstudy.fitting.start import start_rows
+from nefstudy.fitting.step import first_state
+from nefstudy.fitting.threads import threads
+from nefstudy.signals.signal import grid_coordinates
 from nefstudy.study.cost import Device
 
-GRID, FIELDS, STEPS = (28, 28), 16, 40
+FIELD, GRID, FIELDS, STEPS, TURNS = Siren(2, 1), (28, 28), 8, 15, 10
+GPU = "one GPU (a rate derived, not measured)"
 
 
 def measure_device(*, engine: str = "auto") -> Device:
-    """This machine's rate in fits of SIREN 2-32-32-1 on 28x28 images, one thread a core, all cores counted."""
-    signals = _noise()
-    field = FieldConfig(name="siren", params={"hidden": 32})
-    dataset = NeuralDatasetConfig(signals=SignalsConfig(name="noise"), field=complete(field), start="random")
-    built = build(dataset.field, in_dim=2, out_dim=1)
-    kernels = sum(p.size for p in built.layout if len(p.shape) > 1)
+    """This machine beside the one that engines' rates were measured on, by eager steps of one core.
 
-    def seconds(steps: int) -> float:
-        config = FitConfig.model_validate({"dataset": dataset, "rungs": (steps,), "engine": engine})
-        began = time.perf_counter()
-        fit_fields(built, signals, config, rows=np.arange(FIELDS), view=0)
-        return time.perf_counter() - began
-
-    seconds(2)
-    took = max(seconds(STEPS), 1e-6)
-    flops = 6.0 * GRID[0] * GRID[1] * kernels * FIELDS * STEPS
-    cores = torch.get_num_threads()
-    return Device(f"{platform.machine()} CPU, {cores} cores", flops / took * cores)
+    All engines are taken to be faster or slower by the same factor. `fused` runs elsewhere and is not measured.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if engine == "fused":
+        return Device(GPU, cores, 1.0)
+    expected = FIELDS * STEPS * step_seconds(FIELD, points=prod(GRID), engine="eager", lanes=FIELDS)
+    slowness = max(_seconds() / expected, 1e-6)
+    steps = 1 / (slowness * step_seconds(FIELD, points=prod(GRID), engine="eager", lanes=FIELDS))
+    name = f"{platform.machine()} CPU, {cores} cores ({steps:,.0f} eager steps/s each, SIREN 2-32-32-1, 28x28)"
+    return Device(name, cores, slowness)
 
 
-def _noise() -> Signals:
-    card = SignalCard(
-        name="noise",
-        kind="image",
-        quality="psnr",
-        licence="none",
-        source="generated",
-        content_hash="",
-        class_names=("noise",),
-        grid=GRID,
-        channels=1,
-        mean=(0.5,),
-        std=(0.3,),
-    )
-    zeros = np.zeros(FIELDS, dtype=np.int64)
-    ramp = np.linspace(0, 1, FIELDS * GRID[0] * GRID[1], dtype=np.float32).reshape(FIELDS, *GRID, 1)
-    return Signals(card, ramp, np.arange(FIELDS), zeros, zeros)
+def _seconds() -> float:
+    """CPU seconds of `STEPS` steps of one chunk on one thread, in the turn that was disturbed least."""
+    problem, optimiser = Problem(FIELD, "mse", "adamw"), OptimiserConfig()
+    points = torch.from_numpy(grid_coordinates(GRID))
+    ramp = np.linspace(-1, 1, FIELDS * prod(GRID), dtype=np.float32).reshape(FIELDS, prod(GRID), 1)
+    data = WholeGrid(points, torch.from_numpy(ramp))
+    state = first_state(start_rows(FIELD, start="random", seed=0, ids=range(FIELDS), view=0))
+    best = float("inf")
+    with threads(1):
+        for _ in range(TURNS):
+            began = time.process_time()
+            state = eager.advance(problem, optimiser, state, data, STEPS)
+            best = min(best, time.process_time() - began)
+    return best
