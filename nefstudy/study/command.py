@@ -19,6 +19,7 @@ from nefstudy.study.place import resolve_place
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.retention import parse_keep
 from nefstudy.study.stock import stock
+from nefstudy.study.webhook import check_webhook
 
 Study = Annotated[str | None, typer.Option(help="Name of the study; the scale's name when not given.")]
 Root = Annotated[
@@ -81,6 +82,16 @@ MinFreeGb = Annotated[
     float,
     typer.Option("--min-free-gb", min=0, help="Stop, to be continued, before less than this is free at the root."),
 ]
+WebhookUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--webhook",
+        envvar="NEFSTUDY_WEBHOOK",
+        show_envvar=False,
+        help="Post what came of it to this http(s) address when the study ends or stops (NEFSTUDY_WEBHOOK); signed "
+        "with NEFSTUDY_WEBHOOK_SECRET.",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print trials, fits, field-steps and an estimate; run nothing.")
 ]
@@ -114,6 +125,7 @@ def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
         pruner: PrunerName = "none",
         keep: Keep = "all",
         min_free_gb: MinFreeGb = 1.0,
+        webhook: WebhookUrl = None,
         dry_run: DryRun = False,
         as_json: Json = False,
     ) -> None:
@@ -140,6 +152,7 @@ def execute(make_plan: MakePlan, options: StudyOptions) -> None:
     """Plan, and run or only show what would be run."""
     if options.engine not in ("auto", *ENGINES):
         raise BadConfig(f"unknown engine {options.engine!r}: allowed are auto, {', '.join(ENGINES)}; correct --engine")
+    check_webhook(options.webhook)
     best = parse_keep(options.keep)
     plan = make_plan(options)
     check_pruner(options.pruner, plan, workers=options.workers)

@@ -31,6 +31,7 @@ class StudyOptions:
     pruner: str = "none"
     keep: str = "all"
     min_free_gb: float = 1.0
+    webhook: str | None = None
     dry_run: bool = False
     json: bool = False
 

@@ -25,6 +25,7 @@ from nefstudy.study.plan import StudyPlan
 from nefstudy.study.retention import KEEP, Retention
 from nefstudy.study.run import StudyRun
 from nefstudy.study.tune import drive, storage_under
+from nefstudy.study.webhook import SECRET, Webhook
 from nefstudy.trial.distributed import TrialSetup
 from nefstudy.trial.experiment import Choices
 from nefstudy.trial.provenance import revision
@@ -56,10 +57,11 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
     """
     ensure_writable(place)
     pinned = plan.pinned()
-    with Ledger.open(place.ledger) as ledger:
+    with Ledger.open(place.ledger) as ledger, _webhook(plan, options, ledger=ledger, console=console) as hook:
         described = continued(ledger.study(plan.study), pinned) | {KEEP: options.keep}
         ledger.put_study(plan.study, described, planned=pinned.planned())
         lease = ledger.acquire(plan.study, Owner.here())
+        hook.begun = True
         state, low = STOPPED, None
         try:
             with Heartbeat(ledger, lease) as beat, _stop_on_signal() as stop:
@@ -90,6 +92,13 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
         _check_stopped(run)
         counts = {name: run.ended[name] for name in ("complete", "failed", "retried", "reused", "pruned")}
         return Ending(state, **counts, unexported=exporter.left)
+
+
+def _webhook(plan: StudyPlan, options: StudyOptions, *, ledger: Ledger, console: Console) -> Webhook:
+    def warn(line: str) -> None:
+        console.print(f"[yellow]{line}[/yellow]", soft_wrap=True)
+
+    return Webhook(options.webhook, plan.study, ledger=ledger, secret=os.environ.get(SECRET), warn=warn)
 
 
 def _check_stopped(run: StudyRun) -> None:
