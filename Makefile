@@ -13,14 +13,14 @@ PIP_FLAGS ?=
 PYTEST_ARGS ?=
 
 # Tests that need seconds, a service or a second process; everything else is the fast lane.
-HEAVY := slow or ray or postgres or mlflow or browser or fault or compiled
-FAST  := not slow and not ray and not postgres and not mlflow and not browser and not fault and not compiled
+HEAVY := slow or ray or postgres or mlflow or browser or prometheus or fault or compiled
+FAST  := not slow and not ray and not postgres and not mlflow and not browser and not prometheus and not fault and not compiled
 # Shapes are checked where tensors are; beartype cannot read some hints of the packages beyond (Self, SQLAlchemy's).
 TENSOR_PACKAGES := signals evaluation fields fitting neural_dataset classifiers
 comma := ,
 SHAPES := --jaxtyping-packages=$(subst $() ,$(comma),$(TENSOR_PACKAGES:%=nefstudy.%)),beartype.beartype
-# Two packages that tests start for real; SKIP_SYSTEM=1 leaves their tests out, in the open.
-SYSTEM_TESTS := $(if $(SKIP_SYSTEM),and not postgres and not browser)
+# Three packages that tests start for real; SKIP_SYSTEM=1 leaves their tests out, in the open.
+SYSTEM_TESTS := $(if $(SKIP_SYSTEM),and not postgres and not browser and not prometheus)
 
 # One thread a process (Ray and xdist bring the parallelism), no phoning home, and a short
 # temporary directory, for a Unix socket's path holds about a hundred characters.
@@ -66,6 +66,7 @@ system:
 	@missing=(); \
 	command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql); \
 	command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing+=(chromium); \
+	command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || missing+=(prometheus); \
 	if [ "$${#missing[@]}" -eq 0 ] || [ -n "$(SKIP_SYSTEM)" ]; then exit 0; fi; \
 	if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	  apt-get update -qq </dev/null; \

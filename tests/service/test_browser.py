@@ -1,45 +1,21 @@
 """The study page in a real browser, over a real socket, while a study moves."""
 
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 from playwright.sync_api import Page, expect, sync_playwright
 
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.service.app import create_app
 
 from .conftest import CELLS, STUDY, TOKEN, fill_study, run_trial, trial_config
+from .served import Served
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDE = {"width": 1280, "height": 900}
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-class Served:
-    """A service on a free port of this machine."""
-
-    def __init__(self, app) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
-
-    def __enter__(self) -> "Served":
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(10)
-        self._socket.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from nefstudy.ledger import Ledger
 from nefstudy.service.app import create_app
 
 from .large_study import fill_large_study
-from .test_browser import CHROMIUM, WIDE, Served
+from .served import Served
+from .test_browser import CHROMIUM, WIDE
 
 INTERACTIVE_MS = 8000  # what a machine under fourfold load keeps; CONTRIBUTING.md has the idle one's figure
 

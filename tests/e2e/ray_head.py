@@ -1,0 +1,85 @@
+"""A Ray head of its own ports and directory, started as an operator would, with token authentication."""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+RAY = Path(sys.executable).with_name("ray")
+
+
+@dataclass(frozen=True)
+class RayHead:
+    """Where a head answers: its dashboard's URL, the environment of its clients, the port of its metrics."""
+
+    dashboard: str
+    environment: dict[str, str]
+    metrics_port: int
+
+
+def free_ports(count: int) -> list[int]:
+    ears = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [ear.getsockname()[1] for ear in ears]
+    for ear in ears:
+        ear.close()
+    return ports
+
+
+@contextmanager
+def ray_head() -> Iterator[RayHead]:
+    """A running head; it and its directory are gone afterwards."""
+    folder = tempfile.mkdtemp(prefix="nj", dir="/tmp")  # a socket's path must stay short
+    gcs, dashboard, client, agent, agent_grpc, metrics = free_ports(6)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "NEFSTUDY_", "MLFLOW_"))} | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "OMP_NUM_THREADS": "1",
+        "PATH": f"{RAY.parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    command = [str(RAY), "start", "--head", "--block", "--num-cpus=2", f"--port={gcs}", f"--temp-dir={folder}"]
+    command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
+    command += [f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"]
+    command += [f"--metrics-export-port={metrics}", "--disable-usage-stats"]
+    log = Path(folder) / "head.log"
+    with log.open("w") as out:
+        head = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
+    address = f"http://127.0.0.1:{dashboard}"
+    try:
+        _wait_for(address, head, log)
+        yield RayHead(address, environment, metrics)
+    finally:
+        os.killpg(head.pid, signal.SIGTERM)
+        try:
+            head.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(head.pid, signal.SIGKILL)
+            head.wait(timeout=10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(address: str, head: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert head.poll() is None, log.read_text()[-3000:]
+        try:
+            urllib.request.urlopen(address + "/api/version", timeout=2).close()
+        except urllib.error.HTTPError as refused:
+            refused.close()
+            if refused.code == 401:
+                return
+        except OSError:
+            pass
+        time.sleep(0.5)
+    raise AssertionError(f"the head did not come up:\n{log.read_text()[-3000:]}")
