@@ -58,14 +58,50 @@ def test_compose_publishes_on_loopback_and_has_no_default_secret() -> None:
     text = (DEPLOY / "compose.yaml").read_text()
     (compose,) = documents("compose.yaml")
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
-    assert len(ports) == 3
+    assert len(ports) == 5
     assert all(port.startswith("127.0.0.1:") for port in ports)
     named = set(re.findall(r"^([A-Z_]+)=", (DEPLOY / "example.env").read_text(), flags=re.MULTILINE))
-    for secret in ("POSTGRES_PASSWORD", "RAY_AUTH_TOKEN", "NEFSTUDY_API_TOKEN"):
+    for secret in ("POSTGRES_PASSWORD", "RAY_AUTH_TOKEN", "NEFSTUDY_API_TOKEN", "GRAFANA_PASSWORD"):
         assert secret in named
         assert f"${{{secret}:?" in text
         assert f"${{{secret}}}" not in text
         assert f"${{{secret}:-" not in text
+
+
+def test_every_file_that_compose_mounts_is_there() -> None:
+    """A bind mount of a missing file would become an empty directory; configurations name what is mounted."""
+    (compose,) = documents("compose.yaml")
+    mounts = [
+        volume.split(":")
+        for service in compose["services"].values()
+        for volume in service.get("volumes", [])
+        if volume.startswith(".")
+    ]
+    assert len(mounts) == 6
+    assert all((DEPLOY / source).exists() and mode == "ro" for source, _, mode in mounts)
+    inside = {target for _, target, _ in mounts}
+    grafana = REPOSITORY / "dashboards" / "grafana" / "provisioning"
+    (source,) = yaml.safe_load((grafana / "datasources" / "nefstudy.yaml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((grafana / "dashboards" / "nefstudy.yaml").read_text())["providers"]
+    assert {f"{provider['options']['path']}/{name}.json" for name in ("study", "cluster")} <= inside
+    assert source["url"].strip("${}") in compose["services"]["grafana"]["environment"]
+    for name in ("study", "cluster"):
+        assert f'"{source["uid"]}"' in (REPOSITORY / "dashboards" / "grafana" / f"{name}.json").read_text()
+
+
+def test_prometheus_scrapes_services_that_compose_runs() -> None:
+    """Each target is a service of compose, on the port that its command line opens."""
+    (compose,) = documents("compose.yaml")
+    (scrapes,) = documents("prometheus.yml")
+    jobs = {job["job_name"]: job for job in scrapes["scrape_configs"]}
+    (target,) = jobs["nefstudy"]["static_configs"][0]["targets"]
+    name, port = target.split(":")
+    assert f"--port={port}" in compose["services"][name]["command"]
+    for found in jobs["ray"]["dns_sd_configs"]:
+        for name in found["names"]:
+            assert f"--metrics-export-port={found['port']}" in compose["services"][name]["command"]
+    (secret,) = compose["services"]["prometheus"]["secrets"]
+    assert jobs["nefstudy"]["authorization"]["credentials_file"] == f"/run/secrets/{secret}"
 
 
 @pytest.mark.parametrize(
@@ -85,6 +121,9 @@ def test_ray_pods_are_valid_and_guarded(name: str) -> None:
     assert set(spec["headGroupSpec"]) <= HEAD_NAMES
     for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
         assert set(group) <= WORKER_NAMES
+        # the operator refuses a number among the start parameters, and words among the replicas
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        assert all(isinstance(value, int) for name, value in group.items() if name.endswith(("replicas", "Replicas")))
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, "spec": group["template"]["spec"]}
         kubernetes_validate.validate(pod, KUBERNETES, strict=True)
         assert pod["spec"]["securityContext"]["runAsNonRoot"] is True  # type: ignore[index]  # a dict literal of mixed values
