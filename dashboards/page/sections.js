@@ -127,8 +127,10 @@ export function savings(frame, { field_steps_asked: asked, field_steps_done: don
   if (!asked) return frame.replaceChildren(h("p", { class: "none" }, "Known from the first complete trial on."));
   const rows = [{ what: "asked for", steps: asked }, { what: "fitted", steps: done }];
   const words = ({ steps }) => compact(steps);
-  const said = `${Math.floor(100 * (1 - done / asked))} % of the field-steps were spared: one fit serves every step count on its way`
-    + `${reused ? `, and ${whole(reused)} trials were known already` : ""}.`;
+  const known = reused ? `, and ${whole(reused)} trials were known already` : "";
+  const spared = Math.floor(100 * (1 - done / asked));
+  const said = spared > 0 ? `${spared} % of the field-steps were spared: one fit serves every step count on its way${known}.`
+    : "Nothing could be spared so far: each trial fitted fields of its own.";
   byId("savings-lead").textContent = said;
   return picture(frame, `${compact(asked)} field-steps asked for, ${compact(done)} fitted. ${said}`, (width) => chart({
     width, height: 84, marginLeft: 70, marginRight: 60, marginTop: 4, marginBottom: 4, x: { axis: null }, y: { label: null, tickSize: 0, domain: ["asked for", "fitted"] },

@@ -19,8 +19,10 @@ export function overTime(found) {
     marks: [Plot.rectY(bins, { x1: "from", x2: "to", y: "rate", fill: "var(--complete)", insetLeft: 0.5, insetRight: 0.5 }), Plot.ruleY([0])],
   }));
   const reached = bins.filter(({ best }) => best !== null);
+  const [low, high] = [reached[0]?.best ?? 0, reached.at(-1)?.best ?? 1];
+  const domain = high - low < 0.01 ? [Math.max(0, high - 0.01), Math.min(1, high + 0.01)] : [low, high]; // a flat line has no range
   picture(byId("climb"), `Best validation accuracy so far over ${span}: now ${accuracy(reached.at(-1)?.best)}.`, (width) => chart({
-    width, ...LOOK, x: axis(width), y: { label: "best validation accuracy", grid: true, ticks: 5, nice: true },
+    width, ...LOOK, x: axis(width), y: { label: "↑ best validation accuracy", labelArrow: "none", grid: true, ticks: 5, nice: true, domain },
     marks: [Plot.line(reached, { x: "to", y: "best", curve: "step-before", stroke: "var(--accent)", strokeWidth: 2 }),
       Plot.dot(reached.slice(-1), { x: "to", y: "best", r: 3.5, fill: "var(--accent)" })],
   }));
