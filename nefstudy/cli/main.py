@@ -192,3 +192,31 @@ def export_mlflow(
         echo_json({"written": written, "left": left, "mlflow": place.mlflow})
     else:
         typer.echo(f"{written} runs written to {place.mlflow}, {left} waiting")
+
+
+@export.command("optuna")
+def export_optuna(  # noqa: PLR0917  # typer calls it by keyword
+    out: Annotated[Path, typer.Option(help="SQLite file to write, new or of an earlier export.")],
+    study: Annotated[str | None, typer.Option(help="Only this study.")] = None,
+    phase: Annotated[str | None, typer.Option(help="Only this phase.")] = None,
+    cell: Annotated[str | None, typer.Option(help="Only this cell, as signals/field.")] = None,
+    root: Root = None,
+    ledger: LedgerUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Write the trials as Optuna studies, one per phase and cell: `optuna-dashboard sqlite:///study.db` shows them.
+
+    Values are validation accuracy, intermediate values its curve by epoch; key and test accuracy are user attributes.
+    """
+    import dataclasses
+
+    from nefstudy.study.optuna_export import export_optuna as exported
+
+    with open_ledger(root, ledger) as book:
+        found = exported(book, out, study=study, phase=phase, cell=cell)
+    if as_json:
+        echo_json([dataclasses.asdict(one) for one in found])
+        return
+    for one in found:
+        outside = f", {one.outside} outside the declared space left out" if one.outside else ""
+        typer.echo(f"{one.name}: {one.trials} trials{outside}")

@@ -1,0 +1,202 @@
+"""Trials of the ledger as Optuna studies in one SQLite file, for optuna-dashboard and Optuna's own plots.
+
+One Optuna study per phase and cell, `study/phase/cell`: distributions of the declared space, validation accuracy as
+the value, its curve by epoch as intermediate values, and who a trial is as user attributes.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+
+from nefstudy import __version__
+from nefstudy.classifiers.catalog import complete
+from nefstudy.config import Scalar
+from nefstudy.errors import BadConfig, BadInput, BadRoot
+from nefstudy.ledger import Ledger, StudyRow, TrialRow, TrialState
+from nefstudy.study.judge import ledger_curve
+from nefstudy.study.plan import PHASES, CellPlan
+from nefstudy.study.retention import described_cell
+from nefstudy.study.space import Choice, Dimension, Real
+
+MARK = "nefstudy"  # user attribute of every study we wrote, with our version
+STATES: Mapping[TrialState, OptunaState] = {
+    TrialState.COMPLETE: OptunaState.COMPLETE,
+    TrialState.PRUNED: OptunaState.PRUNED,
+    TrialState.FAILED: OptunaState.FAIL,
+    TrialState.RUNNING: OptunaState.RUNNING,
+    TrialState.REQUESTED: OptunaState.WAITING,
+    TrialState.INTERRUPTED: OptunaState.WAITING,
+}
+ATTRIBUTES = (
+    "key", "dataset", "attempt", "start", "hidden", "steps", "classifier", "seed", "test_accuracy", "quality", "cause",
+    "error", "reused",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One Optuna study that was written; `outside` counts trials whose point is not in the declared space."""
+
+    name: str
+    trials: int
+    outside: int
+
+
+def export_optuna(
+    ledger: Ledger, out: Path, *, study: str | None = None, phase: str | None = None, cell: str | None = None
+) -> list[Exported]:
+    """Write the ledger's trials into a new SQLite file, in place of one that an earlier export wrote.
+
+    Raises:
+        BadConfig: no such study or cell, or `out` is a file of somebody else's.
+        BadRoot: `out` cannot be written.
+    """
+    chosen = _chosen(ledger, study=study, phase=phase, cell=cell)
+    _check_ours(out)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    beside = out.with_name(f"{out.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{beside}")
+        written = [_write(ledger, row, described, storage=storage) for row, described in chosen]
+        storage.engine.dispose()
+        beside.replace(out)
+    except OSError as error:
+        raise BadRoot(f"out = {out}: {error.strerror}; name a file that can be written with --out") from None
+    finally:
+        beside.unlink(missing_ok=True)
+    return written
+
+
+def _chosen(
+    ledger: Ledger, *, study: str | None, phase: str | None, cell: str | None
+) -> list[tuple[StudyRow, CellPlan]]:
+    described = [
+        (row, described_cell(told))
+        for row in ledger.studies()
+        for named in PHASES
+        for told in row.plan.get(named, {}).get("cells", ())
+    ]
+    found = [
+        (row, plan)
+        for row, plan in described
+        if study in (None, row.study) and phase in (None, plan.phase) and cell in (None, plan.cell)
+    ]
+    if not found:
+        have = ", ".join(sorted({f"{row.study} {plan.phase} {plan.cell}" for row, plan in described})) or "none"
+        raise BadConfig(f"nothing to export for study {study}, phase {phase}, cell {cell}: the ledger describes {have}")
+    return found
+
+
+def _check_ours(out: Path) -> None:
+    if not out.exists():
+        return
+    try:
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{out}", skip_compatibility_check=True, skip_table_creation=True
+        )
+        studies = storage.get_all_studies()
+        storage.engine.dispose()
+    except Exception as error:  # whatever it is, it is no file of ours
+        raise BadConfig(f"{out} exists and is no Optuna storage ({type(error).__name__}); name another --out") from None
+    foreign = [found.study_name for found in studies if MARK not in found.user_attrs]
+    if foreign:
+        raise BadConfig(f"{out} holds studies of others ({', '.join(foreign[:3])}); name another --out")
+
+
+def _write(ledger: Ledger, row: StudyRow, plan: CellPlan, *, storage: optuna.storages.RDBStorage) -> Exported:
+    name = f"{row.study}/{plan.phase}/{plan.cell}"
+    made = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+    told = {MARK: __version__, "study": row.study, "phase": plan.phase, "cell": plan.cell, "value": "val_accuracy"}
+    for key, value in told.items():
+        made.set_user_attr(key, value)
+    distributions = {key: exported_distribution(dimension) for key, dimension in plan.space.items()}
+    rows = ledger.trials(row.study, phase=plan.phase, cell=plan.cell, limit=None).rows
+    found = [frozen(ledger, plan, trial, distributions=distributions) for trial in rows]
+    trials = [trial for trial in found if trial is not None]
+    made.add_trials(trials)
+    return Exported(name, len(trials), len(rows) - len(trials))
+
+
+def exported_distribution(dimension: Dimension) -> BaseDistribution:
+    """A dimension in its own units; Optuna knows no steps on a logarithmic scale, so multiples are left out there."""
+    if isinstance(dimension, Choice):
+        return CategoricalDistribution(dimension.values)
+    if isinstance(dimension, Real):
+        return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+    step = 1 if dimension.log else dimension.multiple
+    return IntDistribution(dimension.low, dimension.high, log=dimension.log, step=step)
+
+
+def frozen(
+    ledger: Ledger, plan: CellPlan, row: TrialRow, *, distributions: Mapping[str, BaseDistribution]
+) -> FrozenTrial | None:
+    """A trial as Optuna keeps it; None for one that is not in the declared space."""
+    params = point_of(plan, row)
+    if params is None or not all(_holds(distributions[name], value) for name, value in params.items()):
+        return None
+    state = STATES[row.state]
+    curve = ledger_curve(ledger.curves(row.study, row.phase, key=row.key))
+    value = row.val_accuracy if state in (OptunaState.COMPLETE, OptunaState.PRUNED) else None
+    if state is OptunaState.COMPLETE and value is None:
+        state = OptunaState.FAIL  # Optuna has no complete trial without a value
+    told = {name: getattr(row, name) for name in ATTRIBUTES}
+    return FrozenTrial(
+        number=-1,
+        trial_id=-1,
+        state=state,
+        value=value,
+        datetime_start=None if state is OptunaState.WAITING else _when(row.started_at or row.requested_at),
+        datetime_complete=_when(row.ended_at) if state.is_finished() else None,
+        params=params,
+        distributions=dict(distributions),
+        user_attrs={name: value for name, value in told.items() if value is not None},
+        system_attrs={},
+        intermediate_values=curve,
+    )
+
+
+def _holds(distribution: BaseDistribution, value: Scalar) -> bool:
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:  # no such choice
+        return False
+
+
+def _when(seconds: float | None) -> datetime:
+    """As Optuna has it: local time without a zone."""
+    return datetime.fromtimestamp(seconds or 0.0, UTC).astimezone().replace(tzinfo=None)
+
+
+def point_of(plan: CellPlan, row: TrialRow) -> dict[str, Any] | None:
+    """The free parameters of a trial in the units of the space; None where it lacks one."""
+    dataset = row.config["dataset"]
+    known: dict[str, Scalar | None] = {
+        **dataset["field"]["params"],
+        **dataset["optimiser"],
+        "start": dataset["start"],
+        "steps": row.config["steps"],
+        "views": dataset.get("views"),
+        "points": dataset.get("points"),
+        "classifier": next(_named(plan, row.config["classifier"]), None),
+    }
+    point = {name: known.get(name) for name in plan.space}
+    return None if None in point.values() else point
+
+
+def _named(plan: CellPlan, config: Mapping[str, Any]) -> Iterator[str]:
+    """Names that the cell gives to a classifier's configuration."""
+    for name, classifier in plan.classifiers.items():
+        try:
+            same = complete(classifier).model_dump(mode="json") == config
+        except BadInput:  # a classifier of the script's own
+            same = classifier.name == config["name"]
+        if same:
+            yield name

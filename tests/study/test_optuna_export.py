@@ -1,0 +1,163 @@
+"""Laws of the export to Optuna: what Optuna and its dashboard read is what the ledger holds."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from nefstudy.errors import BadConfig
+from nefstudy.ledger import Ledger, Owner, TrialState
+from nefstudy.study.optuna_export import export_optuna
+from nefstudy.study.plan import StudyPlan, trial_config
+from nefstudy.study.run import StudyRun
+from nefstudy.study.scales import SCALES, search_cells
+from nefstudy.trial.result import TrialResult
+
+pytestmark = pytest.mark.slow
+
+
+def found(value: float, epochs: int) -> TrialResult:
+    """What a trial had found by an epoch."""
+    curve = [(epoch, value * epoch / 9) for epoch in range(1, epochs + 1)]
+    metrics = {"val_accuracy": value, "test_accuracy": value - 0.1, "all_psnr": 20.0}
+    return TrialResult(metrics, {"val_accuracy": curve}, {}, {}, dataset="d", fitted=False)
+
+
+@pytest.fixture
+def searched(ledger):
+    """A search and a grid: trials complete, pruned, failed, running; one that was wished for outside the space."""
+    search = search_cells(SCALES["smoke"], ("mnist5k/rffnet", "mnist5k/siren"), trials=12)
+    plan = StudyPlan(study="s", cells=search)
+    ledger.put_study("s", {"phase1": {"seed": 0, "cells": plan.describe()["cells"]}}, planned=plan.planned())
+    run = StudyRun(plan, ledger=ledger, lease=ledger.acquire("s", Owner.here()), pruner="asha")
+    for number in range(23):
+        suggestion = run.next("t")
+        value = (int(suggestion.trial.key[:4], 16) % 100) / 100
+        run.started("t")
+        if number == 5:
+            run.failed("t", cause="diverged", error="gone")
+        elif not run.prunes("t", found(value, 1)):
+            run.completed("t", found(value, 9))
+    run.next("last")
+    run.started("last")
+    cell = search[0]
+    outside = trial_config(plan, cell, {**cell.fixed, "start": "shared", "steps": 10, "hidden": 512, "lr": 1e-3})
+    ledger.request("s", "phase1", trial=outside)
+    return ledger
+
+
+def test_optuna_reads_what_the_ledger_holds(searched: Ledger, tmp_path: Path):
+    """Points, values, curves, states and attributes, trial for trial, under the distributions of the declared space."""
+    out = tmp_path / "study.db"
+    written = {one.name: one for one in export_optuna(searched, out)}
+    assert {name: (one.trials, one.outside) for name, one in written.items()} == {
+        "s/phase1/mnist5k/rffnet": (12, 1),
+        "s/phase1/mnist5k/siren": (12, 0),
+    }
+    loaded = optuna.load_study(study_name="s/phase1/mnist5k/rffnet", storage=f"sqlite:///{out}")
+    assert loaded.direction is optuna.study.StudyDirection.MAXIMIZE
+    states = {state.name for state in {trial.state for trial in loaded.trials}}
+    assert {"COMPLETE", "PRUNED"} <= states <= {"COMPLETE", "PRUNED", "FAIL", "RUNNING"}
+    for trial in loaded.trials:
+        row = searched.trial(trial.user_attrs["key"], study="s")
+        assert trial.state.name == {"FAILED": "FAIL"}.get(row.state, row.state)
+        assert trial.params["lr"] == row.config["dataset"]["optimiser"]["lr"]
+        assert trial.params["hidden"] == row.hidden
+        assert trial.params["start"] == row.start
+        if row.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            assert trial.value == row.val_accuracy
+            assert trial.user_attrs["test_accuracy"] == row.test_accuracy
+            curve = searched.curves("s", "phase1", key=row.key)["val_accuracy"]
+            assert trial.intermediate_values == {int(epoch): value for epoch, value in curve}
+            assert trial.datetime_complete >= trial.datetime_start
+    ranges = loaded.trials[0].distributions
+    assert ranges["lr"] == FloatDistribution(1e-4, 3e-2, log=True)
+    assert ranges["hidden"] == IntDistribution(8, 32, log=True)
+    assert ranges["steps"] == CategoricalDistribution((10, 25, 75))
+    best = searched.best("s", phase="phase1", cell="mnist5k/rffnet")[0]
+    assert loaded.best_trial.user_attrs["key"] == best.key
+
+
+def test_exporting_again_brings_it_up_to_date_and_spares_others(searched: Ledger, tmp_path: Path):
+    """Our own file is replaced whole; a file of somebody else's is refused and left as it is."""
+    out = tmp_path / "study.db"
+    export_optuna(searched, out)
+    assert [one.name for one in export_optuna(searched, out, cell="mnist5k/siren")] == ["s/phase1/mnist5k/siren"]
+    assert optuna.get_all_study_names(f"sqlite:///{out}") == ["s/phase1/mnist5k/siren"]
+    theirs = tmp_path / "theirs.db"
+    optuna.create_study(study_name="mine", storage=f"sqlite:///{theirs}")
+    (tmp_path / "text.db").write_text("not a database")
+    for path in (theirs, tmp_path / "text.db"):
+        before = path.read_bytes()
+        with pytest.raises(BadConfig, match="name another --out"):
+            export_optuna(searched, path)
+        assert path.read_bytes() == before
+    with pytest.raises(BadConfig, match="nothing to export"):
+        export_optuna(searched, out, cell="nowhere/siren")
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_grid_over_classifiers_is_exported_by_their_names(ledger: Ledger, tmp_path: Path):
+    """The ablation's points name a classifier; so do Optuna's."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "studies"))
+    try:
+        from classifier_ablation import plan as ablation
+    finally:
+        sys.path.pop(0)
+    from nefstudy.study.options import StudyOptions
+    from nefstudy.study.plan import grid_trials
+
+    plan = ablation(StudyOptions(cells=("mnist5k/siren",)))
+    ledger.put_study(plan.study, {"phase2": {"seed": 0, "cells": plan.describe()["cells"]}}, planned={})
+    trials = list(grid_trials(plan, plan.cells[0]))
+    for trial in trials:
+        ledger.request(plan.study, "phase2", trial=trial)
+    (one,) = export_optuna(ledger, tmp_path / "a.db")
+    assert (one.trials, one.outside) == (len(trials), 0)
+    loaded = optuna.load_study(study_name=one.name, storage=f"sqlite:///{tmp_path}/a.db")
+    assert {t.params["classifier"] for t in loaded.trials} == set(plan.cells[0].space["classifier"].values)
+
+
+def test_the_real_dashboard_opens_it(searched: Ledger, tmp_path: Path):
+    """optuna-dashboard on loopback lists the studies and answers with every trial of one."""
+    out = tmp_path / "study.db"
+    export_optuna(searched, out)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    program = str(Path(sys.executable).with_name("optuna-dashboard"))
+    command = [program, f"sqlite:///{out}", "--port", address.rpartition(":")[2], "--server", "wsgiref"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as dashboard:
+        try:
+            studies = ask(f"{address}/api/studies", patience_s=60)
+            listed = {study["study_name"]: study["study_id"] for study in studies["study_summaries"]}
+            assert set(listed) == {"s/phase1/mnist5k/rffnet", "s/phase1/mnist5k/siren"}
+            detail = ask(f"{address}/api/studies/{listed['s/phase1/mnist5k/siren']}")
+        finally:
+            dashboard.terminate()
+            dashboard.wait(timeout=20)
+    rows = [row for row in searched.trials("s", cell="mnist5k/siren", limit=None).rows if row.val_accuracy is not None]
+    assert len(detail["trials"]) == 12
+    values = sorted(trial["values"][0] for trial in detail["trials"] if trial.get("values"))
+    assert values == sorted(row.val_accuracy for row in rows)
+
+
+def ask(address: str, *, patience_s: float = 0):
+    """What is answered at an address, once something listens there."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=20) as answer:
+                return json.loads(answer.read())
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
