@@ -134,19 +134,16 @@ def bench_fit(
     effort: Effort = Effort(),
     on_row: Callable[[FitRow], None] | None = None,
 ) -> list[FitRow]:
-    """Measure every case by the engines asked for, all when None, and by a plain torch fit; fresh processes each.
+    """Measure every case by the engines asked for, all that work when None, and by plain torch; fresh processes each.
 
     Raises:
-        BadConfig: an engine this build does not have.
+        BadConfig: an engine this build does not have, or that cannot work here.
     """
-    names = list(ENGINES if engines is None else engines)
-    unknown = [name for name in names if name not in ENGINES]
-    if unknown:
-        raise BadConfig(f"engine {unknown[0]!r} is not here; allowed: {', '.join(ENGINES)}; choose of these")
+    names = [_engines(case, engines) for case in wanted]
     rows: list[FitRow] = []
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        for case in wanted:
-            found = pool.submit(measure, case, names, effort).result()
+        for case, able in zip(wanted, names, strict=True):
+            found = pool.submit(measure, case, able, effort).result()
             for row in found:
                 rows.append(replace(row, peak_mb=pool.submit(peak_mb, case, row.engine).result()))
                 if on_row:
@@ -154,24 +151,39 @@ def bench_fit(
     return rows
 
 
+def _engines(case: Case, asked: Iterable[str] | None) -> list[str]:
+    """The engines to measure a case by."""
+    hindrances = {name: engine.why_not(case.network) or engine.asked_only() for name, engine in ENGINES.items()}
+    if asked is None:
+        return [name for name, hindrance in hindrances.items() if hindrance is None]
+    names = list(asked)
+    for name in names:
+        if name not in ENGINES:
+            raise BadConfig(f"engine {name!r} is not here; allowed: {', '.join(ENGINES)}; choose of these")
+        if hindrances[name] is not None:
+            raise BadConfig(f"engine {name!r} cannot be measured here: {hindrances[name]}; choose another")
+    return names
+
+
 def measure(case: Case, engines: Sequence[str], effort: Effort) -> list[FitRow]:
     """Every engine and plain torch on one case, in this process, which is left with the case's threads."""
     torch.set_num_threads(case.threads)
-    subject = _Subject(case)
     names = [*engines, PLAIN]
+    subject = _Subject(case, names)
     runs = {name: subject.run(name) for name in names}
-    compile_s = {name: _seconds(case, runs[name], 1) for name in names}
+    compile_s = {name: subject.seconds(name, runs[name], steps=1) for name in names}
     paces: dict[str, list[float]] = {name: [] for name in names}
-    turns = {name: max(1, round(effort.seconds / _seconds(case, runs[name], 2) * 2)) for name in names}
+    turns = {name: max(1, round(effort.seconds / subject.seconds(name, runs[name], steps=2) * 2)) for name in names}
     for _ in range(effort.rounds):
         for name in names:
-            paces[name].append(subject.lanes * turns[name] / _seconds(case, runs[name], turns[name]))
+            seconds = subject.seconds(name, runs[name], steps=turns[name])
+            paces[name].append(subject.lanes[name] * turns[name] / seconds)
     peak, flops = peak_flops(case), step_flops(case.network, prod(case.grid))
     return [
         FitRow(
             **asdict(case),
             engine=name,
-            lanes=subject.lanes,
+            lanes=subject.lanes[name],
             field_steps_per_s=max(paces[name]),
             gflops=max(paces[name]) * flops / 1e9,
             peak_fraction=max(paces[name]) * flops / peak,
@@ -187,7 +199,7 @@ def measure(case: Case, engines: Sequence[str], effort: Effort) -> list[FitRow]:
 def peak_mb(case: Case, engine: str) -> float:
     """Growth of this process's largest resident size over a few steps of one chunk; kibibytes on Linux."""
     torch.set_num_threads(case.threads)
-    run = _Subject(case).run(engine)
+    run = _Subject(case, [engine]).run(engine)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     run.take(5)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -196,17 +208,29 @@ def peak_mb(case: Case, engine: str) -> float:
 class _Subject:
     """The images of a case, standardised, and new runs on them."""
 
-    def __init__(self, case: Case) -> None:
-        self.lanes = lanes_in_cache(case.network, prod(case.grid))
+    def __init__(self, case: Case, engines: Sequence[str]) -> None:
+        points = prod(case.grid)
+        self.lanes = {
+            name: lanes_in_cache(case.network, points) if name == PLAIN else ENGINES[name].lanes(case.network, points)
+            for name in engines
+        }
         self._case = case
-        self._images = images(case, self.lanes)
+        self._images = images(case, max(self.lanes.values()))
         self._mean, self._std = self._images.mean(), self._images.std()
 
     def run(self, engine: str) -> Run:
         """A new run from the start."""
-        targets = (self._images - self._mean) / self._std
+        targets = (self._images[: self.lanes[engine]] - self._mean) / self._std
         optimiser = OptimiserConfig(lr=RATES[self._case.field])
         return new_run(self._case.network, targets, engine=engine, optimiser=optimiser)
+
+    def seconds(self, engine: str, run: Run, *, steps: int) -> float:
+        """Seconds of so many steps: CPU time on one thread, which neighbours disturb little; else wall time."""
+        on_device = engine != PLAIN and ENGINES[engine].on_device
+        clock = time.process_time if self._case.threads == 1 and not on_device else time.perf_counter
+        began = clock()
+        run.take(steps)
+        return clock() - began
 
     def quality(self, engine: str, steps: int) -> float:
         """Mean PSNR after so many steps, dB."""
@@ -215,16 +239,9 @@ class _Subject:
         field, points = self._case.network, torch.from_numpy(grid_coordinates(self._case.grid))
         with torch.no_grad():
             outputs = field.forward(unflatten(field, run.rows()), points).numpy()
-        found = (outputs * self._std + self._mean).reshape(self._images.shape)
-        return float(psnr(found, self._images).mean())
-
-
-def _seconds(case: Case, run: Run, steps: int) -> float:
-    """Seconds of so many steps: CPU time on one thread, which neighbours disturb little; else wall time."""
-    clock = time.process_time if case.threads == 1 else time.perf_counter
-    began = clock()
-    run.take(steps)
-    return clock() - began
+        originals = self._images[: self.lanes[engine]]
+        found = (outputs * self._std + self._mean).reshape(originals.shape)
+        return float(psnr(found, originals).mean())
 
 
 def peak_flops(case: Case) -> float:

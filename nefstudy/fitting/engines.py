@@ -23,6 +23,7 @@ class Engine:
         fixed: whether it must be given exactly that many lanes, whatever chunk is asked for.
         grid_losses: loss of each lane over its whole grid.
         marks: what it adds to a fingerprint.
+        on_device: whether steps are taken outside the CPU.
         asked_only: why `auto` passes it over where it could be used, or None if it does not.
     """
 
@@ -35,6 +36,7 @@ class Engine:
     fixed: bool
     grid_losses: GridLosses = grid_loss
     marks: Callable[[], dict[str, str]] = dict
+    on_device: bool = False
     asked_only: Callable[[], str | None] = lambda: None
 
 
@@ -67,6 +69,7 @@ ENGINES: dict[str, Engine] = {
         fixed=False,
         grid_losses=fused.losses,
         marks=fused.marks,
+        on_device=True,
         asked_only=lambda: "Triton's interpreter is for proofs" if fused.interpreted() else None,
     ),
 }

@@ -10,6 +10,7 @@ from torch import Tensor
 from nefstudy.config import OptimiserConfig
 from nefstudy.fields.field import NeuralField
 from nefstudy.fitting.fused.plan import PRECISION, misfit
+from nefstudy.fitting.lanes import LEAST
 from nefstudy.fitting.optimiser import Moments, share_kept, size_and_spread
 from nefstudy.fitting.problem import Points, Problem, WholeGrid
 from nefstudy.fitting.step import NEVER, State
@@ -42,7 +43,9 @@ def interpreted() -> bool:
 def lanes(field: NeuralField, points: int) -> int:
     """Fields of a launch: enough to keep every processor busy, as far as their targets do not fill memory."""
     del field
-    return max(2, min(MOST_LANES, LANE_POINTS // points))
+    if interpreted():
+        return LEAST
+    return max(LEAST, min(MOST_LANES, LANE_POINTS // points))
 
 
 def marks() -> dict[str, str]:

@@ -17,10 +17,13 @@ def places(BLOCK: tl.constexpr):
     """Where a block's numbers lie in the flat row, and which of them exist."""
     column = tl.arange(0, BLOCK[5])
     if BLOCK[4] == 1:
-        return BLOCK[0] + column * BLOCK[1], column < BLOCK[3]
-    row = tl.arange(0, BLOCK[4])
-    inside = (row[:, None] < BLOCK[2]) & (column[None, :] < BLOCK[3])
-    return BLOCK[0] + row[:, None] * BLOCK[1] + column[None, :], inside
+        place = BLOCK[0] + column * BLOCK[1]
+        inside = column < BLOCK[3]
+    else:
+        row = tl.arange(0, BLOCK[4])
+        place = BLOCK[0] + row[:, None] * BLOCK[1] + column[None, :]
+        inside = (row[:, None] < BLOCK[2]) & (column[None, :] < BLOCK[3])
+    return place, inside
 
 
 @triton.jit
