@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 
 from nefstudy.fitting.fused.mfn import mfn
+from nefstudy.fitting.fused.product import split
 from nefstudy.fitting.fused.rffnet import rffnet
 from nefstudy.fitting.fused.siren import siren
 from nefstudy.fitting.optimiser import BETAS, EPSILON
@@ -27,31 +28,53 @@ def places(BLOCK: tl.constexpr):
 
 
 @triton.jit
-def used(row, factor, BLOCKS: tl.constexpr):
-    """A row's blocks as a field uses them, zero beyond what exists."""
+def matrices(row, factor, BLOCKS: tl.constexpr):
+    """A row's matrices as a field uses them, split for products and zero beyond what exists; 0 for vectors."""
     found = ()
     for i in tl.static_range(len(BLOCKS)):
-        place, inside = places(BLOCKS[i])
-        values = tl.load(row + place, mask=inside, other=0.0)
-        if BLOCKS[i][6]:
-            values = values * factor
-        found = found + (values,)
+        if BLOCKS[i][4] == 1:
+            found = found + (0,)
+        else:
+            place, inside = places(BLOCKS[i])
+            values = tl.load(row + place, mask=inside, other=0.0)
+            if BLOCKS[i][6]:
+                values = values * factor
+            found = found + (split(values),)
+    return found
+
+
+@triton.jit
+def with_vectors(kept, row, factor, BLOCKS: tl.constexpr):
+    """The same with a row's vectors in their places; read anew for each tile, for a register is worth more."""
+    found = ()
+    for i in tl.static_range(len(BLOCKS)):
+        if BLOCKS[i][4] == 1:
+            place, inside = places(BLOCKS[i])
+            values = tl.load(row + place, mask=inside, other=0.0)
+            if BLOCKS[i][6]:
+                values = values * factor
+            found = found + (values,)
+        else:
+            found = found + (kept[i],)
     return found
 
 
 @triton.jit
 def gradient(
-    weights, points, targets, share, count,
+    row, factor, points, targets, share, count, nothing,
     KIND: tl.constexpr, BLOCKS: tl.constexpr, D: tl.constexpr, C: tl.constexpr, DEPTH: tl.constexpr,
-    LOSS: tl.constexpr, TILE: tl.constexpr, PRECISION: tl.constexpr,
+    LOSS: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
     """(gradients of the blocks, loss) over all points, tile by tile in order."""
+    kept = matrices(row, factor, BLOCKS)
     grads = ()
     for i in tl.static_range(len(BLOCKS)):
         if BLOCKS[i][5] == 1:
             grads = grads + (tl.zeros([TILE], tl.float32),)
+        elif BLOCKS[i][4] == 1:
+            grads = grads + (tl.zeros([TILE // 16, 8, BLOCKS[i][5]], tl.float32),)
         else:
-            grads = grads + (tl.zeros_like(weights[i]),)
+            grads = grads + (tl.zeros([BLOCKS[i][4], BLOCKS[i][5]], tl.float32),)
     losses = tl.zeros([TILE], tl.float32)
     for begin in range(0, count, TILE):
         point = begin + tl.arange(0, TILE)
@@ -62,22 +85,19 @@ def gradient(
         wanted = ()
         for c in tl.static_range(C):
             wanted = wanted + (tl.load(targets + point * C + c, mask=inside, other=0.0),)
+        weights = with_vectors(kept, row + begin * nothing, factor, BLOCKS)
         if KIND == "siren":
-            grads, losses = siren(
-                weights, grads, coordinates, wanted, inside, share, losses, D, C, DEPTH, LOSS, PRECISION
-            )
+            grads, losses = siren(weights, grads, coordinates, wanted, inside, share, losses, D, C, DEPTH, LOSS)
         elif KIND == "mfn":
-            grads, losses = mfn(
-                weights, grads, coordinates, wanted, inside, share, losses, D, C, DEPTH, LOSS, PRECISION
-            )
+            grads, losses = mfn(weights, grads, coordinates, wanted, inside, share, losses, D, C, DEPTH, LOSS)
         else:
-            grads, losses = rffnet(
-                weights, grads, coordinates, wanted, inside, share, losses, D, C, DEPTH, LOSS, PRECISION
-            )
+            grads, losses = rffnet(weights, grads, coordinates, wanted, inside, share, losses, D, C, DEPTH, LOSS)
     found = ()
     for i in tl.static_range(len(BLOCKS)):
         if BLOCKS[i][5] == 1:
             found = found + (tl.sum(grads[i], axis=0, keep_dims=True),)
+        elif BLOCKS[i][4] == 1:
+            found = found + (tl.sum(tl.sum(grads[i], axis=1), axis=0),)
         else:
             found = found + (grads[i],)
     return found, tl.sum(losses, axis=0)
@@ -104,15 +124,15 @@ def update(row, mean, variance, grads, factor, size, spread, kept, BLOCKS: tl.co
     tl.debug_barrier()  # the next step may read a number in another thread than wrote it
 
 
-NUMBERS = ["first", "steps", "count", "row_stride", "point_stride", "point_step", "target_step"]
+NUMBERS = ["first", "steps", "count", "row_stride", "point_stride", "point_step", "target_step", "nothing"]
 
 
 @triton.jit(do_not_specialize=NUMBERS)  # one program for every count of steps, or bits could differ
 def climb(
     rows, means, variances, moves, diverged, points, targets, paces,
-    factor, share, kept, first, steps, count, row_stride, point_stride, point_step, target_step,
+    factor, share, kept, first, steps, count, row_stride, point_stride, point_step, target_step, nothing,
     KIND: tl.constexpr, BLOCKS: tl.constexpr, D: tl.constexpr, C: tl.constexpr, DEPTH: tl.constexpr,
-    LOSS: tl.constexpr, OPTIMISER: tl.constexpr, TILE: tl.constexpr, PRECISION: tl.constexpr,
+    LOSS: tl.constexpr, OPTIMISER: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
     """Take field `program_id(0)` through `steps` steps, the first of which is counted `first`."""
     field = tl.program_id(0).to(tl.int64)
@@ -126,8 +146,8 @@ def climb(
     gone = tl.full([], -1, tl.int32)
     for step in range(steps):
         grads, loss = gradient(
-            used(rows, factor, BLOCKS), points, targets, share, count,
-            KIND, BLOCKS, D, C, DEPTH, LOSS, TILE, PRECISION,
+            rows, factor, points, targets, share, count, nothing,
+            KIND, BLOCKS, D, C, DEPTH, LOSS, TILE,
         )  # fmt: skip
         gone = tl.where((gone == -1) & ((loss != loss) | (tl.abs(loss) == float("inf"))), first + step, gone)
         size = tl.load(paces + 2 * step)
@@ -138,17 +158,16 @@ def climb(
     tl.store(diverged + field, gone)
 
 
-@triton.jit(do_not_specialize=["count", "row_stride", "point_stride"])
+@triton.jit(do_not_specialize=["count", "row_stride", "point_stride", "nothing"])
 def measure(
-    rows, losses, points, targets, factor, share, count, row_stride, point_stride,
+    rows, losses, points, targets, factor, share, count, row_stride, point_stride, nothing,
     KIND: tl.constexpr, BLOCKS: tl.constexpr, D: tl.constexpr, C: tl.constexpr, DEPTH: tl.constexpr,
-    LOSS: tl.constexpr, TILE: tl.constexpr, PRECISION: tl.constexpr,
+    LOSS: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
     """The loss of field `program_id(0)` at all its points."""
     field = tl.program_id(0).to(tl.int64)
-    weights = used(rows + field * row_stride, factor, BLOCKS)
     _, loss = gradient(
-        weights, points + field * point_stride, targets + field * count * C, share, count,
-        KIND, BLOCKS, D, C, DEPTH, LOSS, TILE, PRECISION,
+        rows + field * row_stride, factor, points + field * point_stride, targets + field * count * C, share, count, nothing,
+        KIND, BLOCKS, D, C, DEPTH, LOSS, TILE,
     )  # fmt: skip
     tl.store(losses + field, loss * share)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nefstudy.fields.field import NeuralField
 from nefstudy.fitting.fused import kernel
-from nefstudy.fitting.fused.plan import PRECISION, factor_of, plan_of
+from nefstudy.fitting.fused.plan import factor_of, plan_of
 from nefstudy.fitting.problem import Points, Problem, WholeGrid
 
 WINDOW_BYTES = 2**26  # of drawn points that are sent together
@@ -76,7 +76,7 @@ def take(
     kernel.climb[(len(alive),)](
         *state, alive, gone, window.points, window.targets, paces,
         factor_of(problem.field), share, kept, window.step, window.steps, window.count,
-        state[0].shape[1], *window.strides,
+        state[0].shape[1], *window.strides, 0,
         **arguments, LOSS=problem.loss, OPTIMISER=problem.optimiser, **options,
     )  # fmt: skip
 
@@ -89,7 +89,7 @@ def losses(problem: Problem, rows: Float[Tensor, "F N"], grid: WholeGrid) -> Flo
     arguments, options = constants(problem.field)
     kernel.measure[(len(rows),)](
         rows, found, points, targets, factor_of(problem.field), 1 / targets[0].numel(), targets.shape[1],
-        rows.shape[1], by_field, **arguments, LOSS=problem.loss, **options,
+        rows.shape[1], by_field, 0, **arguments, LOSS=problem.loss, **options,
     )  # fmt: skip
     return found
 
@@ -105,6 +105,5 @@ def constants(field: NeuralField) -> tuple[dict[str, Any], dict[str, Any]]:
         "C": field.out_dim,
         "DEPTH": plan.depth,
         "TILE": plan.tile,
-        "PRECISION": PRECISION,
     }
     return arguments, {"num_warps": plan.warps, "num_stages": 1, "enable_fp_fusion": True}

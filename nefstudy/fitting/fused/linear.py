@@ -3,6 +3,8 @@
 import triton
 import triton.language as tl
 
+from nefstudy.fitting.fused.product import folded
+
 
 @triton.jit
 def entry(weights, bias, coordinates, AT: tl.constexpr, D: tl.constexpr):
@@ -44,7 +46,7 @@ def output(
         loss, slope = error(value, targets[c], inside, share, LOSS)
         losses += loss
         back += slope[:, None] * kernel[None, :]
-        kernels = kernels + (grads[AT + c] + tl.sum(hidden * slope[:, None], axis=0),)
+        kernels = kernels + (folded(grads[AT + c], hidden * slope[:, None]),)
         biases = biases + (grads[AT + C + c] + slope,)
     return kernels + biases, back, losses
 
@@ -54,5 +56,5 @@ def entry_gradient(grads, turn, coordinates, AT: tl.constexpr, D: tl.constexpr):
     """Gradients of `entry`'s weights, added to grads[AT:AT + D], given the gradient by its result."""
     found = ()
     for d in tl.static_range(D):
-        found = found + (grads[AT + d] + tl.sum(turn * coordinates[d][:, None], axis=0),)
+        found = found + (folded(grads[AT + d], turn * coordinates[d][:, None]),)
     return found

@@ -34,8 +34,8 @@ class Plan:
 def plan_of(field: NeuralField) -> Plan:
     """The plan of a field that `misfit` has nothing against."""
     kind, depth, hidden = _shape(field)
-    wide = held(hidden) > 32
-    return Plan(kind, blocks_of(field), depth, tile=64, warps=8 if wide else 4)
+    tile, warps = (32, 8) if held(hidden) > 32 else (64, 4)
+    return Plan(kind, blocks_of(field), depth, tile, warps)
 
 
 def factor_of(field: NeuralField) -> float:

@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 
 from nefstudy.fitting.fused.linear import entry, entry_gradient, output
+from nefstudy.fitting.fused.product import folded, product, split, turned
 from nefstudy.fitting.fused.waves import waves
 
 
@@ -16,28 +17,33 @@ def rectified(value):
 @triton.jit
 def rffnet(
     weights, grads, coordinates, targets, inside, share, losses,
-    D: tl.constexpr, C: tl.constexpr, DEPTH: tl.constexpr, LOSS: tl.constexpr, PRECISION: tl.constexpr,
+    D: tl.constexpr, C: tl.constexpr, DEPTH: tl.constexpr, LOSS: tl.constexpr,
 ):  # fmt: skip
     """(grads, losses) with a tile's added; DEPTH matrices after the frequencies', 2 pi std in the frequencies."""
     AT: tl.constexpr = D + 3
     zero = tl.zeros_like(weights[0])
     sine, cosine = waves(entry(weights, zero, coordinates, 0, D))
-    hidden = tl.dot(sine, weights[D], input_precision=PRECISION)
-    hidden = tl.dot(cosine, weights[D + 1], acc=hidden, input_precision=PRECISION) + weights[D + 2][None, :]
+    hidden = tl.zeros([sine.shape[0], weights[D + 2].shape[0]], tl.float32) + weights[D + 2][None, :]
+    hidden = product(split(sine), weights[D], hidden)
+    hidden = product(split(cosine), weights[D + 1], hidden)
     states = (rectified(hidden),)
     for i in tl.static_range(DEPTH):
-        hidden = tl.dot(states[i], weights[AT + 2 * i], input_precision=PRECISION) + weights[AT + 2 * i + 1][None, :]
+        bias = tl.broadcast_to(weights[AT + 2 * i + 1][None, :], hidden.shape)
+        hidden = product(split(states[i]), weights[AT + 2 * i], bias)
         states = states + (rectified(hidden),)
     found, back, losses = output(weights, grads, states[DEPTH], targets, inside, share, losses, AT + 2 * DEPTH, C, LOSS)
     for i in tl.static_range(DEPTH - 1, -1, -1):
         back = tl.where(states[i + 1] > 0.0, back, 0.0)
-        kernel = tl.dot(tl.trans(states[i]), back, acc=grads[AT + 2 * i], input_precision=PRECISION)
-        found = (kernel, grads[AT + 2 * i + 1] + tl.sum(back, axis=0)) + found
-        back = tl.dot(back, tl.trans(weights[AT + 2 * i]), input_precision=PRECISION)
+        parts = split(back)
+        kernel = product(turned(split(states[i])), parts, grads[AT + 2 * i])
+        found = (kernel, folded(grads[AT + 2 * i + 1], back)) + found
+        back = product(parts, turned(weights[AT + 2 * i]), tl.zeros_like(back))
     back = tl.where(states[0] > 0.0, back, 0.0)
-    sines = tl.dot(tl.trans(sine), back, acc=grads[D], input_precision=PRECISION)
-    cosines = tl.dot(tl.trans(cosine), back, acc=grads[D + 1], input_precision=PRECISION)
-    found = (sines, cosines, grads[D + 2] + tl.sum(back, axis=0)) + found
-    turn = tl.dot(back, tl.trans(weights[D]), input_precision=PRECISION) * cosine
-    turn -= tl.dot(back, tl.trans(weights[D + 1]), input_precision=PRECISION) * sine
+    parts = split(back)
+    sine, cosine = waves(entry(weights, zero, coordinates, 0, D))
+    sines = product(turned(split(sine)), parts, grads[D])
+    cosines = product(turned(split(cosine)), parts, grads[D + 1])
+    found = (sines, cosines, folded(grads[D + 2], back)) + found
+    turn = product(parts, turned(weights[D]), tl.zeros_like(sine)) * cosine
+    turn -= product(parts, turned(weights[D + 1]), tl.zeros_like(sine)) * sine
     return entry_gradient(grads, turn, coordinates, 0, D) + found, losses
