@@ -97,5 +97,5 @@ def test_an_engine_that_is_not_there_is_refused() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_an_engine_that_cannot_work_here_is_refused() -> None:
     """Asked for by name it is an error that says why; otherwise it is left out."""
-    with pytest.raises(BadConfig, match="engine 'fused' cannot be measured here: .*no CUDA device"):
+    with pytest.raises(BadConfig, match=r"engine 'fused' cannot be measured here: .*no CUDA device"):
         bench_fit([SMALL], engines=["fused"])

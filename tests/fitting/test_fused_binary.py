@@ -83,9 +83,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("field", CASES.values(), ids=CASES)
 def test_it_builds_for_the_device_and_keeps_its_state_on_chip(field: NeuralField, tmp_path: Path) -> None:
-    """It uses tensor cores, fits a processor, and what its registers spill stays under a tenth of them."""
+    """ptxas takes it, it uses tensor cores, and what it needs fits a processor."""
     binary = compiled(field, tmp_path / "kernel.cubin")
-    print(binary)
     assert binary.tensor
     assert binary.programs >= 1
 

@@ -60,13 +60,8 @@ def with_vectors(kept, row, factor, BLOCKS: tl.constexpr):
 
 
 @triton.jit
-def gradient(
-    row, factor, points, targets, share, count, nothing,
-    KIND: tl.constexpr, BLOCKS: tl.constexpr, D: tl.constexpr, C: tl.constexpr, DEPTH: tl.constexpr,
-    LOSS: tl.constexpr, TILE: tl.constexpr,
-):  # fmt: skip
-    """(gradients of the blocks, loss) over all points, tile by tile in order."""
-    kept = matrices(row, factor, BLOCKS)
+def nothing_yet(BLOCKS: tl.constexpr, TILE: tl.constexpr):
+    """Gradients of the blocks before the first point; of vectors, and of the output's biases, not yet summed up."""
     grads = ()
     for i in tl.static_range(len(BLOCKS)):
         if BLOCKS[i][5] == 1:
@@ -75,23 +70,12 @@ def gradient(
             grads = grads + (tl.zeros([TILE // 16, 8, BLOCKS[i][5]], tl.float32),)
         else:
             grads = grads + (tl.zeros([BLOCKS[i][4], BLOCKS[i][5]], tl.float32),)
-    losses = tl.zeros([TILE], tl.float32)
-    for begin in range(0, count, TILE):
-        point = begin + tl.arange(0, TILE)
-        inside = point < count
-        coordinates = ()
-        for d in tl.static_range(D):
-            coordinates = coordinates + (tl.load(points + point * D + d, mask=inside, other=0.0),)
-        wanted = ()
-        for c in tl.static_range(C):
-            wanted = wanted + (tl.load(targets + point * C + c, mask=inside, other=0.0),)
-        weights = with_vectors(kept, row + begin * nothing, factor, BLOCKS)
-        if KIND == "siren":
-            grads, losses = siren(weights, grads, coordinates, wanted, inside, share, losses, D, C, DEPTH, LOSS)
-        elif KIND == "mfn":
-            grads, losses = mfn(weights, grads, coordinates, wanted, inside, share, losses, D, C, DEPTH, LOSS)
-        else:
-            grads, losses = rffnet(weights, grads, coordinates, wanted, inside, share, losses, D, C, DEPTH, LOSS)
+    return grads
+
+
+@triton.jit
+def summed(grads, BLOCKS: tl.constexpr):
+    """Gradients of the blocks after the last point."""
     found = ()
     for i in tl.static_range(len(BLOCKS)):
         if BLOCKS[i][5] == 1:
@@ -100,7 +84,36 @@ def gradient(
             found = found + (tl.sum(tl.sum(grads[i], axis=1), axis=0),)
         else:
             found = found + (grads[i],)
-    return found, tl.sum(losses, axis=0)
+    return found
+
+
+@triton.jit
+def gradient(
+    row, factor, points, targets, share, count, nothing,
+    KIND: tl.constexpr, BLOCKS: tl.constexpr, D: tl.constexpr, C: tl.constexpr, DEPTH: tl.constexpr,
+    LOSS: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
+    """(gradients of the blocks, loss) over all points, tile by tile in order; `nothing` is 0, unknown to compilers."""
+    kept = matrices(row, factor, BLOCKS)
+    grads = nothing_yet(BLOCKS, TILE)
+    losses = tl.zeros([TILE], tl.float32)
+    for begin in range(0, count, TILE):
+        point = begin + tl.arange(0, TILE)
+        inside = point < count
+        x = ()
+        for d in tl.static_range(D):
+            x = x + (tl.load(points + point * D + d, mask=inside, other=0.0),)
+        y = ()
+        for c in tl.static_range(C):
+            y = y + (tl.load(targets + point * C + c, mask=inside, other=0.0),)
+        weights = with_vectors(kept, row + begin * nothing, factor, BLOCKS)
+        if KIND == "siren":
+            grads, losses = siren(weights, grads, x, y, inside, share, losses, D, C, DEPTH, LOSS)
+        elif KIND == "mfn":
+            grads, losses = mfn(weights, grads, x, y, inside, share, losses, D, C, DEPTH, LOSS)
+        else:
+            grads, losses = rffnet(weights, grads, x, y, inside, share, losses, D, C, DEPTH, LOSS)
+    return summed(grads, BLOCKS), tl.sum(losses, axis=0)
 
 
 @triton.jit
@@ -167,7 +180,8 @@ def measure(
     """The loss of field `program_id(0)` at all its points."""
     field = tl.program_id(0).to(tl.int64)
     _, loss = gradient(
-        rows + field * row_stride, factor, points + field * point_stride, targets + field * count * C, share, count, nothing,
+        rows + field * row_stride, factor, points + field * point_stride, targets + field * count * C,
+        share, count, nothing,
         KIND, BLOCKS, D, C, DEPTH, LOSS, TILE,
     )  # fmt: skip
     tl.store(losses + field, loss * share)

@@ -9,12 +9,13 @@ import triton
 import triton.language as tl
 
 HIGH = tl.constexpr(-(2**13))  # all but the 13 lowest bits of a float32
+HALF = tl.constexpr(2**12)  # rounds to them
 
 
 @triton.jit
 def split(value):
-    """(high, low) parts, whose sum is the value."""
-    high = (value.to(tl.int32, bitcast=True) & HIGH).to(tl.float32, bitcast=True)
+    """(high, low) parts, whose sum is the value; NaN stays NaN in one of them."""
+    high = ((value.to(tl.int32, bitcast=True) + HALF) & HIGH).to(tl.float32, bitcast=True)
     return high, value - high
 
 
