@@ -53,6 +53,10 @@ class CellPlan:
     classifiers: Mapping[str, ClassifierConfig] = defaulted(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.replicates < 1 or (self.trials is not None and self.trials < 1):
+            raise BadConfig(
+                f"{self.cell}: {self.trials} trials, {self.replicates} replicates: each must be at least 1; correct it"
+            )
         if self.trials is None and grid_size(self.space) * self.replicates > MAX_GRID:
             raise BadConfig(
                 f"{self.cell}: a grid of {grid_size(self.space) * self.replicates:,} trials; "
@@ -186,10 +190,11 @@ class _Trials:
         where, start = self._cell.cell, rest.pop("start")
         optimiser: Point = {name: rest.pop(name) for name in ("lr", "weight_decay") if name in rest}
         recipe: Point = {name: rest.pop(name) for name in ("views", "points") if name in rest}
+        field = parse(FieldConfig, {"name": self._cell.field, "params": rest}, where=where)
         data = {
             **recipe,
             "signals": self._cell.signals,
-            "field": complete_field(FieldConfig(name=self._cell.field, params=rest), fields=self._plan.fields),
+            "field": complete_field(field, fields=self._plan.fields),
             "start": start,
             "optimiser": parse(OptimiserConfig, optimiser, where=where),
             "seed": seed,

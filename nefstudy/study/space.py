@@ -114,7 +114,10 @@ def grid_points(space: Space, fixed: Point) -> Iterator[Point]:
     """
     choices = _choices(space)
     free = [name for name in choices if name != "steps"]
-    for steps in sorted(choices.get("steps", ()), key=float, reverse=True):
+    wrong = [steps for steps in choices.get("steps", ()) if isinstance(steps, bool) or not isinstance(steps, int)]
+    if wrong:
+        raise BadConfig(f"steps {wrong!r} in a grid are no whole numbers; list step counts, as Choice((5, 75, 1000))")
+    for steps in sorted(choices.get("steps", ()), key=int, reverse=True):
         for values in product(*(choices[name] for name in free)):
             yield {**fixed, **dict(zip(free, values, strict=True)), "steps": steps}
 

@@ -92,12 +92,18 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
         BadSignals, BadNeuralDataset: the data cannot be read.
     """
     signals = load_signals(config.dataset.signals, sources=setting.choices.signals)
-    began = setting.clock()
     try:
-        (dataset, fitted), rung = _read_or_fit(config, signals, setting=setting)
+        return _find_out(config, signals, setting=setting)
     except BadNeuralDataset as damage:
         _mend(config, damage, setting=setting)
-        (dataset, fitted), rung = _read_or_fit(config, signals, setting=setting)
+        return _find_out(config, signals, setting=setting)
+
+
+def _find_out(config: TrialConfig, signals: Signals, *, setting: Setting) -> TrialResult:
+    """What came out of a trial on signals that are loaded."""
+    began = setting.clock()
+    dataset, fitted = obtain_dataset(config, signals, setting=setting)
+    rung = dataset.rung(config.steps)
     fit_seconds = setting.clock() - began
     log.info("%s neural dataset %s in %.1f s", "fitted" if fitted else "found", dataset.digest, fit_seconds)
     data = survivors(config, dataset, rung)
@@ -169,11 +175,6 @@ def obtain_dataset(config: TrialConfig, signals: Signals, *, setting: Setting) -
     dataset = find_neural_dataset(setting.root, config.dataset.digest, fields=setting.choices.fields)
     assert dataset is not None  # finish_neural_dataset wrote it or raised
     return dataset, True
-
-
-def _read_or_fit(config: TrialConfig, signals: Signals, *, setting: Setting) -> tuple[tuple[NeuralDataset, bool], Rung]:
-    obtained = obtain_dataset(config, signals, setting=setting)
-    return obtained, obtained[0].rung(config.steps)
 
 
 def _mend(config: TrialConfig, damage: BadNeuralDataset, *, setting: Setting) -> None:

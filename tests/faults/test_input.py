@@ -1,0 +1,198 @@
+"""What people and files give wrongly is refused in one line before anything starts, and costs nothing."""
+
+import random
+import resource
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from nefstudy.config import FitConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig, parse
+from nefstudy.errors import BadConfig, BadInput, BadLedger, BadSignals
+from nefstudy.ledger import Ledger
+from nefstudy.signals.catalog import load_signals
+from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
+from nefstudy.study.space import GRID_FIXED, STARTS, Choice, Real, Whole
+
+pytestmark = [pytest.mark.fault]
+
+EXAMPLES = 5000
+TRIAL = {
+    "dataset": {
+        "signals": {"name": "digits8", "subset": 60},
+        "field": {"name": "siren", "params": {"hidden": 8}},
+        "start": "shared",
+        "optimiser": {"name": "adamw", "lr": 1e-3},
+        "seed": 0,
+    },
+    "steps": 10,
+    "classifier": {"name": "mlp", "epochs": 1},
+    "seed": 0,
+}
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from([10**30, -1, 0, 1e308, "siren", "../..", "\x00", "1e9"]),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+def paths_of(value, before=()) -> list[tuple]:
+    """Every place in nested plain data."""
+    inner = (
+        [p for name, item in value.items() for p in paths_of(item, (*before, name))] if isinstance(value, dict) else []
+    )
+    return [before, *inner]
+
+
+def changed(value, path, new):
+    """The same data with another value at a path."""
+    return new if not path else {**value, path[0]: changed(value[path[0]], path[1:], new)}
+
+
+@pytest.mark.slow
+@settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(path=st.sampled_from(paths_of(TRIAL)), name=st.one_of(st.none(), st.text(max_size=6)), new=VALUES)
+@example(path=("steps",), name=None, new=float("nan"))
+def test_no_configuration_ends_in_a_traceback(path, name, new):
+    """Unknown keys, wrong types, NaN, huge numbers: a configuration, or BadConfig in one line that names the place."""
+    data = changed(TRIAL, path, new)
+    if name is not None and isinstance(data, dict):
+        data = {**data, name: new}
+    for model in (TrialConfig, FitConfig, NeuralDatasetConfig):
+        made, said = None, ""
+        try:
+            made = parse(model, data, where="study")
+        except BadConfig as error:
+            said = str(error)
+        assert made is not None or (said.startswith("study: ") and len(said) < 600)
+        assert made is None or parse(model, made.canonical_json(), where="again") == made
+
+
+POINTS = st.dictionaries(
+    st.sampled_from(
+        ["start", "steps", "lr", "hidden", "omega_0", "views", "points", "weight_decay", "classifier", "x"]
+    ),
+    SCALARS,
+    max_size=6,
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=EXAMPLES // 5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(fixed=POINTS, field=st.sampled_from(["siren", "mfn", "rffnet", "nerf", ""]), replicates=st.integers(-2, 3))
+def test_no_plan_ends_in_a_traceback(fixed, field, replicates):
+    """A plan of any fixed values gives its trials, or an error of ours."""
+    base = {"start": "shared", "steps": 3} | fixed
+    space = {name: Choice((base.pop(name),)) for name in ("start", "steps")}
+    trials, planned, said = [], 0, ""
+    try:
+        cell = CellPlan(
+            phase="phase2", signals=SignalsConfig(name="digits8"), field=field, space=space, fixed=base,
+            replicates=replicates,
+        )  # fmt: skip
+        trials = list(grid_trials(StudyPlan(study="s", cells=(cell,)), cell))
+        planned = cell.planned
+    except BadInput as error:
+        said = str(error)
+    assert "\n" not in said
+    assert said or len(trials) == planned
+
+
+def test_a_grid_of_a_thousand_million_points_is_refused_at_once():
+    """The refusal says how many and how many are allowed, in under a second and a few megabytes."""
+    space = {
+        "start": STARTS,
+        "steps": Choice(tuple(range(1, 1001))),
+        "lr": Choice(tuple(i / 1e6 for i in range(1, 1001))),
+        "hidden": Choice(tuple(range(1, 501))),
+    }
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    with pytest.raises(BadConfig, match=r"a grid of 1,000,000,000 trials; at most 1,000,000 are allowed"):
+        CellPlan(phase="phase2", signals=SignalsConfig(name="digits8"), field="siren", space=space)
+    assert time.perf_counter() - began < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Real(2.0, 1.0),
+        lambda: Real(0.0, 1.0, log=True),
+        lambda: Real(float("nan"), 1.0),
+        lambda: Whole(5, 4),
+        lambda: Whole(0, 4),
+        lambda: Whole(3, 9, multiple=2),
+        lambda: Choice(()),
+        lambda: Choice((1, 1)),
+    ],
+)
+def test_an_empty_range_is_refused(make):
+    """A dimension that holds nothing, or is not what a search can draw from, is told with its bounds."""
+    with pytest.raises(BadConfig, match="give"):
+        make()
+
+
+@pytest.mark.parametrize("kind", ["missing", "cut", "flipped"])
+def test_bad_data_is_refused_before_any_trial_and_named(kind, tmp_path):
+    """A data file that is not there, cut short or torn: exit 2 by name when the study is planned, no ledger made."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    if kind != "missing":
+        from PIL import Image
+
+        rng = random.Random(0)
+        for label in ("a", "b"):
+            (folder / label).mkdir()
+            for number in range(12):
+                image = Image.frombytes("L", (8, 8), bytes(rng.randrange(256) for _ in range(64)))
+                image.save(folder / label / f"{number}.png")
+        victim = folder / "a" / "3.png"
+        data = bytearray(victim.read_bytes())
+        victim.write_bytes(data[:40] if kind == "cut" else data[:20] + bytes(40) + data[60:])
+    else:
+        shutil.rmtree(folder)
+    signals = SignalsConfig(name="folder", options={"path": str(folder), "size": 8})
+    cell = CellPlan(
+        phase="phase2", signals=signals, field="siren", space={"start": STARTS, "steps": Choice((1,))},
+        fixed={**GRID_FIXED["siren"], "hidden": 4},
+    )  # fmt: skip
+    with pytest.raises(BadSignals) as refused:
+        StudyPlan(study="s", cells=(cell,)).pinned()
+    assert str(folder) in str(refused.value)
+    assert kind == "missing" or "a/3.png" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_data_changed_since_the_plan_was_pinned_is_refused(quick_plan):
+    """A recipe pinned to other content does not load."""
+    plan = quick_plan()
+    other = replace(plan.cells[0], signals=plan.cells[0].signals.model_copy(update={"content": "0" * 64}))
+    with pytest.raises(BadSignals, match=r"now hashes to .* bring the old data back"):
+        load_signals(other.signals)
+
+
+def test_a_ledger_that_was_taken_away_is_told_in_one_line(tmp_path):
+    """The root disappears while a driver works: the next write says so, and what to do."""
+    root = tmp_path / "root"
+    with Ledger.open(f"sqlite:///{root}/ledger.db", patience_s=1) as ledger:
+        ledger.put_study("quick", {}, planned={})
+        shutil.move(root, tmp_path / "elsewhere")
+        with pytest.raises(BadLedger, match=r"was removed; put it back and run the same command again") as told:
+            ledger.set_state("quick", "running")
+        assert "\n" not in str(told.value)
+        assert not Path(root).exists(), "no new one is made in its place"
+        shutil.move(tmp_path / "elsewhere", root)
+        ledger.set_state("quick", "running")

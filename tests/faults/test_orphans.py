@@ -1,0 +1,111 @@
+"""Trials whose driver is gone: closed at once where that can be seen, else within a lease; clocks change nothing."""
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.errors import StudyBusy
+from nefstudy.ledger import Ledger, Owner, TrialState
+
+pytestmark = [pytest.mark.fault]
+
+TRIAL = TrialConfig(
+    dataset=NeuralDatasetConfig(
+        signals=SignalsConfig(name="digits8", content="c"),
+        field=FieldConfig(name="siren", params={"hidden": 4}),
+        start="shared",
+    ),
+    steps=1,
+)
+WORKS_AND_DIES = """
+import os, sys
+from nefstudy.config import TrialConfig, parse
+from nefstudy.ledger import Ledger, Owner
+ledger = Ledger.open(sys.argv[1])
+lease = ledger.acquire("quick", Owner.here())
+trial = parse(TrialConfig, sys.argv[2], where="trial")
+token = ledger.request("quick", "phase1", trial=trial, lease=lease)
+ledger.started("quick", "phase1", key=trial.key, token=token, lease=lease)
+os._exit(9)
+"""
+
+
+@pytest.fixture
+def wall() -> list[float]:
+    """A clock on the wall that tests set."""
+    return [1_800_000_000.0]
+
+
+@pytest.fixture
+def ledger(tmp_path, wall):
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=lambda: wall[0]) as ledger:
+        ledger.put_study("quick", {}, planned={})
+        yield ledger
+
+
+def begin(ledger, lease) -> int:
+    token = ledger.request("quick", "phase1", trial=TRIAL, lease=lease)
+    ledger.started("quick", "phase1", key=TRIAL.key, token=token, lease=lease)
+    return token
+
+
+@pytest.mark.slow
+def test_orphans_of_a_dead_process_of_this_host_are_closed_at_once(tmp_path, ledger, invariants):
+    """No lease is waited for: the next driver takes over in a second, and the trial is INTERRUPTED."""
+    command = [sys.executable, "-c", WORKS_AND_DIES, f"sqlite:///{tmp_path}/ledger.db", TRIAL.canonical_json()]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 9
+    assert ledger.trial(TRIAL.key).state is TrialState.RUNNING
+    began = time.monotonic()
+    lease = ledger.acquire("quick", Owner.here())
+    assert ledger.interrupt("quick", lease=lease) == 1
+    assert time.monotonic() - began < 5
+    ledger.release(lease)
+    (row,) = invariants().check()
+    assert row.state is TrialState.INTERRUPTED
+
+
+def test_orphans_of_another_host_are_closed_after_its_lease(ledger, wall, invariants):
+    """While the lease lasts a second driver is turned away; then a watch of a sixth of it (60 s + 10 s), no more."""
+    elsewhere = replace(Owner.here(), host="node-2", boot_id="another-kernel", pid_namespace="pid:[1]")
+    begin(ledger, ledger.acquire("quick", elsewhere, lease_s=0.6))
+    with pytest.raises(StudyBusy, match="node-2"):
+        ledger.acquire("quick", Owner.here(), lease_s=0.6)
+    wall[0] += 0.7
+    began = time.monotonic()
+    lease = ledger.acquire("quick", Owner.here(), lease_s=0.6)
+    assert time.monotonic() - began < 0.6
+    assert ledger.interrupt("quick", lease=lease) == 1
+    ledger.release(lease)
+    invariants().check()
+
+
+@pytest.mark.parametrize("jump", [3 * 86400.0, -3600.0])
+def test_a_clock_that_jumps_takes_no_study_from_its_driver(ledger, wall, jump):
+    """Three days ahead or an hour back: a living driver of this host keeps its study, and its work is accepted."""
+    lease = ledger.acquire("quick", Owner.here())
+    token = begin(ledger, lease)
+    wall[0] += jump
+    with pytest.raises(StudyBusy):
+        ledger.acquire("quick", Owner.here())
+    ledger.renew(lease)
+    ledger.complete("quick", "phase1", key=TRIAL.key, token=token, metrics={"val_accuracy": 0.5}, lease=lease)
+    assert ledger.trial(TRIAL.key).state is TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("jump", [3 * 86400.0, -3600.0])
+def test_a_clock_that_jumps_takes_no_study_from_another_host_that_renews(ledger, wall, jump):
+    """The watch sees the other driver's renewal and gives up."""
+    import threading
+
+    elsewhere = replace(Owner.here(), host="node-2", boot_id="another-kernel", pid_namespace="pid:[1]")
+    lease = ledger.acquire("quick", elsewhere, lease_s=1.2)
+    wall[0] += jump
+    timer = threading.Timer(0.1, ledger.renew, args=(lease,))
+    timer.start()
+    with pytest.raises(StudyBusy, match="node-2"):
+        ledger.acquire("quick", Owner.here(), lease_s=1.2)
+    timer.join()
