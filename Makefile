@@ -29,7 +29,7 @@ define in_short_tmp
 short=$$(mktemp -d /tmp/nt.XXXXXX); trap 'rm -rf "$$short"' EXIT
 endef
 
-.PHONY: help install install-dev study test check fuzz lint format serve system vendor clean
+.PHONY: help install install-dev study test faults check fuzz lint format serve system vendor clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,8 +80,11 @@ system:
 test: system $(VENV)/.installed-dev ## every test: the fast lane in parallel with shapes checked, then the heavy ones
 	$(in_short_tmp); failed=0; \
 	$(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 $(SHAPES) -m "$(FAST)" $(PYTEST_ARGS) || failed=$$?; \
-	$(TEST_ENV) $(BIN)/python -m pytest -q -m "($(HEAVY)) $(SYSTEM_TESTS)" $(PYTEST_ARGS) || failed=$$?; \
+	$(TEST_ENV) $(BIN)/python -m pytest -q -m "($(HEAVY)) and not nightly $(SYSTEM_TESTS)" $(PYTEST_ARGS) || failed=$$?; \
 	exit $$failed
+
+faults: system $(VENV)/.installed-dev ## every fault: killed drivers, workers and nodes, full disks, torn files; half an hour
+	$(in_short_tmp); $(TEST_ENV) $(BIN)/python -m pytest -q -m "fault $(SYSTEM_TESTS)" $(PYTEST_ARGS)
 
 check: lint ## format, lint, types, import contracts and the fast tests, under two minutes
 	$(in_short_tmp); $(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 -m "$(FAST)" $(PYTEST_ARGS)

@@ -21,7 +21,10 @@ from nefstudy.neural_dataset.storage import Storage
 def remove_damage(root: str, digest: str) -> tuple[str, ...]:
     """The shards removed because they do not match their receipt or the manifest, which goes with them.
 
-    A fit then finds these shards missing. Nothing of a newer format is touched.
+    A fit then finds these shards missing. Nothing of a newer format or of another neural dataset is touched.
+
+    Raises:
+        BadNeuralDataset: what is there is of a newer format, or another neural dataset.
     """
     storage = Storage.at(root)
     manifest, known = _manifest(storage, digest)
@@ -49,10 +52,16 @@ def _manifest(storage: Storage, digest: str) -> tuple[Manifest | None, dict[str,
     with suppress(ValueError, KeyError, TypeError):
         if json.loads(text)["format"]["major"] > MAJOR:
             Manifest.from_json(text, where=storage.locate(path))  # says that it is newer
+    manifest = None
     with suppress(BadNeuralDataset):
         manifest = Manifest.from_json(text, where=storage.locate(path))
-        return manifest, {shard.file: shard.sha256 for rung in manifest.rungs for shard in rung.shards}
-    return None, {}
+    if manifest is None:
+        return None, {}
+    if manifest.digest != digest:  # whole, and somebody's: not ours to remove
+        raise BadNeuralDataset(
+            f"{storage.locate(path)} is of neural dataset {manifest.digest}; move it back where it belongs"
+        )
+    return manifest, {shard.file: shard.sha256 for rung in manifest.rungs for shard in rung.shards}
 
 
 def _is_whole(storage: Storage, digest: str, known: dict[str, str], *, steps: int, index: int) -> bool:

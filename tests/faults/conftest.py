@@ -159,8 +159,9 @@ def run_here(tmp_path: Path, own_ray: None) -> Callable[..., object]:
 
     def run(plan: StudyPlan, *, root: Path = tmp_path, mlflow: str = "", **options: object) -> object:
         place = Place(str(root), f"sqlite:///{root}/ledger.db", mlflow)
-        console = Console(file=(root / "said.txt").open("a"), width=200)
-        return run_study(plan, replace(StudyOptions(), **options), place=place, console=console)
+        with (root / "said.txt").open("a") as said:
+            options = replace(StudyOptions(), **options)
+            return run_study(plan, options, place=place, console=Console(file=said, width=200))
 
     return run
 

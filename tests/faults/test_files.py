@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nefstudy.config import ClassifierConfig, FieldConfig, FitConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
-from nefstudy.errors import BadNeuralDataset, BadRoot
+from nefstudy.errors import BadNeuralDataset, BadRoot, FitDiverged
 from nefstudy.fields.catalog import build, complete
 from nefstudy.ledger import Ledger, Owner, TrialState
 from nefstudy.neural_dataset import shards
@@ -275,3 +275,13 @@ def test_a_writer_that_was_thought_dead_changes_nothing(whole, tmp_path):
     exit_of(pid)  # it may find its own temporary file swept away, which is told as a full disk is
     open_neural_dataset(str(tmp_path), RECIPE.digest).verify()
     assert files(tmp_path) == done == files(whole)
+
+
+def test_a_diverged_field_is_flagged_alone_and_a_diverged_trial_says_so(whole, tmp_path):
+    """A learning rate that blows all fields up ends as `diverged`, with the rate in the message; files stay whole."""
+    wild = RECIPE.model_copy(update={"optimiser": RECIPE.optimiser.model_copy(update={"lr": 1e9}), "start": "shared"})
+    wild = wild.model_copy(update={"field": complete(FieldConfig(name="mfn", params={"hidden": 4}))})
+    trial = TrialConfig(dataset=wild, steps=30, classifier=ClassifierConfig(name="mlp", epochs=1))
+    with pytest.raises(FitDiverged, match=r"fields diverged within 30 steps at lr 1e\+09"):
+        run_trial(trial, setting=Setting(root=str(tmp_path), rungs=(30,), clock=time.monotonic))
+    open_neural_dataset(str(tmp_path), wild.digest).verify()
