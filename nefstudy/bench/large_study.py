@@ -75,7 +75,7 @@ def size_of_large_study(path: Path) -> int:
     """How many trials the ledger at `path` holds of such a study; 0 when there is none."""
     if not path.exists():
         return 0
-    with Ledger.open(str(path), read_only=True) as ledger:
+    with Ledger.open(str(path)) as ledger:  # an older one, kept from before, is brought up
         return sum(ledger.counts(STUDY).values())
 
 

@@ -53,6 +53,30 @@ def enqueue_trial(
     return _asked(request, ledger, study, verb="enqueue", body=body, key=key)
 
 
+@router.post("/{study}:retry", status_code=202, response_model=Command)
+def retry_trials(
+    request: Request,
+    study: StudyName,
+    ledger: LedgerIn,
+    key: IdempotencyKey,
+    cause: Annotated[str | None, Query(pattern=r"^[a-z_]{1,32}$", description="only trials failed of this")] = None,
+) -> Response:
+    """Ask the driver to put failed trials back, of one cause or all."""
+    return _asked(request, ledger, study, verb="retry", body={} if cause is None else {"cause": cause}, key=key)
+
+
+@router.post("/{study}:concurrency", status_code=202, response_model=Command)
+def limit_trials(
+    request: Request,
+    study: StudyName,
+    ledger: LedgerIn,
+    key: IdempotencyKey,
+    trials: Annotated[int, Query(ge=1, le=100_000, description="trials at once")],
+) -> Response:
+    """Ask the driver to run at most so many trials at once."""
+    return _asked(request, ledger, study, verb="concurrency", body={"trials": trials}, key=key)
+
+
 @router.get("/{study}/commands", response_model=Commands)
 def list_commands(
     request: Request, study: StudyName, ledger: LedgerIn, limit: Annotated[int, Query(ge=1, le=1000)] = 100

@@ -99,6 +99,8 @@ PATHS = [
     "/v1/studies/{}:pause",
     "/v1/studies/{}:enqueue",
     "/v1/studies/{}:{}",
+    "/v1/studies/{}:retry",
+    "/v1/studies/{}:concurrency",
     "/metrics",
 ]
 BODIES = [
@@ -135,6 +137,8 @@ NAMES = [
     "y",
     "study",
     "nothing",
+    "cause",
+    "trials",
 ]
 HEADERS = [
     "Authorization",

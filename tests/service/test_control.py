@@ -61,6 +61,17 @@ def test_an_enqueue_without_a_point_is_refused(control, ledger, body):
     assert ledger.take_commands(STUDY) == []
 
 
+def test_failed_trials_are_put_back_and_a_limit_is_set(control, ledger):
+    """What the command line may ask of a driver, the holder of the token may: the same bodies."""
+    path = f"/v1/studies/{STUDY}"
+    keys = iter(f"wish-{number:04}" for number in range(9))
+    for query in (":retry", ":retry?cause=oom", ":concurrency?trials=3"):
+        assert control.post(path + query, headers={"Idempotency-Key": next(keys)}).status_code == 202
+    assert [command.body for command in ledger.take_commands(STUDY)] == [{}, {"cause": "oom"}, {"trials": 3}]
+    for query in (":retry?cause=A B", ":concurrency", ":concurrency?trials=0", ":concurrency?trials=many"):
+        assert control.post(path + query, headers={"Idempotency-Key": next(keys)}).status_code == 422
+
+
 def test_without_a_key_or_a_study_nothing_is_asked(control, ledger):
     """A missing key is 422, an unknown study 404, an unknown verb refused."""
     assert control.post(f"/v1/studies/{STUDY}:pause").status_code == 422
