@@ -7,6 +7,10 @@ const kept = new Map();
 // The answer at a path: the very same object as before while it says the same, so that nothing need be drawn anew.
 export async function get(path) {
   const response = await fetch(path, { headers: { Accept: "application/json" }, credentials: "same-origin" });
+  if (response.status === 202) { // it is being computed
+    await new Promise((done) => { setTimeout(done, 1000 * Number(response.headers.get("Retry-After") ?? 1)); });
+    return get(path);
+  }
   const mark = response.headers.get("ETag");
   const before = kept.get(path);
   if (response.ok && mark && before?.mark === mark) return before.body;

@@ -42,6 +42,7 @@ from nefstudy.service.thinning import thinned
 router = APIRouter(prefix="/v1/studies/{study}", tags=["figures"])
 
 Axis = Annotated[str, Query(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$", description="a column, metric or parameter")]
+COMPUTING: dict[int | str, dict[str, Any]] = {202: {"model": Importance, "description": "it is being computed"}}
 LABELS = ("key", "phase", "cell", "start", "steps", "hidden", "dataset")
 Also = Annotated[
     str | None,
@@ -102,7 +103,7 @@ def get_pareto(
     return answer(request, _kept(request, study, f"pareto {x} {y} {phase} {cell}", compute))
 
 
-@router.get("/importance", response_model=Importance)
+@router.get("/importance", response_model=Importance, responses=COMPUTING)
 def get_importance(
     request: Request,
     study: StudyName,
@@ -112,13 +113,21 @@ def get_importance(
     cell: CellName = None,
     target: Axis = "val_accuracy",
 ) -> Response:
-    """Which parameters tell the best tenth of the complete trials from the rest, by shares that add up to 1."""
+    """Which parameters tell the best tenth of the complete trials from the rest, by shares that add up to 1.
+
+    Over tens of thousands of trials this takes seconds: 202 says to ask again after `Retry-After`.
+    """
     require_study(ledger, study)
 
     def compute() -> bytes:
         return encode(importance(ledger, study, phase=phase, cell=cell, target=target))
 
-    return answer(request, _kept(request, study, f"importance {phase} {cell} {target}", compute))
+    snapshots: Snapshots = request.app.state.snapshots
+    body = snapshots.soon(study, f"importance {phase} {cell} {target}", compute)
+    if body is None:
+        nothing = encode(Importance(trials=0, target=target, parameters=[]))
+        return Response(nothing, status_code=202, media_type="application/json", headers={"Retry-After": "2"})
+    return answer(request, body)
 
 
 @router.get("/start-table", response_model=StartTable)

@@ -3,12 +3,15 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from nefstudy.ledger import Ledger
 
 FRESH_S = 0.5  # within this no reader touches the ledger
 SHARE = 10  # an answer that took a second is kept for ten: live figures take at most a tenth of a core
+WAIT_S = 1.0  # a caller gets what takes longer by asking again
+MAX_JOBS = 8
 MAX_BYTES = 32 * 1024 * 1024
 
 
@@ -29,6 +32,8 @@ class Snapshots:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._kept: dict[tuple[str, str], _Kept] = {}
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="figures")
+        self._jobs: dict[tuple[str, str], Future[bytes]] = {}
 
     def fresh(self, study: str, name: str) -> bytes | None:
         """The answer if it was computed or confirmed a moment ago, else None."""
@@ -62,6 +67,20 @@ class Snapshots:
             kept.fresh_until = after + max(FRESH_S, SHARE * (after - now))
         self._make_room()
         return kept.body
+
+    def soon(self, study: str, name: str, compute: Callable[[], bytes]) -> bytes | None:
+        """What `take` gives, if it is there within WAIT_S; else None, and it is computed aside for who asks again."""
+        with self._lock:
+            job = self._jobs.get((study, name))
+            if job is None or job.done():
+                self._jobs = {key: other for key, other in self._jobs.items() if not other.done()}
+                if len(self._jobs) >= MAX_JOBS:
+                    return None
+                job = self._jobs[study, name] = self._pool.submit(self.take, study, name, compute)
+        try:
+            return job.result(timeout=WAIT_S)
+        except TimeoutError:
+            return None
 
     def _forget(self, study: str, name: str) -> None:
         with self._lock:

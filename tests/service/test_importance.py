@@ -1,9 +1,11 @@
 """Importance finds the parameter that matters, and only where there is something to find."""
 
 import random
+import threading
 
 import pytest
 
+from nefstudy.service import figures, snapshot
 from nefstudy.service.importance import BINS, MIN_TRIALS, binned, importance, shares_of
 
 from .conftest import STUDY
@@ -77,3 +79,37 @@ def test_a_study_has_the_importance_of_its_columns(filled):
     """Too few trials here: counted, and without shares; seeds are never among the parameters."""
     found = importance(filled[0], STUDY)
     assert (found["trials"], found["parameters"]) == (16, [])
+
+
+def test_what_takes_long_is_computed_aside(filled, client_of, monkeypatch):
+    """While it is being computed: 202 and when to ask again, other routes at once; then 200, computed once."""
+    release, calls = threading.Event(), []
+
+    def slow(ledger, study, **options):
+        calls.append(options)
+        release.wait(20)
+        return importance(ledger, study, **options)
+
+    monkeypatch.setattr(figures, "importance", slow)
+    monkeypatch.setattr(snapshot, "WAIT_S", 0.05)
+    client = client_of(filled[0])
+    path = f"/v1/studies/{STUDY}/importance"
+    for _ in range(3):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["retry-after"], answer.json()["trials"]) == (202, "2", 0)
+    assert client.get(f"/v1/studies/{STUDY}/progress").status_code == 200
+    release.set()
+    monkeypatch.setattr(snapshot, "WAIT_S", 20.0)
+    assert (client.get(path).status_code, client.get(path).json()["trials"]) == (200, 16)
+    assert len(calls) == 1
+
+
+def test_only_so_much_is_computed_aside(filled, monkeypatch):
+    """One question too many is told to come again and starts nothing."""
+    monkeypatch.setattr(snapshot, "WAIT_S", 0.01)
+    release = threading.Event()
+    kept = snapshot.Snapshots(filled[0])
+    for number in range(snapshot.MAX_JOBS):
+        assert kept.soon(STUDY, str(number), lambda: b"%d" % release.wait(20)) is None
+    assert kept.soon(STUDY, "more", lambda: pytest.fail("it was started")) is None
+    release.set()
