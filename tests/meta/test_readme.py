@@ -50,7 +50,7 @@ def test_every_file_in_a_command_exists() -> None:
 @pytest.mark.parametrize("words", [w for w in commands() if w[0] == "nefstudy"], ids=" ".join)
 def test_every_nefstudy_command_exists(words: list[str]) -> None:
     """`--help` of each command answers."""
-    names = [word for word in words[1:3] if word in {"mlflow", "optuna", "ls"}]
+    names = [word for word in words[1:3] if word in {"mlflow", "optuna", "ls", "gc"}]
     command = [str(Path(sys.executable).with_name("nefstudy")), words[1], *names, "--help"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
