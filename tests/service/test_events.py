@@ -73,6 +73,49 @@ def test_a_silent_stream_shows_that_it_lives(ledger):
     assert frames(ledger, after=ledger.last_seq(), number=2, quiet_s=0.05)[1] == b": still here\n\n"
 
 
+async def streamed(app, *, last_event_id: str | None) -> list[dict]:
+    """What the route sends until its second piece of body, when the listener hangs up."""
+    headers = [(b"host", b"127.0.0.1")] + ([(b"last-event-id", last_event_id.encode())] if last_event_id else [])
+    path = f"/v1/studies/{STUDY}/events"
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
+    scope |= {"headers": headers, "http_version": "1.1", "scheme": "http", "root_path": "", "asgi": {"version": "3.0"}}
+    sent, enough = [], asyncio.Event()
+
+    async def receive() -> dict:
+        await enough.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+        if len(sent) == 3:
+            enough.set()
+
+    await asyncio.wait_for(app(scope, receive, send), 20)
+    return sent
+
+
+def test_the_route_continues_after_the_last_event_id_and_forgets_who_left(filled, client_of):
+    """Over HTTP: the header says where to go on, the media type is that of events, and a left stream counts no more."""
+    ledger = filled[0]
+    every = [row.seq for row in ledger.since(0, study=STUDY)]
+    app = client_of(ledger).app
+    start, _, frames_ = asyncio.run(streamed(app, last_event_id=str(every[2])))
+    assert start["status"] == 200
+    assert dict(start["headers"])[b"content-type"].startswith(b"text/event-stream")
+    assert [number for number, _ in told(frames_["body"])] == every[3:]
+    assert app.state.streams.open == 0
+
+
+def test_one_stream_too_many_is_a_problem(filled, client_of):
+    """The route answers 503 and when to come back, and counts nothing."""
+    client = client_of(filled[0])
+    client.app.state.streams.open = 100
+    answer = client.get(f"/v1/studies/{STUDY}/events")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    assert client.get(f"/v1/studies/{STUDY}/events", headers={"Last-Event-ID": "x"}).status_code == 422
+    assert client.app.state.streams.open == 100
+
+
 def test_streams_are_bounded():
     """One stream too many is refused with 503 until another ends."""
     streams = Streams(limit=1)

@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from nefstudy.ledger import TrialState, parameters
+from nefstudy.service.models import TrialDetail
 
 from .conftest import CELLS, STUDY, trial_config
 
@@ -128,6 +129,10 @@ def test_a_trial_has_its_curves_and_artefacts(client, filled, keys):
     assert trial["artefacts"] == ["reconstruction.png"]
     assert trial["fingerprint"] == {"engine": "eager"}
     assert client.get(f"/v1/trials/{keys[0]}?study=other").status_code == 404
+    answer = client.get(f"/v1/trials/{keys[0]}")
+    TrialDetail.model_validate_json(answer.content, strict=False)
+    again = client.get(f"/v1/trials/{keys[0]}", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
 
 
 def test_a_picture_is_served_and_only_as_a_picture(client, keys):
