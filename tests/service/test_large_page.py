@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from nefstudy.ledger import Ledger
 from nefstudy.service.app import create_app
@@ -13,7 +13,10 @@ from .large_study import fill_large_study
 from .served import Served
 from .test_browser import CHROMIUM, WIDE
 
-INTERACTIVE_MS = 8000  # what a machine under fourfold load keeps; CONTRIBUTING.md has the idle one's figure
+# CPU of the browser's main thread and of service and test client together, which a busy machine does not stretch:
+# measured 510 to 620 until the page answers, 630 to 970 until all trials are drawn
+INTERACTIVE_MS = 1000
+ALL_MS = 2000
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -27,21 +30,37 @@ def served(tmp_path_factory) -> Iterator[str]:
         yield running.url
 
 
+class Clock:
+    """CPU milliseconds that a page and this process have used since the clock was made."""
+
+    def __init__(self, page: Page) -> None:
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        self._began = 0.0
+        self._began = self.ms()
+
+    def ms(self) -> float:
+        found = {metric["name"]: metric["value"] for metric in self._session.send("Performance.getMetrics")["metrics"]}
+        return 1000 * (found["TaskDuration"] + time.process_time()) - self._began
+
+
 def test_thirty_thousand_trials_are_soon_interactive_and_go_onto_a_canvas(served):
     """The grid is drawn as marks at once; with all phases the dots are a canvas, thinned, and still picked."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport=WIDE)
+        clock = Clock(page)
         page.goto(served)
         page.wait_for_selector("#quality-caption .legend")
-        assert page.evaluate("performance.getEntriesByName('interactive')[0].startTime") < INTERACTIVE_MS
+        assert clock.ms() < INTERACTIVE_MS
+        assert page.evaluate("performance.getEntriesByName('interactive').length") == 1
         assert "720 complete trials" in page.inner_text("#quality-caption")
         page.wait_for_selector("#parallel svg")
         assert page.locator("#quality-plot canvas").count() == 0
+        clock = Clock(page)
         page.select_option("#phase", "")
-        began = time.monotonic()
         page.wait_for_selector("#quality-plot canvas")
-        assert time.monotonic() - began < INTERACTIVE_MS / 1000
+        assert clock.ms() < ALL_MS
         assert "10,000 complete trials of 30,000" in page.inner_text("#quality-caption")
         assert page.locator("#quality-plot g[aria-label=dot] path").count() == 0
         painted = page.locator("#quality-plot canvas").evaluate(
