@@ -30,7 +30,7 @@ issued at the very best; and the share of that best which 40 % of float32's peak
     case                  TFLOP  float32    40 %  3 x tf32  instructions a tile  tiles   issue   share needed
     SIREN h32 28x28x1       316    4.7 s  11.8 s     1.9 s                8,112     13   7.3 s           62 %
     SIREN h64 32x32x3     1,628   24.3 s  60.7 s     9.9 s               12,080     32    26 s           43 %
-    MFN h32 28x28x1         948   14.2 s  35.4 s     5.7 s               26,400     13    24 s           67 %
+    MFN h32 28x28x1         948   14.2 s  35.4 s     5.7 s               27,744     13    25 s           70 %
     RFFNet h32 28x28x1    1,174   17.5 s  43.8 s     7.1 s               15,244     13    14 s           31 %
 
 Neither memory nor matrix products bind, but the issue of instructions: for a tile of 64 points, a SIREN of 32 units
