@@ -55,7 +55,8 @@ def bench_studies(  # noqa: PLR0917  # typer calls it by keyword
     trials: Annotated[int, typer.Option(min=24, help="Trials that do nothing, over twelve cells.")] = 30_000,
     sampler: Annotated[str, typer.Option(help="grid, or tpe: what hands the trials out.")] = "grid",
     concurrency: Annotated[int | None, typer.Option(min=1, help="At most this many at once; else what fits.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the study at --root with 24 trials more.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study at --root with more trials.")] = False,
+    more: Annotated[int, typer.Option(min=1, help="How many more, in a cell of their own.")] = 24,
     root: Annotated[str | None, typer.Option(help="Keep the study here; else it goes away with the figures.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -66,7 +67,7 @@ def bench_studies(  # noqa: PLR0917  # typer calls it by keyword
         raise BadConfig(f"sampler {sampler!r}: allowed are grid and tpe; correct --sampler")
     if resume and root is None:
         raise BadConfig("--resume continues a study that is there; name its place with --root")
-    load = Load(trials, "tpe" if sampler == "tpe" else "grid", concurrency, more=24 if resume else 0)
+    load = Load(trials, "tpe" if sampler == "tpe" else "grid", concurrency, more=more if resume else 0)
     with bench_place(root) as place:
         found = bench_study(load, place=place, console=Console(stderr=True))
     echo_json(study_json(found)) if as_json else Console().print(study_table(found))

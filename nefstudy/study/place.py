@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nefstudy.errors import BadConfig, BadRoot
+from nefstudy.neural_dataset.storage import Storage
 
 DEFAULT_ROOT = "runs"
 RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the entry point of a submitted job
@@ -53,14 +54,18 @@ def resolve_place(root: str | None, ledger: str | None = None, *, environment: M
 
 
 def ensure_writable(place: Place) -> None:
-    """Make a local root and prove that it can be written.
+    """Make a local root, or open a URI's, and prove that it can be written.
 
     Raises:
-        BadRoot: it cannot.
+        BadRoot: it cannot, or pyarrow does not know the URI.
     """
+    name = f".write-{uuid.uuid4().hex}.tmp"
     if not place.local:
+        storage = Storage.at(place.root)
+        storage.write(name, b"nefstudy")
+        storage.remove(name)
         return
-    probe = Path(place.root) / f".write-{uuid.uuid4().hex}.tmp"
+    probe = Path(place.root) / name
     try:
         probe.parent.mkdir(parents=True, exist_ok=True)
         with probe.open("wb") as file:

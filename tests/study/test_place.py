@@ -42,3 +42,15 @@ def test_an_unwritable_root_is_refused_by_name(tmp_path):
         ensure_writable(Place(str(blocked / "root"), "", ""))
     ensure_writable(Place(str(tmp_path / "new" / "root"), "", ""))
     assert list((tmp_path / "new" / "root").iterdir()) == []
+
+
+def test_a_uri_is_proved_before_anything_runs(tmp_path):
+    """A scheme that pyarrow does not know and a place nobody can write are refused; what can be written stays clean."""
+    for root in ("nonsense://bucket/study", f"file://{tmp_path}/file/study"):
+        (tmp_path / "file").write_text("in the way")
+        place = resolve_place(root, "postgresql://host/ledger", environment={})
+        with pytest.raises(BadRoot, match=r"nonsense|file"):
+            ensure_writable(place)
+    place = resolve_place(f"file://{tmp_path}/study", "postgresql://host/ledger", environment={})
+    ensure_writable(place)
+    assert list((tmp_path / "study").iterdir()) == []

@@ -7,12 +7,15 @@ import pytest
 from rich.console import Console
 
 from nefstudy.bench.noop import noop
+from nefstudy.config import ClassifierConfig, SignalsConfig
 from nefstudy.ledger import Ledger, TrialState
+from nefstudy.neural_dataset.read import open_neural_dataset
 from nefstudy.study import tune
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.place import resolve_place
-from nefstudy.study.plan import StudyPlan
+from nefstudy.study.place import Place, resolve_place
+from nefstudy.study.plan import CellPlan, StudyPlan
 from nefstudy.study.session import run_study
+from nefstudy.study.space import GRID_FIXED, Choice
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -40,3 +43,23 @@ def test_a_study_larger_than_a_tuner_runs_every_trial_once(place, small_grid, mo
     assert {(row.state, row.attempt) for row in rows} == {(TrialState.COMPLETE, 1)}
     assert len(rows) == small_grid.planned
     assert not Path(place.root, tune.SCRATCH, "s").exists()
+
+
+def test_a_root_may_be_a_uri(tmp_path) -> None:
+    """A study whose root is a pyarrow URI fits, reads and keeps all it makes there."""
+    place = Place(f"file://{tmp_path}/root", f"sqlite:///{tmp_path}/ledger.db", "")
+    cell = CellPlan(
+        phase="phase2",
+        signals=SignalsConfig(name="digits8", subset=300),
+        field="siren",
+        space={"steps": Choice((1, 2))},
+        fixed={**GRID_FIXED["siren"], "hidden": 8, "start": "shared"},
+        classifier=ClassifierConfig(name="mlp", epochs=1),
+    )
+    ending = run_study(StudyPlan(study="s", cells=(cell,)), StudyOptions(), place=place, console=quiet())
+    assert (ending.state, ending.complete) == ("finished", 2)
+    with Ledger.open(place.ledger, read_only=True) as ledger:
+        (row, _) = ledger.trials("s", limit=None).rows
+    dataset = open_neural_dataset(place.root, row.dataset)
+    assert dataset.rungs == (1, 2)
+    assert (tmp_path / "root" / "trials" / row.key / "reconstruction.png").is_file()
