@@ -7,6 +7,7 @@ ledger's rows, so a study that is run again goes on where it stopped.
 from collections import deque
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import optuna
@@ -122,15 +123,22 @@ class SearchStream:
         self._again = deque(parse(TrialConfig, row.config, where=row.key) for row in rows if row.state not in DONE)
         self._left = (cell.trials or 0) - len(rows)
         self._known = {row.key for row in rows}
-        seed = integer(plan.seed, "tpe", cell.phase, cell.cell, len(rows)) % 2**32
-        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_startup(cell.trials or 0))
-        self._study = optuna.create_study(direction="maximize", sampler=sampler)
+        self._rows, self._curves = rows, pruned or {}
         self._asked: dict[str, optuna.Trial] = {}
-        for row in rows:
+
+    @cached_property
+    def _study(self) -> optuna.Study:
+        """The sampler's memory of what the ledger held; filling it takes 0.2 ms a row, so it waits until asked."""
+        cell = self.cell
+        seed = integer(self._plan.seed, "tpe", cell.phase, cell.cell, len(self._rows)) % 2**32
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_startup(cell.trials or 0))
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for row in self._rows:
             if row.state is TrialState.PRUNED:
-                self._add_pruned(row.config, (pruned or {}).get(row.key, {}))
+                study.add_trials(self._pruned_before(row.config, self._curves.get(row.key, {})))
             elif row.state in DONE:
-                self._add(row.config, value=row.val_accuracy or 0.0)
+                study.add_trials(self._ended_before(row.config, value=row.val_accuracy or 0.0))
+        return study
 
     def next(self, busy: Collection[str]) -> Suggestion | None:
         """An interrupted trial, else a new suggestion; a point asked before is told its answer and asked again."""
@@ -162,29 +170,31 @@ class SearchStream:
             self._study.tell(asked, value if value is not None else 0.0)
         else:
             self._known.add(trial.key)
-            self._add(trial.model_dump(mode="json"), value=value if value is not None else 0.0)
+            config = trial.model_dump(mode="json")
+            self._study.add_trials(self._ended_before(config, value=value if value is not None else 0.0))
 
     def pruned(self, trial: TrialConfig, curve: Mapping[int, float]) -> None:
         """Add an early end: TPE ranks it below complete trials, by how far it came and how good it was there."""
         asked = self._asked.pop(trial.key, None)
         if asked is None:
             self._known.add(trial.key)
-            self._add_pruned(trial.model_dump(mode="json"), curve)
+            self._study.add_trials(self._pruned_before(trial.model_dump(mode="json"), curve))
             return
         for epoch, value in curve.items():
             asked.report(value, epoch)
         self._study.tell(asked, state=optuna.trial.TrialState.PRUNED)
 
-    def _add_pruned(self, config: Mapping[str, Any], curve: Mapping[int, float]) -> None:
+    def _pruned_before(self, config: Mapping[str, Any], curve: Mapping[int, float]) -> list[optuna.trial.FrozenTrial]:
         last = curve[max(curve)] if curve else None  # as Optuna has it of a trial it is told is pruned
-        self._add(config, state=optuna.trial.TrialState.PRUNED, value=last, intermediate_values=dict(curve))
+        pruned = optuna.trial.TrialState.PRUNED
+        return self._ended_before(config, state=pruned, value=last, intermediate_values=dict(curve))
 
-    def _add(self, config: Mapping[str, Any], **ending: Any) -> None:
-        """Put a trial that this sampler did not ask for into its memory, if it lies in the space."""
+    def _ended_before(self, config: Mapping[str, Any], **ending: Any) -> list[optuna.trial.FrozenTrial]:
+        """A trial that this sampler did not ask for, as its memory takes it; none if it lies outside the space."""
         params = sampler_params(self.cell, parameters_of(self.cell, config))
-        if all(d._contains(d.to_internal_repr(params[name])) for name, d in self._distributions.items()):
-            made = optuna.trial.create_trial(params=params, distributions=self._distributions, **ending)
-            self._study.add_trial(made)
+        if not all(d._contains(d.to_internal_repr(params[name])) for name, d in self._distributions.items()):
+            return []
+        return [optuna.trial.create_trial(params=params, distributions=self._distributions, **ending)]
 
     def adopt(self, trial: TrialConfig) -> None:
         """Count a new trial against the budget; one that is known costs nothing, and is not handed out again."""

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -20,7 +21,7 @@ from nefstudy.trial.memory import MEMORY, PEAK
 
 
 @pytest.fixture
-def cluster(tmp_path_factory):
+def cluster(monkeypatch):
     """Starts a Ray of nodes with these resources, to which others can be added."""
     import shutil
     import tempfile
@@ -29,10 +30,13 @@ def cluster(tmp_path_factory):
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="n.", dir="/tmp")  # a Unix socket's path holds about a hundred characters
+    Path(folder, "ray").mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", folder)
     started: list[Cluster] = []
 
     def start(*nodes: dict[str, float]) -> Cluster:
-        made = Cluster(initialize_head=True, head_node_args={**nodes[0], "_temp_dir": folder})
+        head = {**nodes[0], "include_dashboard": False}
+        made = Cluster(initialize_head=True, head_node_args=head)
         started.append(made)
         for node in nodes[1:]:
             made.add_node(**node)

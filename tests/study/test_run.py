@@ -1,8 +1,11 @@
 """Laws of a run: every planned trial once, whatever happens in between; one fit of a dataset at a time."""
 
+from dataclasses import replace
+
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.study.plan import StudyPlan, grid_trials
 from nefstudy.study.scales import SCALES, search_cells
+from nefstudy.study.space import GRID_FIXED
 
 
 def test_every_point_of_a_grid_runs_exactly_once(ledger, small_grid, open_run, drain, result):
@@ -120,3 +123,17 @@ def test_tpe_learns_from_rows_of_the_ledger(ledger, small_grid, open_run, drain,
     asked = [second.next(f"u{count}") for count in range(20)]
     high = sum(s.trial.dataset.optimiser.lr > 5e-3 for s in asked if s is not None)
     assert high >= 15, f"{high} of 20 suggestions were in the rewarded third"
+
+
+def test_no_cells_tail_leaves_a_slot_idle(ledger, small_grid, open_run, result):
+    """Cells of unequal length share the slots: until fewer trials are left than slots, every slot has one."""
+    longer = replace(small_grid, field="mfn", fixed=GRID_FIXED["mfn"], replicates=3)
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid, longer)))
+    left, slots = small_grid.planned + longer.planned, 3
+    for turn in range(left):
+        while len(run.under_way) < slots and run.next(f"t{turn}-{len(run.under_way)}") is not None:
+            pass
+        assert len(run.under_way) == min(slots, left - turn)
+        oldest = next(iter(run.under_way))
+        run.completed(oldest, result(0.5))
+    assert run.exhausted
