@@ -16,6 +16,9 @@ from typing import Any
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000000")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# Actors that may start at once; the run itself bounds what is under way. At Tune's own 1, short trials never leave it:
+# whoever ends hands its actor to the one that waits, and Tune gives up the actor that was starting for that one.
+os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "200")
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # a relative path of a data set stays what the user meant
 
 import ray

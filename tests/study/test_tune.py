@@ -1,6 +1,8 @@
 """Laws of the study on a real Ray: every trial once, on all that the cluster has at the time."""
 
 import io
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,17 @@ def test_a_root_may_be_a_uri(tmp_path) -> None:
     dataset = open_neural_dataset(place.root, row.dataset)
     assert dataset.rungs == (1, 2)
     assert (tmp_path / "root" / "trials" / row.key / "reconstruction.png").is_file()
+
+
+def test_short_trials_run_side_by_side(place, small_grid) -> None:
+    """On two CPUs two trials of a second run at once, although actors take longer than that to start."""
+
+    def second(config, *, setting):
+        time.sleep(1)
+        return noop(config, setting=setting)
+
+    run_study(StudyPlan(study="s", cells=(small_grid,), work=second), StudyOptions(), place=place, console=quiet())
+    with Ledger.open(place.ledger, read_only=True) as ledger:
+        rows = ledger.trials("s", limit=None).rows
+    at_once = [sum(one.started_at <= row.started_at < one.ended_at for one in rows) for row in rows]
+    assert max(at_once) == min(len(os.sched_getaffinity(0)), 4), "as many as CPUs, at most one of each ladder first"
