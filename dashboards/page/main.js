@@ -7,7 +7,7 @@ import * as sections from "./sections.js";
 import { overTime } from "./time.js";
 import { showTrial } from "./trial.js";
 
-const page = { study: null, savings: null, cell: null, phase: null, picked: false, stop: null, seq: -1, busy: false, again: false };
+const page = { study: null, savings: null, cell: null, phase: null, picked: false, stop: null, seq: -1 };
 const picks = { onPick: openTrial };
 const accuracies = figures(picks);
 const drawParallel = parallel(picks);
@@ -50,20 +50,23 @@ function showLive(on) {
   byId("live").textContent = on ? "live" : "reconnecting";
 }
 
-// One refresh at a time; what changes meanwhile is one more refresh afterwards.
-async function refresh() {
-  if (page.busy) { page.again = true; return; }
-  page.busy = true;
-  try {
-    await draw(page.study);
-    notice("");
-  } catch (error) {
-    failed(error);
-  } finally {
-    page.busy = false;
-    if (page.again) { page.again = false; refresh(); }
-  }
+// One run at a time; what is asked for meanwhile is one more run afterwards.
+function single(act) {
+  let busy = false;
+  let again = false;
+  return async function run() {
+    again = busy;
+    if (busy) return;
+    busy = true;
+    await act().catch(failed);
+    busy = false;
+    if (again) run();
+  };
 }
+
+const refresh = single(async () => { await draw(page.study); notice(""); });
+// What takes the service seconds over a large study does not hold up the rest.
+const refreshMatters = single(() => drawMatters(page.study));
 
 const failed = (error) => notice(`${error.message}. The page keeps trying.`);
 
@@ -99,8 +102,8 @@ async function draw(study) {
   byId("best").replaceChildren(...sections.best(best.best.slice(0, 12), openTrial));
   byId("failures-part").hidden = !failures.failures.length;
   byId("failures").replaceChildren(...sections.failures(failures.failures, openTrial));
-  await drawMatters(study);
   page.seq = progress.seq;
+  refreshMatters();
 }
 
 // Phases are not pooled unless asked for: a search hunts for the best, a grid covers all, and their means do not compare.
@@ -116,7 +119,7 @@ const chosen = () =>
 async function drawCells(study) {
   await accuracies.first(study, chosen());
   await accuracies.then(study, chosen());
-  await drawMatters(study);
+  refreshMatters();
 }
 
 async function drawMatters(study) {
