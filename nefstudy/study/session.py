@@ -170,13 +170,14 @@ def _say_left(console: Console) -> Callable[[int], None]:
 @contextmanager
 def _stop_on_signal() -> Iterator[threading.Event]:
     """An event that a first Ctrl-C sets: no new trials, running ones end. A second one, or SIGTERM, ends at once."""
-    stop = threading.Event()
+    stop, terminated = threading.Event(), threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
     def ask(number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGTERM:
+            terminated.set()
             raise SystemExit(TERMINATED)
         if stop.is_set():
             raise KeyboardInterrupt
@@ -186,6 +187,10 @@ def _stop_on_signal() -> Iterator[threading.Event]:
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     try:
         yield stop
+    except SystemExit:  # Ray raises one of its own, of another code, when the signal meets it waiting
+        if terminated.is_set():
+            raise SystemExit(TERMINATED) from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

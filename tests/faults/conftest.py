@@ -173,7 +173,7 @@ class Driver:
     process: subprocess.Popen
     root: Path
 
-    def wait_for(self, count: int, *, state: TrialState = TrialState.COMPLETE, timeout: float = 150) -> list[TrialRow]:
+    def wait_for(self, count: int, *, state: TrialState = TrialState.COMPLETE, timeout: float = 400) -> list[TrialRow]:
         """The rows once `count` trials are in a state."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -187,7 +187,7 @@ class Driver:
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         self.process.send_signal(how)
 
-    def end(self, timeout: float = 200) -> int:
+    def end(self, timeout: float = 400) -> int:
         """Its exit code."""
         return self.process.wait(timeout=timeout)
 

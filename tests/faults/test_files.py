@@ -285,3 +285,13 @@ def test_a_diverged_field_is_flagged_alone_and_a_diverged_trial_says_so(whole, t
     with pytest.raises(FitDiverged, match=r"fields diverged within 30 steps at lr 1e\+09"):
         run_trial(trial, setting=Setting(root=str(tmp_path), rungs=(30,), clock=time.monotonic))
     open_neural_dataset(str(tmp_path), wild.digest).verify()
+
+
+def test_a_whole_neural_dataset_in_anothers_place_is_left_alone(whole, tmp_path):
+    """It is somebody's: mending refuses to touch it, and says where it belongs."""
+    other = "0" * 20
+    shutil.copytree(whole / "neural_datasets" / RECIPE.digest, tmp_path / "neural_datasets" / other)
+    before = files(tmp_path)
+    with pytest.raises(BadNeuralDataset, match=f"is of neural dataset {RECIPE.digest}; move it back"):
+        remove_damage(str(tmp_path), other)
+    assert files(tmp_path) == before
