@@ -63,6 +63,8 @@ def test_a_changed_record_is_noticed(ledger, recorded):
     marked = replace(row, fingerprint=row.fingerprint | {"rung_sha256": "0" * 64})
     assert names(compare(marked, curves, again)) == ["neural dataset"]
     assert names(compare(row, curves | {"val_loss": curves["val_loss"][:-1]}, again)) == ["curve val_loss"]
+    spent = row.metrics | {"device_peak_mb": 100.0, "classify_seconds": 1e6}
+    assert names(compare(replace(row, metrics=spent), curves, again)) == [], "what a run spent is not what it found"
     elsewhere = replace(row, metrics=metrics, fingerprint=row.fingerprint | {"torch": "1.0"})
     assert names(compare(elsewhere, curves, again)) == []
     far = replace(elsewhere, metrics=metrics | {"all_psnr": row.metrics["all_psnr"] + 0.2})
