@@ -40,14 +40,36 @@ def bench_fits(  # noqa: PLR0917  # typer calls it by keyword
     threads: Annotated[int, typer.Option(min=1, help="Threads to compute with.")] = 1,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the fit whose PSNR is given.")] = 200,
     rounds: Annotated[int, typer.Option(min=1, help="Turns each engine takes; more smooth out a busy machine.")] = 12,
+    targets: Annotated[
+        bool, typer.Option("--targets", help="The four cases with a target, by compiled, and whether it is met.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Steps of fits a second by each engine, beside a plain torch fit; two or three minutes, compiling included."""
-    from nefstudy.bench.fit import Effort, bench_fit, cases, fit_json, fit_table
+    from nefstudy.bench.fit import Effort, bench_fit, cases
+    from nefstudy.bench.fit_rows import fit_json, fit_table, target_table
 
-    wanted = cases(fields=field, hidden=hidden, image=image, threads=threads)
-    rows = bench_fit(wanted, engines=engine, effort=Effort(steps=steps, rounds=rounds))
-    echo_json(fit_json(rows)) if as_json else Console().print(fit_table(rows))
+    wanted = cases() if targets else cases(fields=field, hidden=hidden, image=image, threads=threads)
+    engines = ["compiled"] if targets else engine
+    rows = bench_fit(wanted, engines=engines, effort=Effort(steps=steps, rounds=rounds))
+    if as_json:
+        echo_json(fit_json(rows))
+        return
+    Console().print(fit_table(rows))
+    if targets:
+        Console().print(target_table(rows))
+
+
+@bench.command("auto")
+def bench_choices(
+    cases: Annotated[int | None, typer.Option(min=1, help="Only the first so many fields.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What `auto` loses against the best engine, over fields, counts and steps; some minutes, compiling included."""
+    from nefstudy.bench.auto import CASES, auto_json, auto_table, bench_auto
+
+    rows = bench_auto(cases=CASES[:cases])
+    echo_json(auto_json(rows)) if as_json else Console().print(auto_table(rows))
 
 
 @bench.command("study")

@@ -38,8 +38,8 @@ class Rate:
 
 
 RATES: dict[str, Rate] = {
-    "eager": Rate(flops=40e9, activation=4e-9, call=4e-4, ready=0.0, ready_again=0.0),
-    "compiled": Rate(flops=60e9, activation=0.8e-9, call=1e-4, ready=20.0, ready_again=4.0),
+    "eager": Rate(flops=70e9, activation=5.3e-9, call=4e-4, ready=0.0, ready_again=0.0),
+    "compiled": Rate(flops=90e9, activation=0.6e-9, call=0.5e-4, ready=30.0, ready_again=2.5),
     "fused": Rate(flops=20e12, activation=0.0, call=1e-4, ready=30.0, ready_again=1.0),  # derived, not measured
 }
 

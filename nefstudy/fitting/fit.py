@@ -135,6 +135,8 @@ def _fit_chunk(
 def _smaller(size: int, engine: Engine, error: Exception) -> int:
     """Half the chunk, where it was memory that ran out and half will do; the bytes of fields stay what they were.
 
+    A compiled program's lanes are its own, a few MB that fit a core's cache; there is nothing to halve.
+
     Raises:
         TrialFailed: not even the smallest chunk fits.
     """

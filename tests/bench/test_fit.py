@@ -1,12 +1,16 @@
 """Laws of the fit benchmark: it measures the fits that are asked for, and they are the same fit."""
 
+import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
-from nefstudy.bench.fit import Case, Effort, bench_fit, cases, fit_json, fit_table, images, measure
+from nefstudy.bench.fit import Case, Effort, FitRow, bench_fit, cases, images, measure
+from nefstudy.bench.fit_rows import RECORDED, TARGETS, fit_json, fit_table, target_table, verdict
 from nefstudy.bench.runs import PLAIN, new_run
 from nefstudy.config import OptimiserConfig
 from nefstudy.errors import BadConfig
@@ -99,3 +103,26 @@ def test_an_engine_that_cannot_work_here_is_refused() -> None:
     """Asked for by name it is an error that says why; otherwise it is left out."""
     with pytest.raises(BadConfig, match=r"engine 'fused' cannot be measured here: .*no CUDA device"):
         bench_fit([SMALL], engines=["fused"])
+
+
+ROW = FitRow("siren", 32, "28x28x1", "compiled", 1, 8, 15 * 485.0, 123.4, 0.98, 2.0, 31.25, 12.3, 1234.0)
+
+
+def test_targets_are_met_or_missed_by_a_figure() -> None:
+    """At the target a case is met; below, its figures stand there; a case without a target has no verdict."""
+    assert TARGETS.keys() == RECORDED.keys() == {(c.field, c.hidden, c.image) for c in cases()}
+    assert verdict(ROW) == "met"
+    assert verdict(replace(ROW, field_steps_per_s=485.0)) == "missed: 1.0 < 15 recorded"
+    assert verdict(replace(ROW, times_plain=1.5)) == "missed: 1.50 < 2 plain"
+    assert verdict(replace(ROW, threads=2)) == verdict(replace(ROW, hidden=16)) == ""
+    assert target_table([ROW, replace(ROW, engine="plain"), replace(ROW, hidden=16)]).row_count == 1
+
+
+def test_the_table_fits_a_terminal() -> None:
+    """Wide figures of the widest names: nothing is cut or broken at eighty columns."""
+    console = Console(width=80, file=io.StringIO())
+    wide = replace(ROW, field="rffnet", hidden=64, field_steps_per_s=12_345.0, gflops=123.4)
+    console.print(fit_table([wide]))
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    assert [line for line in shown.splitlines() if "12,345" in line and "25.5" not in line and "1,234" in line]

@@ -117,6 +117,18 @@ def test_a_search_over_rates_and_scales_compiles_once(signals: Signals, configur
     assert len(set(compiled._programs) - before) == 1
 
 
+@pytest.mark.parametrize("name", ["siren"], indirect=True)
+def test_chunks_and_rungs_compile_once(signals: Signals, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine chunks up three rungs, the last chunk not full, take one compilation; another loss or width, one more."""
+    compiles: list[object] = []
+    inductor = compiled._inductor
+    monkeypatch.setattr(compiled, "_inductor", lambda *given: compiles.append(given) or inductor(*given))
+    for hidden in (6, 6, 7):
+        field = Siren(2, 1, hidden=hidden)
+        fit_fields(field, signals, configure(engine="compiled", rungs=(0, 1, 3)), rows=np.arange(70))
+    assert len(compiles) == 2
+
+
 AGAIN = """
 import torch
 torch.set_num_threads(1)

@@ -2,8 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+
+from nefstudy.errors import TrialFailed
+from nefstudy.fitting.engines import ENGINES
 
 FIT = """
 import logging, resource, sys
@@ -49,3 +54,19 @@ def test_running_out_of_memory_halves_the_chunk_and_changes_no_byte() -> None:
     assert lines[0] == "out of memory with 32 fields at a time; going on with 16, which changes no result"
     assert "equal True" in lines
     assert lines[-1].startswith("oom out of memory with 2 fields at a time by engine eager, which is its least")
+
+
+@pytest.mark.parametrize("name", ["siren"], indirect=True)
+def test_a_compiled_chunk_has_nothing_to_halve(fit: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program's lanes fit a core's cache already: out of memory ends the trial by its cause, at the first try."""
+    tries = 0
+
+    def exhausted(*_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise MemoryError
+
+    monkeypatch.setitem(ENGINES, "compiled", replace(ENGINES["compiled"], advance=exhausted))
+    with pytest.raises(TrialFailed, match="by engine compiled, which is its least") as failure:
+        fit(engine="compiled", chunk=64)
+    assert (failure.value.cause, tries) == ("oom", 1)

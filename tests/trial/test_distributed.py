@@ -45,16 +45,19 @@ def local_ray():
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_any_number_of_workers_writes_the_same_bytes(tmp_path, local_ray):
+@pytest.mark.parametrize("engine", ["eager", pytest.param("compiled", marks=pytest.mark.compiled)])
+def test_any_number_of_workers_writes_the_same_bytes(tmp_path, local_ray, engine):
     """Without Ray, in local mode, with one worker and with two: every file of the neural dataset is equal."""
     config = trial()
     assert 2 * shards.SHARD_SIGNALS < 1100, "three shards, so that two workers share them unevenly"
-    alone = run_trial(config, setting=Setting(root=str(tmp_path / "alone"), rungs=(1, 2), clock=time.monotonic))
+    setting = Setting(root=str(tmp_path / "alone"), rungs=(1, 2), clock=time.monotonic, engine=engine)
+    alone = run_trial(config, setting=setting)
     wanted = hashes(tmp_path / "alone")
     assert len(wanted) > 6
     for workers in (0, 1, 2):
         root = tmp_path / f"w{workers}"
-        setup = TrialSetup(root=str(root), storage=str(root / ".ray"), choices=Choices(), workers=workers)
+        choices = Choices()
+        setup = TrialSetup(root=str(root), storage=str(root / ".ray"), choices=choices, workers=workers, engine=engine)
         sent = {"trial": config.canonical_json(), "key": config.key, "token": 1, "rungs": [1, 2]}
         found = TrialResult.from_json(run_through_ray_train(sent, setup=setup))
         assert hashes(root) == wanted, f"{workers} workers"
