@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nefstudy.errors import BadConfig, BadRoot
-from nefstudy.neural_dataset.storage import Storage
 
 DEFAULT_ROOT = "runs"
 RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the entry point of a submitted job
@@ -61,6 +60,10 @@ def ensure_writable(place: Place) -> None:
     """
     name = f".write-{uuid.uuid4().hex}.tmp"
     if not place.local:
+        from nefstudy.neural_dataset.storage import (
+            Storage,
+        )  # brings torch, which the commands that only look do without
+
         storage = Storage.at(place.root)
         storage.write(name, b"nefstudy")
         storage.remove(name)

@@ -148,8 +148,9 @@ def test_a_ledger_that_goes_away_is_503_and_health_stays(tmp_path, client_of):
         assert client.get("/healthz").status_code == 200
 
 
-def test_the_service_imports_nothing_heavy():
-    """Starting the service loads neither torch, ray, mlflow, optuna, pandas nor pyarrow."""
-    code = "import nefstudy.service.app, sys, json; print(json.dumps(sorted(m for m in sys.modules if '.' not in m)))"
+@pytest.mark.parametrize("module", ["nefstudy.service.app", "nefstudy.cli.main"])
+def test_the_service_imports_nothing_heavy(module):
+    """Starting the service, by `nefstudy serve` too, loads neither torch, ray, mlflow, optuna, pandas nor pyarrow."""
+    code = f"import {module}, sys, json; print(json.dumps(sorted(m for m in sys.modules if '.' not in m)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert not {"torch", "ray", "mlflow", "optuna", "pandas", "pyarrow"} & set(json.loads(found.stdout))
