@@ -52,14 +52,15 @@ def connected_ray() -> Iterator[Resources]:
                 )
         yield offered()
     finally:
-        ray.shutdown()
+        with _own_signals():
+            ray.shutdown()
         if own is not None:
             shutil.rmtree(own, ignore_errors=True)
 
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep this process's signal handlers: Ray's own answer SIGTERM with an abort that closes nothing."""
+    """Keep this process's signal handlers: Ray's own abort on SIGTERM, and its shutdown leaves the system's."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
     yield

@@ -14,11 +14,21 @@ pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow]
 NO_MLFLOW = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}  # nobody listens there: results wait in the outbox
 
 
-CONNECTS_AND_IS_TERMINATED = """
+CONNECTED = """
 import os, signal, time
 from nefstudy.study.cluster import connected_ray
 from nefstudy.study.session import _stop_on_signal
 with _stop_on_signal(), connected_ray():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(20)
+"""
+DISCONNECTED = """
+import os, signal, time
+from nefstudy.study.cluster import connected_ray
+from nefstudy.study.session import _stop_on_signal
+with _stop_on_signal():
+    with connected_ray():
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(20)
 """
@@ -28,11 +38,10 @@ def complete(rows) -> dict:
     return {(row.phase, row.key): (row.attempt, row.ended_at) for row in rows if row.state is TrialState.COMPLETE}
 
 
-def test_sigterm_reaches_a_driver_that_is_connected_to_ray():
-    """Ray puts handlers of its own in place, which abort: the driver's are back, and it exits 143 in good order."""
-    done = subprocess.run(
-        [sys.executable, "-c", CONNECTS_AND_IS_TERMINATED], capture_output=True, text=True, timeout=200, check=False
-    )
+@pytest.mark.parametrize("script", [CONNECTED, DISCONNECTED], ids=["connected", "disconnected"])
+def test_sigterm_reaches_a_driver_with_ray_and_after_it(script):
+    """Ray puts handlers of its own in place, and none when it goes: the driver's are back, and it exits 143."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 143, done.stderr[-2000:]
     assert "SIGTERM received" not in done.stderr
 
