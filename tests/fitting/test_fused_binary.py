@@ -82,8 +82,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("field", CASES.values(), ids=CASES)
-def test_it_builds_for_the_device_and_keeps_its_state_on_chip(field: NeuralField, tmp_path: Path) -> None:
-    """ptxas takes it, it uses tensor cores, and what it needs fits a processor."""
+def test_it_builds_for_the_device_and_fits_a_processor(field: NeuralField, tmp_path: Path) -> None:
+    """ptxas takes it, it uses tensor cores, and a processor has the registers and shared memory it asks for."""
     binary = compiled(field, tmp_path / "kernel.cubin")
     assert binary.tensor
     assert binary.programs >= 1
