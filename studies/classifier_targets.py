@@ -24,7 +24,7 @@ SIGN = ClassifierConfig(
     augment=AugmentConfig(rotate=20, scale=0.2, shift=0.15),
 )
 OF_VIEWS = SIGN.model_copy(update={"epochs": 10})  # each epoch shows every view of every digit
-PUBLISHED = ClassifierConfig(name="gnn", epochs=1)  # about the CPU time of SIGN's 40 epochs
+PUBLISHED = ClassifierConfig(name="gnn", epochs=1)  # about twice the CPU time of SIGN's 40 epochs
 
 
 def siren(start: str, classifier: ClassifierConfig, *, steps: tuple[int, ...], **fixed: Scalar) -> CellPlan:
