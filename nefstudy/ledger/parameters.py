@@ -11,8 +11,9 @@ from nefstudy.config import Scalar
 
 Path = tuple[str, ...]
 
-# A scalar after a key: an unescaped quote with a colon behind it ends a key and nothing else.
-_SCALAR = re.compile(r'(?<=[^\\]":)("(?:[^"\\]|\\.)*"|-?[0-9][^,}]*|true|false)')
+# A scalar after a key. The quote with a colon behind it ends the key: one that opens a string stands after one of {,[:
+# and one inside a string after a backslash. (A key that ends in such a character keeps its scalar uncut.)
+_SCALAR = re.compile(r'(?<=[^\\{,\[:]":)("(?:[^"\\]|\\.)*"|-?[0-9][^,}]*|true|false)')
 _MARK = "\0"  # stands for a scalar that was cut out
 
 
@@ -28,7 +29,7 @@ def parameters(config: Mapping[str, Any]) -> dict[str, Scalar]:
 
 
 def parameters_text(config: str) -> str:
-    """The JSON of `parameters` cut from a configuration's compact JSON, six times as fast as decoding it.
+    """The JSON of `parameters` cut from a configuration's compact JSON, several times as fast as decoding it.
 
     The scalars are cut out of the text; what is left over is the same for thousands of trials, and says which of
     them goes under which name.

@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nefstudy.ledger import parameters, parameters_text
@@ -37,6 +37,8 @@ def test_taken_name_keeps_its_path():
 
 @settings(max_examples=300, deadline=None)
 @given(CONFIGS)
+@example({":": '":'})
+@example({"a": ["x", ":", {"b": 1}], ":": 2})
 def test_cut_from_the_text_they_are_the_same(config):
     """The JSON cut out of a configuration's text is the JSON of its decoded parameters, whatever its names hold."""
     assert json.loads(parameters_text(dump(config))) == parameters(config)
