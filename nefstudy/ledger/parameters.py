@@ -14,7 +14,11 @@ Path = tuple[str, ...]
 # A scalar after a key. The quote with a colon behind it ends the key: one that opens a string stands after one of {,[:
 # and one inside a string after a backslash. (A key that ends in such a character keeps its scalar uncut.)
 _SCALAR = re.compile(r'(?<=[^\\{,\[:]":)("(?:[^"\\]|\\.)*"|-?[0-9][^,}]*|true|false)')
-_MARK = "\0"  # stands for a scalar that was cut out
+_MARK = "0E"  # and a number stand for a scalar that was cut out; numbers of Python's have a small e
+
+
+class _Place(int):
+    """Which of the scalars stood here."""
 
 
 def parameters(config: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -41,14 +45,14 @@ def parameters_text(config: str) -> str:
 @lru_cache(maxsize=256)
 def _cut(around: tuple[str, ...]) -> Callable[[list[str]], str]:
     """What makes the flat JSON of the scalars that stood between these pieces of text."""
-    marked = "".join(f'{piece}"{_MARK}{number}"' for number, piece in enumerate(around[:-1])) + around[-1]
-    flat = parameters(json.loads(marked, strict=False))
+    marked = "".join(f"{piece}{_MARK}{number}" for number, piece in enumerate(around[:-1])) + around[-1]
+    flat = parameters(json.loads(marked, parse_float=_number))
     places: list[int] = []
     fields: list[str] = []
     for name, value in flat.items():
         text = json.dumps(value).replace("%", "%%")
-        if isinstance(value, str) and value.startswith(_MARK):
-            places.append(int(value.removeprefix(_MARK)))
+        if isinstance(value, _Place):
+            places.append(value)
             text = "%s"
         fields.append(json.dumps(name).replace("%", "%%") + ":" + text)
     template = "{" + ",".join(fields) + "}"
@@ -56,6 +60,10 @@ def _cut(around: tuple[str, ...]) -> Callable[[list[str]], str]:
         return lambda scalars: template % tuple(scalars[place] for place in places)
     chosen = itemgetter(*places)
     return lambda scalars: template % chosen(scalars)
+
+
+def _number(text: str) -> float:
+    return _Place(text.removeprefix(_MARK)) if text.startswith(_MARK) else float(text)
 
 
 @lru_cache(maxsize=256)
