@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,18 +23,33 @@ def lines_with(word: str) -> list[str]:
     return [line for line in lines if line.startswith(word)]
 
 
+@pytest.fixture(scope="module")
+def root(finished_root, tmp_path_factory, run_python):
+    """A root with two finished studies, the second of which found all its trials in the first."""
+    root = tmp_path_factory.mktemp("readme") / "root"
+    shutil.copytree(finished_root, root)
+    run_python("tests/e2e/tiny_study.py", "--root", root, "--study", "other")
+    return root
+
+
+@pytest.fixture(scope="module")
+def key(root, nefstudy):
+    """The key of a finished trial."""
+    return nefstudy("status", "--root", root)["studies"][0]["best"][0]["key"]
+
+
 @pytest.fixture
-def shell(finished_root):
-    """Run a line as a reader would, in the virtual environment, with the tiny study in place of the smoke one."""
+def shell(root, key):
+    """Run a line as a reader would, in the virtual environment, with a tiny study and one of its trials in place."""
 
     def run(line: str) -> str:
         environment = os.environ | {
-            "NEFSTUDY_ROOT": str(finished_root),
+            "NEFSTUDY_ROOT": str(root),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "OMP_NUM_THREADS": "1",
         }
         done = subprocess.run(
-            ["bash", "-c", re.sub(r"\bsmoke\b", "tiny", line)],
+            ["bash", "-c", re.sub(r"\bsmoke\b", "tiny", re.sub(r"\bKEY\b", key, line))],
             cwd=PROJECT,
             env=environment,
             capture_output=True,
@@ -59,11 +75,11 @@ def test_the_dry_run_prices_the_plan(shell, line):
     assert "mnist5k/siren" in shell(line)
 
 
-def test_every_rest_query_answers(shell, served, finished_root):
+def test_every_rest_query_answers(shell, served, root):
     """Each curl line of the README gets JSON from the real service."""
     queries = lines_with("curl")
     assert len(queries) >= 3
-    with served(finished_root) as get:
+    with served(root) as get:
         assert get("/healthz")
         for line in queries:
             answer = json.loads(
