@@ -23,7 +23,7 @@ SIGN = ClassifierConfig(
     average=0.99,
     augment=AugmentConfig(rotate=20, scale=0.2, shift=0.15),
 )
-OF_VIEWS = SIGN.model_copy(update={"epochs": 10})  # each epoch shows every view of every digit
+OF_VIEWS = SIGN.model_copy(update={"epochs": 10, "members": 3})  # each epoch shows every view of every digit
 PUBLISHED = ClassifierConfig(name="gnn", epochs=1)  # about twice the CPU time of SIGN's 40 epochs
 
 
