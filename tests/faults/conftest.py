@@ -23,8 +23,13 @@ from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place
 from nefstudy.study.plan import StudyPlan, grid_trials
 
+from ..ledger.conftest import postgres  # noqa: F401  # a fixture
+
 PROJECT = Path(__file__).parents[2]
 SCRIPT = "tests/faults/quick_study.py"
+SLOW_SCRIPT = "tests/faults/slow_study.py"
+SLOW = ("--engine", "eager")  # `auto` takes what this machine has compiled before into account: not what is compared
+NO_MLFLOW = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}  # nobody listens there: results wait in the outbox
 NOT_RESULTS = {
     "fit_seconds",
     "classify_seconds",
@@ -172,6 +177,7 @@ class Driver:
 
     process: subprocess.Popen
     root: Path
+    ledger: str | None = None
 
     def wait_for(self, count: int, *, state: TrialState = TrialState.COMPLETE, timeout: float = 400) -> list[TrialRow]:
         """The rows once `count` trials are in a state."""
@@ -195,30 +201,47 @@ class Driver:
         return (self.root / "driver.log").read_text()[-3000:]
 
     def _rows(self) -> list[TrialRow]:
-        if not (self.root / "ledger.db").exists():
+        if self.ledger is None and not (self.root / "ledger.db").exists():
             return []
         try:
-            return Invariants(self.root).rows()
+            return Invariants(self.root, ledger=self.ledger).rows()
         except Exception:  # a ledger that is being made
             return []
+
+
+def begin_driver(
+    *arguments: object, root: Path, script: str = SCRIPT, ledger: str | None = None, **environment: str
+) -> Driver:
+    """A study script as a process and session of its own, its words in ROOT/driver.log."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("NEFSTUDY_", "MLFLOW_", "RAY_"))}
+    clean |= {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "COLUMNS": "200"} | environment
+    place = ["--root", str(root), *(["--ledger", ledger] if ledger else [])]
+    command = [sys.executable, script, "--study", "quick", *place, *map(str, arguments)]
+    with (root / "driver.log").open("a") as log:
+        process = subprocess.Popen(command, cwd=PROJECT, env=clean, stdout=log, stderr=log, start_new_session=True)
+    return Driver(process, root, ledger)
 
 
 @pytest.fixture
 def start_driver(tmp_path: Path) -> Iterator[Callable[..., Driver]]:
     """Start the quick study as a process of its own; whatever is left of it is killed after the test."""
-    started: list[subprocess.Popen] = []
+    started: list[Driver] = []
 
-    def start(*arguments: object, root: Path = tmp_path, script: str = SCRIPT, **environment: str) -> Driver:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("NEFSTUDY_", "MLFLOW_", "RAY_"))}
-        clean |= {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "COLUMNS": "200"} | environment
-        command = [sys.executable, script, "--study", "quick", "--root", str(root), *map(str, arguments)]
-        with (root / "driver.log").open("a") as log:
-            process = subprocess.Popen(command, cwd=PROJECT, env=clean, stdout=log, stderr=log, start_new_session=True)
-        started.append(process)
-        return Driver(process, root)
+    def start(*arguments: object, root: Path = tmp_path, **options: str) -> Driver:
+        started.append(begin_driver(*arguments, root=root, **options))
+        return started[-1]
 
     yield start
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    for driver in started:
+        if driver.process.poll() is None:
+            os.killpg(driver.process.pid, signal.SIGKILL)
+            driver.process.wait()
+
+
+@pytest.fixture(scope="session")
+def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of the slow study's four trials, run without a fault."""
+    root = tmp_path_factory.mktemp("unharmed")
+    driver = begin_driver(*SLOW, "--replicates", 4, root=root, script=SLOW_SCRIPT, **NO_MLFLOW)
+    assert driver.end(300) == 0, driver.said()
+    return root

@@ -9,10 +9,9 @@ import pytest
 
 from nefstudy.ledger import Ledger, TrialState
 
+from .conftest import NO_MLFLOW
+
 pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow]
-
-NO_MLFLOW = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}  # nobody listens there: results wait in the outbox
-
 
 CONNECTED = """
 import os, signal, time
