@@ -16,7 +16,7 @@ from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place
 from nefstudy.study.session import run_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.mlflow, pytest.mark.ray, pytest.mark.fault]
+pytestmark = [pytest.mark.slow, pytest.mark.mlflow, pytest.mark.ray, pytest.mark.fault, pytest.mark.nightly]
 
 AWAY_S = 60.0
 TAKES_S = 1.0
