@@ -1,4 +1,4 @@
-"""A Ray head of its own ports and directory, started as an operator would, with token authentication."""
+"""A Ray cluster of its own ports and directory, started as an operator would, with token authentication."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,18 @@ RAY = Path(sys.executable).with_name("ray")
 
 @dataclass(frozen=True)
 class RayHead:
-    """Where a head answers: its dashboard's URL, the environment of its clients, the port of its metrics."""
+    """Where a head answers: its dashboard's URL, the environment of its clients, the port of its metrics.
+
+    Attributes:
+        address: what its nodes and drivers connect to.
+        pid: of `ray start`, the parent of all that the head is.
+    """
 
     dashboard: str
     environment: dict[str, str]
     metrics_port: int
+    address: str = ""
+    pid: int = 0
 
 
 def free_ports(count: int) -> list[int]:
@@ -37,7 +44,7 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def ray_head() -> Iterator[RayHead]:
+def ray_head(*, cpus: int = 2) -> Iterator[RayHead]:
     """A running head; it and its directory are gone afterwards."""
     folder = tempfile.mkdtemp(prefix="nj", dir="/tmp")  # a socket's path must stay short
     gcs, dashboard, client, agent, agent_grpc, metrics = free_ports(6)
@@ -48,7 +55,7 @@ def ray_head() -> Iterator[RayHead]:
         "OMP_NUM_THREADS": "1",
         "PATH": f"{RAY.parent}{os.pathsep}{os.environ['PATH']}",
     }
-    command = [str(RAY), "start", "--head", "--block", "--num-cpus=2", f"--port={gcs}", f"--temp-dir={folder}"]
+    command = [str(RAY), "start", "--head", "--block", f"--num-cpus={cpus}", f"--port={gcs}", f"--temp-dir={folder}"]
     command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
     command += [f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"]
     command += [f"--metrics-export-port={metrics}", "--disable-usage-stats"]
@@ -58,15 +65,40 @@ def ray_head() -> Iterator[RayHead]:
     address = f"http://127.0.0.1:{dashboard}"
     try:
         _wait_for(address, head, log)
-        yield RayHead(address, environment, metrics)
+        yield RayHead(address, environment, metrics, address=f"127.0.0.1:{gcs}", pid=head.pid)
     finally:
-        os.killpg(head.pid, signal.SIGTERM)
-        try:
-            head.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            os.killpg(head.pid, signal.SIGKILL)
-            head.wait(timeout=10)
+        _end(head)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def ray_node(head: RayHead, *, cpus: int = 1) -> Iterator[int]:
+    """The pid of `ray start` of one more node of a cluster, on this machine; it is gone afterwards."""
+    agent, agent_grpc, metrics, environments = free_ports(4)
+    command = [str(RAY), "start", f"--address={head.address}", "--block", f"--num-cpus={cpus}"]
+    command += [f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"]
+    command += [f"--metrics-export-port={metrics}", f"--runtime-env-agent-port={environments}"]
+    command += ["--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats"]
+    # its own, as on another machine: when it was shared, a node that died took the working directory of jobs along
+    folder = tempfile.mkdtemp(prefix="nk", dir="/tmp")
+    command += [f"--temp-dir={folder}"]
+    quiet = subprocess.DEVNULL
+    node = subprocess.Popen(command, env=head.environment, stdout=quiet, stderr=quiet, start_new_session=True)
+    try:
+        yield node.pid
+    finally:
+        _end(node)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(started: subprocess.Popen) -> None:
+    """End a `ray start` and all it started, asked first."""
+    for how, patience in ((signal.SIGTERM, 30), (signal.SIGKILL, 10)):
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, how)
+        with suppress(subprocess.TimeoutExpired):
+            started.wait(timeout=patience)
+            return
 
 
 def _wait_for(address: str, head: subprocess.Popen, log: Path) -> None:
