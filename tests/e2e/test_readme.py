@@ -43,13 +43,15 @@ def shell(root, key):
     """Run a line as a reader would, in the virtual environment, with a tiny study and one of its trials in place."""
 
     def run(line: str) -> str:
+        for word, here in (("KEY", key), ("study.db", root.parent / "study.db"), ("smoke", "tiny")):
+            line = re.sub(rf"\b{re.escape(word)}\b", str(here), line)
         environment = os.environ | {
             "NEFSTUDY_ROOT": str(root),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "OMP_NUM_THREADS": "1",
         }
         done = subprocess.run(
-            ["bash", "-c", re.sub(r"\bsmoke\b", "tiny", re.sub(r"\bKEY\b", key, line))],
+            ["bash", "-c", line],
             cwd=PROJECT,
             env=environment,
             capture_output=True,
