@@ -1,12 +1,13 @@
 """Thirty thousand trials: commits and answers cost what they cost at a hundred."""
 
-import sqlite3
 import statistics
 import time
 
 import pytest
 
 from nefstudy.ledger import Filter, Ledger, TrialState
+
+from .copies import multiply
 
 pytestmark = pytest.mark.slow
 
@@ -30,26 +31,8 @@ def large(path, finish):
             for seed in range(SEEDS):
                 metrics = dict.fromkeys(names, 0.5) | {"val_accuracy": seed / SEEDS, "all_psnr": 20.0}
                 finish(ledger, seed, field="mfn" if seed % 2 else "siren", metrics=metrics)
-            multiply(path)
+            multiply(path, copies=COPIES, key="key || i", number="number + abs(random() % 1000) / 1e3")
         yield ledger
-
-
-def multiply(path: str) -> None:
-    columns = "phase, cell, state, attempt, start, field, signals, hidden, steps, classifier, seed, dataset"
-    columns += ", val_accuracy, test_accuracy, quality, cause, reused, requested_at, started_at, ended_at"
-    copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :copies - 1)"
-    copied = f"{copies} INSERT INTO"
-    connection = sqlite3.connect(path)
-    for statement in (
-        f"{copied} trials (id, study, key, {columns})"
-        f" SELECT id + i * :seeds, study, key || i, {columns} FROM n, trials",
-        f"{copied} documents SELECT trial_id + i * :seeds, config, metrics, fingerprint, error FROM n, documents",
-        f"{copied} measures SELECT trial_id + i * :seeds, name_id, number + abs(random() % 1000) / 1e3, word"
-        " FROM n, measures",
-    ):
-        connection.execute(statement, {"copies": COPIES, "seeds": SEEDS})
-    connection.commit()
-    connection.close()
 
 
 def cpu_ms(act) -> float:

@@ -2,7 +2,6 @@
 
 import math
 import random
-import sqlite3
 from pathlib import Path
 
 from nefstudy.config import (
@@ -14,6 +13,8 @@ from nefstudy.config import (
     TrialConfig,
 )
 from nefstudy.ledger import Ledger
+
+from ..ledger.copies import multiply
 
 STUDY = "paper"
 SIGNALS = ("cifar10", "microimagenet", "mnist", "shapenet10")
@@ -34,7 +35,7 @@ def fill_large_study(path: Path) -> int:
         for cell in cells:
             for _ in range(SEEDS):
                 live_through(ledger, "phase1", searched(cell, dice), dice=dice)
-        multiply(path)
+        multiply_seeds(path)
         for cell in cells:
             for start in ("shared", "random"):
                 for hidden in (16, 32, 64):
@@ -96,26 +97,17 @@ def live_through(ledger: Ledger, phase: str, trial: TrialConfig, *, dice: random
     ledger.complete(STUDY, phase, key=trial.key, token=token, metrics=scores(trial, dice), curves=curves)
 
 
-def multiply(path: Path) -> None:
+def multiply_seeds(path: Path) -> None:
     """Copies of every trial under keys, scores and times of their own."""
-    columns = (
-        "phase, cell, state, attempt, start, field, signals, hidden, steps, classifier, seed, dataset, cause, reused"
-    )
-    copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :copies - 1)"
     noise = "(0.9 + abs(random() % 1000) / 6e3)"
     when = f"requested_at - {PER_TRIAL_S} * :seeds * i + {PER_TRIAL_S} * id"
-    connection = sqlite3.connect(path)
-    seeds = connection.execute("SELECT max(id) FROM trials").fetchone()[0]
-    for statement in (
-        "INSERT INTO trials (id, study, key, requested_at, started_at, ended_at, val_accuracy, test_accuracy, quality,"
-        f" {columns}) SELECT id + i * :seeds, study, substr(key, 1, 12) || printf('%04x', i), {when}, {when}, {when},"
-        f" min(0.995, val_accuracy * {noise}), min(0.99, test_accuracy * {noise}), quality * {noise}, {columns}"
-        " FROM n, trials",
-        "INSERT INTO documents SELECT trial_id + i * :seeds, config, metrics, fingerprint, error FROM n, documents",
-        "INSERT INTO measures SELECT trial_id + i * :seeds, name_id,"
-        f" CASE WHEN kind = 'metric' THEN number * {noise} ELSE number END, word"
-        " FROM n, measures JOIN names ON names.id = name_id",
-    ):
-        connection.execute(f"{copies} {statement}", {"copies": COPIES, "seeds": seeds})
-    connection.commit()
-    connection.close()
+    multiply(
+        path,
+        copies=COPIES,
+        number=f"CASE WHEN kind = 'metric' THEN number * {noise} ELSE number END",
+        key="substr(key, 1, 12) || printf('%04x', i)",
+        **dict.fromkeys(("requested_at", "started_at", "ended_at"), when),
+        val_accuracy=f"min(0.995, val_accuracy * {noise})",
+        test_accuracy=f"min(0.99, test_accuracy * {noise})",
+        quality=f"quality * {noise}",
+    )
