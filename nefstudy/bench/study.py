@@ -101,19 +101,17 @@ def _cell(name: str, field: str, sampler: Sampler, trials: int) -> CellPlan:
 def bench_study(load: Load, *, place: Place, console: Console) -> StudyBench:
     """Run or continue the study at a place, and say what it cost."""
     plan = noop_plan(load)
-    began = time.monotonic()
     with Gauge(place.ledger, STUDY) as gauge:
         options = StudyOptions(study=STUDY, concurrency=load.concurrency)
         ending = run_study(plan, options, place=place, console=console)
     return _summary(
         gauge.samples,
         unexported=ending.unexported,
-        late_s=time.monotonic() - began - gauge.samples[-1].at,
         suggest_ms=suggest_ms(plan, place) if load.sampler == "tpe" else None,
     )
 
 
-def _summary(samples: list[Sample], *, unexported: int, late_s: float, suggest_ms: float | None) -> StudyBench:
+def _summary(samples: list[Sample], *, unexported: int, suggest_ms: float | None) -> StudyBench:
     thousands = stretches(samples, THOUSAND)
     whole = stretches(samples, samples[-1].done)[0]
     last = next(sample for sample in samples if sample.done == samples[-1].done)
@@ -123,7 +121,7 @@ def _summary(samples: list[Sample], *, unexported: int, late_s: float, suggest_m
     return StudyBench(
         trials=samples[-1].done - samples[0].done,
         seconds=last.at,
-        first_trial_s=first.at + late_s,
+        first_trial_s=first.at,
         cpu_s_per_trial=whole.cpu_ms / 1000,
         first_1000_ms=full[0].wall_ms,
         last_1000_ms=full[-1].wall_ms,
