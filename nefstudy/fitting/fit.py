@@ -25,7 +25,7 @@ from nefstudy.signals.signal import Signals
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, float], None]
-"""(fields done, fields in all, mean PSNR of those done, dB)."""
+"""(fields done, fields in all, mean PSNR of those done in dB, a diverged one counted as 0; NaN for shapes)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,8 @@ def fit_fields(
                 continue
             climbs.append(found.first(len(chunk)))
             done += len(chunk)
-            decibels += float(torch.nansum(psnr_of_loss(climbs[-1].losses[-1], signals)))
+            alive = climbs[-1].diverged_at < 0
+            decibels += float(psnr_of_loss(climbs[-1].losses[-1], signals)[alive].sum())
             if on_progress is not None:
                 on_progress(done, len(rows), decibels / done)
     return Fits(

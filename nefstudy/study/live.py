@@ -18,7 +18,9 @@ LINE_EVERY_S = 15.0  # without a terminal: one line of text
 
 
 class LiveView:
-    """Shows a run on a terminal, redrawn in place; elsewhere as a line of text now and then."""
+    """Shows a run on a terminal, redrawn in place; elsewhere as a line of text now and then, and one of the trial that
+    will go on longest.
+    """
 
     def __init__(self, run: StudyRun, *, console: Console) -> None:
         self._run = run
@@ -46,6 +48,9 @@ class LiveView:
             self._live.update(study_view(state, list(self._run.under_way.values())), refresh=True)
         else:
             self._console.print(study_line(state), highlight=False, soft_wrap=True)
+            long = [trial for trial in self._run.under_way.values() if _left(trial) >= LINE_EVERY_S]
+            for trial in sorted(long, key=_left)[-1:]:
+                self._console.print(_now(trial).replace("\n   ", ":"), highlight=False, soft_wrap=True)
 
 
 def study_line(state: Progress) -> str:
@@ -86,13 +91,15 @@ def _cell(cell: CellProgress) -> tuple[RenderableType, ...]:
     return (bar, f"{done}/{cell.planned}", str(cell.running), failed, *shown)
 
 
+def _left(trial: UnderWay) -> float:
+    return 0.0 if trial.progress is None else trial.progress.eta_s
+
+
 def _now(trial: UnderWay) -> str:
     config = trial.suggestion.trial
     what = f"  {config.cell} {config.dataset.start} start, {config.dataset.field.params.get('hidden', '')} hidden, "
     what += f"{config.steps} steps"
-    if trial.progress:
-        what += f": {trial.progress['what']} {trial.progress['done']}/{trial.progress['total']}"
-    return what
+    return what if trial.progress is None else f"{what}\n    {trial.progress}"
 
 
 def _time(seconds: float | None) -> str:

@@ -6,7 +6,7 @@ fit the same neural dataset at once (single flight).
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -17,6 +17,7 @@ from nefstudy.study.plan import StudyPlan
 from nefstudy.study.rules import message_class, rule_of
 from nefstudy.study.shares import Shares
 from nefstudy.study.streams import Stream, Suggestion, open_streams
+from nefstudy.trial.progress import Working
 from nefstudy.trial.result import TrialResult
 
 
@@ -37,7 +38,7 @@ class UnderWay:
     gpus: float = 0.0
     halvings: int = 0
     started: bool = False
-    progress: dict[str, Any] = field(default_factory=dict)
+    progress: Working | None = None
 
 
 class StudyRun:
@@ -144,7 +145,7 @@ class StudyRun:
             s = trial.suggestion
             self.ledger.started(self.plan.study, s.phase, key=s.trial.key, token=trial.token, lease=self.lease)
 
-    def progressed(self, trial_id: str, progress: dict[str, Any]) -> None:
+    def progressed(self, trial_id: str, progress: Working) -> None:
         """The trial said how far it is."""
         if trial_id in self.under_way:
             self.under_way[trial_id].progress = progress

@@ -32,6 +32,7 @@ from nefstudy.study.judge import NONE
 from nefstudy.study.run import StudyRun
 from nefstudy.trial.causes import cause_of, first_line
 from nefstudy.trial.distributed import EPOCHS, OUTCOME, PROGRESS, TrialSetup, result_of, trainable, trial_resources
+from nefstudy.trial.progress import Working
 from nefstudy.trial.result import TrialResult
 
 SCRATCH = ".ray"
@@ -134,7 +135,7 @@ class Recorder(tune.Callback):
     ) -> None:
         """Progress is kept for the live view; an outcome ends the trial in the ledger."""
         if PROGRESS in result:
-            self._run.progressed(trial.trial_id, result[PROGRESS])
+            self._run.progressed(trial.trial_id, Working(**result[PROGRESS]))
         if OUTCOME in result:
             self._record(trial.trial_id, result[OUTCOME])
 

@@ -10,7 +10,7 @@ import os
 import platform
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,9 +21,10 @@ from ray.train.torch import TorchTrainer
 from nefstudy.classifiers.train import Epoch, curves_of
 from nefstudy.config import TrialConfig, parse
 from nefstudy.trial.causes import cause_of, first_line
-from nefstudy.trial.experiment import Choices, OnEpoch, Progress, Setting, Work, run_trial
+from nefstudy.trial.experiment import Choices, OnEpoch, Setting, Work, run_trial
 from nefstudy.trial.log import kept_log
 from nefstudy.trial.memory import device_memory
+from nefstudy.trial.progress import Progress, rarely
 from nefstudy.trial.provenance import UNKNOWN, made_by
 from nefstudy.trial.pruning import PRUNERS
 from nefstudy.trial.result import TrialResult
@@ -156,15 +157,9 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | 
 
 def _to_tune() -> Progress:
     """A progress callback that tells Ray Tune where the trial is, every two seconds at most."""
-    last = time.monotonic()
-
-    def report(what: str, done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= REPORT_EVERY_S:
-            last = time.monotonic()
-            tune.report({PROGRESS: {"what": what, "done": done, "total": total}})
-
-    return report
+    return rarely(
+        lambda working: tune.report({PROGRESS: asdict(working)}), every_s=REPORT_EVERY_S, clock=time.monotonic
+    )
 
 
 def _to_pruner(config: dict[str, Any], *, setup: TrialSetup) -> OnEpoch | None:

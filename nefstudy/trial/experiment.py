@@ -24,6 +24,7 @@ from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_da
 from nefstudy.signals.catalog import SIGNALS, load_signals
 from nefstudy.signals.signal import SPLITS, Signals
 from nefstudy.trial.artefacts import confusion_json, embedding_file, reconstruction_png
+from nefstudy.trial.progress import Progress, Working, fitting
 from nefstudy.trial.result import TrialResult
 from nefstudy.trial.world import World
 
@@ -33,10 +34,6 @@ MIN_SURVIVORS = 0.5  # a trial with fewer undiverged fields is a diverged trial
 
 Learned = tuple[np.ndarray, np.ndarray]
 """Features [N, E] and labels [N]."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what, done, total) while a trial works: `fitting` by field, `classifying` by epoch."""
-
 
 OnEpoch = Callable[[Epoch, TrialResult], None]
 
@@ -157,8 +154,8 @@ def obtain_dataset(config: TrialConfig, signals: Signals, *, setting: Setting) -
         return known, False
     field_ = build(config.dataset.field, in_dim=signals.in_dim, out_dim=signals.out_dim, fields=setting.choices.fields)
     fit = FitConfig(dataset=config.dataset, rungs=setting.rungs, engine=setting.engine, halvings=setting.halvings)
-    world, progress = setting.world, setting.on_progress
-    setting.world.barrier()  # every rank has looked before any writes
+    world = setting.world
+    world.barrier()  # every rank has looked before any writes
     write_neural_dataset(
         fit,
         signals,
@@ -166,7 +163,7 @@ def obtain_dataset(config: TrialConfig, signals: Signals, *, setting: Setting) -
         field=field_,
         rank=world.rank,
         world=world.size,
-        on_progress=None if progress is None else lambda done, total, _psnr: progress("fitting", done, total),
+        on_progress=fitting(setting.on_progress, steps=max(setting.rungs), clock=setting.clock),
     )
     world.barrier()
     if world.rank == 0:
@@ -281,11 +278,13 @@ def _keep(
 
 
 def _epochs(setting: Setting, total: int, *, read: TrialResult) -> Callable[[Epoch], None]:
+    began = setting.clock()
+
     def tell(epoch: Epoch) -> None:
         scores = (epoch.number, total, epoch.train_loss, epoch.train_accuracy, epoch.val_loss, epoch.val_accuracy)
         log.info("epoch %d/%d: train loss %.4f accuracy %.4f, validation loss %.4f accuracy %.4f", *scores)
         if setting.on_progress is not None:
-            setting.on_progress("classifying", epoch.number, total)
+            setting.on_progress(Working("classifying", epoch.number, total, setting.clock() - began))
         if setting.on_epoch is not None:
             setting.on_epoch(epoch, read)
 

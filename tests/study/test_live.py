@@ -8,6 +8,9 @@ from nefstudy.service.progress import progress
 from nefstudy.study.live import LiveView, study_line, study_view
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.scales import SCALES, search_cells
+from nefstudy.trial.progress import Working
+
+FITTING = "fitting 300/700 fields, 1,000 field-steps/s, 21.2 dB, ETA 0:00:08"
 
 
 def shown(renderable, width: int) -> str:
@@ -25,9 +28,9 @@ def test_the_view_names_every_cell_and_what_runs(ledger, open_run, result, small
     run.completed("a", result(0.625))
     run.next("b")
     run.started("b")
-    run.progressed("b", {"what": "fitting", "done": 3, "total": 7})
+    run.progressed("b", Working("fitting", 300, 700, seconds=6.0, steps=20, psnr=21.25))
     text = shown(study_view(progress(ledger, "s"), list(run.under_way.values())), 80)
-    for wanted in ("phase1", "phase2", "mnist5k/rffnet", "digits8/siren", "1/4", "0/12", "0.625", "fitting 3/7"):
+    for wanted in ("phase1", "phase2", "mnist5k/rffnet", "digits8/siren", "1/4", "0/12", "0.625", FITTING):
         assert wanted in text, text
     assert max(map(len, text.splitlines())) <= 80
 
@@ -42,3 +45,17 @@ def test_without_a_terminal_it_is_one_line(ledger, open_run, small_grid):
     (line,) = console.file.getvalue().splitlines()
     assert line == study_line(progress(ledger, "s"))
     assert "phase2 0/12" in line
+
+
+def test_without_a_terminal_a_long_fit_is_told(ledger, open_run, small_grid):
+    """Of the trials that will go on for more than a line's time, the one that will go on longest, on one line."""
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
+    for name, seconds in (("a", 1.0), ("b", 60.0), ("c", 600.0)):
+        run.next(name)
+        run.started(name)
+        run.progressed(name, Working("fitting", 50, 100, seconds=seconds, steps=20))
+    console = Console(file=io.StringIO(), width=40)
+    with LiveView(run, console=console) as view:
+        view.step()
+    _, line = console.file.getvalue().splitlines()
+    assert line.endswith("steps: fitting 50/100 fields, 2 field-steps/s, ETA 0:10:00")

@@ -22,6 +22,7 @@ from nefstudy.fields.catalog import complete
 from nefstudy.neural_dataset.read import open_neural_dataset
 from nefstudy.trial.artefacts import EMBEDDED
 from nefstudy.trial.experiment import Setting, run_trial, survivors
+from nefstudy.trial.progress import Working
 from nefstudy.trial.result import TrialResult
 
 DIGITS = SignalsConfig(name="digits8", subset=120)
@@ -154,7 +155,10 @@ def test_changed_data_is_refused(tmp_path):
 @pytest.mark.slow
 def test_progress_is_told(tmp_path):
     """Fitting counts fields, classifying counts epochs; both reach their total."""
-    heard: list[tuple[str, int, int]] = []
-    run_trial(trial(), setting=setting(tmp_path, on_progress=lambda *said: heard.append(said)))
-    assert ("fitting", 120, 120) in heard
-    assert ("classifying", 2, 2) in heard
+    heard: list[Working] = []
+    run_trial(trial(), setting=setting(tmp_path, on_progress=heard.append))
+    assert {(one.what, one.done, one.total) for one in heard} >= {("fitting", 120, 120), ("classifying", 2, 2)}
+    fits = [one for one in heard if one.what == "fitting"]
+    assert all(one.steps == 4 and 0 < one.psnr < 60 for one in fits)
+    assert [one.seconds for one in fits] == sorted(one.seconds for one in fits)
+    assert fits[-1].eta_s == 0
