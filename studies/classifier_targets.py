@@ -27,23 +27,29 @@ OF_VIEWS = SIGN.model_copy(update={"epochs": 10, "members": 3})  # each epoch sh
 PUBLISHED = ClassifierConfig(name="gnn", epochs=1)  # about twice the CPU time of SIGN's 40 epochs
 
 
-def siren(start: str, classifier: ClassifierConfig, *, steps: tuple[int, ...], **fixed: Scalar) -> CellPlan:
-    """SIRENs with 32 hidden units on all 5,000 digits, else as in Table 3 of Papa et al. 2024 (supplement)."""
+def cell(
+    start: str, classifier: ClassifierConfig, *, steps: tuple[int, ...], field: str = "siren", **fixed: Scalar
+) -> CellPlan:
+    """Fields with 32 hidden units of all 5,000 digits, else as in Table 3 of Papa et al. 2024 (supplement)."""
     return CellPlan(
         phase="phase2",
         signals=SignalsConfig(name="mnist5k"),
-        field="siren",
+        field=field,
         space={"steps": Choice(steps)},
-        fixed={**GRID_FIXED["siren"], "hidden": 32, "start": start, **fixed},
+        fixed={**GRID_FIXED[field], "hidden": 32, "start": start, **fixed},
         classifier=classifier,
     )
 
 
 QUESTIONS: Mapping[str, CellPlan] = {
-    "shared-start": siren("shared", FLAT, steps=(25, 50, 75)),
-    "random-1-view": siren("random", SIGN, steps=(200,)),
-    "random-5-views": siren("random", OF_VIEWS, steps=(75,), views=5, lr=4e-3),  # 75 of these go as far as 190 of 1e-3
-    "published-gnn": siren("random", PUBLISHED, steps=(200,)),
+    "shared-start": cell("shared", FLAT, steps=(25, 50, 75)),
+    "random-1-view": cell("random", SIGN, steps=(200,)),
+    "random-1-view-three": cell("random", SIGN.model_copy(update={"members": 3}), steps=(200,)),
+    "random-5-views": cell("random", OF_VIEWS, steps=(75,), views=5, lr=4e-3),  # 75 of these go as far as 190 of 1e-3
+    "random-rffnet": cell("random", SIGN, steps=(500,), field="rffnet", lr=4e-3),
+    "random-mfn": cell("random", SIGN, steps=(500,), field="mfn"),
+    "shared-sign": cell("shared", SIGN, steps=(75,)),
+    "published-gnn": cell("random", PUBLISHED, steps=(200,)),
 }
 
 
@@ -56,8 +62,8 @@ def plan(options: StudyOptions) -> StudyPlan:
     question = options.study or ""
     if question not in QUESTIONS:
         raise BadConfig(f"unknown question {question!r}: allowed are {', '.join(QUESTIONS)}; pass one as --study")
-    cell = replace(QUESTIONS[question], replicates=options.replicates)
-    return StudyPlan(study=question, cells=(cell,), seed=options.seed)
+    asked = replace(QUESTIONS[question], replicates=options.replicates)
+    return StudyPlan(study=question, cells=(asked,), seed=options.seed)
 
 
 if __name__ == "__main__":
