@@ -70,9 +70,9 @@ class Prometheus:
 
 
 def configured(targets: dict[str, str], *, token_file: Path) -> dict[str, Any]:
-    """The configuration of deploy/ for these jobs: everything as it is there but addresses, paths and the interval."""
+    """The configuration of deploy/ for these jobs: everything as it is there but addresses, paths and intervals."""
     config: dict[str, Any] = yaml.safe_load(SCRAPES.read_text())
-    config["global"]["scrape_interval"] = f"{SCRAPE_S}s"
+    config["global"] = {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"}
     config["rule_files"] = [str(ALERTS)]
     config["scrape_configs"] = [job for job in config["scrape_configs"] if job["job_name"] in targets]
     for job in config["scrape_configs"]:
