@@ -112,7 +112,8 @@ class FitConfig(Config):
     """One fit: a recipe, the ladder of step counts to snapshot, and how to compute it.
 
     Only `dataset` is identity; `engine` and `threads` reach the fingerprint, `chunk` and `halvings` (of the
-    chunk, after an attempt that ran out of memory) change nothing.
+    chunk, after an attempt that ran out of memory) change nothing. `fits` of one shape that share the cost of
+    compiling it sway `auto`, which otherwise looks whether this machine has compiled the shape before.
     """
 
     dataset: NeuralDatasetConfig
@@ -120,6 +121,7 @@ class FitConfig(Config):
     engine: Literal["auto", "eager", "compiled", "fused"] = "auto"
     chunk: Annotated[int, Field(ge=1)] | None = None
     halvings: Annotated[int, Field(ge=0, le=60)] = 0
+    fits: Annotated[int, Field(ge=1)] | None = None
     threads: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")

@@ -25,8 +25,9 @@ class Choice:
 def choose(config: FitConfig, field: NeuralField, signals: Signals, *, fields: int, ranks: int = 1) -> Choice:
     """The engine for a fit of `fields` of these signals: the one asked for or, with `auto`, the quickest.
 
-    An engine that cannot work here is replaced by `eager`, and the reason says so. With several ranks, what this
-    machine has compiled before is left out of account, so that every rank chooses alike.
+    An engine that cannot work here is replaced by `eager`, and the reason says so. What this machine has compiled
+    before counts for a fit on its own. Of several ranks, and of the fits of a study, each must choose alike wherever
+    and whenever it runs: there compiling is shared out over `config.fits`.
 
     Raises:
         BadConfig: an engine this build does not have.
@@ -63,8 +64,10 @@ def _quickest(config: FitConfig, field: NeuralField, signals: Signals, *, fields
         if hindrance is not None:
             hindrances.append(f"not {name}: {hindrance}")
             continue
-        ready = ranks == 1 and engine.is_ready(problem, points, drawn is not None, config.threads)
-        seconds[name] = fit_seconds(field, work, engine=name, lanes=engine.lanes(field, points), ready=ready)
+        alone = ranks == 1 and config.fits is None
+        ready = alone and engine.is_ready(problem, points, drawn is not None, config.threads)
+        lanes, shared = engine.lanes(field, points), config.fits or 1
+        seconds[name] = fit_seconds(field, work, engine=name, lanes=lanes, ready=ready, fits=shared)
     best = min(seconds, key=lambda name: seconds[name])
     estimates = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     return Choice(ENGINES[best], "; ".join([f"quickest by estimate ({estimates})", *hindrances]))

@@ -12,12 +12,14 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from jaxtyping import Float
 from torch import Tensor
 
@@ -131,12 +133,16 @@ _programs: dict[Shape, Program] = {}
 
 
 def _compile(shape: Shape, inputs: tuple[Tensor, ...]) -> Program:
-    """The program of a shape, compiled on first use."""
+    """The program of a shape, compiled on first use.
+
+    Of the processes of a machine that want a new shape at once, one compiles and the others wait to load that.
+    """
     if shape not in _programs:
-        began = time.perf_counter()
-        program = _inductor(_step_of(shape.problem), inputs)
-        program(*inputs)
-        shape.mark.touch()
+        with nullcontext() if shape.mark.exists() else FileLock(f"{shape.mark}.lock"):
+            began = time.perf_counter()
+            program = _inductor(_step_of(shape.problem), inputs)
+            program(*inputs)
+            shape.mark.touch()
         log.info("compiled a step of %d %s in %.1f s", shape.lanes, shape.problem.field, time.perf_counter() - began)
         _programs[shape] = program
     return _programs[shape]

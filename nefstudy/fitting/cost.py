@@ -60,9 +60,14 @@ def step_seconds(field: NeuralField, *, points: int, engine: str, lanes: int) ->
     return step_flops(field, points) / rate.flops + activations(field, points) * rate.activation + rate.call / lanes
 
 
-def fit_seconds(field: NeuralField, work: Work, *, engine: str, lanes: int, ready: bool) -> float:
-    """Seconds of a fit on one core, getting ready included; lanes that chunks leave empty are paid for."""
+def fit_seconds(field: NeuralField, work: Work, *, engine: str, lanes: int, ready: bool, fits: int = 1) -> float:
+    """Seconds of a fit on one core, with its share of getting ready; lanes that chunks leave empty are paid for.
+
+    Args:
+        ready: whether the machine has compiled the shape before.
+        fits: those that share what compiling costs beyond loading.
+    """
     rate = RATES[engine]
     full = -(-work.fields // lanes) * lanes
     stepping = full * work.steps * step_seconds(field, points=work.points, engine=engine, lanes=lanes)
-    return stepping + (rate.ready_again if ready else rate.ready)
+    return stepping + rate.ready_again + (0.0 if ready else (rate.ready - rate.ready_again) / fits)

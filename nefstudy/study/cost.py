@@ -114,7 +114,7 @@ def _cell_cost(plan: StudyPlan, cell: CellPlan, size: SignalSize, *, engine: str
     share = fits / len(priced)
     seconds, engines, shapes = defaultdict[str, float](float), Counter[str](), set()
     for trial in priced:
-        name, once, again, shape = _fit_cost(plan, trial, size, engine=engine)
+        name, once, again, shape = _fit_cost(plan, cell, trial, size, engine=engine)
         seconds[name] += again * share
         engines[name] += 1
         if (name, shape) not in shapes:
@@ -126,19 +126,20 @@ def _cell_cost(plan: StudyPlan, cell: CellPlan, size: SignalSize, *, engine: str
 
 
 def _fit_cost(
-    plan: StudyPlan, trial: TrialConfig, size: SignalSize, *, engine: str
+    plan: StudyPlan, cell: CellPlan, trial: TrialConfig, size: SignalSize, *, engine: str
 ) -> tuple[str, float, float, NeuralField]:
     """The engine that a fit gets, what its shape costs once, what the fit costs each time, and the shape."""
     field = build(trial.dataset.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=plan.fields)
     work = Work(size.signals * trial.dataset.views, trial.steps, trial.dataset.points or size.points)
-    seconds = {
-        name: fit_seconds(field, work, engine=name, lanes=ENGINES[name].lanes(field, work.points), ready=True)
-        for name in _candidates(field, engine=engine)
-    }
-    best = min(seconds, key=lambda name: seconds[name])
+
+    def seconds(name: str, **preparation: Any) -> float:
+        return fit_seconds(field, work, engine=name, lanes=ENGINES[name].lanes(field, work.points), **preparation)
+
+    shared = cell.fits_a_shape
+    best = min(_candidates(field, engine=engine), key=lambda name: seconds(name, ready=False, fits=shared))
     shape = field.unit[0] if isinstance(field, WrittenGradient) else field
     assert isinstance(shape, NeuralField)
-    return best, RATES[best].ready - RATES[best].ready_again, seconds[best], shape
+    return best, RATES[best].ready - RATES[best].ready_again, seconds(best, ready=True), shape
 
 
 def _candidates(field: NeuralField, *, engine: str) -> list[str]:

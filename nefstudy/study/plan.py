@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as defaulted
+from math import prod
 from typing import Any, Literal, final, get_args
 
 from nefstudy.classifiers.catalog import CLASSIFIERS
@@ -21,13 +22,15 @@ from nefstudy.fields.catalog import FIELDS
 from nefstudy.fields.catalog import complete as complete_field
 from nefstudy.seeds import integer
 from nefstudy.signals.catalog import SIGNALS, pin
-from nefstudy.study.space import Point, Space, grid_points, grid_size
+from nefstudy.study.space import Choice, Point, Space, count, grid_points, grid_size
 from nefstudy.trial.experiment import Work, run_trial
 
 Phase = Literal["phase1", "phase2"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
 MAX_GRID = 1_000_000
+SHAPELESS = frozenset({"start", "lr", "weight_decay", "steps", "views", "classifier"})
+"""Parameters that the shapes of a fit's tensors do not depend on; nor do they on any real number."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,14 @@ class CellPlan:
         """Number of trials this cell asks for in this phase."""
         return grid_size(self.space) * self.replicates if self.trials is None else self.trials
 
+    @property
+    def fits_a_shape(self) -> int:
+        """About how many fits compute with tensors of one shape, so that what is compiled for one serves all."""
+        steps = self.space.get("steps")
+        rungs = len(steps.values) if self.trials is None and isinstance(steps, Choice) else 1
+        shapes = prod(count(values) for name, values in self.space.items() if name not in SHAPELESS)
+        return max(1, self.planned // rungs // shapes)
+
 
 @dataclass(frozen=True)
 class StudyPlan:
@@ -107,6 +118,10 @@ class StudyPlan:
     def planned(self) -> dict[tuple[str, str], int]:
         """Trials asked for, by (phase, cell)."""
         return {(cell.phase, cell.cell): cell.planned for cell in self.cells}
+
+    def fits_a_shape(self, phase: str, cell: str) -> int:
+        """Of a cell of the plan, see `CellPlan`; 1 for a trial that is of none."""
+        return next((own.fits_a_shape for own in self.cells if (own.phase, own.cell) == (phase, cell)), 1)
 
     def pinned(self) -> "StudyPlan":
         """The same plan with every data set's content hash filled in: loads and checks the data.

@@ -60,6 +60,14 @@ class Choice:
 Dimension = Real | Whole | Choice
 Space = Mapping[str, Dimension]
 
+
+def count(dimension: Dimension) -> int:
+    """How many values a dimension has, a range of reals taken as one."""
+    if isinstance(dimension, Choice):
+        return len(dimension.values)
+    return 1 if isinstance(dimension, Real) else (dimension.high - dimension.low) // dimension.multiple + 1
+
+
 STARTS = Choice(("shared", "random"))
 
 OPTIMISATION: Space = {

@@ -71,6 +71,7 @@ class StudySearcher(Searcher):
             "token": self._run.under_way[trial_id].token,
             "halvings": self._run.under_way[trial_id].halvings,
             "rungs": list(suggestion.rungs),
+            "fits": self._run.plan.fits_a_shape(suggestion.phase, suggestion.cell),
             "gpus": self._run.under_way[trial_id].gpus,
             "pruner": self._run.judge.of(suggestion.phase, suggestion.cell),
         }

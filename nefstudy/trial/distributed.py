@@ -78,7 +78,8 @@ def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
     """Run one trial and report its outcome to Ray Tune; a failure is an outcome, not an exception.
 
     Args:
-        config: `trial` (canonical JSON), `key`, `rungs`, `gpus`, `halvings`, `pruner`: what the searcher suggested.
+        config: `trial` (canonical JSON), `key`, `rungs`, `gpus`, `halvings`, `fits` and `pruner`, as the searcher
+            suggested them.
     """
     began = time.monotonic()
     try:
@@ -144,6 +145,7 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | 
         choices=setup.choices,
         engine=setup.engine,
         halvings=config.get("halvings", 0),
+        fits=config.get("fits"),
         on_progress=on_progress,
         cpu_clock=time.process_time,
         on_epoch=_to_pruner(config, setup=setup),

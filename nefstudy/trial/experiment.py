@@ -55,6 +55,7 @@ class Setting:
         root: directory or URI that neural datasets and pictures live under.
         rungs: the ladder to fit if the neural dataset has to be fitted; holds the trial's own step count.
         halvings: how often the fit's chunk is halved, after attempts that ran out of memory.
+        fits: of the same shape in the study, which share what compiling it costs; None for a trial on its own.
         clock: seconds from any origin, for durations.
         on_epoch: told each epoch, with what the trial had found before it trained; raises SystemExit to end the trial.
         cpu_clock: likewise, of this process's own work; where there is one, training is timed by it too.
@@ -67,6 +68,7 @@ class Setting:
     choices: Choices = field(default_factory=Choices)
     engine: str = "auto"
     halvings: int = 0
+    fits: int | None = None
     on_progress: Progress | None = None
     cpu_clock: Callable[[], float] | None = None
     on_epoch: OnEpoch | None = None
@@ -153,7 +155,13 @@ def obtain_dataset(config: TrialConfig, signals: Signals, *, setting: Setting) -
     if known is not None and config.steps in known.rungs:
         return known, False
     field_ = build(config.dataset.field, in_dim=signals.in_dim, out_dim=signals.out_dim, fields=setting.choices.fields)
-    fit = FitConfig(dataset=config.dataset, rungs=setting.rungs, engine=setting.engine, halvings=setting.halvings)
+    fit = FitConfig(
+        dataset=config.dataset,
+        rungs=setting.rungs,
+        engine=setting.engine,
+        halvings=setting.halvings,
+        fits=setting.fits,
+    )
     world = setting.world
     world.barrier()  # every rank has looked before any writes
     write_neural_dataset(

@@ -37,10 +37,23 @@ def test_what_is_ready_is_used_for_less_work(field: NeuralField) -> None:
     assert cold - warm == pytest.approx(RATES["compiled"].ready - RATES["compiled"].ready_again)
 
 
-def test_ranks_choose_alike(
+def test_fits_of_one_shape_share_what_compiling_costs(field: NeuralField) -> None:
+    """Each pays its part of compiling, and loads what was compiled; ever more fits come down to loading alone."""
+    work = Work(fields=1000, steps=100, points=64)
+
+    def seconds(fits: int) -> float:
+        return fit_seconds(field, work, engine="compiled", lanes=16, ready=False, fits=fits)
+
+    once = RATES["compiled"].ready - RATES["compiled"].ready_again
+    assert seconds(1) - seconds(4) == pytest.approx(0.75 * once)
+    loaded = fit_seconds(field, work, engine="compiled", lanes=16, ready=True)
+    assert seconds(10**6) == pytest.approx(loaded, rel=1e-3)
+
+
+def test_ranks_and_fits_of_a_study_choose_alike(
     configure: Configure, field: NeuralField, signals: Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What one machine has compiled before counts for a rank alone, not for one of several."""
+    """What one machine has compiled before counts for a fit alone, not for one of several ranks or of a study."""
     config = configure(engine="auto", rungs=(1,))
     free = replace(RATES["compiled"], ready_again=0.0, call=0.0, activation=0.0)
     monkeypatch.setitem(RATES, "compiled", free)
@@ -48,6 +61,9 @@ def test_ranks_choose_alike(
     monkeypatch.setitem(engines.ENGINES, "compiled", ready)
     assert choose(config, field, signals, fields=50).engine.name == "compiled"
     assert choose(config, field, signals, fields=50, ranks=2).engine.name == "eager"
+    of_study = config.model_copy(update={"fits": 1})
+    assert choose(of_study, field, signals, fields=50).engine.name == "eager"
+    assert choose(of_study.model_copy(update={"fits": 10**9}), field, signals, fields=50).engine.name == "compiled"
 
 
 def test_an_engine_that_is_not_there_is_refused(

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from nefstudy.config import ClassifierConfig
+from nefstudy.config import ClassifierConfig, SignalsConfig
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import StudyRow
 from nefstudy.study.continuing import continued
 from nefstudy.study.cost import plan_cost
 from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials, trial_config
 from nefstudy.study.scales import SCALES, chosen_cells, grid_cells, scale_named, search_cells
-from nefstudy.study.space import GRID, GRID_FIXED, Choice
+from nefstudy.study.space import GRID, GRID_FIXED, OPTIMISATION, Choice, Real, Whole
 
 
 def plan_of(*cells: CellPlan, seed: int = 0) -> StudyPlan:
@@ -143,3 +143,18 @@ def test_a_changed_meaning_is_refused_with_the_difference():
         continued(row_of(plan), plan_of(grid_cell(), seed=1))
     with pytest.raises(BadConfig, match="lr"):
         continued(row_of(plan), plan_of(grid_cell(fixed={**GRID_FIXED["siren"], "lr": 5e-3})))
+
+
+def test_fits_that_share_a_shape_are_counted():
+    """A grid: its points by steps and shapes; a search: its budget by the shapes it may take, at least one."""
+    space = {"start": Choice(("shared", "random")), "hidden": Choice((8, 16)), "steps": Choice((5, 10, 20))}
+    grid = CellPlan("phase2", SignalsConfig(name="digits8"), "siren", space, replicates=3)
+    assert grid.fits_a_shape == 6
+    search = CellPlan("phase1", SignalsConfig(name="digits8"), "siren", {**OPTIMISATION}, trials=50)
+    assert search.fits_a_shape == 50
+    wide = replace(search, space={"layers": Whole(3, 6), "omega_0": Real(1, 100), "points": Choice((16, 32))})
+    assert wide.fits_a_shape == 6
+    assert replace(wide, trials=5).fits_a_shape == 1
+    plan = StudyPlan(study="s", cells=(grid, search))
+    assert plan.fits_a_shape("phase1", "digits8/siren") == 50
+    assert plan.fits_a_shape("phase1", "elsewhere/mfn") == 1
