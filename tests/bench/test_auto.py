@@ -1,37 +1,60 @@
 """The choice of an engine, held against measurements: `auto` loses little to the best, whatever the work."""
 
 import io
+from math import prod
 
 import pytest
 from rich.console import Console
 
 from nefstudy.bench.auto import WORKS, Pieces, auto_table, rows_of
 from nefstudy.bench.fit import Case
+from nefstudy.fitting.cost import step_seconds
+from nefstudy.fitting.lanes import lanes_in_cache
 
-# field-steps a second, (eager, compiled), of the README beside this file; compiling and loading 30 s and 2.5 s
+# field-steps a second (eager, compiled), seconds of compiling and of loading: of the README beside this file.
+# The rates of fitting/cost.py are fitted to the first six; the last three they have not seen.
 MEASURED = {
-    Case("siren", 16, "28x28x1"): (4581, 25025),
-    Case("siren", 32, "28x28x1"): (2246, 13427),
-    Case("siren", 64, "32x32x3"): (741, 2424),
-    Case("mfn", 32, "28x28x1"): (880, 2872),
-    Case("rffnet", 32, "28x28x1"): (1364, 3395),
+    Case("siren", 32, "28x28x1"): (3771, 18456, 18.0, 2.4),
+    Case("siren", 64, "32x32x3"): (1080, 3940, 17.5, 2.3),
+    Case("mfn", 32, "28x28x1"): (1274, 5723, 22.3, 2.6),
+    Case("rffnet", 32, "28x28x1"): (2190, 6634, 19.9, 2.4),
+    Case("siren", 16, "28x28x1"): (7590, 39456, 17.3, 2.3),
+    Case("rffnet", 16, "28x28x1"): (5197, 17940, 20.5, 2.3),
+    Case("siren", 24, "28x28x1"): (5071, 26216, 17.7, 2.5),
+    Case("rffnet", 64, "32x32x3"): (540, 1220, 23.1, 2.6),
+    Case("mfn", 16, "28x28x1"): (2991, 14536, 23.0, 2.7),
 }
+DENSE = tuple(
+    (fields, steps) for fields in (8, 32, 128, 512, 1000, 5000, 20000) for steps in (5, 10, 20, 50, 200, 1000)
+)
 
 
-def pieces(case: Case, *, first: float = 30.0) -> Pieces:
-    eager, compiled = MEASURED[case]
+def pieces(case: Case, *, first: float | None = None) -> Pieces:
+    eager, compiled, compiling, loading = MEASURED[case]
     steps = {"eager": 1 / eager, "compiled": 1 / compiled}
-    return Pieces(case, steps, first={"eager": 0.0, "compiled": first}, again={"eager": 0.0, "compiled": 2.5})
+    begin = compiling if first is None else first
+    return Pieces(case, steps, first={"eager": 0.0, "compiled": begin}, again={"eager": 0.0, "compiled": loading})
 
 
 @pytest.mark.parametrize("case", MEASURED, ids=lambda case: f"{case.field}-{case.hidden}")
-def test_auto_loses_at_most_a_tenth_or_a_second(case: Case) -> None:
+def test_auto_loses_at_most_a_tenth(case: Case) -> None:
     """By the rates of `fitting/cost.py`, over fields and steps, compiled before or not; both engines get their turn."""
-    rows = rows_of(pieces(case), WORKS)
-    assert len(rows) == 2 * len(WORKS)
+    rows = rows_of(pieces(case), WORKS + DENSE)
+    assert len(rows) == 2 * len(WORKS + DENSE)
     for row in rows:
-        assert row.loss <= 0.10 or row.loss * min(row.seconds.values()) < 1, row
+        assert row.loss <= 0.10, row
     assert {row.auto for row in rows} == {"eager", "compiled"}
+
+
+@pytest.mark.parametrize("case", MEASURED, ids=lambda case: f"{case.field}-{case.hidden}")
+def test_steps_are_known_to_an_eighth(case: Case) -> None:
+    """Seconds of a step by each engine, as the rates give them, against the measured ones."""
+    points = prod(case.grid)
+    lanes = lanes_in_cache(case.network, points)
+    for engine, seconds in pieces(case).step.items():
+        assert step_seconds(case.network, points=points, engine=engine, lanes=lanes) == pytest.approx(
+            seconds, rel=0.125
+        )
 
 
 def test_a_wrong_choice_is_seen() -> None:
@@ -39,7 +62,8 @@ def test_a_wrong_choice_is_seen() -> None:
     case = Case("siren", 32, "28x28x1")
     rows = rows_of(pieces(case, first=600.0), [(512, 1000)])
     assert rows[0].auto == "compiled"
-    assert rows[0].loss == pytest.approx((600 + 512e3 / 13427) / (512e3 / 2246) - 1)
+    eager, compiled, *_ = MEASURED[case]
+    assert rows[0].loss == pytest.approx((600 + 512e3 / compiled) / (512e3 / eager) - 1)
     console = Console(width=100, file=io.StringIO())
     console.print(auto_table(rows))
     assert f"{rows[0].loss:.0%}" in console.file.getvalue()

@@ -55,7 +55,7 @@ def test_ranks_and_fits_of_a_study_choose_alike(
 ) -> None:
     """What one machine has compiled before counts for a fit alone, not for one of several ranks or of a study."""
     config = configure(engine="auto", rungs=(1,))
-    free = replace(RATES["compiled"], ready_again=0.0, call=0.0, activation=0.0)
+    free = replace(RATES["compiled"], ready_again=0.0, call=0.0, activation=0.0, wave=0.0)
     monkeypatch.setitem(RATES, "compiled", free)
     ready = replace(engines.ENGINES["compiled"], is_ready=lambda *_: True)
     monkeypatch.setitem(engines.ENGINES, "compiled", ready)
