@@ -12,8 +12,9 @@ MLFLOW_PORT ?= 5000
 PIP_FLAGS ?=
 PYTEST_ARGS ?=
 
-# Tests that need seconds, a service or a second process; everything else is the fast lane.
-HEAVY := slow or ray or postgres or mlflow or browser or prometheus or fault or compiled
+# Tests that need seconds, a service or a second process; everything else is the fast lane. Those that start Ray run
+# one after another, for each fills the machine.
+HEAVY := slow or postgres or mlflow or browser or prometheus or fault or compiled
 FAST  := not slow and not ray and not postgres and not mlflow and not browser and not prometheus and not fault and not compiled
 # Shapes are checked where tensors are; beartype cannot read some hints of the packages beyond (Self, SQLAlchemy's).
 TENSOR_PACKAGES := signals evaluation fields fitting neural_dataset classifiers
@@ -77,10 +78,12 @@ system:
 	  exit 2; \
 	fi
 
-test: system $(VENV)/.installed-dev ## every test: the fast lane in parallel with shapes checked, then the heavy ones
+test: system $(VENV)/.installed-dev ## every test: fast ones with shapes checked, heavy ones file by file, then Ray's
 	$(in_short_tmp); failed=0; \
 	$(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 $(SHAPES) -m "$(FAST)" $(PYTEST_ARGS) || failed=$$?; \
-	$(TEST_ENV) $(BIN)/python -m pytest -q -m "($(HEAVY)) and not nightly $(SYSTEM_TESTS)" $(PYTEST_ARGS) || failed=$$?; \
+	$(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist loadfile \
+	  -m "($(HEAVY)) and not ray and not nightly $(SYSTEM_TESTS)" $(PYTEST_ARGS) || failed=$$?; \
+	$(TEST_ENV) $(BIN)/python -m pytest -q -m "ray and not nightly $(SYSTEM_TESTS)" $(PYTEST_ARGS) || failed=$$?; \
 	exit $$failed
 
 faults: system $(VENV)/.installed-dev ## every fault: killed drivers, workers and nodes, full disks, torn files; half an hour
