@@ -158,7 +158,8 @@ def execute(make_plan: MakePlan, options: StudyOptions) -> None:
     check_pruner(options.pruner, plan, workers=options.workers)
     console = Console()
     if options.dry_run or options.budget_hours is not None:
-        summary = cost_summary(plan_cost(plan, engine=options.engine), measure_device(engine=options.engine))
+        engine = options.engine
+        summary = cost_summary(plan_cost(plan, engine=engine), measure_device(engine=engine), engine=engine)
         if options.dry_run:
             place = resolve_place(options.root, options.ledger, environment=os.environ)
             summary |= stock(plan, place, best=best)

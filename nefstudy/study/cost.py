@@ -170,8 +170,8 @@ def _drawn(dimension: Dimension, u: float) -> Any:
     return int(value) // dimension.multiple * dimension.multiple
 
 
-def cost_summary(costs: list[CellCost], device: Device) -> dict[str, Any]:
-    """The costs as `nefstudy plan --json` prints them."""
+def cost_summary(costs: list[CellCost], device: Device, *, engine: str = "auto") -> dict[str, Any]:
+    """The costs as `nefstudy plan --json` prints them; `engine` is the one that was asked for."""
     cells = [
         {
             "cell": cost.cell,
@@ -190,6 +190,7 @@ def cost_summary(costs: list[CellCost], device: Device) -> dict[str, Any]:
     engines = {name: sum(cost.engines.get(name, 0) for cost in costs) for name in names}
     return {
         "device": device.name,
+        "engine": engine,
         "cells": cells,
         "total": {**total, "engines": engines, "device_hours": device.hours(seconds)},
     }

@@ -12,8 +12,8 @@ def cost_table(study: str, summary: dict[str, Any]) -> Table:
     """Trials, fits, field-steps, engine and device-hours, a row per phase and cell and one for all."""
     table = Table(
         title=f"study {study}: what it would cost",
-        caption=f"By the engine that auto picks, on {summary['device']}, measured now; low to high. "
-        f"e: eager, c: compiled, f: fused. A fit is one ladder of step counts.",
+        caption=f"By {_priced_by(summary)}, on {summary['device']}; low to high.\n"
+        "e: eager, c: compiled, f: fused. A fit is one ladder of step counts.",
         show_footer=True,
         caption_justify="left",
         box=None,
@@ -33,6 +33,15 @@ def cost_table(study: str, summary: dict[str, Any]) -> Table:
         counts = (f"{cell['trials']:,}", f"{cell['fits']:,}", f"{cell['field_steps']:.3g}")
         table.add_row(cell["phase"], cell["cell"], *counts, _initials(cell["engines"]), hours)
     return table
+
+
+def _priced_by(summary: dict[str, Any]) -> str:
+    """Whose times the hours are: what was asked for, and what takes its place where it cannot work."""
+    asked, used = summary["engine"], summary["total"]["engines"]
+    if asked == "auto":
+        return "the engine that auto picks"
+    others = sorted(name for name in used if name != asked)
+    return f"{asked}, as asked for" + (f", and {' and '.join(others)} where it cannot work" if others else "")
 
 
 def _initials(engines: dict[str, int]) -> str:

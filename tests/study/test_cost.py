@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from nefstudy.fitting.cost import RATES
+from nefstudy.fitting.engines import ENGINES
 from nefstudy.study.cost import Device, cost_summary, plan_cost
 from nefstudy.study.cost_table import cost_table
 from nefstudy.study.device import measure_device
@@ -65,13 +66,36 @@ def test_hours_follow_the_machine() -> None:
         assert cost_summary(costs, other)["total"]["device_hours"]["mid"] == pytest.approx(times * total["mid"])
 
 
+def caption_of(engine: str, cell: CellPlan) -> str:
+    """What stands below the table of a plan priced by an engine, on one line."""
+    summary = cost_summary(plan_cost(plan_of(cell), engine=engine), HERE, engine=engine)
+    return str(cost_table("a", summary).caption)
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"), [("auto", "the engine that auto picks"), ("eager", "eager, as asked for"),
+                         ("compiled", "compiled, as asked for"), ("fused", "fused, as asked for")]
+)  # fmt: skip
+def test_the_caption_names_the_engine_that_is_priced(engine: str, said: str) -> None:
+    """`auto` picks only where it was left to; an engine by name is said to be asked for."""
+    assert caption_of(engine, grid_cell(20)).startswith(f"By {said}, on here;")
+
+
+def test_the_caption_says_what_takes_an_engines_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits that the engine asked for cannot do are priced as eager, and the caption says so."""
+    without = replace(ENGINES["compiled"], why_not=lambda _field: "there is no C++ compiler")
+    monkeypatch.setitem(ENGINES, "compiled", without)
+    said = "compiled, as asked for, and eager where it cannot work"
+    assert caption_of("compiled", grid_cell(20)).startswith(f"By {said}, on here;")
+
+
 @pytest.mark.slow
 def test_this_machine_is_measured() -> None:
     """A short run gives a factor of the right size, and the name tells the figure it rests on."""
     device = measure_device()
     assert 0.05 < device.slowness < 20
     assert device.cores >= 1
-    assert "eager steps/s each" in device.name
+    assert "eager steps/s each, measured now" in device.name
 
 
 def test_the_table_fits_a_terminal_and_names_engines() -> None:
