@@ -13,6 +13,7 @@ SHARE = 10  # an answer that took a second is kept for ten: live figures take at
 WAIT_S = 1.0  # a caller gets what takes longer by asking again
 MAX_JOBS = 8
 MAX_BYTES = 32 * 1024 * 1024
+MAX_KEPT = 1_000  # answers: short ones to ever new questions would fill the memory by their names and locks
 
 
 @dataclass
@@ -90,6 +91,6 @@ class Snapshots:
         with self._lock:
             size = sum(len(kept.body) for kept in self._kept.values())
             for name in list(self._kept)[:-1]:
-                if size <= self._max_bytes:
+                if size <= self._max_bytes and len(self._kept) <= MAX_KEPT:
                     break
                 size -= len(self._kept.pop(name).body)

@@ -99,3 +99,13 @@ def test_room_is_bounded(study):
     kept.take(STUDY, "large", lambda: b"x" * 1000)
     assert kept.fresh(STUDY, "large") is not None
     assert kept.fresh(STUDY, "c") is None
+
+
+def test_ever_new_questions_take_bounded_memory(study, monkeypatch):
+    """Short answers are dropped by their number, long before their bytes fill the room."""
+    monkeypatch.setattr(snapshot, "MAX_KEPT", 5)
+    kept = Snapshots(study)
+    names = [f"points {number}" for number in range(12)]
+    for name in names:
+        kept.take(STUDY, name, lambda: b"")
+    assert [name for name in names if kept.fresh(STUDY, name) is not None] == names[-5:]
