@@ -49,6 +49,7 @@ class Database:
         )
         self._writers = self._engine.execution_options(nefstudy_writes=True)
         self._file: tuple[int, int] | None = None
+        self._table: int | None = None
         self._checked_at = -math.inf
         self.edition = 0  # counts the databases that were found at the address one after the other
 
@@ -62,15 +63,25 @@ class Database:
         identity = self._identity()
         if self.is_sqlite:
             self._prepare_file()
-        found = self._patiently(self._readers, schema.version, patience_s=self._busy_s if self.is_sqlite else 0.0)
+        wait_s = self._busy_s if self.is_sqlite else 0.0
+        found, table = self._patiently(self._readers, self._look, patience_s=wait_s)
         if not self.read_only and not self._existing and (found is None or found < schema.VERSION):
             self._patiently(self._writers, self._upgrade, patience_s=self._busy_s)
-            found = schema.VERSION
+            found, table = self._patiently(self._readers, self._look, patience_s=wait_s)
+        if found is None and self._existing and self.edition:
+            raise BadLedger(f"the ledger {self.where} was emptied; restore it and run the same command again")
         schema.check(found, where=str(self.where))
-        if not self.edition or identity != self._file:
+        if not self.edition or (identity, table) != (self._file, self._table):
             self.edition += 1
-        self._file = self._identity()
+        self._file, self._table = self._identity(), table
         self._checked_at = time.monotonic()
+
+    def _look(self, connection: Connection) -> tuple[int | None, int | None]:
+        """The version of the tables, and on a server which tables they are: another ledger's have other numbers."""
+        version = schema.version(connection)
+        if self.is_sqlite or version is None:
+            return version, None
+        return version, connection.execute(text("SELECT CAST(to_regclass('ledger_schema') AS oid)")).scalar_one()
 
     def _follow(self) -> None:
         """Turn to the file that is at the path now: a connection would go on with one that was removed or replaced."""

@@ -39,7 +39,7 @@ def every_look_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "SHARE", 0)
 
 
-def make(path: Path, study: str) -> None:
+def make(path: Path | str, study: str) -> None:
     """A ledger with one empty study, closed and whole."""
     with Ledger.open(str(path)) as ledger:
         ledger.put_study(study, {}, planned={("phase1", "digits8/siren"): 4})
