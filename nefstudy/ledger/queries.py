@@ -25,14 +25,14 @@ def trial(connection: Connection, key: str, *, study: str | None, phase: str | N
 
 
 def best(connection: Connection, study: str, *, phase: str | None, cell: str | None, limit: int) -> list[TrialRow]:
-    """The COMPLETE trials of highest validation accuracy, `limit` of each (phase, cell)."""
+    """The COMPLETE trials of highest validation accuracy, `limit` of each (phase, cell); ties by key."""
     score = trials.c.val_accuracy
     found: list[int] = []
     for at in _columns_of_study(connection, study):
         if phase in (None, at[0]) and cell in (None, at[1]):
             query = pages.Query(study, phase=at[0], cell=at[1], state=TrialState.COMPLETE)
             top = pages.selection(connection, query, trials.c.id).where(score.is_not(None))
-            found += connection.execute(top.order_by(score.desc(), trials.c.id).limit(limit)).scalars()
+            found += connection.execute(top.order_by(score.desc(), trials.c.key).limit(limit)).scalars()
     return list(pages.full(connection, found))
 
 

@@ -81,7 +81,7 @@ class Reading(ABC):
         return self._read(lambda c: pages.stored_rows(c, query, limit=limit, cursor=cursor))
 
     def best(self, study: str, *, phase: str | None = None, cell: str | None = None, limit: int = 1) -> list[TrialRow]:
-        """The COMPLETE trials of highest validation accuracy, `limit` of each (phase, cell)."""
+        """The COMPLETE trials of highest validation accuracy, `limit` of each (phase, cell); ties by key."""
         return self._read(lambda c: queries.best(c, study, phase=phase, cell=cell, limit=limit))
 
     def counts(self, study: str) -> dict[tuple[str, str, TrialState], int]:

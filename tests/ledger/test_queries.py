@@ -49,6 +49,13 @@ def test_best_is_by_validation_accuracy_of_complete_trials(filled):
     assert filled.best("digits", phase="phase2") == []
 
 
+def test_of_equals_the_smaller_key_is_best(ledger, finish):
+    """Which of equal trials is best does not hang on the order in which they were asked for."""
+    keys = [finish(ledger, seed, metrics={"val_accuracy": 0.5}).key for seed in range(6)]
+    assert keys != sorted(keys)
+    assert [row.key for row in ledger.best("digits", limit=3)] == sorted(keys)[:3]
+
+
 def test_finished_trials_replay_in_order(filled):
     """Replay gets results, pruned ones too, in the order in which they ended."""
     rows = filled.finished("digits", phase="phase1", cell="digits8/siren")
