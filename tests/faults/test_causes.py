@@ -13,7 +13,7 @@ from nefstudy.config import ClassifierConfig
 from nefstudy.errors import BadSignals, StudyStopped
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.study.plan import StudyPlan
-from nefstudy.study.space import Choice
+from nefstudy.study.space import GRID_FIXED, Choice
 
 pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly]
 
@@ -136,9 +136,10 @@ def test_equal_bugs_stop_the_study(with_trap, run_here, invariants):
 
 
 def test_a_diverged_fit_fails_its_trial_alone(quick_plan, run_here, invariants):
-    """A learning rate of a million: FAILED for divergence, told so; the other cell is complete."""
+    """A learning rate of a thousand million: FAILED for divergence, told so; the other cell is complete."""
     plan = quick_plan()
-    wild = replace(plan.cells[0], fixed={**plan.cells[0].fixed, "lr": 1e38})
+    space = {"start": Choice(("shared",)), "steps": Choice((30,))}
+    wild = replace(plan.cells[0], field="mfn", space=space, fixed={**GRID_FIXED["mfn"], "hidden": 4, "lr": 1e9})
     run_here(replace(plan, cells=(wild, plan.cells[1])))
     rows = invariants().check()
     assert {row.cause for row in by_state(rows, TrialState.FAILED)} == {"diverged"}
