@@ -40,9 +40,9 @@ def test_trials_of_a_lost_node_move_and_its_orphan_changes_nothing(start_driver,
             return None
 
         row, orphan = wait_until(fitting_there, "a fit on the second node")
-        orphan.suspend()
+        raylet.kill()
+        orphan.suspend()  # not before: the kernel wakes what is stopped when its group loses its parent
         try:
-            raylet.kill()
             wait_until(lambda: row.key in complete(invariants().rows()), "the trial on the first node")
             after = complete(invariants().rows())[row.key]
         finally:
