@@ -86,7 +86,7 @@ test: system $(VENV)/.installed-dev ## every test: fast ones with shapes checked
 	$(TEST_ENV) $(BIN)/python -m pytest -q -m "ray and not nightly $(SYSTEM_TESTS)" $(PYTEST_ARGS) || failed=$$?; \
 	exit $$failed
 
-faults: system $(VENV)/.installed-dev ## every fault: killed drivers, workers and nodes, full disks, torn files; half an hour
+faults: system $(VENV)/.installed-dev ## every fault: killed drivers, workers and nodes, full disks, torn files; over an hour
 	$(in_short_tmp); $(TEST_ENV) $(BIN)/python -m pytest -q -m "fault $(SYSTEM_TESTS)" $(PYTEST_ARGS)
 
 check: lint ## format, lint, types, import contracts and the fast tests, under two minutes

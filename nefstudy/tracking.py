@@ -9,8 +9,8 @@ import logging
 import os
 import sqlite3
 import tempfile
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import final
 
@@ -36,8 +36,9 @@ BATCH = 20  # runs written between two signs of life
 MAX_PARAMS, MAX_ENTITIES, MAX_TEXT = 100, 1000, 5000  # of one log_batch; of one tag
 FAILURES = (MlflowException, SQLAlchemyError, OSError)
 # a dead server is given up after seconds; MLflow's own defaults hold a call for four minutes
+REPEATS = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 PATIENCE = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    REPEATS: "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
@@ -118,12 +119,9 @@ class Runs:
         """Write a trial's run. A crash in the middle leaves a run that is not of its final status."""
         ended = _milliseconds(row.ended_at or row.requested_at)
         started = _milliseconds(row.started_at or row.requested_at)
-        run = self._client.create_run(
-            self._experiment(row),
-            start_time=started,
-            tags=_tags(row),
-            run_name=f"{row.start}-{row.steps}-{row.key[:8]}",
-        )
+        experiment, name = self._experiment(row), f"{row.start}-{row.steps}-{row.key[:8]}"
+        with _without_repeats():
+            run = self._client.create_run(experiment, start_time=started, tags=_tags(row), run_name=name)
         run_id = run.info.run_id
         params = [Param(name, str(value)) for name, value in parameters(row.config).items()][:MAX_PARAMS]
         metrics = [Metric(name, value, ended, 0) for name, value in row.metrics.items()]
@@ -168,6 +166,17 @@ class Runs:
                     _copy(self._storage, path, Path(folder) / Path(name).name)
             if any(Path(folder).iterdir()):
                 self._client.log_artifacts(run_id, folder)
+
+
+@contextmanager
+def _without_repeats() -> Iterator[None]:
+    """Calls to a server are made once: MLflow repeats one whose answer was lost, and would leave an open run behind."""
+    before = os.environ[REPEATS]
+    os.environ[REPEATS] = "0"
+    try:
+        yield
+    finally:
+        os.environ[REPEATS] = before
 
 
 def thin(points: Sequence[tuple[float, float]], count: int) -> list[tuple[float, float]]:

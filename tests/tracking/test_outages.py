@@ -10,6 +10,8 @@ import pytest
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.tracking import drain, rebuild
 
+from .gateway import gateway_to
+
 pytestmark = pytest.mark.mlflow
 
 HERE = ("digits", "phase1")
@@ -172,3 +174,39 @@ def test_server_killed_in_the_middle_gets_every_run_once(ledger, runs, server, f
     assert {run.info.status for run in found} == {"FINISHED"}
     served = {path.name for path in Path(runs.root, "served").rglob("*.png")}
     assert served == {"reconstruction.png"}
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+def test_lost_requests_and_answers_leave_one_run(ledger, runs, server, finish):
+    """A quarter of what goes to MLflow, or comes back, is lost: in the end each trial has one run, and no other."""
+    for seed in range(12):
+        finish(ledger, seed)
+    with gateway_to(server()) as gateway:
+        gateway.loses = 0.25
+        deadline = time.monotonic() + 200
+        while drain(ledger, root=runs.root, tracking_uri=gateway.uri) and time.monotonic() < deadline:
+            pass
+    assert min(gateway.fates["request lost"], gateway.fates["answer lost"]) > 2
+    found = runs()
+    assert sorted(int(run.data.params.get("seed", -1)) for run in found) == list(range(12))
+    assert {run.info.status for run in found} == {"FINISHED"}
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+def test_a_server_that_answers_with_errors_costs_seconds_and_no_result(ledger, runs, server, finish, caplog):
+    """500 to every request: a drain gives up soon, logs once, counts nothing as refused; later all is written."""
+    for seed in range(3):
+        finish(ledger, seed)
+    with gateway_to(server()) as gateway:
+        gateway.broken = True
+        began = time.monotonic()
+        for _ in range(3):
+            assert drain(ledger, root=runs.root, tracking_uri=gateway.uri) == 3
+        assert time.monotonic() - began < 30
+        assert len([record for record in caplog.records if record.name == "nefstudy.tracking"]) == 1
+        assert [entry.tries for entry in ledger.pending()] == [0, 0, 0]
+        gateway.broken = False
+        assert drain(ledger, root=runs.root, tracking_uri=gateway.uri) == 0
+    assert sorted(int(run.data.params["seed"]) for run in runs()) == [0, 1, 2]
