@@ -19,6 +19,15 @@ T = TypeVar("T")
 WRITER = 0x6E6566  # PostgreSQL advisory lock: commits get their event numbers in commit order
 BUSY_S = 10.0  # SQLite waits this long for another writer before we count a try as failed
 CACHE_KB = {"rwc": 16_000, "rw": 2_000, "ro": 2_000}  # of each connection: a driver has few, the service a handful
+# a server that fell silent is given up within half a minute; TCP by itself waits a quarter of an hour to acknowledge
+# what was sent, and for an answer for ever
+PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # ms
+}
 CHECK_S = 2.0  # a ledger of somebody else's is asked this often whether its version is still ours
 
 
@@ -202,7 +211,7 @@ def _address(url: str) -> URL:
 
 def _server(address: URL) -> Engine:
     try:
-        return create_engine(address, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        return create_engine(address, pool_pre_ping=True, connect_args=PATIENCE)
     except ModuleNotFoundError:
         raise BadLedger("a PostgreSQL ledger needs psycopg; run: pip install 'nefstudy[postgres]'") from None
 

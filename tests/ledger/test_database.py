@@ -1,6 +1,7 @@
 """The database under a ledger: missing, locked, full, restarted or given wrongly."""
 
 import signal
+import socket
 import sqlite3
 import threading
 import time
@@ -9,6 +10,8 @@ import pytest
 
 from nefstudy.errors import BadLedger
 from nefstudy.ledger import Ledger
+
+from ..faults.network import Network
 
 
 def test_missing_ledger_cannot_be_read(tmp_path):
@@ -74,6 +77,25 @@ def test_url_shows_no_password(postgres):
     """What is shown of a ledger's address has no password in it."""
     with Ledger.open(postgres.url("postgres").replace("postgres@", "postgres:secret@")) as ledger:
         assert "secret" not in ledger.url
+
+
+@pytest.mark.fault
+@pytest.mark.postgres
+def test_a_server_that_falls_silent_is_given_up_within_half_a_minute(postgres):
+    """A connection of the ledger's own probes an idle server and waits for no acknowledgement beyond that."""
+    with (
+        Network(str(postgres.home / ".s.PGSQL.5432")) as network,
+        Ledger.open(f"postgresql://postgres@127.0.0.1:{network.port}/postgres") as ledger,
+    ):
+        connection = ledger._database._engine.raw_connection()
+        number = connection.driver_connection.fileno()
+        with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as wire:
+            asked = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+            found = {name: wire.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in asked}
+            assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        connection.close()
+    assert found["TCP_KEEPIDLE"] + found["TCP_KEEPCNT"] * found["TCP_KEEPINTVL"] <= 30
+    assert 0 < found["TCP_USER_TIMEOUT"] <= 30_000
 
 
 def test_locked_file_is_waited_for(tmp_path):
