@@ -8,18 +8,21 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 
 import ray
 
 from nefstudy.errors import BadConfig
+from nefstudy.ledger import Owner
 from nefstudy.study.run import Room, StudyRun
 from nefstudy.trial.distributed import TrialSetup
 
 LOOK_EVERY_S = 3.0
 MOST_TRIALS = 10_000
+FOLDER, OWNER = "nef-", "driver.json"
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def connected_ray() -> Iterator[Resources]:
     if ray.is_initialized():
         yield offered()
         return
-    own = None if os.environ.get("RAY_ADDRESS") else tempfile.mkdtemp(prefix="nef-")
+    own = None if os.environ.get("RAY_ADDRESS") else _own_folder()
     try:
         with _own_signals():
             if own is None:
@@ -56,6 +59,17 @@ def connected_ray() -> Iterator[Resources]:
             ray.shutdown()
         if own is not None:
             shutil.rmtree(own, ignore_errors=True)
+
+
+def _own_folder() -> str:
+    """A directory for a Ray of this process's own; those that killed drivers of this machine left behind go first."""
+    for told in Path(tempfile.gettempdir()).glob(f"{FOLDER}*/{OWNER}"):
+        with suppress(OSError, ValueError, TypeError):  # another user's, or none of ours
+            if told.stat().st_uid == os.getuid() and Owner.from_json(told.read_text()).is_gone:
+                shutil.rmtree(told.parent, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=FOLDER)
+    Path(folder, OWNER).write_text(Owner.here().to_json())
+    return folder
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +37,11 @@ with _stop_on_signal():
 
 def complete(rows) -> dict:
     return {(row.phase, row.key): (row.attempt, row.ended_at) for row in rows if row.state is TrialState.COMPLETE}
+
+
+def ray_folders() -> set[Path]:
+    """Directories of drivers' own Rays."""
+    return set(Path(tempfile.gettempdir()).glob("nef-*"))
 
 
 @pytest.mark.parametrize("script", [CONNECTED, DISCONNECTED], ids=["connected", "disconnected"])
@@ -79,6 +86,7 @@ def test_a_driver_killed_at_any_share_loses_and_repeats_nothing(share, start_dri
     """kill -9 at 10, 50 and 90 % and the same command: finished trials keep their attempt; the grid's values are
     those of a run without a fault; MLflow ends with one run a trial.
     """
+    before = ray_folders()
     plan = quick_plan(replicates=2, trials=4)
     planned = sum(plan.planned().values())
     first = start_driver("--replicates", 2, "--trials", 4)
@@ -88,6 +96,7 @@ def test_a_driver_killed_at_any_share_loses_and_repeats_nothing(share, start_dri
     done = complete(invariants().rows())
     again = start_driver("--replicates", 2, "--trials", 4)
     assert again.end(600) == 0, again.said()
+    assert ray_folders() <= before, "what the killed driver's Ray left is gone"
     rows = invariants().check(plan=plan, acked={key for _, key in done}, mlflow=True)
     assert {place: complete(rows)[place] for place in done} == done
     (tmp_path / "whole").mkdir()

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from nefstudy.bench.noop import noop
-from nefstudy.ledger import Ledger, TrialRow
-from nefstudy.study.cluster import Resources, trials_that_fit
+from nefstudy.ledger import Ledger, Owner, TrialRow
+from nefstudy.study.cluster import Resources, _own_folder, trials_that_fit
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import resolve_place
 from nefstudy.study.plan import StudyPlan
@@ -48,6 +48,20 @@ def cluster(monkeypatch):
     for made in started:
         made.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_what_killed_drivers_left_of_their_ray_goes_with_the_next(tmp_path, monkeypatch) -> None:
+    """A directory goes when its driver is known to be gone; a living driver's stays, and what is none of ours."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    here = Owner.here()
+    owners = {"nef-dead": replace(here, process_start=1).to_json(), "nef-lives": here.to_json(), "nef-x": "[]"}
+    for name, text in owners.items():
+        (tmp_path / name / "session").mkdir(parents=True)
+        (tmp_path / name / "driver.json").write_text(text)
+    (tmp_path / "nef-other").mkdir()
+    made = Path(_own_folder())
+    assert {path.name for path in tmp_path.iterdir()} == {"nef-lives", "nef-x", "nef-other", made.name}
+    assert not Owner.from_json((made / "driver.json").read_text()).is_gone
 
 
 @pytest.fixture
