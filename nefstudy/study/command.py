@@ -80,7 +80,9 @@ Keep = Annotated[
 ]
 MinFreeGb = Annotated[
     float,
-    typer.Option("--min-free-gb", min=0, help="Stop, to be continued, before less than this is free at the root."),
+    typer.Option(
+        "--min-free-gb", min=0, help="Stop, to be continued, before less than this is free at root or ledger."
+    ),
 ]
 WebhookUrl = Annotated[
     str | None,

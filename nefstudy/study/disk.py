@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import final
 
+from sqlalchemy import make_url
+
 from nefstudy.config import TrialConfig
 from nefstudy.errors import DiskLow
 from nefstudy.fields.catalog import build
@@ -79,9 +81,17 @@ def free_bytes(root: str) -> int | None:
     return shutil.disk_usage(path).free
 
 
+def ledger_folder(ledger: str) -> str | None:
+    """The directory of a ledger that is a file; None for one on a server."""
+    path = make_url(ledger).database if ledger.startswith("sqlite:") else None if "://" in ledger else ledger
+    return None if path is None else str(Path(path).absolute().parent)
+
+
 @final
 class DiskWatch:
     """Says when too little space is left: what is asked for, and what the fits under way may still write.
+
+    The ledger's disk may be another than the root's; only the asked-for space is kept free there.
 
     Args:
         min_free_gb: gigabytes (1e9 bytes) that are left alone; 0 never stops.
@@ -122,6 +132,14 @@ class DiskWatch:
                 f"{free / GB:.2f} GB are free at {self._place.root}, fits under way may take {coming / GB:.2f} and "
                 f"{self._least / GB:g} stay free (--min-free-gb): make room, `nefstudy dataset gc --dry-run` says "
                 "what may go, and run the same command again; it goes on where it stopped"
+            )
+            return
+        folder = ledger_folder(self._place.ledger)
+        left = None if folder is None else self._free(folder)
+        if left is not None and left < self._least:
+            self.problem = DiskLow(
+                f"{left / GB:.3g} GB are free at {folder}, where the ledger is, and {self._least / GB:g} stay free "
+                "(--min-free-gb): make room and run the same command again; it goes on where it stopped"
             )
 
     def _coming(self) -> Iterable[int]:

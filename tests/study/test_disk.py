@@ -76,6 +76,22 @@ def test_a_run_stops_while_there_is_room(ledger, small_grid, open_run, result, t
     assert watch.problem.exit_code == 1
 
 
+def test_a_run_stops_while_its_ledger_has_room(ledger, small_grid, open_run, tmp_path):
+    """A ledger on a disk of its own is watched too; one on a server has no disk to ask for."""
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
+    free = {str(tmp_path): 10**12, "/small": 10**6}.__getitem__
+
+    def watch(ledger):
+        return DiskWatch(run, Place(str(tmp_path), ledger, ""), min_free_gb=1, free=free)
+
+    small = watch("sqlite:////small/ledger.db")
+    assert small.step()
+    assert "0.001 GB are free at /small, where the ledger is" in str(small.problem)
+    assert "run the same command again" in str(small.problem)
+    assert not watch(f"sqlite:///{tmp_path}/ledger.db").step()
+    assert not watch("postgresql://host/small").step()
+
+
 def test_no_watch_where_none_is_asked_for_or_nothing_is_known(ledger, small_grid, open_run, tmp_path):
     """0 never stops; a root that is a URI has no free space to ask for."""
     run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
