@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 
+from nefstudy.errors import BadLedger
 from nefstudy.ledger import Ledger
 from nefstudy.study.exporter import END
 
@@ -39,12 +40,20 @@ def main() -> None:
     """Export until told to end."""
     os.nice(NICENESS)
     driver = Driver()
-    with Ledger.open(driver.where["ledger"]) as ledger:
-        wait = FIRST_AFTER_S
-        while not driver.spoke.wait(wait):
-            export(ledger, driver)
-            wait = PERIOD_S
+    try:
+        with Ledger.open(driver.where["ledger"]) as ledger:
+            follow(ledger, driver)
+    except BadLedger as error:  # the driver will find the same, and says what to do
+        sys.exit(f"the export ends: {error}")
+
+
+def follow(ledger: Ledger, driver: Driver) -> None:
+    """Export every few seconds, and once more at the end."""
+    wait = FIRST_AFTER_S
+    while not driver.spoke.wait(wait):
         export(ledger, driver)
+        wait = PERIOD_S
+    export(ledger, driver)
 
 
 def export(ledger: Ledger, driver: Driver) -> None:

@@ -28,6 +28,7 @@ from nefstudy.study.tune import drive, storage_under
 from nefstudy.study.webhook import SECRET, Webhook
 from nefstudy.trial.distributed import TrialSetup
 from nefstudy.trial.experiment import Choices
+from nefstudy.trial.ground import check_working_directory
 from nefstudy.trial.provenance import revision
 
 FINISHED, STOPPED, PAUSED = "finished", "stopped", "paused"
@@ -141,6 +142,7 @@ def _drive(
         with LiveView(run, console=console) as view:
 
             def step() -> None:
+                check_working_directory()
                 headroom.step(run)
                 control.step()
                 retention.step()

@@ -22,6 +22,7 @@ from nefstudy.classifiers.train import Epoch, curves_of
 from nefstudy.config import TrialConfig, parse
 from nefstudy.trial.causes import cause_of, first_line
 from nefstudy.trial.experiment import Choices, OnEpoch, Setting, Work, run_trial
+from nefstudy.trial.ground import check_root, lost_ground
 from nefstudy.trial.log import kept_log
 from nefstudy.trial.memory import device_memory
 from nefstudy.trial.progress import Progress, rarely
@@ -83,9 +84,10 @@ def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
     """
     began = time.monotonic()
     try:
+        check_root(setup.root)
         with kept_log(setup.root, config["key"]):
             outcome = _outcome(config, setup=setup)
-    except Exception as error:  # the log cannot be kept: the root cannot be written
+    except Exception as error:  # the log cannot be kept: the root cannot be written, or is not there
         outcome = {"cause": cause_of(error), "error": first_line(error)}
     tune.report({OUTCOME: outcome | {"seconds": time.monotonic() - began}, "done": True})
 
@@ -100,7 +102,8 @@ def _outcome(config: dict[str, Any], *, setup: TrialSetup) -> dict[str, Any]:
         raise
     except Exception as error:  # the boundary of a trial: whatever it was becomes a ledger row
         log.exception("failed")
-        return {"cause": cause_of(error), "error": first_line(error)}
+        told = lost_ground(setup.root) or error
+        return {"cause": cause_of(told), "error": first_line(told)}
     log.info("complete")
     return {"result": text}
 

@@ -118,12 +118,16 @@ class Invariants:
     def _check_mlflow(self, rows: list[TrialRow]) -> None:
         from mlflow import MlflowClient
 
+        from nefstudy.tracking import STATUS
+
         client = MlflowClient(f"sqlite:///{self.root}/mlflow.db")
         places = [e.experiment_id for e in client.search_experiments() if e.name.startswith(f"{self.study}/")]
         runs = client.search_runs(places, max_results=10_000) if places else []
         finished = Counter(r.data.tags["nefstudy.key"] for r in runs if r.info.status == "FINISHED")
         complete = Counter(row.key for row in rows if row.state is TrialState.COMPLETE)
         assert finished == complete, "each complete trial has one finished run"
+        ended = Counter(row.key for row in rows if row.state in STATUS)
+        assert Counter(r.data.tags["nefstudy.key"] for r in runs) == ended, "no trial has another run beside"
 
 
 @pytest.fixture
@@ -210,7 +214,12 @@ class Driver:
 
 
 def begin_driver(
-    *arguments: object, root: Path, script: str = SCRIPT, ledger: str | None = None, **environment: str
+    *arguments: object,
+    root: Path,
+    script: str = SCRIPT,
+    ledger: str | None = None,
+    cwd: Path = PROJECT,
+    **environment: str,
 ) -> Driver:
     """A study script as a process and session of its own, its words in ROOT/driver.log."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("NEFSTUDY_", "MLFLOW_", "RAY_"))}
@@ -218,7 +227,7 @@ def begin_driver(
     place = ["--root", str(root), *(["--ledger", ledger] if ledger else [])]
     command = [sys.executable, script, "--study", "quick", *place, *map(str, arguments)]
     with (root / "driver.log").open("a") as log:
-        process = subprocess.Popen(command, cwd=PROJECT, env=clean, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, cwd=cwd, env=clean, stdout=log, stderr=log, start_new_session=True)
     return Driver(process, root, ledger)
 
 
@@ -227,7 +236,7 @@ def start_driver(tmp_path: Path) -> Iterator[Callable[..., Driver]]:
     """Start the quick study as a process of its own; whatever is left of it is killed after the test."""
     started: list[Driver] = []
 
-    def start(*arguments: object, root: Path = tmp_path, **options: str) -> Driver:
+    def start(*arguments: object, root: Path = tmp_path, **options: object) -> Driver:
         started.append(begin_driver(*arguments, root=root, **options))
         return started[-1]
 
