@@ -153,9 +153,17 @@ class Savings(BaseModel):
 
 
 class Timeline(BaseModel):
-    """Equal spans from `from_s` (UTC): trials that completed in each, the best validation accuracy by its end."""
+    """Equal spans of the clock from `from_s` (UTC): trials that completed in each, the best accuracy by its end.
+
+    Attributes:
+        last_s: when the latest of the trials completed.
+        rose_s: when the best rose; `rose_to` says to what.
+    """
 
     from_s: float
     width_s: float
     ended: list[int]
     best: list[float | None]
+    last_s: float
+    rose_s: list[float]
+    rose_to: list[float]
