@@ -10,6 +10,7 @@ from nefstudy.report.content import Picture, Report
 from nefstudy.report.replicates import NOTE, replicate_cells
 from nefstudy.report.tables import start_cells, start_notes
 
+WORDS = {"cell", "phase", "start", "cause", "what", "key", "classifier"}  # columns that hold no numbers
 STYLE = """
 :root { color-scheme: light dark; --ink: #22262b; --faint: #5c646d; --line: #d9dde1; --paper: #fff; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --faint: #a3abb3; --line: #3a4047; --paper: #16191c; } }
@@ -21,8 +22,11 @@ p.note, figcaption { color: var(--faint); font-size: .88rem; margin: .3rem 0; }
 .wide { overflow-x: auto; } figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: #fff; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } th { color: var(--faint); font-weight: 600; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
+th:first-child, td:first-child, .word { text-align: left; } th { color: var(--faint); font-weight: 600; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 1fr)); gap: 1rem; }
+.gallery img { width: 100%; max-width: 32rem; image-rendering: pixelated; }
+@media (max-width: 40rem) { figure { overflow-x: auto; } figure > img { max-width: none; width: 44rem; }
+  th, td { padding-inline: .45rem; } }
 @media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } figure { break-inside: avoid; } }
 """
 
@@ -57,9 +61,12 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def table(header: Sequence[str], body: Iterable[Sequence[object]]) -> str:
-    """An HTML table of text cells; every cell is escaped."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in body)
+    """An HTML table of text cells, those of words to the left; every cell is escaped."""
+    marks = [' class="word"' if name in WORDS else "" for name in header]
+    named = zip(header, marks, strict=True)
+    head = "".join(f'<th scope="col"{mark}>{escape(name)}</th>' for name, mark in named)
+    cells = [[f"<td{mark}>{escape(str(cell))}</td>" for cell, mark in zip(row, marks, strict=True)] for row in body]
+    rows = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
@@ -133,9 +140,22 @@ def _replicates(report: Report) -> list[str]:
 def best_cells(row: TrialRow) -> list[str]:
     """One line of the table of best trials."""
     return [
-        row.cell, row.phase, number(row.val_accuracy, 3), number(row.test_accuracy, 3), number(row.quality, 2),
+        row.cell, row.phase, number(row.val_accuracy, 3), number(row.test_accuracy, 3), quality(row),
         row.start, number(row.hidden, 0), str(row.steps), row.key,
     ]  # fmt: skip
+
+
+def quality(row: TrialRow) -> str:
+    """A trial's quality with its unit: PSNR in dB for images, IoU for shapes."""
+    iou = "all_iou" in row.metrics and "all_psnr" not in row.metrics
+    return "–" if row.quality is None else f"{row.quality:.3f} IoU" if iou else f"{row.quality:.2f} dB"
+
+
+def span(seconds: float) -> str:
+    """A duration in the unit that tells it in few digits."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
 
 
 def number(value: float | None, digits: int) -> str:
@@ -156,8 +176,8 @@ def _costs(report: Report) -> list[str]:
     reused = sum(row.reused for row in report.trials)
     body = [
         ["fields × steps fitted", f"{report.costs.get('field_steps', 0):,.0f}"],
-        ["fitting", f"{report.costs.get('fit_seconds', 0) / 3600:.2f} h"],
-        ["classifying", f"{report.costs.get('classify_seconds', 0) / 3600:.2f} h"],
+        ["fitting", span(report.costs.get("fit_seconds", 0))],
+        ["classifying", span(report.costs.get("classify_seconds", 0))],
         ["trials answered from earlier ones", str(reused)],
     ]
     failures = [[cell, phase, cause, count] for (phase, cell, cause), count in sorted(report.causes.items())]

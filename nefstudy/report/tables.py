@@ -215,8 +215,9 @@ def start_notes(table: StartTable) -> list[str]:
     """What a reader of the start table has to know, a sentence each."""
     notes = [
         "Test accuracy, mean ± sd over settings; gain of the shared start in % of random; n finished trials by start.",
-        "Paper: random → shared in Papa et al. 2024, supplement, Table 4, on the whole data set.",
     ]
+    if any(line.paper for line in table.lines):
+        notes.append("Paper: random → shared in Papa et al. 2024, supplement, Table 4, on the whole data set.")
     if not all(line.balanced for line in table.lines):
         notes.append("* The starts cover different settings so far, so their means are not comparable yet.")
     return notes

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from safetensors.numpy import save
 from nefstudy import seeds
 from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
 from nefstudy.errors import BadConfig, BadRoot
-from nefstudy.ledger import Ledger
+from nefstudy.ledger import Ledger, TrialRow
 from nefstudy.report import tables
 from nefstudy.report.content import files_of
-from nefstudy.report.page import table
+from nefstudy.report.page import quality, span, table
 from nefstudy.report.report import write_report
 
 STUDY = "digits <&> more"
@@ -203,6 +203,35 @@ def test_a_directory_that_cannot_be_written_is_named(ledger: Ledger, root: Path,
     (tmp_path / "file").touch()
     with pytest.raises(BadRoot, match="--out"):
         write_report(ledger, STUDY, root=root, out=tmp_path / "file" / "out")
+
+
+def test_amounts_have_their_units(page: Path) -> None:
+    """Quality says what it is measured in, durations what they are counted in; a short study did not take 0.00 h."""
+    text = " ".join(read(page).text)
+    assert "15.00 dB" in text
+    assert "2 min" in text  # four fits of 36 s
+    assert "72 s" in text
+    assert [span(seconds) for seconds in (0.4, 89, 300, 5399, 5400, 1e7)] == [
+        "0 s",
+        "89 s",
+        "5 min",
+        "90 min",
+        "1.5 h",
+        "2,777.8 h",
+    ]
+
+
+def test_quality_of_shapes_is_iou(row: Callable[..., TrialRow]) -> None:
+    """IoU has no unit of loudness."""
+    assert quality(row(quality=0.9, metrics={"all_iou": 0.9})) == "0.900 IoU"
+    assert quality(row(quality=None)) == "–"
+
+
+def test_words_stand_left_and_numbers_right() -> None:
+    """A column of words is told by its name, in head and body."""
+    drawn = table(["cell", "start", "steps"], [["a/b", "shared", 5]])
+    assert drawn.count('class="word"') == 4
+    assert '<td class="word">shared</td><td>5</td>' in drawn
 
 
 def test_text_from_the_ledger_is_escaped(page: Path) -> None:
