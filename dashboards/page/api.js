@@ -1,4 +1,5 @@
 const POLL_MS = 4000;
+const CALM_MS = 30_000; // a driver that dies and a pace that falls make no event
 const SETTLE_MS = 700;
 
 const MOST_KEPT = 40;
@@ -24,14 +25,23 @@ export async function get(path) {
 
 export const studyPath = (study) => `/v1/studies/${encodeURIComponent(study)}`;
 
-// Calls `changed` after events of the study, bundled; falls back to asking every few seconds while the stream is away.
+// Calls `changed` after events of the study, bundled, and now and then without any; every few seconds while the stream is
+// away, which is opened anew where the browser has given it up.
 export function follow(study, { changed, live }) {
   let due = null;
-  const soon = () => { due ??= setTimeout(() => { due = null; changed(); }, SETTLE_MS); };
-  const source = new EventSource(`${studyPath(study)}/events`);
-  source.addEventListener("open", () => live(true));
-  source.addEventListener("error", () => live(false));
-  source.addEventListener("message", soon);
-  const poll = setInterval(() => { if (source.readyState !== EventSource.OPEN) soon(); }, POLL_MS);
+  let asked = Date.now();
+  const soon = () => { due ??= setTimeout(() => { due = null; asked = Date.now(); changed(); }, SETTLE_MS); };
+  const open = () => {
+    const source = new EventSource(`${studyPath(study)}/events`);
+    source.addEventListener("open", () => { live(true); soon(); }); // what happened before it opened is not told
+    source.addEventListener("error", () => live(false));
+    source.addEventListener("message", soon);
+    return source;
+  };
+  let source = open();
+  const poll = setInterval(() => {
+    if (source.readyState === EventSource.CLOSED) source = open();
+    if (source.readyState !== EventSource.OPEN || Date.now() - asked >= CALM_MS) soon();
+  }, POLL_MS);
   return () => { source.close(); clearInterval(poll); clearTimeout(due); };
 }

@@ -49,6 +49,13 @@ export function fitted(frame) {
   };
 }
 
+// Words in place of a chart, which then does not come back when the width changes.
+export function words(frame, text) {
+  drawers.get(frame)?.(null);
+  for (const name of ["role", "aria-label"]) frame.removeAttribute(name);
+  frame.replaceChildren(h("p", { class: "none" }, text));
+}
+
 // A chart that is only looked at: a screen reader is told `label` in its place.
 export function picture(frame, label, make) {
   frame.setAttribute("role", "img");

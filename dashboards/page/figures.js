@@ -7,6 +7,7 @@ import { scatter } from "./scatter.js";
 const MOST = { quality: 10_000, nmi: 4000, ratio: 4000 }; // the rest is thinned out by the service
 const ACROSS = { all_psnr: "PSNR (dB)", all_iou: "IoU", all_ssim: "SSIM", steps: "fitting steps" };
 const drawn = {};
+const asked = {}; // the latest question of each figure: an answer to an older one comes too late
 
 // The three pictures of accuracy: against quality (`first`), then against structure of the weights and smoothness.
 export function figures({ onPick }) {
@@ -26,14 +27,16 @@ export function figures({ onPick }) {
 
 async function figure(id, show, { study, chosen, x, rank, ...look }) {
   const query = new URLSearchParams({ x, y: "test_accuracy", limit: MOST[id], ...chosen });
-  const found = await get(`${studyPath(study)}/points?${query}`);
-  if (drawn[id] === found) return;
-  drawn[id] = found;
+  const path = `${studyPath(study)}/points?${query}`;
+  asked[id] = path;
+  const found = await get(path);
+  if (asked[id] !== path || drawn[id] === found) return;
   const points = pointsOf(found, look.xLabel);
   show({ points, yLabel: "test accuracy", label: `Test accuracy against ${look.xLabel} of ${points.length} trials.`, ...look });
   const thinned = found.of > points.length ? ` of ${whole(found.of)}, thinned evenly` : "";
-  const said = [`${whole(points.length)} complete trials${thinned}.`, rank ? rankWords(points) : ""];
+  const said = [`${whole(points.length)} complete trials${thinned}.`, rank && !thinned ? rankWords(points) : ""]; // what thinning leaves has another rank correlation
   byId(`${id}-caption`).replaceChildren(legend(keysOf(points, look.symbol)), said.join(" "));
+  drawn[id] = found;
 }
 
 function pointsOf(found, xLabel) {
@@ -53,7 +56,7 @@ function rankWords(points) {
   const found = d3.groups(points, (point) => point.start).filter(([, group]) => group.length > 3);
   const words = found.map(([start, group]) => {
     const rank = correlation(...["x", "y"].map((name) => Array.from(d3.rank(group, (point) => point[name]))));
-    return `${start} ${rank.toFixed(2)} (n = ${whole(group.length)})`;
+    return `${start} ${number(Number(rank.toFixed(2)))} (n\u00a0=\u00a0${whole(group.length)})`;
   });
   return words.length ? `Rank correlation: ${words.join(", ")}.` : "";
 }

@@ -1,15 +1,29 @@
 const NONE = "–";
 const missing = (value) => value === null || value === undefined || Number.isNaN(value);
 
-export const accuracy = (value) => (missing(value) ? NONE : value.toFixed(3));
+const minus = (text) => text.replace("-", "−");
+
+export const accuracy = (value) => (missing(value) ? NONE : minus(value.toFixed(3)));
 export const whole = (value) => (missing(value) ? NONE : value.toLocaleString("en"));
-export const compact = (value) => (missing(value) ? NONE : value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 }));
-export const percent = (value) => (missing(value) ? NONE : `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(0)} %`);
+export const compact = (value) => (missing(value) ? NONE
+  : value < 1e6 ? whole(Math.round(value)) : value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 4 }));
+
+export function percent(value) {
+  if (missing(value)) return NONE;
+  const rounded = Math.round(value);
+  return `${rounded > 0 ? "+" : ""}${minus(String(rounded || 0))} %`;
+}
+
+// A reconstruction's quality by what it is measured in: shapes have IoU where images have PSNR.
+export function quality(value, measure) {
+  if (missing(value)) return NONE;
+  return measure === "iou" ? `${value.toFixed(3)} IoU` : `${minus(value.toFixed(2))} dB`;
+}
 
 export function number(value) {
   if (missing(value)) return NONE;
-  if (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e6)) return value.toExponential(2);
-  return Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(4)));
+  if (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e6)) return minus(value.toExponential(2));
+  return minus(Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(4))));
 }
 
 export function rate(perMinute) {

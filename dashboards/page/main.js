@@ -1,4 +1,5 @@
 import { follow, get, studyPath } from "./api.js";
+import { d3 } from "./charts.js";
 import { byId, fill } from "./dom.js";
 import { drawGallery } from "./gallery.js";
 import { figures } from "./figures.js";
@@ -7,7 +8,10 @@ import * as sections from "./sections.js";
 import { overTime } from "./time.js";
 import { showTrial } from "./trial.js";
 
-const page = { study: null, savings: null, cell: null, phase: null, picked: false, stop: null, seq: -1 };
+const RETRY_MS = 4000;
+const LIST_MS = 30_000; // after this the list of studies may have grown
+const CSV_ROWS = 1000; // of one answer
+const page = { study: null, savings: null, cell: null, phase: null, picked: new Set(), stop: null, seq: -1, shown: null, listed: 0 };
 const picks = { onPick: openTrial };
 const accuracies = figures(picks);
 const drawParallel = parallel(picks);
@@ -22,25 +26,43 @@ function openTrial(trial) {
 }
 
 async function start() {
-  const { studies } = await get("/v1/studies");
-  if (!studies.length) {
+  const names = await listStudies();
+  if (!names.length) {
     notice("The ledger holds no study yet. Start one with: python studies/smoke.py");
-    setTimeout(() => start().catch(failed), 4000);
+    setTimeout(begin, RETRY_MS);
     return;
   }
-  fill(byId("study"), studies.map(({ study }) => [study, study]));
-  const asked = decodeURIComponent(location.hash.slice(1));
-  choose(studies.some(({ study }) => study === asked) ? asked : studies[0].study);
+  notice("");
+  choose(names.includes(asked()) ? asked() : names[0]);
+}
+
+const begin = () => start().catch((error) => { failed(error); setTimeout(begin, RETRY_MS); });
+
+async function listStudies() {
+  const names = (await get("/v1/studies")).studies.map(({ study }) => study);
+  page.listed = Date.now();
+  if (names.length) fill(byId("study"), d3.sort(names).map((name) => [name, name]));
+  return names;
+}
+
+// The study that the address names.
+function asked() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return "";
+  }
 }
 
 function choose(study) {
   page.stop?.();
-  Object.assign(page, { study, seq: -1, savings: null, picked: false });
+  Object.assign(page, { study, seq: -1, savings: null, shown: null });
+  page.picked.clear();
   byId("study").value = study;
   history.replaceState(null, "", `#${encodeURIComponent(study)}`);
   document.title = `${study} · nefstudy`;
   byId("json").href = `${studyPath(study)}/trials`;
-  byId("csv").href = `${studyPath(study)}/trials?format=csv&limit=1000`;
+  byId("csv").href = `${studyPath(study)}/trials?format=csv&limit=${CSV_ROWS}`;
   page.stop = follow(study, { changed: refresh, live: showLive });
   refresh();
 }
@@ -50,21 +72,31 @@ function showLive(on) {
   byId("live").textContent = on ? "live" : "reconnecting";
 }
 
-// One run at a time; what is asked for meanwhile is one more run afterwards.
+// One run at a time; what is asked for meanwhile is one more run afterwards. What failed is tried again: a study at rest
+// sends no event that would ask for it.
 function single(act) {
-  let busy = false;
-  let again = false;
+  const held = { busy: false, again: false, retry: null };
   return async function run() {
-    again = busy;
-    if (busy) return;
-    busy = true;
-    await act().catch(failed);
-    busy = false;
-    if (again) run();
+    held.again = held.busy;
+    if (held.busy) return;
+    held.busy = true;
+    clearTimeout(held.retry);
+    try {
+      await act();
+      notice("");
+    } catch (error) {
+      failed(error);
+      held.retry = setTimeout(run, RETRY_MS);
+    }
+    held.busy = false;
+    if (held.again) run();
   };
 }
 
-const refresh = single(async () => { await draw(page.study); notice(""); });
+const refresh = single(async () => {
+  await draw(page.study);
+  if (Date.now() - page.listed >= LIST_MS) await listStudies();
+});
 // What takes the service seconds over a large study does not hold up the rest.
 const refreshMatters = single(() => drawMatters(page.study));
 
@@ -78,7 +110,7 @@ async function draw(study) {
   byId("state").textContent = orphaned ? `${progress.state}, no driver` : progress.state;
   byId("state").dataset.alive = progress.alive;
   byId("tiles").replaceChildren(...sections.tiles(progress, page.savings));
-  byId("phases").replaceChildren(...sections.phases(progress, openTrial));
+  drawPhases(progress);
   fill(byId("phase"), [["", "all"], ...progress.phases.map(({ phase }) => [phase, sections.phaseName(phase)])]);
   const last = progress.phases.at(-1);
   Object.assign(page, { cell: last?.cells[0]?.cell, phase: last?.phase });
@@ -87,7 +119,7 @@ async function draw(study) {
   if (progress.seq === page.seq) return;
   choosePhase(progress);
   await accuracies.first(study, chosen());
-  performance.mark("interactive");
+  if (page.seq < 0) performance.mark("interactive"); // once a study: marks are kept for as long as the page is open
   await accuracies.then(study, chosen());
   const [starts, best, failures, savings, time, replicates] = await Promise.all(
     ["start-table", "best?limit=3", "failures", "savings", "timeline", "replicates"].map((part) => get(`${path}/${part}`)));
@@ -100,20 +132,40 @@ async function draw(study) {
   byId("replicates-part").hidden = !replicates.rows.length;
   byId("replicates").replaceChildren(...sections.replicates(replicates.rows, openTrial));
   byId("best").replaceChildren(...sections.best(best.best.slice(0, 12), openTrial));
-  byId("failures-part").hidden = !failures.failures.length;
-  byId("failures").replaceChildren(...sections.failures(failures.failures, openTrial));
+  byId("failures-part").hidden = !failures.failures.length && !failures.stopped_cells.length;
+  byId("failures").replaceChildren(...sections.failures(failures, openTrial));
   page.seq = progress.seq;
   refreshMatters();
 }
 
+// What says the same stays as it is: a button that is drawn anew loses the reader's place.
+function drawPhases(progress) {
+  const shown = JSON.stringify(progress.phases);
+  if (shown === page.shown) return;
+  page.shown = shown;
+  byId("phases").replaceChildren(...sections.phases(progress, openTrial));
+  byId("csv").textContent = progress.planned > CSV_ROWS ? `CSV of the first ${CSV_ROWS.toLocaleString("en")} trials` : "CSV";
+}
+
 // Phases are not pooled unless asked for: a search hunts for the best, a grid covers all, and their means do not compare.
-function choosePhase({ phases }) {
-  if (page.picked) return;
-  byId("phase").value = phases.findLast(({ complete }) => complete)?.phase ?? "";
+// A study of shapes alone has IoU where others have PSNR.
+function choosePhase({ phases, best }) {
+  if (!page.picked.has("phase")) byId("phase").value = phases.findLast(({ complete }) => complete)?.phase ?? "";
+  const shapes = best.length && best.every(({ measure }) => measure === "iou");
+  if (!page.picked.has("across")) byId("across").value = shapes ? "all_iou" : "all_psnr";
 }
 
 const chosen = () =>
   Object.fromEntries(["phase", "cell"].map((name) => [name, byId(name).value]).filter(([, value]) => value));
+
+// A later choice does not wait for the answers to an earlier one.
+function redraw() {
+  drawCells(page.study).catch((error) => {
+    failed(error);
+    page.seq = -1; // all of it is drawn anew
+    setTimeout(refresh, RETRY_MS);
+  });
+}
 
 // What depends on the chosen phase and cell: the pictures first, then what takes the service longer.
 async function drawCells(study) {
@@ -123,16 +175,19 @@ async function drawCells(study) {
 }
 
 async function drawMatters(study) {
-  const cell = chosen().cell ?? page.cell;
-  const gallery = cell ? drawGallery(study, { cell, phase: chosen().phase ?? page.phase, onTrial: openTrial }) : null;
-  const matters = await get(`${studyPath(study)}/importance?${new URLSearchParams(chosen())}`);
+  const now = chosen();
+  const cell = now.cell ?? page.cell;
+  const [matters] = await Promise.all([get(`${studyPath(study)}/importance?${new URLSearchParams(now)}`),
+    cell && drawGallery(study, { cell, phase: now.phase ?? page.phase, onTrial: openTrial })]);
   if (study !== page.study) return;
   sections.importance(byId("importance"), matters);
-  await Promise.all([gallery, drawParallel(study, chosen(), matters.parameters)]);
+  await drawParallel(study, now, matters.parameters);
 }
 
 byId("study").addEventListener("change", (event) => choose(event.target.value));
-byId("phase").addEventListener("change", () => { page.picked = true; });
-for (const name of ["phase", "cell", "across"]) byId(name).addEventListener("change", () => drawCells(page.study).catch(failed));
+for (const name of ["phase", "cell", "across"]) {
+  byId(name).addEventListener("change", () => { page.picked.add(name); redraw(); });
+}
+window.addEventListener("hashchange", () => { if (asked() !== page.study) begin(); });
 byId("trial").addEventListener("click", (event) => { if (event.target === byId("trial")) byId("trial").close(); });
-start().catch(failed);
+begin();

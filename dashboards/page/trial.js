@@ -1,13 +1,18 @@
 import { get } from "./api.js";
-import { Plot, chart, picture } from "./charts.js";
+import { Plot, chart, d3, picture } from "./charts.js";
 import { h, table } from "./dom.js";
-import { accuracy, number, whole } from "./format.js";
+import { accuracy, number, quality, whole } from "./format.js";
 import { phaseName } from "./sections.js";
+
+let asked = null; // the latest trial asked for: another that answers later is not shown
 
 // Opens the dialog on one trial: its numbers, curves, picture and parameters.
 export async function showTrial(dialog, { key, study, phase }) {
   const query = new URLSearchParams({ ...(study && { study }), ...(phase && { phase }) });
-  const trial = await get(`/v1/trials/${encodeURIComponent(key)}?${query}`);
+  const path = `/v1/trials/${encodeURIComponent(key)}?${query}`;
+  asked = path;
+  const trial = await get(path);
+  if (asked !== path) return;
   dialog.replaceChildren(h("article", {},
     h("div", { class: "heading" },
       h("h2", { id: "trial-title" }, `${trial.cell}, ${trial.start} start, ${whole(trial.steps)} steps`),
@@ -26,14 +31,15 @@ export async function showTrial(dialog, { key, study, phase }) {
 
 function numbers(trial) {
   const shown = [["Test accuracy", accuracy(trial.test_accuracy)], ["Validation", accuracy(trial.val_accuracy)],
-    ["PSNR (dB)", number(trial.metrics.all_psnr)], ["SSIM", number(trial.metrics.all_ssim)], ["NMI", number(trial.metrics.all_nmi)]];
+    ["Reconstruction", quality(trial.quality, "all_psnr" in trial.metrics ? "psnr" : "iou")],
+    ...[["SSIM", "all_ssim"], ["NMI", "all_nmi"]].filter(([, name]) => name in trial.metrics).map(([said, name]) => [said, accuracy(trial.metrics[name])])];
   return h("div", { class: "tiles" }, shown.map(([name, value]) =>
     h("div", { class: "tile" }, h("dl", {}, h("dt", {}, name), h("dd", {}, value)))));
 }
 
 function pictures(trial) {
   return trial.artefacts.filter((name) => name.endsWith(".png")).map((name) => h("p", {},
-    h("img", { src: `/v1/trials/${trial.key}/artefacts/${name}`, loading: "lazy",
+    h("img", { src: `/v1/trials/${trial.key}/artefacts/${encodeURIComponent(name)}`, loading: "lazy",
       alt: name === "reconstruction.png" ? "Originals above, reconstructions below" : name })));
 }
 
@@ -53,7 +59,7 @@ function curve(name, points) {
   const said = `${name}: from ${number(points[0].y)} to ${number(points.at(-1).y)} over ${points.length} points`;
   picture(frame, said, (width) => chart({
     width, height: 140, marginLeft: 44, marginRight: 12, marginTop: 12, marginBottom: 26,
-    x: { label: null, ticks: 4, tickFormat: number }, y: { label: null, ticks: 4, grid: true, tickFormat: number },
+    x: { label: null, ticks: d3.ticks(points[0].x, points.at(-1).x, 4).filter(Number.isInteger), tickFormat: number }, y: { label: null, ticks: 4, grid: true, tickFormat: number },
     marks: [Plot.line(points, { x: "x", y: "y", stroke: "var(--accent)", strokeWidth: 1.8 }),
       Plot.dot(points.slice(-1), { x: "x", y: "y", r: 3, fill: "var(--accent)" })],
   }));

@@ -1,12 +1,12 @@
 """The shapes of the answers, as pydantic models: what OpenAPI documents and tests validate against."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 
 class Best(BaseModel):
-    """The best complete trial of a cell by validation accuracy."""
+    """The best complete trial of a cell by validation accuracy; `measure` is what `quality` is: PSNR in dB or IoU."""
 
     cell: str
     phase: str
@@ -14,6 +14,7 @@ class Best(BaseModel):
     val_accuracy: float | None
     test_accuracy: float | None
     quality: float | None
+    measure: Literal["psnr", "iou"] | None
     start: str
     hidden: int | None
     steps: int

@@ -122,6 +122,7 @@ def best_of(trial: TrialRow) -> Best:
         val_accuracy=_finite(trial.val_accuracy),
         test_accuracy=_finite(trial.test_accuracy),
         quality=_finite(trial.quality),
+        measure="psnr" if "all_psnr" in trial.metrics else "iou" if "all_iou" in trial.metrics else None,
         start=trial.start,
         hidden=trial.hidden,
         steps=trial.steps,

@@ -23,6 +23,8 @@ from nefstudy.config import (
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.service.app import create_app
 
+from .served import CHROMIUM, WIDE, Served
+
 STUDY = "smoke"
 TOKEN = "a-token-of-the-tests"
 CELLS = ("digits8/siren", "digits8/mfn")
@@ -174,3 +176,54 @@ def client(filled: tuple[Ledger, Path, list[str]], client_of: ClientOf) -> Clien
 def keys(filled: tuple[Ledger, Path, list[str]]) -> list[str]:
     """Keys of the complete trials."""
     return filled[2]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """Headless Chromium of the system."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def opened(browser) -> Iterator:
+    """Opens pages, and fails the test if any of them complains to its console."""
+    pages: list[Any] = []
+    complaints: list[str] = []
+
+    def open_page(url: str, *, viewport: dict | None = None, scheme: str = "light", **options) -> Any:
+        page = browser.new_page(viewport=viewport or WIDE, color_scheme=scheme, **options)
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def served(filled) -> Iterator[str]:
+    """The address of a service over the filled ledger."""
+    with Served(create_app(filled[0], root=filled[1])) as running:
+        yield running.url
+
+
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory) -> Iterator[str]:
+    """The address of a service over forty trials of a search, enough to say which parameters matter."""
+    with Ledger.open(str(tmp_path_factory.mktemp("explored") / "ledger.db")) as ledger:
+        ledger.put_study(STUDY, {}, planned={("phase1", CELLS[0]): 60})
+        for number in range(40):
+            start = "shared" if number % 3 else "random"
+            steps, lr = (5, 25, 75, 200)[number % 4], 10 ** (-4 + number % 11 / 5)
+            run_trial(ledger, "phase1", trial_config(CELLS[0], start=start, steps=steps, lr=lr, hidden=8 + 2 * number))
+        with Served(create_app(ledger)) as running:
+            yield running.url

@@ -1,10 +1,14 @@
 """The service behind a real socket, for those who come by HTTP: browsers and Prometheus."""
 
+import shutil
 import socket
 import threading
 import time
 
 import uvicorn
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+WIDE = {"width": 1280, "height": 900}
 
 
 class Served:

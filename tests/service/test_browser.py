@@ -1,70 +1,15 @@
 """The study page in a real browser, over a real socket, while a study moves."""
 
-import shutil
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.service.app import create_app
 
 from .conftest import CELLS, STUDY, TOKEN, fill_study, run_trial, trial_config
-from .served import Served
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WIDE = {"width": 1280, "height": 900}
+from .served import WIDE, Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """Headless Chromium of the system."""
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def opened(browser) -> Iterator:
-    """Opens pages, and fails the test if any of them complains to its console."""
-    pages: list[Page] = []
-    complaints: list[str] = []
-
-    def open_page(url: str, *, viewport: dict | None = None, scheme: str = "light", **options) -> Page:
-        page = browser.new_page(viewport=viewport or WIDE, color_scheme=scheme, **options)
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(url)
-        pages.append(page)
-        return page
-
-    yield open_page
-    for page in pages:
-        page.close()
-    assert complaints == []
-
-
-@pytest.fixture(scope="module")
-def served(filled) -> Iterator[str]:
-    """The address of a service over the filled ledger."""
-    with Served(create_app(filled[0], root=filled[1])) as running:
-        yield running.url
-
-
-@pytest.fixture(scope="module")
-def explored(tmp_path_factory) -> Iterator[str]:
-    """The address of a service over forty trials of a search, enough to say which parameters matter."""
-    with Ledger.open(str(tmp_path_factory.mktemp("explored") / "ledger.db")) as ledger:
-        ledger.put_study(STUDY, {}, planned={("phase1", CELLS[0]): 60})
-        for number in range(40):
-            start = "shared" if number % 3 else "random"
-            steps, lr = (5, 25, 75, 200)[number % 4], 10 ** (-4 + number % 11 / 5)
-            run_trial(ledger, "phase1", trial_config(CELLS[0], start=start, steps=steps, lr=lr, hidden=8 + 2 * number))
-        with Served(create_app(ledger)) as running:
-            yield running.url
 
 
 def width_of_picture(page: Page) -> int:
@@ -189,6 +134,7 @@ def test_the_page_moves_with_the_study(opened, ledger: Ledger):
         expect(page.locator("#tiles")).to_contain_text("17 / 32", timeout=8000)
         expect(page.locator("#quality-caption")).to_contain_text("17 complete", timeout=8000)
         assert page.evaluate("window.kept")
+        assert page.evaluate("performance.getEntriesByName('interactive').length") == 1, "they are kept for ever"
         page.close()
 
 

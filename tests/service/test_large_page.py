@@ -4,14 +4,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from nefstudy.ledger import Ledger
 from nefstudy.service.app import create_app
 
 from .large_study import fill_large_study
-from .served import Served
-from .test_browser import CHROMIUM, WIDE
+from .served import CHROMIUM, WIDE, Served
 
 # CPU of the browser's main thread and of service and test client together, which a busy machine does not stretch:
 # measured 510 to 620 until the page answers, 630 to 970 until all trials are drawn
@@ -63,6 +62,8 @@ def test_thirty_thousand_trials_are_soon_interactive_and_go_onto_a_canvas(served
         assert clock.ms() < ALL_MS
         assert "10,000 complete trials of 30,000" in page.inner_text("#quality-caption")
         assert page.locator("#quality-plot g[aria-label=dot] path").count() == 0
+        expect(page.locator("#ratio-caption")).to_contain_text("thinned evenly")
+        assert "Rank" not in page.inner_text("#ratio-caption"), "what is left of the trials has another correlation"
         painted = page.locator("#quality-plot canvas").evaluate(
             "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((v) => v)"
         )
