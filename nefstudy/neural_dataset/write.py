@@ -132,7 +132,9 @@ def settle(storage: Storage, config: FitConfig, signals: Signals, *, field: Neur
         engine = ENGINES.get(found.get("engine", ""))
         if engine is not None and engine.why_not(field) is None and fingerprint(config, engine) == found:
             return engine
-    return choose(config, field, signals, fields=len(signals) * config.dataset.views // ranks, ranks=ranks).engine
+    fields = len(signals) * config.dataset.views
+    shared = 1 if config.fits else ranks  # a study's choice depends on its plan alone
+    return choose(config, field, signals, fields=fields // shared, ranks=ranks).engine
 
 
 def _fingerprint_found(storage: Storage, config: FitConfig) -> dict[str, str]:

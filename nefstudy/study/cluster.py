@@ -15,7 +15,7 @@ from pathlib import Path
 
 import ray
 
-from nefstudy.errors import BadConfig
+from nefstudy.errors import BadConfig, StudyStopped
 from nefstudy.ledger import Owner
 from nefstudy.study.run import Room, StudyRun
 from nefstudy.trial.distributed import TrialSetup
@@ -104,6 +104,7 @@ class Headroom:
         self._setup, self._asked = setup, asked
         self._sharing = sharing and setup.workers == 0
         self._looked = time.monotonic()
+        self._node = ray.get_runtime_context().get_node_id()
         resources = offered()
         self.room = self._room(resources)
         if not self.room.trials:
@@ -114,9 +115,18 @@ class Headroom:
             )
 
     def step(self, run: StudyRun) -> None:
-        """Tell the run what room there is, looked up every few seconds."""
+        """Tell the run what room there is, looked up every few seconds.
+
+        Raises:
+            StudyStopped: Ray has given up the node this process runs on, and would leave it waiting for ever.
+        """
         if time.monotonic() - self._looked >= LOOK_EVERY_S:
             self._looked = time.monotonic()
+            if not any(node["Alive"] and node["NodeID"] == self._node for node in ray.nodes()):
+                raise StudyStopped(
+                    f"study {run.plan.study!r} stopped: Ray has given up the node of its driver, which was out of "
+                    "reach for too long (suspended, out of memory, or overloaded); run the same command again"
+                )
             self.room = self._room(offered())
         run.room = self.room
 

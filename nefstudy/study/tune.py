@@ -228,9 +228,12 @@ def _ours(error: BaseException | None) -> NefstudyError | None:
 
 
 def _quiet() -> None:
-    """Ray Tune says once per trial that it kept no result file: true, and on purpose."""
+    """Ray Tune says once per trial that it kept no result file: true, and on purpose. A failure's traceback is kept in
+    the trial's own log, its cause in the ledger.
+    """
     for name in ("ray.tune", "ray.train", "ray.tune.analysis.experiment_analysis"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
 
 
 def storage_under(root: str, study: str) -> str:

@@ -28,7 +28,6 @@ from ..ledger.conftest import postgres  # noqa: F401  # a fixture
 PROJECT = Path(__file__).parents[2]
 SCRIPT = "tests/faults/quick_study.py"
 SLOW_SCRIPT = "tests/faults/slow_study.py"
-SLOW = ("--engine", "eager")  # `auto` takes what this machine has compiled before into account: not what is compared
 NO_MLFLOW = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}  # nobody listens there: results wait in the outbox
 NOT_RESULTS = {
     "fit_seconds",
@@ -251,6 +250,6 @@ def start_driver(tmp_path: Path) -> Iterator[Callable[..., Driver]]:
 def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root of the slow study's four trials, run without a fault."""
     root = tmp_path_factory.mktemp("unharmed")
-    driver = begin_driver(*SLOW, "--replicates", 4, root=root, script=SLOW_SCRIPT, **NO_MLFLOW)
+    driver = begin_driver("--replicates", 4, root=root, script=SLOW_SCRIPT, **NO_MLFLOW)
     assert driver.end(300) == 0, driver.said()
     return root

@@ -6,7 +6,7 @@ import pytest
 
 from nefstudy.ledger import Ledger, TrialState
 
-from .conftest import NO_MLFLOW, SLOW, SLOW_SCRIPT, Invariants, values_of
+from .conftest import NO_MLFLOW, SLOW_SCRIPT, Invariants, values_of
 from .processes import actor_of, below, ended, shards_of, wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(900)]
@@ -23,7 +23,7 @@ def test_a_fit_killed_in_its_middle_goes_on(workers, start_driver, invariants, u
     """kill -9 of the Tune actor, or of a worker of its Ray Train group, once a shard is written: attempt 2 ends the
     trial without writing that shard again, and bytes and numbers are those of a run without a fault.
     """
-    driver = start_driver(*SLOW, "--workers", workers, "--concurrency", 1, script=SLOW_SCRIPT, **NO_MLFLOW)
+    driver = start_driver("--workers", workers, "--concurrency", 1, script=SLOW_SCRIPT, **NO_MLFLOW)
     (row,) = driver.wait_for(1, state=TrialState.RUNNING)
     wait_until(lambda: written(tmp_path), "a first shard")
     victim = below(driver.process.pid, "RayTrainWorker")[0] if workers else actor_of(tmp_path, row)

@@ -5,7 +5,7 @@ import pytest
 from nefstudy.ledger import TrialState
 
 from ..e2e.ray_head import RayHead, ray_head, ray_node
-from .conftest import NO_MLFLOW, SLOW, SLOW_SCRIPT, Invariants
+from .conftest import NO_MLFLOW, SLOW_SCRIPT, Invariants
 from .processes import actor_of, below, ended, kill_all_of, shards_of, wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(900)]
@@ -29,7 +29,7 @@ def test_trials_of_a_lost_node_move_and_its_orphan_changes_nothing(start_driver,
     """
     with ray_head(cpus=1) as head, ray_node(head) as node:
         (raylet,) = wait_until(lambda: below(node, "raylet/raylet"), "the second node")
-        driver = start_driver(*SLOW, "--replicates", 4, script=SLOW_SCRIPT, **on(head))
+        driver = start_driver("--replicates", 4, script=SLOW_SCRIPT, **on(head))
 
         def fitting_there():
             for row in driver.wait_for(1, state=TrialState.RUNNING):
@@ -58,14 +58,14 @@ def test_trials_of_a_lost_node_move_and_its_orphan_changes_nothing(start_driver,
 def test_a_lost_head_costs_what_was_under_way(start_driver, invariants, unharmed, tmp_path):
     """kill -9 of all that the head is: the driver ends by itself; on a new cluster the same command does the rest."""
     with ray_head() as head:
-        first = start_driver(*SLOW, "--replicates", 4, script=SLOW_SCRIPT, **on(head))
+        first = start_driver("--replicates", 4, script=SLOW_SCRIPT, **on(head))
         first.wait_for(1)
         kill_all_of(head.pid)
         assert first.end(240) != 0
     done = complete(invariants().rows())
     assert 1 <= len(done) < 4
     with ray_head() as head:
-        again = start_driver(*SLOW, "--replicates", 4, script=SLOW_SCRIPT, **on(head))
+        again = start_driver("--replicates", 4, script=SLOW_SCRIPT, **on(head))
         assert again.end() == 0, again.said()
     rows = invariants().check(acked=set(done), reference=Invariants(unharmed).rows())
     assert {key: complete(rows)[key] for key in done} == done
