@@ -108,9 +108,12 @@ def auto_json(rows: Iterable[AutoRow]) -> list[dict[str, Any]]:
 
 def auto_table(rows: Iterable[AutoRow]) -> Table:
     """The rows for a terminal."""
-    table = Table(title="seconds of fits by engine, and what auto takes", title_justify="left", box=None)
-    for head in ("field", "image", "fields", "steps", "compiled before", *ENGINES, "auto", "loses"):
-        table.add_column(head, justify="left" if head in ("field", "image", "auto") else "right")
+    table = Table(
+        title="seconds of fits by engine, and what auto takes", title_justify="left", box=None, padding=(0, 1, 0, 0)
+    )
+    for head in ("field", "image", "fields", "steps", "ready", *ENGINES, "auto", "loses"):
+        table.add_column(head, justify="left" if head in ("field", "image", "auto") else "right", no_wrap=True)
+    table.caption = "ready: this machine has compiled the shape before"
     for row in rows:
         seconds = (f"{row.seconds[name]:,.1f}" for name in ENGINES)
         work = (f"{row.fields:,}", f"{row.steps:,}", "yes" if row.compiled_before else "no")

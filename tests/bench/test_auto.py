@@ -67,3 +67,13 @@ def test_a_wrong_choice_is_seen() -> None:
     console = Console(width=100, file=io.StringIO())
     console.print(auto_table(rows))
     assert f"{rows[0].loss:.0%}" in console.file.getvalue()
+
+
+def test_the_table_fits_a_terminal() -> None:
+    """Eighty columns, no row broken in two."""
+    case = Case("rffnet", 64, "32x32x3")
+    console = Console(width=80, file=io.StringIO())
+    console.print(auto_table(rows_of(pieces(case), WORKS)))
+    lines = console.file.getvalue().splitlines()
+    assert len([line for line in lines if line.startswith("rffnet h64")]) == 2 * len(WORKS)
+    assert not any("…" in line for line in lines)
