@@ -1,13 +1,27 @@
 """What may be asked of a study's driver: appended to the ledger's commands, obeyed by the driver, no sooner."""
 
+import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
+from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
 from nefstudy.ledger import CommandRow, Ledger
 from nefstudy.service.answers import LedgerIn, StudyName, answer, encode, require_study
 from nefstudy.service.models import Command, Commands
+
+
+def _json(body: dict[str, Any]) -> dict[str, Any]:
+    """The body, if it can be written down again: JSON's escapes and Python's reader let more in than that."""
+    try:
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise ValueError(
+            "must hold finite numbers and whole characters only (no NaN, no half of a surrogate pair)"
+        ) from error
+    return body
+
 
 router = APIRouter(prefix="/v1/studies", tags=["control"])
 
@@ -47,7 +61,11 @@ def enqueue_trial(
     study: StudyName,
     ledger: LedgerIn,
     key: IdempotencyKey,
-    body: Annotated[dict[str, Any], Body(min_length=1, description="phase, cell and point of the trial to run next")],
+    body: Annotated[
+        dict[str, Any],
+        Body(min_length=1, description="phase, cell and point of the trial to run next"),
+        AfterValidator(_json),
+    ],
 ) -> Response:
     """Ask the driver to run a point of your choice next; it refuses what its plan cannot hold."""
     return _asked(request, ledger, study, verb="enqueue", body=body, key=key)

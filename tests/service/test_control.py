@@ -61,6 +61,18 @@ def test_an_enqueue_without_a_point_is_refused(control, ledger, body):
     assert ledger.take_commands(STUDY) == []
 
 
+@pytest.mark.parametrize(
+    "body", [rb'{"phase": "\ud800"}', rb'{"\udfff": 1}', rb'{"point": {"lr": NaN}}', rb'{"point": [1e999]}']
+)
+def test_an_enqueue_that_cannot_be_written_down_again_is_refused(control, ledger, body):
+    """Half of a surrogate pair, NaN, infinity: 422 and nothing in the ledger, where listing it would have failed."""
+    headers = {"Idempotency-Key": "0123456789", "Content-Type": "application/json"}
+    answer = control.post(f"/v1/studies/{STUDY}:enqueue", content=body, headers=headers)
+    assert answer.status_code == 422
+    assert ledger.take_commands(STUDY) == []
+    assert control.get(f"/v1/studies/{STUDY}/commands").json()["commands"] == []
+
+
 def test_failed_trials_are_put_back_and_a_limit_is_set(control, ledger):
     """What the command line may ask of a driver, the holder of the token may: the same bodies."""
     path = f"/v1/studies/{STUDY}"
