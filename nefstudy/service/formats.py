@@ -34,6 +34,12 @@ MEDIA_TYPES = {
     Format.CSV: "text/csv; charset=utf-8",
     Format.PARQUET: "application/vnd.apache.parquet",
 }
+OTHER_CONTENT = {
+    media_type.split(";")[0]: {"schema": {"type": "string"}}
+    for format_, media_type in MEDIA_TYPES.items()
+    if format_ is not Format.JSON
+}
+"""What the API's description says of a page of trials that is not JSON."""
 
 
 def written(request: Request, page: StoredPage, *, names: Sequence[str], asked: Format | None) -> Response:

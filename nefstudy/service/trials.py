@@ -22,7 +22,7 @@ from nefstudy.service.answers import (
     require_study,
 )
 from nefstudy.service.artefacts import Artefacts
-from nefstudy.service.formats import Format, written
+from nefstudy.service.formats import OTHER_CONTENT, Format, written
 from nefstudy.service.listing import SUMMARY
 from nefstudy.service.models import TrialDetail, TrialPage
 
@@ -52,7 +52,7 @@ SortBy = Annotated[
 Cursor = Annotated[str | None, Query(max_length=1000, pattern=r"^[!-~]+$", description="as the last page gave it")]
 
 
-@router.get("/studies/{study}/trials", response_model=TrialPage)
+@router.get("/studies/{study}/trials", response_model=TrialPage, responses={200: {"content": OTHER_CONTENT}})
 def list_trials(
     request: Request,
     study: StudyName,
