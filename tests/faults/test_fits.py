@@ -1,5 +1,6 @@
 """Fits that lose their process in the middle: what was written stays, the rest is done by another attempt."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,17 +19,19 @@ def written(root: Path) -> dict[Path, int]:
     return {shard: shard.stat().st_mtime_ns for receipt in receipts for shard in [receipt.with_suffix(".arrow")]}
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "preempted"])
 @pytest.mark.parametrize("workers", [0, 1], ids=["trial-actor", "train-worker"])
-def test_a_fit_killed_in_its_middle_goes_on(workers, start_driver, invariants, unharmed, tmp_path):
-    """kill -9 of the Tune actor, or of a worker of its Ray Train group, once a shard is written: attempt 2 ends the
-    trial without writing that shard again, and bytes and numbers are those of a run without a fault.
+def test_a_fit_ended_in_its_middle_goes_on(workers, how, *, start_driver, invariants, unharmed, tmp_path):
+    """kill -9 of the Tune actor, or of a worker of its Ray Train group, or the SIGTERM of a machine that is taken
+    away, once a shard is written: attempt 2 ends the trial without writing that shard again, and bytes and numbers
+    are those of a run without a fault.
     """
     driver = start_driver("--workers", workers, "--concurrency", 1, script=SLOW_SCRIPT, **NO_MLFLOW)
     (row,) = driver.wait_for(1, state=TrialState.RUNNING)
     wait_until(lambda: written(tmp_path), "a first shard")
     victim = below(driver.process.pid, "RayTrainWorker")[0] if workers else actor_of(tmp_path, row)
-    victim.kill()
-    wait_until(lambda: ended(victim), "its end")
+    victim.send_signal(how)
+    wait_until(lambda: ended(victim), "its end", timeout=10)  # the grace of a machine that is taken away
     kept = written(tmp_path)
     assert 0 < len(kept) < 4, "the kill came in the middle"
     assert driver.end() == 0, driver.said()
