@@ -141,8 +141,7 @@ def test_random_kills_of_ledger_and_shard_writer_lose_nothing(kills, whole, tmp_
                     fit(tmp_path)
                     done = {"key": trial.key, "token": token, "metrics": {"val_accuracy": 0.5}, "lease": lease}
                     ledger.complete("quick", "phase1", **done)
-                    tell.write(trial.key + "\n")
-                    tell.flush()
+                    print(trial.key, file=tell, flush=True)
 
         began = time.monotonic()
         pid = child(drive)
@@ -156,8 +155,7 @@ def test_random_kills_of_ledger_and_shard_writer_lose_nothing(kills, whole, tmp_
         ledger.interrupt("quick")
     fit(tmp_path)
     acked = said.read_text().split()
-    assert len(acked) > kills // 10
-    assert len(set(acked)) == len(acked)
+    assert kills // 10 < len(acked) == len(set(acked))
     rows = invariants().check(acked=set(acked))
     assert {row.state for row in rows} <= {TrialState.COMPLETE, TrialState.INTERRUPTED}
     assert files(tmp_path / "neural_datasets") == files(whole / "neural_datasets")
@@ -190,8 +188,7 @@ def test_power_lost_at_any_moment_tears_nothing_that_was_synced(whole, tmp_path,
             if what != "rename":
                 continue
             durable = any(w == "sync" and p == str(Path(path).parent) for w, p, _ in calls[index : stop + 1])
-            before = [p for w, p, _ in calls[:index] if w == "sync" and p.startswith(path)]
-            assert before, f"{path} was renamed before its content was synced"
+            assert any(w == "sync" and p.startswith(path) for w, p, _ in calls[:index]), f"{path} was not synced"
             if durable or moment.random() < 0.5:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
                 Path(path).write_bytes(data)
