@@ -48,9 +48,9 @@ class LiveView:
             self._live.update(study_view(state, list(self._run.under_way.values())), refresh=True)
         else:
             self._console.print(study_line(state), highlight=False, soft_wrap=True)
-            long = [trial for trial in self._run.under_way.values() if _left(trial) >= LINE_EVERY_S]
-            for trial in sorted(long, key=_left)[-1:]:
-                self._console.print(_now(trial).replace("\n   ", ":"), highlight=False, soft_wrap=True)
+            longest = max(self._run.under_way.values(), key=_left, default=None)
+            if longest is not None and _left(longest) >= LINE_EVERY_S:
+                self._console.print(_now(longest).replace("\n   ", ":"), highlight=False, soft_wrap=True)
 
 
 def study_line(state: Progress) -> str:

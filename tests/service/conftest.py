@@ -102,6 +102,16 @@ def fill_study(ledger: Ledger) -> list[str]:
     return keys
 
 
+def stop_after_retry(ledger: Ledger) -> TrialConfig:
+    """A study of one trial, which ran out of memory and was put back, and whose cell was then left alone."""
+    trial = trial_config(CELLS[0], steps=7)
+    ledger.put_study(STUDY, {}, planned={("phase2", trial.cell): 1})
+    token = ledger.request(STUDY, "phase2", trial=trial)
+    ledger.put_back(STUDY, "phase2", key=trial.key, token=token, cause="oom", error="out of memory")
+    ledger.stop_cell(STUDY, "phase2", cell=trial.cell, reason="bad_data: torn")
+    return trial
+
+
 def set_version(path: Path, version: int) -> None:
     """Make a ledger's file say that it is of this version, as another nefstudy would have left it."""
     with closing(sqlite3.connect(path)) as connection, connection:

@@ -10,7 +10,7 @@ from nefstudy.service.figures import pareto_front
 from nefstudy.service.progress import status
 from nefstudy.service.thinning import thinned
 
-from .conftest import CELLS, STUDY, trial_config
+from .conftest import CELLS, STUDY, stop_after_retry, trial_config
 
 BASE = f"/v1/studies/{STUDY}"
 PLANES = st.lists(st.tuples(st.integers(0, 9).map(float), st.integers(0, 9).map(float)), max_size=60)
@@ -132,11 +132,7 @@ def test_failures_are_counted_by_cause(client):
 
 def test_failures_say_where_and_what_was_tried_again(ledger, client_of):
     """A cause's places, its repeated attempts and a cell left alone are in the answer, and in `nefstudy status`."""
-    trial = trial_config(CELLS[0], steps=7)
-    ledger.put_study(STUDY, {}, planned={("phase2", trial.cell): 1})
-    token = ledger.request(STUDY, "phase2", trial=trial)
-    ledger.put_back(STUDY, "phase2", key=trial.key, token=token, cause="oom", error="out of memory")
-    ledger.stop_cell(STUDY, "phase2", cell=trial.cell, reason="bad_data: torn")
+    trial = stop_after_retry(ledger)
     found = client_of(ledger).get(f"{BASE}/failures").json()
     place = {"phase": "phase2", "cell": trial.cell, "cause": "oom", "failed": 0, "retried": 1}
     assert [(f["cause"], f["count"], f["retried"], f["places"]) for f in found["failures"]] == [("oom", 0, 1, [place])]

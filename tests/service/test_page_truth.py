@@ -8,7 +8,7 @@ from playwright.sync_api import Route, expect
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.service.app import create_app
 
-from .conftest import CELLS, STUDY, trial_config
+from .conftest import CELLS, STUDY, stop_after_retry, trial_config
 from .served import Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -129,11 +129,7 @@ def test_words_stay_where_a_chart_was(opened, explored):
 
 def test_stopped_cells_and_repeated_attempts_are_shown(opened, ledger):
     """A cell that is left alone is named with the reason, and so is what was tried again, without any failed trial."""
-    trial = trial_config(CELLS[0], steps=7)
-    ledger.put_study(STUDY, {}, planned={("phase2", trial.cell): 1})
-    token = ledger.request(STUDY, "phase2", trial=trial)
-    ledger.put_back(STUDY, "phase2", key=trial.key, token=token, cause="oom", error="out of memory")
-    ledger.stop_cell(STUDY, "phase2", cell=trial.cell, reason="bad_data: torn")
+    stop_after_retry(ledger)
     with Served(create_app(ledger)) as running:
         page = opened(running.url)
         page.wait_for_selector("#failures table")

@@ -19,9 +19,12 @@ from nefstudy.config import (
 )
 from nefstudy.errors import BadSignals, FitDiverged
 from nefstudy.fields.catalog import complete
+from nefstudy.fitting.choice import choose
+from nefstudy.neural_dataset import write
 from nefstudy.neural_dataset.read import open_neural_dataset
+from nefstudy.signals.catalog import load_signals
 from nefstudy.trial.artefacts import EMBEDDED
-from nefstudy.trial.experiment import Setting, run_trial, survivors
+from nefstudy.trial.experiment import Setting, obtain_dataset, run_trial, survivors
 from nefstudy.trial.progress import Working
 from nefstudy.trial.result import TrialResult
 
@@ -150,6 +153,23 @@ def test_changed_data_is_refused(tmp_path):
     pinned = DIGITS.model_copy(update={"content": "0" * 64})
     with pytest.raises(BadSignals):
         run_trial(trial(signals=pinned), setting=setting(tmp_path))
+
+
+def test_fits_that_share_a_shape_are_known_to_the_choice_of_an_engine(tmp_path, monkeypatch):
+    """What the study counted reaches the choice; a trial on its own has no count."""
+    counts: list[int | None] = []
+
+    def choosing(config, *given, **options):
+        counts.append(config.fits)
+        return choose(config, *given, **options)
+
+    monkeypatch.setattr(write, "choose", choosing)
+    for fits, root in ((7, tmp_path / "study"), (None, tmp_path / "alone")):
+        config = trial()
+        signals = load_signals(config.dataset.signals)
+        obtain_dataset(config, signals, setting=setting(root, fits=fits))
+    assert counts[0] == 7
+    assert set(counts) == {7, None}
 
 
 @pytest.mark.slow
