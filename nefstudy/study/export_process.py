@@ -13,8 +13,7 @@ from nefstudy.errors import BadLedger
 from nefstudy.ledger import Ledger
 from nefstudy.study.exporter import END
 
-PERIOD_S = 5.0
-FIRST_AFTER_S = 15.0  # importing MLflow costs seconds of CPU; the first trials need them more
+PERIOD_S = 2.0
 CHUNK = 100  # results between two looks at what the driver says
 NICENESS = 10  # trials come first
 
@@ -49,10 +48,8 @@ def main() -> None:
 
 def follow(ledger: Ledger, driver: Driver) -> None:
     """Export every few seconds, and once more at the end."""
-    wait = FIRST_AFTER_S
-    while not driver.spoke.wait(wait):
+    while not driver.spoke.wait(PERIOD_S):
         export(ledger, driver)
-        wait = PERIOD_S
     export(ledger, driver)
 
 
@@ -60,7 +57,7 @@ def export(ledger: Ledger, driver: Driver) -> None:
     """Write runs until nothing is left, nothing moves, or the driver is gone."""
     oldest = _oldest(ledger)
     while oldest is not None and not driver.gone:
-        from nefstudy.tracking import drain
+        from nefstudy.tracking import drain  # seconds of CPU, which nobody spends before there is a result
 
         uri, root = driver.where["tracking_uri"], driver.where["root"]
         drain(ledger, tracking_uri=uri, root=root, limit=CHUNK)

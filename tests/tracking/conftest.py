@@ -131,6 +131,11 @@ def server(root):
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    start.kill = kill
+    def send(how: signal.Signals) -> None:
+        for process in processes:
+            if process.poll() is None:
+                os.killpg(process.pid, how)
+
+    start.kill, start.send = kill, send
     yield start
     kill()

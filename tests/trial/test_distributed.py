@@ -3,10 +3,12 @@
 import errno
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from nefstudy.bench.noop import noop
 from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
 from nefstudy.errors import BadSignals, FitDiverged
 from nefstudy.fields.catalog import complete
@@ -64,6 +66,27 @@ def test_any_number_of_workers_writes_the_same_bytes(tmp_path, local_ray, engine
         assert found.metrics["all_psnr"] == alone.metrics["all_psnr"]
         if workers < 2:
             assert found.metrics["test_accuracy"] == alone.metrics["test_accuracy"]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_the_searcher_suggested_reaches_the_trial(tmp_path, local_ray, workers):
+    """Rungs, halvings and the study's number of fits of the shape arrive as they were sent."""
+
+    def telling(config: TrialConfig, *, setting: Setting) -> TrialResult:
+        told = {"fits": float(setting.fits or -1), "halvings": float(setting.halvings)}
+        return replace(noop(config, setting=setting), metrics=told)
+
+    setup = TrialSetup(
+        root=str(tmp_path), storage=str(tmp_path / ".ray"), choices=Choices(), workers=workers, work=telling
+    )
+    config = trial()
+    sent = {"trial": config.canonical_json(), "key": config.key, "token": 1, "rungs": [1, 2], "halvings": 3}
+    found = TrialResult.from_json(run_through_ray_train(sent | {"fits": 360}, setup=setup))
+    assert (found.metrics["fits"], found.metrics["halvings"], found.rungs) == (360, 3, (1, 2))
+    alone = TrialResult.from_json(run_through_ray_train(sent, setup=setup))
+    assert alone.metrics["fits"] == -1, "a trial on its own"
 
 
 @pytest.mark.parametrize(
