@@ -9,6 +9,7 @@ import logging
 import os
 import platform
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from ray import tune
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
 
 from nefstudy.classifiers.train import Epoch, curves_of
 from nefstudy.config import TrialConfig, parse
@@ -35,6 +37,7 @@ from nefstudy.trial.world import World, current_world
 log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 2.0
+Tell = Callable[[dict[str, Any]], Any]
 OUTCOME, PROGRESS, EPOCHS = "outcome", "progress", "epochs"
 GROUP_DRIVER_CPU = 0.01  # of the actor that only waits for its workers; Ray refuses 0, so each worker gives it up
 
@@ -96,7 +99,7 @@ def _outcome(config: dict[str, Any], *, setup: TrialSetup) -> dict[str, Any]:
     attempt = (config["token"], config["key"], platform.node(), os.getpid(), setup.workers, setup.revision)
     log.info("attempt %s at trial %s on %s, pid %s, %s workers, revision %s", *attempt)
     try:
-        text = run_through_ray_train(config, setup=setup)
+        text = run_through_ray_train(config, setup=setup, tell=_to_tune(setup))
     except SystemExit:  # Ray Tune ends a trial so that the driver has pruned
         log.info("pruned")
         raise
@@ -108,18 +111,22 @@ def _outcome(config: dict[str, Any], *, setup: TrialSetup) -> dict[str, Any]:
     return {"result": text}
 
 
-def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup) -> str:
-    """The result of a trial as JSON, from Ray Train's local mode or from a worker group."""
+def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None = None) -> str:
+    """The result of a trial as JSON, from Ray Train's local mode or from a worker group.
+
+    Args:
+        tell: told where the trial is, every two seconds at most; a group's first rank speaks for all.
+    """
     if setup.workers == 0:
         trainer = TorchTrainer(
-            lambda loop: _loop(loop, setup=setup, on_progress=_to_tune()),
+            lambda loop: _loop(loop, setup=setup, tell=tell),
             train_loop_config=config,
             scaling_config=ScalingConfig(num_workers=0, use_gpu=setup.gpus > 0),
         )
         return str(trainer.fit().return_value)
     per_worker = {"CPU": setup.cpus - GROUP_DRIVER_CPU} | ({"GPU": setup.gpus} if setup.gpus else {})
     trainer = TorchTrainer(
-        lambda loop: _loop(loop, setup=setup, on_progress=None),
+        lambda loop: _loop(loop, setup=setup, tell=tell),
         train_loop_config=config,
         scaling_config=ScalingConfig(
             num_workers=setup.workers,
@@ -136,7 +143,7 @@ def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup) -> str:
     return str(trainer.fit().return_value)
 
 
-def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | None) -> str:
+def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None) -> str:
     check_versions(setup.versions)
     torch.set_num_threads(setup.threads)
     world = current_world() if setup.workers else World()
@@ -149,7 +156,7 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | 
         engine=setup.engine,
         halvings=config.get("halvings", 0),
         fits=config.get("fits"),
-        on_progress=on_progress,
+        on_progress=None if tell is None or world.rank else _onward(tell),
         cpu_clock=time.process_time,
         on_epoch=_to_pruner(config, setup=setup),
     )
@@ -160,11 +167,18 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, on_progress: Progress | 
     return replace(result, metrics={**result.metrics, **memory}, made_by=made).to_json()
 
 
-def _to_tune() -> Progress:
-    """A progress callback that tells Ray Tune where the trial is, every two seconds at most."""
-    return rarely(
-        lambda working: tune.report({PROGRESS: asdict(working)}), every_s=REPORT_EVERY_S, clock=time.monotonic
-    )
+def _to_tune(setup: TrialSetup) -> Tell:
+    """How a trial's process tells Ray Tune something: directly, or from a worker by way of the Tune actor."""
+    if setup.workers == 0:
+        report: Tell = tune.report
+        return report
+    way = TuneReportCallback()  # to be called by each rank's report, which would make ranks wait for one another
+    return lambda told: way.after_report(None, [told], None)
+
+
+def _onward(tell: Tell) -> Progress:
+    """A progress callback that tells where the trial is, every two seconds at most."""
+    return rarely(lambda working: tell({PROGRESS: asdict(working)}), every_s=REPORT_EVERY_S, clock=time.monotonic)
 
 
 def _to_pruner(config: dict[str, Any], *, setup: TrialSetup) -> OnEpoch | None:

@@ -1,5 +1,7 @@
 """The study page in a real browser, over a real socket, while a study moves."""
 
+from collections.abc import Iterator
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -136,6 +138,46 @@ def test_the_page_moves_with_the_study(opened, ledger: Ledger):
         assert page.evaluate("window.kept")
         assert page.evaluate("performance.getEntriesByName('interactive').length") == 1, "they are kept for ever"
         page.close()
+
+
+@pytest.fixture
+def blank(browser) -> Iterator[Page]:
+    """A page that is at no address yet, and may complain."""
+    page = browser.new_page(viewport=WIDE)
+    yield page
+    page.close()
+
+
+def test_a_stream_that_the_browser_gave_up_is_opened_anew(blank, ledger: Ledger):
+    """Events that are refused leave a page that says so and asks by itself; it is live again once they are there."""
+    fill_study(ledger)
+    ledger.acquire(STUDY, Owner.here(), lease_s=600)
+    blank.route("**/events", lambda route: route.fulfill(status=503))
+    with Served(create_app(ledger)) as running:
+        blank.goto(running.url)
+        expect(blank.locator("#live")).to_have_text("reconnecting")
+        expect(blank.locator("#tiles")).to_contain_text("16 / 32")
+        run_trial(ledger, "phase2", trial_config(CELLS[1], steps=500))
+        expect(blank.locator("#tiles")).to_contain_text("17 / 32", timeout=12_000)
+        expect(blank.locator("#live")).to_have_text("reconnecting")
+        blank.unroute("**/events")
+        expect(blank.locator("#live")).to_have_text("live", timeout=12_000)
+        blank.close()
+
+
+def test_a_study_that_begins_later_can_be_chosen(blank, ledger: Ledger):
+    """Within half a minute of looking on, the list of studies has it."""
+    fill_study(ledger)
+    blank.clock.install()
+    with Served(create_app(ledger)) as running:
+        blank.goto(running.url)
+        expect(blank.locator("#tiles")).to_contain_text("16 / 32")
+        expect(blank.locator("#study option")).to_have_text([STUDY])
+        ledger.put_study("later", {}, planned={("phase2", CELLS[0]): 4})
+        blank.clock.fast_forward(40_000)
+        expect(blank.locator("#study option")).to_have_text(["later", STUDY])
+        expect(blank.locator("#study")).to_have_value(STUDY)
+        blank.close()
 
 
 def test_signing_in_opens_the_page(browser, filled):

@@ -3,6 +3,7 @@
 import io
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from nefstudy.study import tune
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place, resolve_place
 from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.run import Run
 from nefstudy.study.session import run_study
 from nefstudy.study.space import GRID_FIXED, Choice
+from nefstudy.trial.progress import Working
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -79,3 +82,23 @@ def test_short_trials_run_side_by_side(place, small_grid) -> None:
         rows = ledger.trials("s", limit=None).rows
     at_once = [sum(one.started_at <= row.started_at < one.ended_at for one in rows) for row in rows]
     assert max(at_once) == min(len(os.sched_getaffinity(0)), 4), "as many as CPUs, at most one of each ladder first"
+
+
+@pytest.mark.parametrize("workers", [0, 1], ids=["trial-actor", "train-worker"])
+def test_progress_reaches_the_driver_while_a_trial_runs(place, small_grid, monkeypatch, workers) -> None:
+    """What the trial's process or the first rank of its group says is known to the driver's live view."""
+    heard = []
+    monkeypatch.setattr(Run, "progressed", lambda _run, trial_id, progress: heard.append((progress, trial_id)))
+
+    def telling(config, *, setting):
+        for done in (1, 2):
+            time.sleep(2.2)
+            setting.on_progress(Working("fitting", done, 3, 1.0))
+        return noop(config, setting=setting)
+
+    one = {"start": "shared", "hidden": 8, "steps": 2}
+    space = {name: type(values)((one[name],)) for name, values in small_grid.space.items()}
+    plan = StudyPlan(study="s", cells=(replace(small_grid, space=space),), work=telling)
+    ending = run_study(plan, StudyOptions(workers=workers), place=place, console=quiet())
+    assert (ending.state, ending.complete) == ("finished", 1)
+    assert [progress.done for progress, _ in heard] == [1, 2]
