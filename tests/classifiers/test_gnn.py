@@ -1,52 +1,14 @@
-from collections.abc import Callable
+"""What is the study's GNN's own: its published sizes and its deviation. Its invariance: see test_laws."""
 
 import pytest
 import torch
 
-from nefstudy import seeds
 from nefstudy.classifiers.classifier import count_parameters
-from nefstudy.classifiers.gnn import GNN_SIZES, EdgeGnn, Gnn, deviation
+from nefstudy.classifiers.gnn import GNN_SIZES, Gnn, deviation
 from nefstudy.classifiers.mlp import MLP_SIZES, Mlp
-from nefstudy.fields.actions import act, random_element
-from nefstudy.fields.field import NeuralField
 from nefstudy.fields.siren import Siren
 
-MakeRows = Callable[..., torch.Tensor]
-F = 4
 PAPER = Siren(in_dim=2, out_dim=3, hidden=32)
-
-
-def reader_of(field: NeuralField, rows: torch.Tensor, *, steps: int = 4) -> EdgeGnn:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        reader = Gnn(width=8, steps=steps, node_hidden=16, edge_hidden=12).build(field, 5).double()
-    reader.calibrate(rows)
-    return reader.eval()
-
-
-def difference(reader: EdgeGnn, rows: torch.Tensor, other: torch.Tensor) -> float:
-    with torch.no_grad():
-        scores = reader(rows)
-        return ((scores - reader(other)).abs().max() / scores.std(dim=0).mean()).item()
-
-
-def test_permutations_change_no_score_and_flips_do(field: NeuralField, make_rows: MakeRows) -> None:
-    """The study's GNN is invariant to permutations of units and sees signs, where the field has flips."""
-    rows = make_rows(field, F)
-    reader = reader_of(field, rows)
-    rng = seeds.stream(0, "test", "element")
-    permuted = act(field, rows, random_element(field, F, rng=rng, flip=False, turn=False))
-    flipped = act(field, rows, random_element(field, F, rng=rng, permute=False, turn=False))
-    assert difference(reader, rows, permuted) < 1e-10
-    assert difference(reader, rows, flipped) > 1e-8
-
-
-def test_every_parameter_matters(field: NeuralField, make_rows: MakeRows) -> None:
-    """With a step for every block of the field, scores depend on every single weight."""
-    rows = make_rows(field, F).requires_grad_(True)
-    reader = reader_of(field, rows.detach(), steps=len(field.symmetry.nodes))
-    (gradient,) = torch.autograd.grad(reader(rows)[:, 0].sum(), rows)
-    assert (gradient.abs().amax(dim=0) > 0).all()
 
 
 def test_the_presets_have_the_published_sizes() -> None:
