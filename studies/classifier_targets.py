@@ -45,6 +45,7 @@ QUESTIONS: Mapping[str, CellPlan] = {
     "shared-start": cell("shared", FLAT, steps=(25, 50, 75)),
     "random-1-view": cell("random", SIGN, steps=(200,)),
     "random-1-view-three": cell("random", SIGN.model_copy(update={"members": 3}), steps=(200,)),
+    "random-1-view-five": cell("random", SIGN.model_copy(update={"members": 5}), steps=(200,)),
     "random-5-views": cell("random", OF_VIEWS, steps=(75,), views=5, lr=4e-3),  # 75 of these go as far as 190 of 1e-3
     "random-rffnet": cell("random", SIGN, steps=(500,), field="rffnet", lr=4e-3),
     "random-mfn": cell("random", SIGN, steps=(500,), field="mfn"),
