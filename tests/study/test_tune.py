@@ -17,7 +17,7 @@ from nefstudy.study import tune
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place, resolve_place
 from nefstudy.study.plan import CellPlan, StudyPlan
-from nefstudy.study.run import Run
+from nefstudy.study.run import StudyRun
 from nefstudy.study.session import run_study
 from nefstudy.study.space import GRID_FIXED, Choice
 from nefstudy.trial.progress import Working
@@ -88,7 +88,7 @@ def test_short_trials_run_side_by_side(place, small_grid) -> None:
 def test_progress_reaches_the_driver_while_a_trial_runs(place, small_grid, monkeypatch, workers) -> None:
     """What the trial's process or the first rank of its group says is known to the driver's live view."""
     heard = []
-    monkeypatch.setattr(Run, "progressed", lambda _run, trial_id, progress: heard.append((progress, trial_id)))
+    monkeypatch.setattr(StudyRun, "progressed", lambda _run, trial_id, progress: heard.append((progress, trial_id)))
 
     def telling(config, *, setting):
         for done in (1, 2):
