@@ -11,7 +11,6 @@ PATIENCE_S = 5.0  # a beat that waits for an absent database does not hold up th
 
 
 @runtime_checkable
-@runtime_checkable
 class Renewer(Protocol):
     """What a heartbeat needs of a ledger."""
 

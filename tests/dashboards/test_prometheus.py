@@ -40,7 +40,7 @@ def study(tmp_path_factory) -> Iterator[Prometheus]:
         with Served(create_app(ledger, token=TOKEN)) as service:
             targets = {"nefstudy": service.url.removeprefix("http://")}
             with Prometheus(home, targets=targets, token=TOKEN) as server:
-                server.wait_for("deriv(nefstudy_field_steps[10s])", seconds=30)
+                server.wait_for("deriv(nefstudy_field_steps[10s])", seconds=120)
                 yield server
 
 
@@ -52,7 +52,7 @@ def cluster(tmp_path_factory) -> Iterator[Prometheus]:
         targets = {"ray": f"127.0.0.1:{head.metrics_port}"}
         with Prometheus(home, targets=targets, token=TOKEN) as server:
             for late in ("ray_resources", "ray_running_jobs", "ray_node_network_send_speed"):
-                server.wait_for(late, seconds=90)
+                server.wait_for(late, seconds=180)
             yield server
 
 
@@ -79,7 +79,7 @@ def test_every_metric_of_an_alert_about_studies_exists(study, metric):
 
 def test_every_alert_is_loaded_and_none_fires_for_a_healthy_study(study):
     """Prometheus has evaluated all rules without an error, and none of them says anything of a study just begun."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while any(rule["health"] == "unknown" for rule in study.rules()) and time.monotonic() < deadline:
         time.sleep(0.5)
     rules = study.rules()

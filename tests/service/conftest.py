@@ -29,6 +29,7 @@ STUDY = "smoke"
 TOKEN = "a-token-of-the-tests"
 CELLS = ("digits8/siren", "digits8/mfn")
 PICTURE = "trials/reconstruction.png"
+SOON_MS = 30_000  # the page asks every four seconds by itself; a busy machine takes its time
 OPERATOR_SECRET = "/srv/secret/place/model.py"
 
 
@@ -191,8 +192,9 @@ def keys(filled: tuple[Ledger, Path, list[str]]) -> list[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
     """Headless Chromium of the system."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=SOON_MS)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched

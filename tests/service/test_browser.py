@@ -133,8 +133,8 @@ def test_the_page_moves_with_the_study(opened, ledger: Ledger):
         expect(page.locator("#tiles")).to_contain_text("16 / 32")
         page.evaluate("window.kept = true")
         run_trial(ledger, "phase2", trial_config(CELLS[1], steps=500))
-        expect(page.locator("#tiles")).to_contain_text("17 / 32", timeout=8000)
-        expect(page.locator("#quality-caption")).to_contain_text("17 complete", timeout=8000)
+        expect(page.locator("#tiles")).to_contain_text("17 / 32")
+        expect(page.locator("#quality-caption")).to_contain_text("17 complete")
         assert page.evaluate("window.kept")
         assert page.evaluate("performance.getEntriesByName('interactive').length") == 1, "they are kept for ever"
         page.close()
@@ -158,10 +158,10 @@ def test_a_stream_that_the_browser_gave_up_is_opened_anew(blank, ledger: Ledger)
         expect(blank.locator("#live")).to_have_text("reconnecting")
         expect(blank.locator("#tiles")).to_contain_text("16 / 32")
         run_trial(ledger, "phase2", trial_config(CELLS[1], steps=500))
-        expect(blank.locator("#tiles")).to_contain_text("17 / 32", timeout=12_000)
+        expect(blank.locator("#tiles")).to_contain_text("17 / 32")
         expect(blank.locator("#live")).to_have_text("reconnecting")
         blank.unroute("**/events")
-        expect(blank.locator("#live")).to_have_text("live", timeout=12_000)
+        expect(blank.locator("#live")).to_have_text("live")
         blank.close()
 
 

@@ -155,22 +155,22 @@ def test_root_that_is_a_uri_has_no_store(ledger, finish):
 @pytest.mark.fault
 def test_server_killed_in_the_middle_gets_every_run_once(ledger, runs, server, finish, picture):
     """Over HTTP, with the server killed while runs are written and started again, each trial has one run."""
-    for seed in range(12):
+    for seed in range(30):
         finish(ledger, seed, artefacts=picture())
     uri = server()
-    assert drain(ledger, root=runs.root, tracking_uri=uri, limit=2) == 10
+    assert drain(ledger, root=runs.root, tracking_uri=uri, limit=2) == 28
     draining = threading.Thread(target=drain, args=(ledger,), kwargs={"root": runs.root, "tracking_uri": uri})
     draining.start()
-    while ledger.outbox_size() > 7:
+    while ledger.outbox_size() > 25:
         time.sleep(0.01)
     server.kill()
     draining.join(timeout=60)
     assert not draining.is_alive()
     left = ledger.outbox_size()
-    assert 0 < left <= 7
+    assert 0 < left <= 25
     assert drain(ledger, root=runs.root, tracking_uri=server()) == 0
     found = runs()
-    assert sorted(int(run.data.params["seed"]) for run in found) == list(range(12))
+    assert sorted(int(run.data.params["seed"]) for run in found) == list(range(30))
     assert {run.info.status for run in found} == {"FINISHED"}
     served = {path.name for path in Path(runs.root, "served").rglob("*.png")}
     assert served == {"reconstruction.png"}
