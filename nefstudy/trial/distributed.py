@@ -10,15 +10,17 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 from ray import tune
+from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
-from ray.tune.integration.ray_train import TuneReportCallback
+from ray.util.queue import Empty, Full, Queue
 
 from nefstudy.classifiers.train import Epoch, curves_of
 from nefstudy.config import TrialConfig, parse
@@ -37,6 +39,7 @@ from nefstudy.trial.world import World, current_world
 log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 2.0
+LISTEN_S = 0.5  # to a group, before its end is looked for
 Tell = Callable[[dict[str, Any]], Any]
 OUTCOME, PROGRESS, EPOCHS = "outcome", "progress", "epochs"
 GROUP_DRIVER_CPU = 0.01  # of the actor that only waits for its workers; Ray refuses 0, so each worker gives it up
@@ -99,7 +102,7 @@ def _outcome(config: dict[str, Any], *, setup: TrialSetup) -> dict[str, Any]:
     attempt = (config["token"], config["key"], platform.node(), os.getpid(), setup.workers, setup.revision)
     log.info("attempt %s at trial %s on %s, pid %s, %s workers, revision %s", *attempt)
     try:
-        text = run_through_ray_train(config, setup=setup, tell=_to_tune(setup))
+        text = run_through_ray_train(config, setup=setup, tell=tune.report)
     except SystemExit:  # Ray Tune ends a trial so that the driver has pruned
         log.info("pruned")
         raise
@@ -125,8 +128,9 @@ def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup, tell: Te
         )
         return str(trainer.fit().return_value)
     per_worker = {"CPU": setup.cpus - GROUP_DRIVER_CPU} | ({"GPU": setup.gpus} if setup.gpus else {})
+    words = Queue(actor_options={"num_cpus": 0})
     trainer = TorchTrainer(
-        lambda loop: _loop(loop, setup=setup, tell=tell),
+        lambda loop: _loop(loop, setup=setup, tell=_into(words)),
         train_loop_config=config,
         scaling_config=ScalingConfig(
             num_workers=setup.workers,
@@ -140,7 +144,10 @@ def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup, tell: Te
             failure_config=FailureConfig(max_failures=0),  # the driver tries again, by the rule of the cause
         ),
     )
-    return str(trainer.fit().return_value)
+    try:
+        return str(_heard(trainer, words, tell))
+    finally:
+        words.shutdown(force=True)
 
 
 def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None) -> str:
@@ -167,13 +174,33 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None) -> st
     return replace(result, metrics={**result.metrics, **memory}, made_by=made).to_json()
 
 
-def _to_tune(setup: TrialSetup) -> Tell:
-    """How a trial's process tells Ray Tune something: directly, or from a worker by way of the Tune actor."""
-    if setup.workers == 0:
-        report: Tell = tune.report
-        return report
-    way = TuneReportCallback()  # to be called by each rank's report, which would make ranks wait for one another
-    return lambda told: way.after_report(None, [told], None)
+def _heard(trainer: TorchTrainer, words: Queue, tell: Tell | None) -> Any:
+    """What the trainer's group returns; what its first rank says meanwhile is told on.
+
+    By one thread: Ray Tune hangs when a second one reports at the moment of the last result.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="group") as pool:
+        ending = pool.submit(trainer.fit)
+        while not ending.done():
+            try:
+                told = words.get(timeout=LISTEN_S)
+            except Empty:
+                continue
+            except RayError:  # the queue's node is gone; the group says for itself what that did to it
+                break
+            if tell is not None:
+                tell(told)
+        return ending.result().return_value
+
+
+def _into(words: Queue) -> Tell:
+    """A worker's way to its Tune actor; what does not arrive was only progress."""
+
+    def put(told: dict[str, Any]) -> None:
+        with suppress(RayError, Full):
+            words.put_nowait(told)
+
+    return put
 
 
 def _onward(tell: Tell) -> Progress:

@@ -86,9 +86,14 @@ def test_short_trials_run_side_by_side(place, small_grid) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1], ids=["trial-actor", "train-worker"])
 def test_progress_reaches_the_driver_while_a_trial_runs(place, small_grid, monkeypatch, workers) -> None:
-    """What the trial's process or the first rank of its group says is known to the driver's live view."""
+    """What the trial's process or the first rank of its group says reaches the driver, who may be slow to listen."""
     heard = []
-    monkeypatch.setattr(StudyRun, "progressed", lambda _run, trial_id, progress: heard.append((progress, trial_id)))
+
+    def progressed(_run, _trial_id, progress) -> None:
+        heard.append(progress.done)
+        time.sleep(6)  # the trial says more, and ends, meanwhile
+
+    monkeypatch.setattr(StudyRun, "progressed", progressed)
 
     def telling(config, *, setting):
         for done in (1, 2):
@@ -101,4 +106,4 @@ def test_progress_reaches_the_driver_while_a_trial_runs(place, small_grid, monke
     plan = StudyPlan(study="s", cells=(replace(small_grid, space=space),), work=telling)
     ending = run_study(plan, StudyOptions(workers=workers), place=place, console=quiet())
     assert (ending.state, ending.complete) == ("finished", 1)
-    assert [progress.done for progress, _ in heard] == [1, 2]
+    assert heard in ([1], [1, 2]), "what is overtaken by the result may stay unsaid"
