@@ -72,4 +72,8 @@ def plan(options: StudyOptions) -> StudyPlan:
 
 
 if __name__ == "__main__":
-    main(plan, about="Classifier x start x field, and sizes of MLP and GNN. Run it again to continue.")
+    main(
+        plan,
+        about="Classifier x start x field, and sizes of MLP and GNN. --scale paper takes published widths, any other "
+        "reduced ones. Run it again to continue.",
+    )

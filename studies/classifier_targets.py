@@ -24,7 +24,7 @@ SIGN = ClassifierConfig(
     augment=AugmentConfig(rotate=20, scale=0.2, shift=0.15),
 )
 OF_VIEWS = SIGN.model_copy(update={"epochs": 10, "members": 3})  # each epoch shows every view of every digit
-PUBLISHED = ClassifierConfig(name="gnn", epochs=1)  # about twice the CPU time of SIGN's 40 epochs
+PUBLISHED = ClassifierConfig(name="gnn", epochs=1)  # nearly three times the CPU time of SIGN's 40 epochs
 
 
 def cell(
@@ -68,4 +68,8 @@ def plan(options: StudyOptions) -> StudyPlan:
 
 
 if __name__ == "__main__":
-    main(plan, about="How well weights can be read; --study names the question. Run it again to continue.")
+    main(
+        plan,
+        about="How well weights can be read. --study, which must be given, names the question; besides, --seed and "
+        "--replicates alone change the plan. Run it again to continue.",
+    )

@@ -22,4 +22,4 @@ def plan(options: StudyOptions) -> StudyPlan:
 
 
 if __name__ == "__main__":
-    main(plan, about="Both phases at smoke scale, in minutes. Run it again to continue.")
+    main(plan, about="Both phases at smoke scale, whatever --scale says, in minutes. Run it again to continue.")

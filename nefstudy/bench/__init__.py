@@ -1,4 +1,5 @@
 """How fast: what `nefstudy bench` measures, each measurement one file, on this machine as it is.
 
-Every figure is of one thread, in a process of its own, so that memory and caches are the measured thing's alone.
+Fits and classifiers are measured in processes of their own, one thread unless asked otherwise, so that
+memory and caches are theirs alone; `study` and `service` measure all processes that take part.
 """

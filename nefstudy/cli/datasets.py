@@ -1,4 +1,4 @@
-"""`nefstudy dataset ...`: list, show, verify, drop, export, mesh and import neural datasets."""
+"""`nefstudy dataset ...`: list, show, verify, drop, export, mesh, import and classify neural datasets."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,9 @@ from rich.console import Console
 
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
 
-dataset = typer.Typer(no_args_is_help=True, help="Neural datasets: list, show, verify, drop, export, mesh, import.")
+dataset = typer.Typer(
+    no_args_is_help=True, help="Neural datasets: list, show, verify, drop, export, mesh, import, classify."
+)
 
 
 @dataset.command("ls")

@@ -172,7 +172,7 @@ def export_mlflow(
     root: Root = None,
     ledger: LedgerUrl = None,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Write every trial again, not only those waiting.")
+        bool, typer.Option("--rebuild", help="Look for runs that are missing or stale too, and write them again.")
     ] = False,
     study: Annotated[str | None, typer.Option(help="Only this study (with --rebuild).")] = None,
     as_json: Json = False,

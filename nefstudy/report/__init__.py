@@ -1,4 +1,4 @@
-"""What a study found, from the ledger alone: tables, figures, and one page that holds both.
+"""What a study found: numbers from the ledger alone, pictures of trials from the root while they are there.
 
     ledger rows -> tables.start_table, tables.best_table -> rich, Markdown, CSV, JSON
                 -> figures.FIGURES                        -> PNG, SVG

@@ -21,7 +21,7 @@ from nefstudy.study.retention import parse_keep
 from nefstudy.study.stock import stock
 from nefstudy.study.webhook import check_webhook
 
-Study = Annotated[str | None, typer.Option(help="Name of the study; the scale's name when not given.")]
+Study = Annotated[str | None, typer.Option(help="Name of the study; by default the scale's, or the script's own.")]
 Root = Annotated[
     str | None,
     typer.Option(help="Directory or URI for neural datasets, ledger and MLflow (NEFSTUDY_ROOT, else ./runs)."),
@@ -30,7 +30,10 @@ LedgerUrl = Annotated[
     str | None, typer.Option(help="SQLAlchemy URL of the ledger (NEFSTUDY_LEDGER, else ROOT/ledger.db).")
 ]
 Scale = Annotated[
-    str, typer.Option(help="smoke: minutes on 2 cores; cpu: a night on 8 cores; paper: the full 30,000 trials.")
+    str,
+    typer.Option(
+        help="phase1.py, phase2.py: smoke (minutes on 2 cores), cpu (a night on 8) or paper (all 30,000 trials)."
+    ),
 ]
 Cells = Annotated[str | None, typer.Option(help="Only these cells, as signals/field,...: mnist5k/siren,mnist5k/mfn.")]
 Data = Annotated[
@@ -61,14 +64,15 @@ BudgetHours = Annotated[
     float | None, typer.Option(min=0, help="Refuse a plan whose estimate exceeds this many device-hours.")
 ]
 FromPhase1 = Annotated[
-    bool, typer.Option("--from-phase1", help="Phase 2: the grid of `nefstudy handover STUDY` instead of Table 3.")
+    bool, typer.Option("--from-phase1", help="phase2.py: the grid that `nefstudy handover` wrote, not Table 3.")
 ]
 PrunerName = Annotated[
     str,
     typer.Option(
         "--pruner",
         help="End a search's weak trials early, by their classifier's epochs: none, asha (only the best third goes on "
-        "at a ninth and a third of the epochs) or median. Never a grid's. They count against --trials.",
+        "at a ninth and a third of the epochs) or median (who is below it, after a fifth). Never a grid's. They count "
+        "against --trials.",
     ),
 ]
 Keep = Annotated[

@@ -138,7 +138,10 @@ def read_handover(path: Path) -> dict[str, tuple[Space, Point]]:
         BadConfig: the file is missing, or is not a hand-over.
     """
     if not path.is_file():
-        raise BadConfig(f"no hand-over at {path}; write it with `nefstudy handover STUDY`, or leave out --from-phase1")
+        raise BadConfig(
+            f"no hand-over at {path}; write it with `nefstudy handover --scale SCALE` (or --study NAME), "
+            "or leave out --from-phase1"
+        )
     try:
         cells = json.loads(path.read_text())["cells"]
         return {

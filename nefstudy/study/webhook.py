@@ -1,6 +1,6 @@
 """A message to an address of yours when a study ends: signed, tried a few times, never waited for long.
 
-It is sent by the driver after it has given the study up, whether that is finished, stopped, paused or has failed. A
+It is sent by the driver after it has given the study up, whether that is finished, stopped or has failed. A
 driver that is killed outright sends nothing; running the same command again does, at its end.
 """
 
