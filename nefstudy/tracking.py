@@ -33,8 +33,9 @@ STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.FAILED: "FAILED", TrialSta
 PICTURES = (".png", ".svg")
 
 BATCH = 20  # runs written between two signs of life
+LOCKED_S = 10.0  # for a SQLite store that somebody else is writing
 MAX_PARAMS, MAX_ENTITIES, MAX_TEXT = 100, 1000, 5000  # of one log_batch; of one tag
-FAILURES = (MlflowException, SQLAlchemyError, OSError)
+FAILURES = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
 # a dead server is given up after seconds; MLflow's own defaults hold a call for four minutes
 REPEATS = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 PATIENCE = {
@@ -137,7 +138,7 @@ class Runs:
         """Let a SQLite store know its own size: without statistics MLflow's searches take a hundred times longer."""
         if self._file is None:
             return
-        with closing(sqlite3.connect(self._file, timeout=10, isolation_level=None)) as store:
+        with closing(sqlite3.connect(self._file, timeout=LOCKED_S, isolation_level=None)) as store:
             store.execute("PRAGMA journal_mode=WAL")  # readers of the MLflow pages no longer hold up the writer
             runs = store.execute("SELECT count(*) FROM runs").fetchone()[0]
             if runs > 2 * _counted(store):

@@ -1,12 +1,14 @@
 """Whatever dies, hangs or refuses, a result has one run in the end and the study never notices."""
 
 import socket
+import sqlite3
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from nefstudy import tracking
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.tracking import drain, rebuild
 
@@ -93,6 +95,26 @@ def test_refused_trial_lets_the_others_pass(ledger, root, runs, caplog, finish):
     assert [entry.tries for entry in ledger.pending()] == [5], "after some tries it is left alone"
     assert rebuild(ledger, root=root) == 1
     assert [entry.tries for entry in ledger.pending()] == [3]
+
+
+def test_a_store_held_after_the_last_run_raises_nothing(ledger, root, runs, finish, monkeypatch):
+    """A store that somebody else holds once the runs are written ends the drain, and no process."""
+    finish(ledger)
+    monkeypatch.setattr(tracking, "LOCKED_S", 0.1)
+    holders: list[sqlite3.Connection] = []
+    mark = Ledger.mark
+
+    def marked(book, entries) -> None:
+        mark(book, entries)
+        holders.append(sqlite3.connect(Path(root) / "mlflow.db", isolation_level=None))
+        holders[-1].execute("BEGIN EXCLUSIVE")
+
+    monkeypatch.setattr(Ledger, "mark", marked)
+    assert drain(ledger, root=root) == 0
+    monkeypatch.undo()
+    for holder in holders:
+        holder.close()
+    assert len(runs()) == 1
 
 
 @pytest.mark.slow
