@@ -22,8 +22,8 @@ from nefstudy.ledger import Ledger, TrialRow, TrialState
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import resolve_place
 from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.points import distribution, sampler_params, scaled
 from nefstudy.study.space import GRID, GRID_FIXED, Choice, Dimension, Point, Real, Space, Whole
-from nefstudy.study.streams import distribution, parameters_of, sampler_params
 
 FREE = 3  # parameters that phase 2 varies, as many as the paper's
 TOP = 0.1  # the best tenth of the trials say which values are good
@@ -44,14 +44,20 @@ def handover(ledger: Ledger, plan: StudyPlan) -> dict[str, Any]:
 
 
 def _cell(ledger: Ledger, plan: StudyPlan, cell: CellPlan) -> dict[str, Any]:
-    rows = ledger.trials(plan.study, phase=cell.phase, cell=cell.cell, state=TrialState.COMPLETE, limit=None).rows
-    rows = tuple(row for row in rows if row.val_accuracy is not None)
-    if len(rows) < LEAST:
+    found = ledger.trials(plan.study, phase=cell.phase, cell=cell.cell, state=TrialState.COMPLETE, limit=None).rows
+    drawn = [
+        (row, params)
+        for row in found
+        if row.val_accuracy is not None
+        and (params := sampler_params(cell, row.config, classifiers=plan.classifiers)) is not None
+    ]  # what somebody asked for outside the space says nothing about it
+    if len(drawn) < LEAST:
         raise BadConfig(
-            f"{cell.cell}: {len(rows)} finished trials in phase 1, at least {LEAST} are needed; run more (--trials)"
+            f"{cell.cell}: {len(drawn)} finished trials in phase 1, at least {LEAST} are needed; run more (--trials)"
         )
-    points = [parameters_of(cell, row.config) for row in rows]
-    importance = _importance(cell, rows, points)
+    rows = [row for row, _ in drawn]
+    points = [scaled(cell, params) for _, params in drawn]
+    importance = _importance(cell, drawn)
     ranked = sorted(importance, key=lambda name: -importance[name])
     best = [point for _, point in sorted(zip(rows, points, strict=True), key=_by_accuracy)][: _top(len(rows))]
     free = ranked[:FREE]
@@ -76,13 +82,12 @@ def _top(count: int) -> int:
     return max(3, math.ceil(TOP * count))
 
 
-def _importance(cell: CellPlan, rows: Sequence[TrialRow], points: Sequence[Point]) -> dict[str, float]:
+def _importance(cell: CellPlan, drawn: Sequence[tuple[TrialRow, Point]]) -> dict[str, float]:
     """Share of the variance of validation accuracy that each parameter explains among the better trials."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = {name: distribution(dimension) for name, dimension in cell.space.items()}
     study = optuna.create_study(direction="maximize")
-    for row, point in zip(rows, points, strict=True):
-        params = sampler_params(cell, point)
+    for row, params in drawn:
         study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=row.val_accuracy))
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)

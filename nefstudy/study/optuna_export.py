@@ -5,11 +5,10 @@ the value, its curve by epoch as intermediate values, and who a trial is as user
 """
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -17,12 +16,11 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from nefstudy import __version__
-from nefstudy.classifiers.catalog import complete
-from nefstudy.config import Scalar
-from nefstudy.errors import BadConfig, BadInput, BadRoot
+from nefstudy.errors import BadConfig, BadRoot
 from nefstudy.ledger import Ledger, StudyRow, TrialRow, TrialState
 from nefstudy.study.judge import ledger_curve
 from nefstudy.study.plan import PHASES, CellPlan
+from nefstudy.study.points import holds, point_of
 from nefstudy.study.retention import described_cell
 from nefstudy.study.space import Choice, Dimension, Real
 
@@ -139,8 +137,8 @@ def frozen(
     ledger: Ledger, plan: CellPlan, row: TrialRow, *, distributions: Mapping[str, BaseDistribution]
 ) -> FrozenTrial | None:
     """A trial as Optuna keeps it; None for one that is not in the declared space."""
-    params = point_of(plan, row)
-    if params is None or not all(_holds(distributions[name], value) for name, value in params.items()):
+    params = point_of(plan, row.config)
+    if params is None or not holds(distributions, params):
         return None
     state = STATES[row.state]
     curve = ledger_curve(ledger.curves(row.study, row.phase, key=row.key))
@@ -163,40 +161,6 @@ def frozen(
     )
 
 
-def _holds(distribution: BaseDistribution, value: Scalar) -> bool:
-    try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except ValueError:  # no such choice
-        return False
-
-
 def _when(seconds: float | None) -> datetime:
     """As Optuna has it: local time without a zone."""
     return datetime.fromtimestamp(seconds or 0.0, UTC).astimezone().replace(tzinfo=None)
-
-
-def point_of(plan: CellPlan, row: TrialRow) -> dict[str, Any] | None:
-    """The free parameters of a trial in the units of the space; None where it lacks one."""
-    dataset = row.config["dataset"]
-    known: dict[str, Scalar | None] = {
-        **dataset["field"]["params"],
-        **dataset["optimiser"],
-        "start": dataset["start"],
-        "steps": row.config["steps"],
-        "views": dataset.get("views"),
-        "points": dataset.get("points"),
-        "classifier": next(_named(plan, row.config["classifier"]), None),
-    }
-    point = {name: known.get(name) for name in plan.space}
-    return None if None in point.values() else point
-
-
-def _named(plan: CellPlan, config: Mapping[str, Any]) -> Iterator[str]:
-    """Names that the cell gives to a classifier's configuration."""
-    for name, classifier in plan.classifiers.items():
-        try:
-            same = complete(classifier).model_dump(mode="json") == config
-        except BadInput:  # a classifier of the script's own
-            same = classifier.name == config["name"]
-        if same:
-            yield name

@@ -11,15 +11,14 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from nefstudy.config import Scalar, TrialConfig, parse
+from nefstudy.config import TrialConfig, parse
 from nefstudy.ledger import Ledger, TrialRow, TrialState
 from nefstudy.seeds import integer
 from nefstudy.study.judge import ledger_curve
 from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials, trial_config
+from nefstudy.study.points import distribution, sampler_params, scaled
 from nefstudy.study.rules import is_to_do
-from nefstudy.study.space import Choice, Dimension, Point, Real, Whole
 
 DONE = frozenset({TrialState.COMPLETE, TrialState.FAILED, TrialState.PRUNED})
 MAX_REPEATS = 100  # suggestions in a row that were all known before a search ends as exhausted
@@ -148,7 +147,7 @@ class SearchStream:
             return None
         for _ in range(MAX_REPEATS):
             asked = self._study.ask(self._distributions)
-            trial = trial_config(self._plan, self.cell, {**self.cell.fixed, **_point(self.cell, asked.params)})
+            trial = trial_config(self._plan, self.cell, {**self.cell.fixed, **scaled(self.cell, asked.params)})
             if trial.key not in self._known:
                 self._left -= 1
                 self._known.add(trial.key)
@@ -191,8 +190,8 @@ class SearchStream:
 
     def _ended_before(self, config: Mapping[str, Any], **ending: Any) -> list[optuna.trial.FrozenTrial]:
         """A trial that this sampler did not ask for, as its memory takes it; none if it lies outside the space."""
-        params = sampler_params(self.cell, parameters_of(self.cell, config))
-        if not all(d._contains(d.to_internal_repr(params[name])) for name, d in self._distributions.items()):
+        params = sampler_params(self.cell, config, classifiers=self._plan.classifiers)
+        if params is None:
             return []
         return [optuna.trial.create_trial(params=params, distributions=self._distributions, **ending)]
 
@@ -232,44 +231,3 @@ def _curves(ledger: Ledger, rows: Iterable[TrialRow]) -> dict[str, dict[int, flo
 def _startup(budget: int) -> int:
     """Random points before TPE takes over: Optuna's 10, but at most a third of a small budget."""
     return max(1, min(10, budget // 3))
-
-
-def distribution(dimension: Dimension) -> BaseDistribution:
-    """The dimension as Optuna sees it, in units of its multiple."""
-    match dimension:
-        case Real(low, high, log):
-            return FloatDistribution(low, high, log=log)
-        case Whole(low, high, log, multiple):
-            return IntDistribution(low // multiple, high // multiple, log=log)
-        case Choice(values):
-            return CategoricalDistribution(values)
-
-
-def _point(cell: CellPlan, params: dict[str, Any]) -> Point:
-    return {name: params[name] * _multiple(cell.space[name]) for name in cell.space}
-
-
-def _multiple(dimension: Dimension) -> int:
-    return dimension.multiple if isinstance(dimension, Whole) else 1
-
-
-def parameters_of(cell: CellPlan, config: Mapping[str, Any]) -> Point:
-    """The free parameters of a trial's configuration, in the units of the space."""
-    dataset = config["dataset"]
-    known: dict[str, Scalar] = {
-        **dataset["field"]["params"],
-        "start": dataset["start"],
-        "steps": config["steps"],
-        "lr": dataset["optimiser"]["lr"],
-        "weight_decay": dataset["optimiser"]["weight_decay"],
-    }
-    return {name: known[name] for name in cell.space}
-
-
-def sampler_params(cell: CellPlan, point: Point) -> Point:
-    """A point in the sampler's own units: whole parameters counted in their multiples."""
-    return {name: _unscaled(point[name], _multiple(dimension)) for name, dimension in cell.space.items()}
-
-
-def _unscaled(value: Scalar, multiple: int) -> Scalar:
-    return int(value) // multiple if multiple > 1 else value
