@@ -17,6 +17,8 @@ from nefstudy.study.run import StudyRun
 from nefstudy.study.streams import Suggestion
 
 PERIOD_S = 1.0
+WHOLE = 2**31 - 1  # what a column of the ledger holds
+SHOWN = 80  # characters of a refused value
 PASSING = ("pause", "resume", "stop")  # about the driver at work, not about trials
 
 
@@ -112,8 +114,19 @@ def requested_trial(plan: StudyPlan, body: Mapping[str, Any]) -> tuple[TrialConf
     point = body.get("point")
     if unknown or not isinstance(point, dict):
         raise BadConfig(f'enqueue takes {{"phase", "cell", "point": {{...}}}}, not {sorted(body)}; correct the body')
+    for name, value in point.items():
+        _check_scalar(name, value)
     for cell in plan.cells:
         if cell.cell == body.get("cell") and cell.phase == body.get("phase", cell.phase):
             return trial_config(plan, cell, {**cell.fixed, **point}), cell
     have = ", ".join(f"{cell.phase} {cell.cell}" for cell in plan.cells)
     raise BadConfig(f"no cell {body.get('phase')} {body.get('cell')!r} in this study; it has {have}")
+
+
+def _check_scalar(name: str, value: object) -> None:
+    if not isinstance(value, str | int | float) or (isinstance(value, int) and abs(value) > WHOLE):
+        shown = repr(value) if len(repr(value)) <= SHOWN else f"{repr(value)[:SHOWN]}..."
+        raise BadConfig(
+            f"enqueue: {name} = {shown} is no value of a point; "
+            f"give a text, a number, whole ones up to {WHOLE:,}, or true or false"
+        )

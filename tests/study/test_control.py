@@ -73,12 +73,27 @@ def test_an_enqueued_point_of_the_grid_runs_next_and_once(driver, drain, small_g
         {"cell": "digits8/siren", "point": {"start": "shared", "steps": -1}},
         {"cell": "mnist5k/mfn", "point": {"start": "shared", "steps": 1}},
         {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1}, "extra": 1},
+        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "hidden": [8]}},
+        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "hidden": {}}},
+        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "hidden": None}},
+        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "lr": float("nan")}},
+        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "omega_0": float("nan")}},
+        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "hidden": float("inf")}},
+        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "hidden": 10**30}},
+        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "lr": 10**400}},
+        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "classifier": []}},
+        {"cell": "digits8/siren", "point": {"start": [], "steps": 1}},
+        {"cell": "digits8/siren", "point": {"start": "\ud800", "steps": 1}},
+        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "\ud800": "\ud800"}},
+        {"cell": "digits8/siren", "point": {"start": "shared", "steps": [1]}},
+        {"cell": ["digits8/siren"], "phase": {}, "point": {"start": "shared", "steps": 1}},
     ],
 )
 def test_nonsense_is_refused_with_a_reason(driver, body):
     """A body that names no trial of the plan is settled as refused; the run is untouched."""
     run, _, _, ask = driver
     assert ask("enqueue", body).startswith("refused: ")
+    assert not run.wanted
     with pytest.raises(BadConfig):
         requested_trial(run.plan, body)
 
