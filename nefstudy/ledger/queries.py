@@ -73,9 +73,10 @@ def finished(connection: Connection, study: str, *, phase: str, cell: str) -> li
 
 
 def ends(connection: Connection, study: str, *, phase: str | None, limit: int) -> list[float]:
-    """When the latest trials that really ran ended, newest first."""
+    """When the latest trials that really ran ended, whatever came of them, newest first."""
+    ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
     query = select(trials.c.ended_at).where(
-        trials.c.study == study, trials.c.state == TrialState.COMPLETE, trials.c.reused.is_(False)
+        trials.c.study == study, trials.c.state.in_(ended), trials.c.reused.is_(False)
     )
     if phase is not None:
         query = query.where(trials.c.phase == phase)

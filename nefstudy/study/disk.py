@@ -24,7 +24,6 @@ GB = 1e9
 COLUMN_BYTES = 29  # of a row beside parameters and quality: id, view, label, split, diverged_at, stopped_at
 QUALITY_BYTES = {2: 16, 3: 4}  # by dimensions of the grid: four numbers of an image, one of a shape
 SHARD_BYTES = 4096  # a shard's schema and its receipt, about
-MIN_FREE_GB = 1.0
 LOOK_S = 5.0
 
 

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from nefstudy.service.models import CellProgress, Progress
 from nefstudy.service.progress import progress
-from nefstudy.study.run import StudyRun, UnderWay
+from nefstudy.study.run import StudyRun
+from nefstudy.study.turns import UnderWay
 
 REFRESH_S = 1.0
 LINE_EVERY_S = 15.0  # without a terminal: one line of text

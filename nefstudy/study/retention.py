@@ -6,6 +6,7 @@ come. A neural dataset read by several studies stays while any of them wants it.
 again: `nefstudy replay KEY` does.
 """
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,6 +28,7 @@ from nefstudy.study.streams import DONE
 
 KEEP = "keep"  # the plan's word, beside its phases
 DROPPING, DROPPED = "dropping", "dropped"
+log = logging.getLogger(__name__)
 PERIOD_S = 60.0
 COLUMNS = ("phase", "cell", "key", "dataset", "state", "cause", "val_accuracy")
 DIMENSIONS: Mapping[str, Callable[..., Dimension]] = {"Real": Real, "Whole": Whole, "Choice": Choice}
@@ -137,10 +139,17 @@ def collect(ledger: Ledger, root: str, *, keep: Mapping[str, str] | None = None)
 
 
 def drop(ledger: Ledger, root: str, digest: str) -> None:
-    """Remove a neural dataset; cut off at any point, it is whole, or is taken for absent and can be removed again."""
+    """Remove a neural dataset; cut off at any point, it is whole, or is taken for absent and can be removed again.
+
+    Files that cannot be removed now, such as those that somebody reads on a network file system, are left to the next.
+    """
     row = ledger.neural_dataset(digest) or NeuralDatasetRow(digest, "", rungs=(), bytes=0, fingerprint={})
     ledger.put_neural_dataset(replace(row, state=DROPPING))
-    remove_neural_dataset(root, digest)
+    try:
+        remove_neural_dataset(root, digest)
+    except OSError as error:
+        log.warning("neural dataset %s cannot be removed now: %s", digest, error.strerror or error)
+        return
     ledger.put_neural_dataset(replace(row, state=DROPPED))
 
 

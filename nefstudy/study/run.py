@@ -6,6 +6,7 @@ fit the same neural dataset at once (single flight).
 """
 
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -17,6 +18,7 @@ from nefstudy.study.plan import StudyPlan
 from nefstudy.study.rules import message_class, rule_of
 from nefstudy.study.shares import Shares
 from nefstudy.study.streams import Stream, Suggestion, open_streams
+from nefstudy.study.turns import UnderWay, Wish
 from nefstudy.trial.progress import Working
 from nefstudy.trial.result import TrialResult
 
@@ -27,18 +29,6 @@ class Room:
 
     trials: float = inf
     gpus: float = inf
-
-
-@dataclass
-class UnderWay:
-    """A trial that was handed out and has not ended; `halvings` of its chunk follow from earlier attempts."""
-
-    suggestion: Suggestion
-    token: int
-    gpus: float = 0.0
-    halvings: int = 0
-    started: bool = False
-    progress: Working | None = None
 
 
 class StudyRun:
@@ -74,7 +64,7 @@ class StudyRun:
         self._tried: Counter[tuple[str, str]] = Counter()
         self._halvings: Counter[tuple[str, str]] = Counter()
         self.judge = Judge(plan, ledger, name=pruner)
-        self._wished: deque[Suggestion] = deque()
+        self._wished: deque[Wish] = deque()
         self._ready: set[str] = set()
         self._streams: list[Stream] = list(open_streams(plan, ledger))
 
@@ -91,7 +81,11 @@ class StudyRun:
     @property
     def wanted(self) -> set[str]:
         """Neural datasets of trials that are under way or wished for."""
-        return {trial.suggestion.dataset for trial in self.under_way.values()} | {s.dataset for s in self._wished}
+        return {suggestion.dataset for suggestion in self._open}
+
+    @property
+    def _open(self) -> list[Suggestion]:
+        return [trial.suggestion for trial in self.under_way.values()] + [wish.suggestion for wish in self._wished]
 
     def is_ready(self, dataset: str) -> bool:
         """Whether a trial of this run has found the neural dataset whole."""
@@ -104,38 +98,49 @@ class StudyRun:
     def put_first(self, suggestion: Suggestion) -> None:
         """Hand this trial out before anything a stream would suggest; its stream will not suggest it again.
 
-        Somebody wishes it, so earlier failures do not count against it, and its cell is worked on again.
+        Somebody wishes it, so earlier failures do not count against it, and its cell is worked on again. Its row is
+        open from here on: a run that ends before the trial's turn leaves it to the next. What is open is not doubled.
         """
         place = (suggestion.phase, suggestion.cell)
+        if any(s.phase == suggestion.phase and s.trial.key == suggestion.trial.key for s in self._open):
+            return
         self._tried.pop((suggestion.phase, suggestion.trial.key), None)
         if self.stopped.pop(place, None) is not None:
             self.ledger.stop_cell(self.plan.study, place[0], cell=place[1], reason=None, lease=self.lease)
         for stream in self._streams_of(suggestion):
             stream.adopt(suggestion.trial)
-        self._wished.append(suggestion)
+        token = self._claim(suggestion)
+        if token is not None:
+            self._wished.append(Wish(suggestion, token))
 
     def next(self, trial_id: str) -> Suggestion | None:
         """The next trial to run, under the caller's id for it; None while all that is left must wait.
 
         A trial whose whole digest is complete elsewhere is answered from the ledger and never run.
         """
-        while (suggestion := self._suggest()) is not None:
-            study, phase = self.plan.study, suggestion.phase
-            token = self.ledger.claim(study, phase, trial=suggestion.trial, lease=self.lease)
-            if token is None:
-                row = self.ledger.trial(suggestion.trial.key, study=study, phase=phase)
-                self._tell(suggestion, None if row is None else row.val_accuracy)
-                self.judge.learn(phase, suggestion.cell, key=suggestion.trial.key, pruned=False)
-                self.ended["reused"] += 1
-                continue
-            self.under_way[trial_id] = UnderWay(
-                suggestion,
-                token,
-                gpus=self.shares.of(suggestion.trial),
-                halvings=self._halvings[phase, suggestion.trial.key],
-            )
-            return suggestion
+        while (wish := self._suggest()) is not None:
+            suggestion = wish.suggestion
+            token = self._claim(suggestion) if wish.token is None else wish.token
+            if token is not None:
+                self.under_way[trial_id] = UnderWay(
+                    suggestion,
+                    token,
+                    gpus=self.shares.of(suggestion.trial),
+                    halvings=self._halvings[suggestion.phase, suggestion.trial.key],
+                )
+                return suggestion
         return None
+
+    def _claim(self, suggestion: Suggestion) -> int | None:
+        """The token of a new attempt; None where the trial is complete, by itself or elsewhere, and was answered."""
+        study, phase = self.plan.study, suggestion.phase
+        token = self.ledger.claim(study, phase, trial=suggestion.trial, lease=self.lease)
+        if token is None:
+            row = self.ledger.trial(suggestion.trial.key, study=study, phase=phase)
+            self._tell(suggestion, None if row is None else row.val_accuracy)
+            self.judge.learn(phase, suggestion.cell, key=suggestion.trial.key, pruned=False)
+            self.ended["reused"] += 1
+        return token
 
     def started(self, trial_id: str) -> None:
         """The trial began to run."""
@@ -143,7 +148,8 @@ class StudyRun:
         if trial is not None and not trial.started:
             trial.started = True
             s = trial.suggestion
-            self.ledger.started(self.plan.study, s.phase, key=s.trial.key, token=trial.token, lease=self.lease)
+            with suppress(StaleAttempt):  # its end will find the same, and is counted
+                self.ledger.started(self.plan.study, s.phase, key=s.trial.key, token=trial.token, lease=self.lease)
 
     def progressed(self, trial_id: str, progress: Working) -> None:
         """The trial said how far it is."""
@@ -176,9 +182,12 @@ class StudyRun:
         return said | {"curves": result.curves, "fingerprint": result.provenance}
 
     def _found(self, suggestion: Suggestion, result: TrialResult) -> None:
-        """The trial's neural dataset is whole."""
+        """The trial's neural dataset is whole; it has a row even if who fitted it did not live to say so."""
+        known = None if suggestion.dataset not in self._ready else "present"
+        if known is None and not result.fitted and (row := self.ledger.neural_dataset(suggestion.dataset)) is not None:
+            known = row.state
         self._ready.add(suggestion.dataset)
-        if result.fitted:
+        if result.fitted or known != "present":
             self.ledger.put_neural_dataset(
                 NeuralDatasetRow(
                     digest=result.dataset,
@@ -219,7 +228,7 @@ class StudyRun:
         s, rule = trial.suggestion, rule_of(cause)
         place = (s.phase, s.trial.key)
         self._tried[place] += 1
-        again = self._tried[place] < rule.attempts and (s.phase, s.cell) not in self.stopped
+        again = self._tried[place] < rule.attempts
         said: dict[str, Any] = {"key": s.trial.key, "token": trial.token, "cause": cause, "error": error}
         try:
             if again:
@@ -232,7 +241,8 @@ class StudyRun:
         if again:
             self.ended["retried"] += 1
             self._halvings[place] += rule.halves
-            self._wished.append(s)
+            if (s.phase, s.cell) not in self.stopped:  # of a cell that is left alone, the next run tries it again
+                self._wished.append(Wish(s))
             return
         self.ended["failed"] += 1
         self._tell(s, None)
@@ -245,7 +255,9 @@ class StudyRun:
         phase, cell = suggestion.phase, suggestion.cell
         if (phase, cell) not in self.stopped:
             self.stopped[phase, cell] = reason = f"{cause}: {error}"
-            self._wished = deque(s for s in self._wished if (s.phase, s.cell) != (phase, cell))
+            self._wished = deque(
+                wish for wish in self._wished if (wish.suggestion.phase, wish.suggestion.cell) != (phase, cell)
+            )
             self.ledger.stop_cell(self.plan.study, phase, cell=cell, reason=reason, lease=self.lease)
 
     def _count(self, cause: str, error: str) -> None:
@@ -257,11 +269,11 @@ class StudyRun:
     def _is_stopped(self, stream: Stream) -> bool:
         return (stream.cell.phase, stream.cell.cell) in self.stopped
 
-    def _suggest(self) -> Suggestion | None:
+    def _suggest(self) -> Wish | None:
         if self.paused or self.halted is not None or self._full:
             return None
         busy = {trial.suggestion.dataset for trial in self.under_way.values()} - self._ready
-        if self._wished and self._wished[0].dataset not in busy:
+        if self._wished and self._wished[0].suggestion.dataset not in busy:
             return self._wished.popleft()
         load = Counter((t.suggestion.phase, t.suggestion.cell) for t in self.under_way.values())
         phases = {phase: order for order, phase in enumerate(self.plan.phases)}
@@ -270,7 +282,7 @@ class StudyRun:
         for stream in giving:
             suggestion = stream.next(busy)
             if suggestion is not None:
-                return suggestion
+                return Wish(suggestion)
         return None
 
     @property

@@ -59,12 +59,12 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
     ensure_writable(place)
     pinned = plan.pinned()
     with Ledger.open(place.ledger) as ledger, _webhook(plan, options, ledger=ledger, console=console) as hook:
-        described = continued(ledger.study(plan.study), pinned) | {KEEP: options.keep}
-        ledger.put_study(plan.study, described, planned=pinned.planned())
+        _put_study(ledger, pinned, keep=options.keep, only_new=True)
         lease = ledger.acquire(plan.study, Owner.here())
         hook.begun = True
         state, low = STOPPED, None
         try:
+            _put_study(ledger, pinned, keep=options.keep)
             with Heartbeat(ledger, lease) as beat, _stop_on_signal() as stop:
                 ledger.interrupt(plan.study, lease=lease)
                 run = StudyRun(
@@ -88,11 +88,23 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                 ledger.interrupt(plan.study, lease=lease)
                 ledger.release(lease, state=state)
         say_closing(ledger, pinned, state, place=place, console=console)
-        if low is not None:
+        if low is not None and state != FINISHED:
             raise low
         _check_stopped(run)
         counts = {name: run.ended[name] for name in ("complete", "failed", "retried", "reused", "pruned")}
         return Ending(state, **counts, unexported=exporter.left)
+
+
+def _put_study(ledger: Ledger, plan: StudyPlan, *, keep: str, only_new: bool = False) -> None:
+    """Record what this run is to do, which only who holds the study may change once there is one.
+
+    Raises:
+        BadConfig: the study was begun with a plan in which a trial means something else.
+    """
+    row = ledger.study(plan.study)
+    described = continued(row, plan) | {KEEP: keep}
+    if row is None or not only_new:
+        ledger.put_study(plan.study, described, planned=plan.planned())
 
 
 def _webhook(plan: StudyPlan, options: StudyOptions, *, ledger: Ledger, console: Console) -> Webhook:

@@ -36,6 +36,7 @@ from nefstudy.trial.progress import Working
 from nefstudy.trial.result import TrialResult
 
 SCRATCH = ".ray"
+log = logging.getLogger(__name__)
 TRIALS_OF_A_TUNER = 5000
 
 
@@ -242,5 +243,8 @@ def storage_under(root: str, study: str) -> str:
 
 
 def clear_storage(root: str, study: str) -> None:
-    """Remove what Ray Train and Tune left: the ledger holds all that matters."""
-    Storage.at(root).remove(f"{SCRATCH}/{study}")
+    """Remove what Ray Train and Tune left, as far as it lets itself be removed: the ledger holds all that matters."""
+    try:
+        Storage.at(root).remove(f"{SCRATCH}/{study}")
+    except OSError as error:
+        log.info("%s/%s stays: %s", SCRATCH, study, error.strerror or error)

@@ -89,8 +89,11 @@ def test_a_trial_that_was_cut_off_keeps_its_dataset(ledger, started, result, tmp
 
 def test_a_wish_for_a_failed_trial_keeps_its_dataset(ledger, started, result, tmp_path):
     """Put back but not handed out yet: the driver drops all others of `none`, not this one."""
+    bad = started.next("bad")
+    put(ledger, tmp_path, bad.dataset)
+    started.failed("bad", cause="diverged", error="x")
     seen = finish(started, ledger, tmp_path, result)
-    row = ledger.trials("s", limit=None).rows[0]
+    row = ledger.trial(bad.trial.key, study="s")
     started.put_first(Suggestion("phase2", row.cell, parse(TrialConfig, row.config, where="test"), (row.steps,)))
     Retention(started, str(tmp_path), keep="none").sweep()
     assert {path.name for path in (tmp_path / "neural_datasets").iterdir()} == {row.dataset}

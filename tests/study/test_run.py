@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+from nefstudy.config import TrialConfig, parse
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.study.plan import StudyPlan, grid_trials
 from nefstudy.study.scales import SCALES, search_cells
 from nefstudy.study.space import GRID_FIXED
+from nefstudy.study.streams import Suggestion
 
 
 def test_every_point_of_a_grid_runs_exactly_once(ledger, small_grid, open_run, drain, result):
@@ -137,3 +139,69 @@ def test_no_cells_tail_leaves_a_slot_idle(ledger, small_grid, open_run, result):
         oldest = next(iter(run.under_way))
         run.completed(oldest, result(0.5))
     assert run.exhausted
+
+
+def wish_of(row) -> Suggestion:
+    """The wish for a trial of the ledger."""
+    return Suggestion(row.phase, row.cell, parse(TrialConfig, row.config, where=row.key), (row.steps,))
+
+
+def test_a_wish_outlives_the_run_that_heard_it(ledger, small_grid, open_run, drain):
+    """A failed trial that was put back and had no turn is the next run's to do; so is a point that nobody planned."""
+    plan = StudyPlan(study="s", cells=(small_grid,))
+    first = open_run(ledger, plan)
+    failed = first.next("a")
+    first.failed("a", cause="diverged", error="x")
+    first.put_first(wish_of(ledger.trial(failed.trial.key, study="s")))
+    ledger.release(first.lease, state="stopped")
+    again = open_run(ledger, plan)
+    assert failed.trial.key in drain(again)
+    assert {row.state for row in ledger.trials("s", limit=None).rows} == {TrialState.COMPLETE}
+
+
+def test_a_trial_is_open_once_however_often_it_is_wished(ledger, small_grid, open_run, drain, result):
+    """Wished twice, or while it runs, it has its turn once and what it finds counts, its neural dataset being there."""
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
+    for name in ("w", "x", "y", "z"):  # the four ladders
+        assert run.next(name) is not None
+    for name in ("w", "x", "y", "z"):
+        run.completed(name, result(0.5))
+    running, failed = run.next("a"), run.next("b")
+    run.started("a")
+    run.put_first(running)
+    run.failed("b", cause="diverged", error="x")
+    wish = wish_of(ledger.trial(failed.trial.key, study="s"))
+    run.put_first(wish)
+    run.put_first(wish)
+    keys = drain(run, slots=4)
+    assert keys.count(failed.trial.key) == 1
+    assert running.trial.key not in keys
+    assert run.ended["stale"] == 0
+    assert {row.key: row.attempt for row in ledger.trials("s", limit=None).rows if row.attempt > 1} == {
+        wish.trial.key: 2
+    }
+
+
+def test_a_trial_lost_in_a_cell_left_alone_is_tried_again_by_the_next_run(ledger, small_grid, open_run, drain):
+    """Bad data stops the cell; who loses a worker there meanwhile has attempts left, and the next run uses them."""
+    plan = StudyPlan(study="s", cells=(small_grid,))
+    run = open_run(ledger, plan)
+    bad, lost = run.next("bad"), run.next("lost")
+    run.failed("bad", cause="bad_data", error="unreadable")
+    run.failed("lost", cause="worker_lost", error="gone")
+    assert run.next("x") is None
+    assert ledger.trial(lost.trial.key, study="s").state is not TrialState.FAILED
+    ledger.release(run.lease, state="stopped")
+    keys = drain(open_run(ledger, plan))
+    assert {bad.trial.key, lost.trial.key} <= set(keys)
+    assert {row.state for row in ledger.trials("s", limit=None).rows} == {TrialState.COMPLETE}
+
+
+def test_a_dataset_whose_fitter_died_is_recorded_by_who_finds_it(ledger, small_grid, open_run, result):
+    """The first attempt fitted and did not live to say so; the second found the files and did not fit."""
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
+    suggestion = run.next("a")
+    run.completed("a", replace(result(0.5), dataset=suggestion.dataset, rungs=(4,), dataset_bytes=7, fitted=False))
+    row = ledger.neural_dataset(suggestion.dataset)
+    assert row is not None
+    assert (row.state, row.bytes) == ("present", 7)

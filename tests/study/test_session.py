@@ -1,11 +1,21 @@
-"""Laws of a run's end: who asks it to end gets the exit code that says so."""
+"""Laws of a run's two ends: who is turned away changes nothing, who asks it to end gets the exit code that says so."""
 
+import io
 import os
 import signal
+from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
-from nefstudy.study.session import TERMINATED, _stop_on_signal
+from nefstudy.bench.noop import noop
+from nefstudy.errors import StudyBusy
+from nefstudy.ledger import Ledger, Owner
+from nefstudy.study.continuing import continued
+from nefstudy.study.options import StudyOptions
+from nefstudy.study.place import resolve_place
+from nefstudy.study.plan import StudyPlan
+from nefstudy.study.session import TERMINATED, _stop_on_signal, run_study
 
 
 @pytest.mark.parametrize("code", [0, 1, TERMINATED])
@@ -37,3 +47,17 @@ def test_a_first_interrupt_asks_and_a_second_ends():
         assert stop.is_set()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_driver_that_is_turned_away_changes_nothing(tmp_path, small_grid):
+    """While one driver holds the study, another with other budgets and another `--keep` leaves no trace."""
+    place = resolve_place(str(tmp_path), environment={})
+    plan = StudyPlan(study="s", cells=(small_grid,), work=noop)
+    with Ledger.open(place.ledger) as ledger:
+        ledger.put_study("s", continued(None, plan.pinned()) | {"keep": "all"}, planned=plan.planned())
+        ledger.acquire("s", Owner.here())
+        before = (ledger.study("s"), ledger.planned("s"))
+        more = replace(plan, cells=(replace(small_grid, replicates=2),))
+        with pytest.raises(StudyBusy):
+            run_study(more, StudyOptions(keep="none"), place=place, console=Console(file=io.StringIO()))
+        assert (ledger.study("s"), ledger.planned("s")) == before
