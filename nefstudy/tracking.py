@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import final
@@ -77,13 +77,30 @@ def drain(ledger: Ledger, *, root: str, tracking_uri: str | None = None, limit: 
     return ledger.outbox_size()
 
 
+def drain_all(
+    ledger: Ledger,
+    *,
+    root: str,
+    tracking_uri: str | None = None,
+    limit: int = 1000,
+    go_on: Callable[[], bool] = lambda: True,
+) -> int:
+    """How many results still wait after drain upon drain, until nothing moves or it is not to go on."""
+    left, next_new = ledger.outbox_size(), _next_new(ledger)
+    while left and go_on():
+        before, left = left, drain(ledger, root=root, tracking_uri=tracking_uri, limit=limit)
+        tried, next_new = next_new, _next_new(ledger)
+        # refusals alone are no reason to go on, unless they have made way for results that were never begun
+        if left >= before and next_new in {None, tried}:
+            break
+    return left
+
+
 def rebuild(ledger: Ledger, *, root: str, tracking_uri: str | None = None, study: str | None = None) -> int:
     """How many ended trials have their run after every run that was missing or stale was written again."""
     wanted = ledger.refill_outbox(study)
-    left = ledger.outbox_size()
-    while (after := drain(ledger, root=root, tracking_uri=tracking_uri)) < left:
-        left = after
-    return max(0, wanted - left)
+    drain_all(ledger, root=root, tracking_uri=tracking_uri)
+    return max(0, wanted - ledger.outbox_size(study))
 
 
 @final
@@ -187,6 +204,11 @@ def thin(points: Sequence[tuple[float, float]], count: int) -> list[tuple[float,
     if count < 2:
         return list(points[-1:])[:count]
     return [points[round(place * (len(points) - 1) / (count - 1))] for place in range(count)]
+
+
+def _next_new(ledger: Ledger) -> int | None:
+    """The oldest result that was never begun; None when all were."""
+    return next((entry.id for entry in ledger.pending(1) if entry.tries == 0), None)
 
 
 def _empty(ledger: Ledger, runs: Runs, *, lease: Lease, limit: int) -> None:

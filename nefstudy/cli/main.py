@@ -186,8 +186,8 @@ def export_mlflow(
             written = tracking.rebuild(book, tracking_uri=place.mlflow, root=place.root, study=study)
         else:
             waiting = book.outbox_size()
-            written = waiting - tracking.drain(book, tracking_uri=place.mlflow, root=place.root)
-        left = book.outbox_size()
+            written = max(0, waiting - tracking.drain_all(book, tracking_uri=place.mlflow, root=place.root))
+        left = book.outbox_size(study if rebuild else None)
     if as_json:
         echo_json({"written": written, "left": left, "mlflow": place.mlflow})
     else:

@@ -52,11 +52,12 @@ def take(connection: Connection, *, limit: int, skip: Sequence[int]) -> list[Out
     return entries
 
 
-def size(connection: Connection) -> int:
-    """How many results are not exported yet."""
-    return int(
-        connection.execute(select(func.count()).select_from(outbox).where(outbox.c.done.is_(False))).scalar_one()
-    )
+def size(connection: Connection, *, study: str | None = None) -> int:
+    """How many results, of one study or of all, are not exported yet."""
+    waiting = select(func.count()).select_from(outbox).where(outbox.c.done.is_(False))
+    if study is not None:
+        waiting = waiting.join(trials, trials.c.id == outbox.c.trial_id).where(trials.c.study == study)
+    return int(connection.execute(waiting).scalar_one())
 
 
 def mark(connection: Connection, entries: Sequence[OutboxRow]) -> None:

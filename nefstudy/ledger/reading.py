@@ -165,6 +165,6 @@ class Reading(ABC):
         """The oldest results not exported yet; those that failed most often come last."""
         return self._read(lambda c: outbox.pending(c, limit=limit))
 
-    def outbox_size(self) -> int:
-        """How many results are not exported yet."""
-        return self._read(outbox.size)
+    def outbox_size(self, study: str | None = None) -> int:
+        """How many results, of one study or of all, are not exported yet."""
+        return self._read(lambda c: outbox.size(c, study=study))

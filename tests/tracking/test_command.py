@@ -1,0 +1,59 @@
+"""Laws of `nefstudy export mlflow`: one call carries all there is, and says what it did."""
+
+import json
+from functools import partial
+
+import pytest
+from typer.testing import CliRunner
+
+from nefstudy import tracking
+from nefstudy.cli.main import cli
+
+pytestmark = pytest.mark.mlflow
+
+
+@pytest.fixture
+def export(root):
+    """Runs the command on the test's root; gives what it says as JSON."""
+
+    def run(*options: str) -> dict[str, object]:
+        found = CliRunner().invoke(
+            cli, ["export", "mlflow", "--root", root, "--json", *options], env={"COLUMNS": "200"}
+        )
+        assert found.exit_code == 0, found.output
+        return json.loads(found.stdout)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def at_home(monkeypatch) -> None:
+    """The root's own store and ledger, whatever the environment names."""
+    for name in ("MLFLOW_TRACKING_URI", "NEFSTUDY_LEDGER", "NEFSTUDY_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_one_call_carries_all_that_waits(export, ledger, runs, finish, monkeypatch) -> None:
+    """More results than one drain takes are all written by one call, past one that MLflow refuses."""
+    finish(ledger, 0, metrics={"not a metric's name!": 1.0})
+    for seed in range(1, 8):
+        finish(ledger, seed)
+    monkeypatch.setattr(tracking, "drain", partial(tracking.drain, limit=2))
+    said = export()
+    assert (said["written"], said["left"]) == (7, 1)
+    assert len(runs(where="attributes.status = 'FINISHED'")) == 7
+
+
+def test_a_rebuild_counts_the_study_it_was_asked_for(export, ledger, runs, finish, make) -> None:
+    """What waits of other studies, and is refused, takes nothing from the number of runs of the one that is named."""
+    ledger.put_study("other", {}, planned={})
+    for seed in range(3):
+        token = ledger.request("other", "phase1", trial=make(seed))
+        bad = {"not a metric's name!": 1.0}
+        ledger.complete("other", "phase1", key=make(seed).key, token=token, metrics=bad)
+    finish(ledger, 1)
+    finish(ledger, 2)
+    said = export("--rebuild", "--study", "digits")
+    assert (said["written"], said["left"]) == (2, 0)
+    assert ledger.outbox_size() == 3
+    assert len(runs()) == 2
