@@ -104,7 +104,9 @@ class SearchStream:
     """A budget of TPE suggestions (Bergstra et al. 2011), maximising validation accuracy.
 
     Rows of the ledger are replayed into the sampler's memory; rows that were interrupted are handed out
-    again before anything new, so that the budget counts distinct trials.
+    again before anything new, so that the budget counts distinct trials. A suggestion whose neural dataset is
+    being fitted is held until it is not, and nothing else is suggested meanwhile: the sampler would ask for the
+    like again, and a driver that dies leaves no row of it, so the next one asks its own sampler.
     """
 
     def __init__(
@@ -124,6 +126,7 @@ class SearchStream:
         self._known = {row.key for row in rows}
         self._rows, self._curves = rows, pruned or {}
         self._asked: dict[str, optuna.Trial] = {}
+        self._held: TrialConfig | None = None
 
     @cached_property
     def _study(self) -> optuna.Study:
@@ -140,9 +143,15 @@ class SearchStream:
         return study
 
     def next(self, busy: Collection[str]) -> Suggestion | None:
-        """An interrupted trial, else a new suggestion; a point asked before is told its answer and asked again."""
+        """An interrupted trial, else a new suggestion, held back while somebody fits what it reads."""
         if self._again and self._again[0].dataset.digest not in busy:
             return self._suggestion(self._again.popleft())
+        trial = self._held or self._new()
+        self._held = trial if trial is not None and trial.dataset.digest in busy else None
+        return None if trial is None or self._held is not None else self._suggestion(trial)
+
+    def _new(self) -> TrialConfig | None:
+        """A point not asked for before; one that was is told its answer and asked again."""
         if self._left <= 0:
             return None
         for _ in range(MAX_REPEATS):
@@ -152,7 +161,7 @@ class SearchStream:
                 self._left -= 1
                 self._known.add(trial.key)
                 self._asked[trial.key] = asked
-                return self._suggestion(trial)
+                return trial
             self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
         self._left = 0
         return None
@@ -160,7 +169,7 @@ class SearchStream:
     @property
     def exhausted(self) -> bool:
         """Whether the budget is spent."""
-        return not self._again and self._left <= 0
+        return not self._again and self._held is None and self._left <= 0
 
     def tell(self, trial: TrialConfig, value: float | None) -> None:
         """Add what a trial found to the sampler's memory; a failed one counts as accuracy 0."""
@@ -198,6 +207,8 @@ class SearchStream:
     def adopt(self, trial: TrialConfig) -> None:
         """Count a new trial against the budget; one that is known costs nothing, and is not handed out again."""
         self._again = deque(waiting for waiting in self._again if waiting.key != trial.key)
+        if self._held is not None and self._held.key == trial.key:
+            self._held = None
         if trial.key not in self._known:
             self._known.add(trial.key)
             self._left = max(0, self._left - 1)

@@ -1,6 +1,16 @@
-"""What Ray Tune is handed when it asks what comes next."""
+"""What Ray Tune is handed when it asks what comes next, and what a search holds back."""
 
-from nefstudy.study.plan import StudyPlan
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from nefstudy.ledger import TrialState
+from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.run import StudyRun
+from nefstudy.study.scales import SCALES, search_cells
+from nefstudy.study.space import Choice
+from nefstudy.study.streams import SearchStream
 from nefstudy.study.tune import StudySearcher
 
 
@@ -9,3 +19,89 @@ def test_a_suggestion_says_how_many_fits_share_its_shape(ledger, open_run, small
     run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
     suggestion = StudySearcher(run, most=1, stopped=lambda: False).suggest("a")
     assert suggestion["fits"] == small_grid.fits_a_shape > 1
+
+
+@pytest.fixture
+def discrete() -> CellPlan:
+    """A search over nothing but choices: few neural datasets, many step counts of each."""
+    cell = search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=16)[0]
+    space = {"start": cell.space["start"], "hidden": Choice((8, 16)), "steps": Choice((1, 2, 4, 8, 16, 32))}
+    return replace(cell, space=space)
+
+
+def turns(run: StudyRun, result, *, slots: int, most: int = 100) -> list[list[str]]:
+    """Keys handed out before each result, for some results; no two trials under way fit one neural dataset."""
+    handed: list[list[str]] = []
+    while len(handed) < most and not (run.exhausted and not run.under_way):
+        handed.append([])
+        while len(run.under_way) < slots and (suggestion := run.next(f"t{len(handed)}-{len(handed[-1])}")) is not None:
+            handed[-1].append(suggestion.trial.key)
+        under_way = [trial.suggestion.dataset for trial in run.under_way.values()]
+        fitted = Counter(dataset for dataset in under_way if not run.is_ready(dataset))
+        assert all(count == 1 for count in fitted.values())
+        first, trial = next(iter(run.under_way.items()))
+        run.completed(first, result((int(trial.suggestion.trial.key[:4], 16) % 100) / 100))
+    return handed
+
+
+def test_a_search_fits_a_neural_dataset_in_one_trial_at_a_time(ledger, open_run, result, discrete):
+    """With many slots too; a suggestion that must wait is not lost, and nothing is suggested past it."""
+    run = open_run(ledger, StudyPlan(study="s", cells=(discrete,)))
+    handed = turns(run, result, slots=6)
+    keys = [key for turn in handed for key in turn]
+    assert len(handed[0]) < 6, "or nothing had to wait"
+    assert len(keys) == len(set(keys)) == discrete.planned
+    assert len(ledger.trials("s", limit=None).rows) == discrete.planned
+
+
+def test_a_held_suggestion_is_the_first_once_it_may_go(discrete):
+    """The same point for as long as it must wait; its result goes to the question the sampler asked."""
+    stream = SearchStream(StudyPlan(study="s", cells=(discrete,)), discrete, ())
+    twin = SearchStream(StudyPlan(study="s", cells=(discrete,)), discrete, ())
+    wanted = twin.next(()).trial
+    assert stream.next({wanted.dataset.digest}) is None
+    assert stream.next({wanted.dataset.digest}) is None
+    assert not stream.exhausted
+    assert stream.next(()).trial == wanted
+    stream.tell(wanted, 0.5)
+    twin.tell(wanted, 0.5)
+    for _ in range(8):
+        mine = stream.next(()).trial
+        assert mine == twin.next(()).trial
+        stream.tell(mine, 0.1)
+        twin.tell(mine, 0.1)
+
+
+def test_the_last_of_a_budget_is_held_too(discrete):
+    """A search whose last trial waits is not exhausted, and ends with it."""
+    cell = replace(discrete, trials=1)
+    stream = SearchStream(StudyPlan(study="s", cells=(cell,)), cell, ())
+    wanted = SearchStream(StudyPlan(study="s", cells=(cell,)), cell, ()).next(()).trial
+    assert stream.next({wanted.dataset.digest}) is None
+    assert not stream.exhausted
+    assert stream.next(()).trial == wanted
+    assert stream.exhausted
+
+
+def test_a_held_suggestion_that_somebody_wishes_is_run_once(discrete):
+    """It is theirs then, counted once against the budget."""
+    cell = replace(discrete, trials=2)
+    stream = SearchStream(StudyPlan(study="s", cells=(cell,)), cell, ())
+    wished = SearchStream(StudyPlan(study="s", cells=(cell,)), cell, ()).next(()).trial
+    assert stream.next({wished.dataset.digest}) is None
+    stream.adopt(wished)
+    stream.tell(wished, 0.5)
+    assert stream.next(()).trial != wished
+    assert stream.exhausted
+
+
+def test_a_search_cut_off_while_one_is_held_is_continued_to_its_budget(ledger, open_run, result, discrete):
+    """The held one has no row: the next driver asks its own sampler, the same whoever continues."""
+    plan = StudyPlan(study="s", cells=(discrete,))
+    first = open_run(ledger, plan)
+    turns(first, result, slots=6, most=4)
+    ledger.release(first.lease, state="stopped")
+    turns(open_run(ledger, plan), result, slots=6)
+    rows = ledger.trials("s", limit=None).rows
+    assert len(rows) == discrete.planned
+    assert {row.state for row in rows} == {TrialState.COMPLETE}
