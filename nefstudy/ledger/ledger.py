@@ -98,9 +98,9 @@ class Ledger(Reading):
         """Create a study or continue it: plan keys are merged in, planned counts set per (phase, cell)."""
         return self._write(lambda c, now: studies.put_study(c, study, plan=plan, planned=planned, now=now))
 
-    def set_state(self, study: str, state: str) -> None:
+    def set_state(self, study: str, state: str, *, lease: Lease | None = None) -> None:
         """Record what the study's driver is doing."""
-        self._write(lambda c, now: studies.set_state(c, study, state=state, now=now))
+        self._write(lambda c, now: studies.set_state(c, study, state=state, now=now), lease=lease)
 
     # The driver's lease
 
@@ -210,9 +210,9 @@ class Ledger(Reading):
 
     # Neural datasets
 
-    def put_neural_dataset(self, row: NeuralDatasetRow) -> None:
+    def put_neural_dataset(self, row: NeuralDatasetRow, *, lease: Lease | None = None) -> None:
         """Record where a neural dataset is and which rungs it has."""
-        self._write(lambda c, now: neural_datasets.put(c, row, now=now))
+        self._write(lambda c, now: neural_datasets.put(c, row, now=now), lease=lease)
 
     # Commands, events, outbox
 
@@ -225,9 +225,9 @@ class Ledger(Reading):
             lambda c, now: commands.append(c, study, verb=verb, body=body or {}, idempotency_key=key, now=now)
         )
 
-    def settle_command(self, command: int, *, outcome: str = "done") -> None:
+    def settle_command(self, command: int, *, outcome: str = "done", lease: Lease | None = None) -> None:
         """Record how a command ended."""
-        self._write(lambda c, now: commands.settle(c, command, outcome=outcome, now=now))
+        self._write(lambda c, now: commands.settle(c, command, outcome=outcome, now=now), lease=lease)
 
     def append_event(
         self,

@@ -49,7 +49,7 @@ class Control:
         for command in self._run.ledger.take_commands(self._run.plan.study):
             late = starting and command.verb in PASSING
             outcome = "no driver was at work" if late else self._outcome(command)
-            self._run.ledger.settle_command(command.id, outcome=outcome)
+            self._run.ledger.settle_command(command.id, outcome=outcome, lease=self._run.lease)
 
     def _outcome(self, command: CommandRow) -> str:
         verbs: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -69,12 +69,12 @@ class Control:
 
     def _pause(self, _body: Mapping[str, Any]) -> str:
         self._run.paused = True
-        self._run.ledger.set_state(self._run.plan.study, "paused")
+        self._run.ledger.set_state(self._run.plan.study, "paused", lease=self._run.lease)
         return "paused; trials under way end"
 
     def _resume(self, _body: Mapping[str, Any]) -> str:
         self._run.paused = False
-        self._run.ledger.set_state(self._run.plan.study, "running")
+        self._run.ledger.set_state(self._run.plan.study, "running", lease=self._run.lease)
         return "resumed"
 
     def _end(self, _body: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, final
 
 from nefstudy.config import ClassifierConfig, SignalsConfig, parse
 from nefstudy.errors import BadConfig, BadInput
-from nefstudy.ledger import Ledger, NeuralDatasetRow, Owner, StudyRow, TrialState
+from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow, Owner, StudyRow, TrialState
 from nefstudy.neural_dataset.read import remove_neural_dataset
 from nefstudy.neural_dataset.schema import FOLDER, dataset_path
 from nefstudy.neural_dataset.storage import Storage
@@ -117,7 +117,7 @@ class Retention:
         wanted = self._run.wanted
         for verdict in verdicts(self._run.ledger, keep=self._keep, plan=self._run.plan):
             if verdict.goes and verdict.dataset not in wanted:
-                drop(self._run.ledger, self._root, verdict.dataset)
+                drop(self._run.ledger, self._root, verdict.dataset, lease=self._run.lease)
                 self._run.forget(verdict.dataset)
 
 
@@ -138,19 +138,19 @@ def collect(ledger: Ledger, root: str, *, keep: Mapping[str, str] | None = None)
         return found
 
 
-def drop(ledger: Ledger, root: str, digest: str) -> None:
+def drop(ledger: Ledger, root: str, digest: str, *, lease: Lease | None = None) -> None:
     """Remove a neural dataset; cut off at any point, it is whole, or is taken for absent and can be removed again.
 
     Files that cannot be removed now, such as those that somebody reads on a network file system, are left to the next.
     """
     row = ledger.neural_dataset(digest) or NeuralDatasetRow(digest, "", rungs=(), bytes=0, fingerprint={})
-    ledger.put_neural_dataset(replace(row, state=DROPPING))
+    ledger.put_neural_dataset(replace(row, state=DROPPING), lease=lease)
     try:
         remove_neural_dataset(root, digest)
     except OSError as error:
         log.warning("neural dataset %s cannot be removed now: %s", digest, error.strerror or error)
         return
-    ledger.put_neural_dataset(replace(row, state=DROPPED))
+    ledger.put_neural_dataset(replace(row, state=DROPPED), lease=lease)
 
 
 def _wants(

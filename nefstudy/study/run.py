@@ -184,19 +184,17 @@ class StudyRun:
     def _found(self, suggestion: Suggestion, result: TrialResult) -> None:
         """The trial's neural dataset is whole; it has a row even if who fitted it did not live to say so."""
         known = None if suggestion.dataset not in self._ready else "present"
-        if known is None and not result.fitted and (row := self.ledger.neural_dataset(suggestion.dataset)) is not None:
-            known = row.state
+        if (
+            known is None
+            and not result.fitted
+            and (before := self.ledger.neural_dataset(suggestion.dataset)) is not None
+        ):
+            known = before.state
         self._ready.add(suggestion.dataset)
         if result.fitted or known != "present":
-            self.ledger.put_neural_dataset(
-                NeuralDatasetRow(
-                    digest=result.dataset,
-                    path=f"neural_datasets/{result.dataset}",
-                    rungs=result.rungs,
-                    bytes=result.dataset_bytes,
-                    fingerprint=result.fingerprint,
-                )
-            )
+            path, size = f"neural_datasets/{result.dataset}", result.dataset_bytes
+            row = NeuralDatasetRow(result.dataset, path, result.rungs, size, result.fingerprint)
+            self.ledger.put_neural_dataset(row, lease=self.lease)
 
     def prunes(self, trial_id: str, result: TrialResult) -> bool:
         """Whether the trial ends here, by what it has found so far; then its row is closed as PRUNED."""

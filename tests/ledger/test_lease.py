@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from nefstudy.errors import BadConfig, StudyBusy
-from nefstudy.ledger import Heartbeat, Ledger, Owner
+from nefstudy.ledger import Heartbeat, Ledger, NeuralDatasetRow, Owner
 
 
 class Clock:
@@ -168,6 +168,8 @@ def test_fenced_driver_writes_nothing(ledger, owner, elsewhere, trial, dead):
     lost = ledger.acquire("digits", dead)
     token = ledger.request("digits", "phase1", trial=made, lease=lost)
     ledger.acquire("digits", elsewhere)
+    asked = ledger.append_command("digits", "stop")
+    found = NeuralDatasetRow("d", "neural_datasets/d", rungs=(1,), bytes=1, fingerprint={})
     before = ledger.last_seq()
     for act in (
         lambda: ledger.request("digits", "phase1", trial=trial(1), lease=lost),
@@ -177,6 +179,9 @@ def test_fenced_driver_writes_nothing(ledger, owner, elsewhere, trial, dead):
         lambda: ledger.interrupt("digits", lease=lost),
         lambda: ledger.reuse("digits", "phase1", trial=made, lease=lost),
         lambda: ledger.renew(lost),
+        lambda: ledger.set_state("digits", "paused", lease=lost),
+        lambda: ledger.settle_command(asked.id, lease=lost),
+        lambda: ledger.put_neural_dataset(found, lease=lost),
     ):
         with pytest.raises(StudyBusy, match="on node-2"):
             act()
