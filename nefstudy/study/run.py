@@ -183,18 +183,16 @@ class StudyRun:
 
     def _found(self, suggestion: Suggestion, result: TrialResult) -> None:
         """The trial's neural dataset is whole; it has a row even if who fitted it did not live to say so."""
-        known = None if suggestion.dataset not in self._ready else "present"
-        if (
-            known is None
-            and not result.fitted
-            and (before := self.ledger.neural_dataset(suggestion.dataset)) is not None
-        ):
-            known = before.state
+        is_known = suggestion.dataset in self._ready or self._is_recorded(suggestion.dataset)
         self._ready.add(suggestion.dataset)
-        if result.fitted or known != "present":
+        if result.fitted or not is_known:
             path, size = f"neural_datasets/{result.dataset}", result.dataset_bytes
             row = NeuralDatasetRow(result.dataset, path, result.rungs, size, result.fingerprint)
             self.ledger.put_neural_dataset(row, lease=self.lease)
+
+    def _is_recorded(self, dataset: str) -> bool:
+        row = self.ledger.neural_dataset(dataset)
+        return row is not None and row.state == "present"
 
     def prunes(self, trial_id: str, result: TrialResult) -> bool:
         """Whether the trial ends here, by what it has found so far; then its row is closed as PRUNED."""
