@@ -64,16 +64,25 @@ class Stream(Protocol):
 
 
 class GridStream:
-    """Every point of a grid that the ledger does not hold yet, longest rung of each ladder first."""
+    """Every point of a grid that the ledger does not hold yet, longest rung of each ladder first.
 
-    def __init__(self, plan: StudyPlan, cell: CellPlan, done: Container[str]) -> None:
+    Rows of the cell that were begun and have not ended come first where they are off the grid: somebody wished them.
+    """
+
+    def __init__(
+        self, plan: StudyPlan, cell: CellPlan, done: Container[str], *, begun: Iterable[TrialRow] = ()
+    ) -> None:
         self.cell = cell
         trials = list(grid_trials(plan, cell))
         ladders: dict[str, set[int]] = {}
         for trial in trials:
             ladders.setdefault(trial.dataset.digest, set()).add(trial.steps)
         self._rungs = {digest: tuple(sorted(steps)) for digest, steps in ladders.items()}
-        self._waiting = deque(trial for trial in trials if trial.key not in done)
+        planned = {trial.key for trial in trials}
+        off = (parse(TrialConfig, row.config, where=row.key) for row in begun if row.key not in planned)
+        wished = [trial for trial in off if trial.dataset.seed == plan.seed]  # others are replicates no longer asked
+        self._waiting = deque(wished + [trial for trial in trials if trial.key not in done])
+        self._wished = {trial.key for trial in wished}
 
     def next(self, busy: Collection[str]) -> Suggestion | None:
         """The first waiting trial whose neural dataset nobody is fitting."""
@@ -81,7 +90,8 @@ class GridStream:
             digest = trial.dataset.digest
             if digest not in busy:
                 del self._waiting[index]
-                return Suggestion(self.cell.phase, self.cell.cell, trial, self._rungs[digest])
+                rungs = (trial.steps,) if trial.key in self._wished else self._rungs[digest]
+                return Suggestion(self.cell.phase, self.cell.cell, trial, rungs)
         return None
 
     @property
@@ -96,7 +106,7 @@ class GridStream:
         """Of a grid every point is wanted: nothing is pruned."""
 
     def adopt(self, trial: TrialConfig) -> None:
-        """Strike the point off the grid, if it is on it."""
+        """Strike the point off the grid, if it is on it or waits beside it."""
         self._waiting = deque(waiting for waiting in self._waiting if waiting.key != trial.key)
 
 
@@ -222,11 +232,13 @@ def open_streams(plan: StudyPlan, ledger: Ledger) -> Iterator[Stream]:
     for phase in plan.phases:
         states = ledger.states(plan.study, phase=phase)
         failed = ledger.trials(plan.study, phase=phase, state=TrialState.FAILED, limit=None).rows
+        cut = ledger.trials(plan.study, phase=phase, state=TrialState.INTERRUPTED, limit=None).rows
+        begun = [row for row in (*cut, *failed) if row.state is TrialState.INTERRUPTED or is_to_do(row)]
         anew = {row.key for row in failed if is_to_do(row)}
         done = {key for (_, key), (state, _) in states.items() if state in DONE and key not in anew}
         for cell in (cell for cell in plan.cells if cell.phase == phase):
             if cell.trials is None:
-                yield GridStream(plan, cell, done)
+                yield GridStream(plan, cell, done, begun=[row for row in begun if row.cell == cell.cell])
             else:
                 found = ledger.trials(plan.study, phase=phase, cell=cell.cell, limit=None).rows
                 rows = [replace(row, state=TrialState.INTERRUPTED) if row.key in anew else row for row in found]

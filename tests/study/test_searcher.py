@@ -1,4 +1,4 @@
-"""What Ray Tune is handed when it asks what comes next, and what a search holds back."""
+"""What Ray Tune is handed when it asks what comes next, and what a search holds back and a grid takes up."""
 
 from collections import Counter
 from dataclasses import replace
@@ -6,12 +6,15 @@ from dataclasses import replace
 import pytest
 
 from nefstudy.ledger import TrialState
+from nefstudy.study.control import requested_trial
 from nefstudy.study.plan import CellPlan, StudyPlan
 from nefstudy.study.run import StudyRun
 from nefstudy.study.scales import SCALES, search_cells
 from nefstudy.study.space import Choice
-from nefstudy.study.streams import SearchStream
+from nefstudy.study.streams import SearchStream, Suggestion
 from nefstudy.study.tune import StudySearcher
+
+OFF = {"start": "shared", "steps": 3}  # no step count of the small grid's ladders
 
 
 def test_a_suggestion_says_how_many_fits_share_its_shape(ledger, open_run, small_grid):
@@ -105,3 +108,53 @@ def test_a_search_cut_off_while_one_is_held_is_continued_to_its_budget(ledger, o
     rows = ledger.trials("s", limit=None).rows
     assert len(rows) == discrete.planned
     assert {row.state for row in rows} == {TrialState.COMPLETE}
+
+
+def test_a_wish_beside_the_grid_is_taken_up_again(ledger, small_grid, open_run, drain, result):
+    """Cut off by a driver's death, or failed for what lay outside it, it is the next driver's, first and once."""
+    plan = StudyPlan(study="s", cells=(small_grid,))
+    first = open_run(ledger, plan)
+    keys = []
+    for hidden in (4, 12, 20):
+        trial, cell = requested_trial(plan, {"cell": small_grid.cell, "point": {**OFF, "hidden": hidden}})
+        first.put_first(Suggestion(cell.phase, cell.cell, trial, (trial.steps,)))
+        assert first.next(f"w{hidden}") is not None
+        keys.append(trial.key)
+    first.completed("w4", result(0.5))
+    first.failed("w12", cause="disk", error="full")
+    ledger.release(first.lease, state="stopped")
+    second = open_run(ledger, plan)
+    handed = drain(second)
+    assert set(handed[:2]) == set(keys[1:])
+    assert len(handed) == len(set(handed)) == small_grid.planned + 2
+    assert {row.state for row in ledger.trials("s", limit=None).rows} == {TrialState.COMPLETE}
+    ledger.release(second.lease, state="finished")
+    assert open_run(ledger, plan).exhausted
+
+
+def test_a_wish_beside_the_grid_that_is_wished_again_is_run_once(ledger, small_grid, open_run, drain):
+    """The next driver hears the wish anew: it does not take the row up as well."""
+    plan = StudyPlan(study="s", cells=(small_grid,))
+    first = open_run(ledger, plan)
+    trial, cell = requested_trial(plan, {"cell": small_grid.cell, "point": {**OFF, "hidden": 4}})
+    wish = Suggestion(cell.phase, cell.cell, trial, (trial.steps,))
+    first.put_first(wish)
+    assert first.next("w") is not None
+    ledger.release(first.lease, state="stopped")
+    second = open_run(ledger, plan)
+    second.put_first(wish)
+    handed = drain(second)
+    assert handed.count(trial.key) == 1
+    assert len(handed) == small_grid.planned + 1
+
+
+def test_a_replicate_no_longer_asked_for_is_left_as_it_was_cut_off(ledger, small_grid, open_run, drain):
+    """It is off the grid as well, but nobody wished it."""
+    first = open_run(ledger, StudyPlan(study="s", cells=(replace(small_grid, replicates=2),)))
+    while (suggestion := first.next(f"t{len(first.under_way)}")) is not None:
+        assert suggestion.rungs == (1, 2, 4)
+    ledger.release(first.lease, state="stopped")
+    handed = drain(open_run(ledger, StudyPlan(study="s", cells=(small_grid,))))
+    assert len(handed) == small_grid.planned
+    cut = ledger.trials("s", state=TrialState.INTERRUPTED, limit=None).rows
+    assert len(cut) == 4
