@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from nefstudy.errors import StudyBusy
-from nefstudy.ledger import Lease, Ledger, OutboxRow, Owner, TrialRow, TrialState, parameters
+from nefstudy.ledger import Heartbeat, Lease, Ledger, OutboxRow, Owner, TrialRow, TrialState, parameters
 from nefstudy.neural_dataset.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,6 @@ MORE_TAGS = ("seed", "dataset", "cause", "reused")
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.FAILED: "FAILED", TrialState.PRUNED: "KILLED"}
 PICTURES = (".png", ".svg")
 
-BATCH = 20  # runs written between two signs of life
 LOCKED_S = 10.0  # for a SQLite store that somebody else is writing
 MAX_PARAMS, MAX_ENTITIES, MAX_TEXT = 100, 1000, 5000  # of one log_batch; of one tag
 FAILURES = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
@@ -65,7 +64,8 @@ def drain(ledger: Ledger, *, root: str, tracking_uri: str | None = None, limit: 
         log.info("%s", busy)
         return ledger.outbox_size()
     try:
-        _empty(ledger, Runs(uri, root=root), lease=lease, limit=limit)
+        with Heartbeat(ledger, lease):
+            _empty(ledger, Runs(uri, root=root), lease=lease, limit=limit)
     except StudyBusy as lost:
         log.info("%s", lost)
     except FAILURES as error:
@@ -214,17 +214,17 @@ def _next_new(ledger: Ledger) -> int | None:
 def _empty(ledger: Ledger, runs: Runs, *, lease: Lease, limit: int) -> None:
     runs.check()
     refused: list[int] = []
-    while limit > 0 and (entries := ledger.take(min(BATCH, limit), skip=refused)):
-        for entry in entries:
-            try:
-                _write(ledger, runs, study=entry.study, phase=entry.phase, key=entry.key, first=entry.tries == 0)
-                ledger.mark([entry])
-            except FAILURES as error:
-                runs.check()  # MLflow itself fails: leave the rest
-                refused.append(entry.id)
-                _complain(ledger, entry, f"MLflow refuses trial {entry.key}: {_first_line(error)}; it waits")
-        limit -= len(entries)
-        ledger.renew(lease)
+    # one by one: what is never begun loses no try, and nothing is begun without the lease
+    while limit > 0 and (taken := ledger.take(1, skip=refused, lease=lease)):
+        (entry,) = taken
+        try:
+            _write(ledger, runs, study=entry.study, phase=entry.phase, key=entry.key, first=entry.tries == 0)
+            ledger.mark(taken)
+        except FAILURES as error:
+            runs.check()  # MLflow itself fails: leave the rest
+            refused.append(entry.id)
+            _complain(ledger, entry, f"MLflow refuses trial {entry.key}: {_first_line(error)}; it waits")
+        limit -= 1
     runs.settle()
 
 

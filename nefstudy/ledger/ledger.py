@@ -241,9 +241,9 @@ class Ledger(Reading):
         """The number of a new event, higher than every event committed before it."""
         return self._write(lambda c, now: events.append(c, study, kind=kind, phase=phase, key=key, data=data, now=now))
 
-    def take(self, limit: int = 100, *, skip: Sequence[int] = ()) -> list[OutboxRow]:
+    def take(self, limit: int = 100, *, skip: Sequence[int] = (), lease: Lease | None = None) -> list[OutboxRow]:
         """The oldest results not exported yet, counted as tried; `tries` tells how often each was before."""
-        return self._write(lambda c, _: outbox.take(c, limit=limit, skip=skip))
+        return self._write(lambda c, _: outbox.take(c, limit=limit, skip=skip), lease=lease)
 
     def mark(self, entries: Sequence[OutboxRow]) -> None:
         """Record that results are exported; one that has changed since stays in the outbox."""

@@ -1,0 +1,85 @@
+"""Laws of who is trying: an attempt is counted when it begins, and one process writes at a time."""
+
+import time
+from functools import partialmethod
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from nefstudy.errors import StudyBusy
+from nefstudy.ledger import Ledger, Owner
+from nefstudy.tracking import Runs, drain
+
+pytestmark = pytest.mark.mlflow
+
+
+def raising(error: type[BaseException]):
+    """A function that raises, whatever it is given."""
+
+    def refuse(*_, **__) -> None:
+        raise error("no")
+
+    return refuse
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MlflowException])
+def test_only_what_was_begun_counts_as_tried(ledger, root, finish, monkeypatch, error) -> None:
+    """A death, or an MLflow that goes away, in the first of several results costs the others no try."""
+    for seed in range(3):
+        finish(ledger, seed)
+    with monkeypatch.context() as trouble:
+
+        def log_batch(*_, **__) -> None:
+            trouble.setattr(Runs, "check", raising(MlflowException))
+            raise error("no")
+
+        trouble.setattr(MlflowClient, "log_batch", log_batch)
+        try:
+            assert drain(ledger, root=root) == 3
+        except KeyboardInterrupt:
+            assert error is KeyboardInterrupt
+    assert [entry.tries for entry in ledger.pending()] == [0, 0, 1]
+
+
+@pytest.mark.slow
+def test_a_slow_store_costs_no_exporter_its_lease(ledger, root, runs, finish, monkeypatch) -> None:
+    """While runs are written, however slowly, nobody else gets the export."""
+    for seed in range(2):
+        finish(ledger, seed)
+    monkeypatch.setattr(Ledger, "acquire_export", partialmethod(Ledger.acquire_export, lease_s=1.0))
+    write, others = Runs.write, []
+
+    def slowly(*args, **options) -> None:
+        time.sleep(2.0)
+        try:
+            others.append(ledger.acquire_export(Owner.here()))
+        except StudyBusy:
+            write(*args, **options)
+
+    monkeypatch.setattr(Runs, "write", slowly)
+    assert drain(ledger, root=root) == 0
+    assert others == []
+    assert {run.info.status for run in runs()} == {"FINISHED"}
+
+
+def test_an_exporter_that_was_taken_over_begins_nothing_more(ledger, root, runs, finish, monkeypatch) -> None:
+    """One that was suspended for longer than its lease ends with the run it was writing."""
+    for seed in range(3):
+        finish(ledger, seed)
+    acquire, write, lent = Ledger.acquire_export, Runs.write, []
+
+    def taken_over(*args, **options) -> None:
+        ledger.release(lent[0])
+        acquire(ledger, Owner.here())
+        write(*args, **options)
+
+    def remembered(book, owner):
+        lent.append(acquire(book, owner))
+        return lent[0]
+
+    monkeypatch.setattr(Ledger, "acquire_export", remembered)
+    monkeypatch.setattr(Runs, "write", taken_over)
+    assert drain(ledger, root=root) == 2
+    assert len(runs()) == 1
+    assert [entry.tries for entry in ledger.pending()] == [0, 0]
