@@ -185,6 +185,7 @@ def export_mlflow(
         if rebuild:
             written = tracking.rebuild(book, tracking_uri=place.mlflow, root=place.root, study=study)
         else:
+            book.retry_outbox()
             waiting = book.outbox_size()
             written = max(0, waiting - tracking.drain_all(book, tracking_uri=place.mlflow, root=place.root))
         left = book.outbox_size(study if rebuild else None)

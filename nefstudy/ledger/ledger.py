@@ -257,6 +257,10 @@ class Ledger(Reading):
         """How many ended trials were put into the outbox again, to be exported anew."""
         return self._write(lambda c, _: outbox.refill(c, study=study, states=_ENDED))
 
+    def retry_outbox(self) -> int:
+        """How many results whose export was given up are to be tried again."""
+        return self._write(lambda c, _: outbox.retry(c))
+
     def _now(self, connection: Connection) -> float:
         return self._database.now(connection)
 

@@ -8,7 +8,7 @@ from nefstudy.ledger.fetch import fetch
 from nefstudy.ledger.rows import OutboxRow
 from nefstudy.ledger.schema import outbox, trials
 
-MAX_TRIES = 5  # begun more often, an entry waits for a refill: what is refused once more would be refused for ever
+MAX_TRIES = 5  # begun more often, an entry waits to be asked for: what is refused once more would be refused for ever
 
 _AGAIN = update(outbox).where(outbox.c.trial_id == bindparam("posted"))
 _POST = insert(outbox)
@@ -28,6 +28,12 @@ def refill(connection: Connection, *, study: str | None, states: Sequence[str]) 
     known = case((outbox.c.tries > 1, 1), else_=outbox.c.tries)
     again = update(outbox).where(outbox.c.trial_id.in_(ended)).values(done=False, tries=known)
     return connection.execute(again).rowcount
+
+
+def retry(connection: Connection) -> int:
+    """How many results that were given up are to be tried again; that they may have been begun stays known."""
+    given_up = outbox.c.done.is_(False) & (outbox.c.tries >= MAX_TRIES)
+    return connection.execute(update(outbox).where(given_up).values(tries=1)).rowcount
 
 
 def pending(connection: Connection, *, limit: int) -> list[OutboxRow]:

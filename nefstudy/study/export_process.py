@@ -11,9 +11,11 @@ import threading
 
 from nefstudy.errors import BadLedger
 from nefstudy.ledger import Ledger
+from nefstudy.ledger.outbox import MAX_TRIES
 from nefstudy.study.exporter import END
 
 PERIOD_S = 2.0
+LONGEST_S = 30.0  # between two looks while MLflow fails: once it is mended, all is written within a minute
 CHUNK = 100  # results between two looks at what the driver says
 NICENESS = 10  # trials come first
 
@@ -47,28 +49,27 @@ def main() -> None:
 
 
 def follow(ledger: Ledger, driver: Driver) -> None:
-    """Export every few seconds, and once more at the end."""
-    while not driver.spoke.wait(PERIOD_S):
+    """Export every few seconds, less often while MLflow fails, and once more at the end."""
+    wait = PERIOD_S
+    while not driver.spoke.wait(wait):
         export(ledger, driver)
+        wait = min(2 * wait, LONGEST_S) if _met_failure(ledger) else PERIOD_S
     export(ledger, driver)
 
 
 def export(ledger: Ledger, driver: Driver) -> None:
     """Write runs until nothing is left, nothing moves, or the driver is gone."""
-    oldest = _oldest(ledger)
-    while oldest is not None and not driver.gone:
-        from nefstudy.tracking import drain  # seconds of CPU, which nobody spends before there is a result
+    if not any(entry.tries < MAX_TRIES for entry in ledger.pending(1)):
+        return
+    from nefstudy.tracking import drain_all  # seconds of CPU, which nobody spends before there is a result
 
-        uri, root = driver.where["tracking_uri"], driver.where["root"]
-        drain(ledger, tracking_uri=uri, root=root, limit=CHUNK)
-        before, oldest = oldest, _oldest(ledger)
-        if oldest == before:  # MLflow is away or refuses it
-            return
+    uri, root = driver.where["tracking_uri"], driver.where["root"]
+    drain_all(ledger, tracking_uri=uri, root=root, limit=CHUNK, go_on=lambda: not driver.gone)
 
 
-def _oldest(ledger: Ledger) -> int | None:
-    """Which result would be exported next; None when all are."""
-    return next((entry.id for entry in ledger.pending(1)), None)
+def _met_failure(ledger: Ledger) -> bool:
+    """Whether a result that is to be tried again waits because MLflow was away, or refused it."""
+    return any(entry.error is not None and entry.tries < MAX_TRIES for entry in ledger.pending(CHUNK))
 
 
 if __name__ == "__main__":

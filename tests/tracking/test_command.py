@@ -4,6 +4,7 @@ import json
 from functools import partial
 
 import pytest
+from mlflow.exceptions import MlflowException
 from typer.testing import CliRunner
 
 from nefstudy import tracking
@@ -57,3 +58,24 @@ def test_a_rebuild_counts_the_study_it_was_asked_for(export, ledger, runs, finis
     assert (said["written"], said["left"]) == (2, 0)
     assert ledger.outbox_size() == 3
     assert len(runs()) == 2
+
+
+def test_what_was_given_up_is_taken_again_when_it_is_asked_for(export, ledger, runs, finish, monkeypatch) -> None:
+    """Results refused until they were left alone are written by a plain call, each as one run."""
+    finish(ledger, 1)
+    finish(ledger, 2)
+    with monkeypatch.context() as trouble:
+        trouble.setattr("mlflow.MlflowClient.set_terminated", refuse)
+        for _ in range(6):
+            assert tracking.drain(ledger, root=runs.root) == 2
+    assert [entry.tries for entry in ledger.pending()] == [5, 5]
+    said = export()
+    assert (said["written"], said["left"]) == (2, 0)
+    assert sorted((run.data.params["seed"], run.info.status) for run in runs()) == [
+        ("1", "FINISHED"),
+        ("2", "FINISHED"),
+    ]
+
+
+def refuse(*_, **__) -> None:
+    raise MlflowException("500 the disk of the artefacts is full")
