@@ -153,5 +153,5 @@ class DiskWatch:
                 self._sizes[suggestion.dataset] = dataset_bytes(
                     self._run.plan, suggestion.trial, size=self._signals[text], rungs=len(suggestion.rungs)
                 )
-            if not self._run.is_ready(suggestion.dataset):
+            if not self._run.is_ready(suggestion):
                 yield self._sizes[suggestion.dataset]

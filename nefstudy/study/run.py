@@ -65,7 +65,7 @@ class StudyRun:
         self._halvings: Counter[tuple[str, str]] = Counter()
         self.judge = Judge(plan, ledger, name=pruner)
         self._wished: deque[Wish] = deque()
-        self._ready: set[str] = set()
+        self._ready: dict[str, set[int]] = {}  # rungs by neural dataset
         self._streams: list[Stream] = list(open_streams(plan, ledger))
 
     @property
@@ -87,13 +87,13 @@ class StudyRun:
     def _open(self) -> list[Suggestion]:
         return [trial.suggestion for trial in self.under_way.values()] + [wish.suggestion for wish in self._wished]
 
-    def is_ready(self, dataset: str) -> bool:
-        """Whether a trial of this run has found the neural dataset whole."""
-        return dataset in self._ready
+    def is_ready(self, suggestion: Suggestion) -> bool:
+        """Whether a trial of this run has found the neural dataset with this trial's rung: it need not be fitted."""
+        return suggestion.trial.steps in self._ready.get(suggestion.dataset, ())
 
     def forget(self, dataset: str) -> None:
         """The neural dataset is no longer there: whoever needs it next fits it alone."""
-        self._ready.discard(dataset)
+        self._ready.pop(dataset, None)
 
     def put_first(self, suggestion: Suggestion) -> None:
         """Hand this trial out before anything a stream would suggest; its stream will not suggest it again.
@@ -184,7 +184,7 @@ class StudyRun:
     def _found(self, suggestion: Suggestion, result: TrialResult) -> None:
         """The trial's neural dataset is whole; it has a row even if who fitted it did not live to say so."""
         is_known = suggestion.dataset in self._ready or self._is_recorded(suggestion.dataset)
-        self._ready.add(suggestion.dataset)
+        self._ready.setdefault(suggestion.dataset, set()).update(result.rungs or suggestion.rungs)
         if result.fitted or not is_known:
             path, size = f"neural_datasets/{result.dataset}", result.dataset_bytes
             row = NeuralDatasetRow(result.dataset, path, result.rungs, size, result.fingerprint)
@@ -268,7 +268,8 @@ class StudyRun:
     def _suggest(self) -> Wish | None:
         if self.paused or self.halted is not None or self._full:
             return None
-        busy = {trial.suggestion.dataset for trial in self.under_way.values()} - self._ready
+        going = [trial.suggestion for trial in self.under_way.values()]
+        busy = {suggestion.dataset for suggestion in going if not self.is_ready(suggestion)}
         if self._wished and self._wished[0].suggestion.dataset not in busy:
             return self._wished.popleft()
         load = Counter((t.suggestion.phase, t.suggestion.cell) for t in self.under_way.values())

@@ -182,6 +182,18 @@ def test_a_trial_is_open_once_however_often_it_is_wished(ledger, small_grid, ope
     }
 
 
+def test_a_short_rung_lets_one_trial_fit_the_longer_ones(ledger, small_grid, open_run, result):
+    """A wished point found its neural dataset at one step; the ladder's other rungs still wait for the one who fits."""
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
+    shortest = next(trial for trial in grid_trials(run.plan, small_grid) if trial.steps == 1)
+    run.put_first(Suggestion("phase2", small_grid.cell, shortest, (1,)))
+    assert run.next("a").trial == shortest
+    run.completed("a", replace(result(0.5), rungs=(1,)))
+    datasets = [suggestion.dataset for name in "bcdefgh" if (suggestion := run.next(name)) is not None]
+    assert len(datasets) == len(set(datasets)) == 4
+    assert shortest.dataset.digest in datasets
+
+
 def test_a_trial_lost_in_a_cell_left_alone_is_tried_again_by_the_next_run(ledger, small_grid, open_run, drain):
     """Bad data stops the cell; who loses a worker there meanwhile has attempts left, and the next run uses them."""
     plan = StudyPlan(study="s", cells=(small_grid,))

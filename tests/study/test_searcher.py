@@ -39,8 +39,8 @@ def turns(run: StudyRun, result, *, slots: int, most: int = 100) -> list[list[st
         handed.append([])
         while len(run.under_way) < slots and (suggestion := run.next(f"t{len(handed)}-{len(handed[-1])}")) is not None:
             handed[-1].append(suggestion.trial.key)
-        under_way = [trial.suggestion.dataset for trial in run.under_way.values()]
-        fitted = Counter(dataset for dataset in under_way if not run.is_ready(dataset))
+        under_way = [trial.suggestion for trial in run.under_way.values()]
+        fitted = Counter(suggestion.dataset for suggestion in under_way if not run.is_ready(suggestion))
         assert all(count == 1 for count in fitted.values())
         first, trial = next(iter(run.under_way.items()))
         run.completed(first, result((int(trial.suggestion.trial.key[:4], 16) % 100) / 100))
