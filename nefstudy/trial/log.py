@@ -76,20 +76,18 @@ def _handler(storage: Storage, path: str) -> logging.Handler:
 
 @final
 class _Uploaded(logging.Handler):
-    """A log in memory, written whole every half a minute and when it is closed."""
+    """A log whose new lines join the file every half a minute and at the end: a worker and its actor write one."""
 
     def __init__(self, storage: Storage, path: str) -> None:
         super().__init__()
         self._storage = storage
         self._path = path
-        self._text = storage.read(path) if storage.size(path) is not None else b""
+        self._unwritten = b""
         self._written = time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record; what is too old to be kept goes line by line."""
-        self._text += self.format(record).encode() + b"\n"
-        if len(self._text) > MAX_BYTES:
-            self._text = self._text[-MAX_BYTES // 2 :].partition(b"\n")[2]
+        self._unwritten = _latest(self._unwritten + self.format(record).encode() + b"\n")
         if time.monotonic() - self._written > UPLOAD_S:
             self._write()
 
@@ -99,7 +97,16 @@ class _Uploaded(logging.Handler):
         super().close()
 
     def _write(self) -> None:
-        """Write all of it; a log that cannot be written is no reason for a trial to fail."""
+        """Add what is new to what is there; a log that cannot be written is no reason for a trial to fail."""
         self._written = time.monotonic()
-        with suppress(NefstudyError):
-            self._storage.write(self._path, self._text)
+        if not self._unwritten:
+            return
+        with suppress(NefstudyError, OSError):
+            there = self._storage.read(self._path) if self._storage.size(self._path) is not None else b""
+            self._storage.write(self._path, _latest(there + self._unwritten))
+            self._unwritten = b""
+
+
+def _latest(text: bytes) -> bytes:
+    """The text, or whole lines of its latest half when it is too long."""
+    return text if len(text) <= MAX_BYTES else text[-MAX_BYTES // 2 :].partition(b"\n")[2]

@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 
+from nefstudy.errors import BadRoot
 from nefstudy.trial import log as trial_log
 from nefstudy.trial.log import kept_log, log_path, read_log
 
@@ -97,3 +98,35 @@ def test_nothing_of_the_logging_stays_behind(root):
         failing()
     assert (list(logging.getLogger().handlers), logging.getLogger("nefstudy").level) == before
     assert "about to fail" in read_log(root, "k")[-1]
+
+
+def test_two_processes_lose_none_of_each_others_lines(root):
+    """A worker that closes the log before the actor that waits for it, or after it, is heard as well as that one."""
+    actor, worker = (trial_log._handler(trial_log.Storage.at(root), log_path("k")) for _ in range(2))
+    said = logging.getLogger("said")
+    for handler, words in ((actor, "starts"), (worker, "epoch 1"), (worker, "epoch 2"), (actor, "ends")):
+        handler.handle(said.makeRecord("said", logging.INFO, __file__, 0, words, (), None))
+    worker.close()
+    actor.close()
+    assert sorted(read_log(root, "k")) == ["ends", "epoch 1", "epoch 2", "starts"]
+
+
+@pytest.mark.parametrize(("call", "error"), [("read", OSError), ("write", BadRoot)])
+def test_what_cannot_be_written_yet_comes_with_the_next(root, monkeypatch, call, error):
+    """A store that fails for a while, or cannot be read, costs a log no line of before or meanwhile."""
+    with kept_log(root, "k"):
+        own.info("attempt 1")
+    monkeypatch.setattr(trial_log, "UPLOAD_S", -1.0)
+    with kept_log(root, "k"):
+        with monkeypatch.context() as away:
+            away.setattr(f"nefstudy.neural_dataset.storage.Storage.{call}", raising(error))
+            own.info("said meanwhile")
+        own.info("attempt 2")
+    assert [line.split(": ")[1] for line in read_log(root, "k")] == ["attempt 1", "said meanwhile", "attempt 2"]
+
+
+def raising(error):
+    def fails(*_):
+        raise error("away")
+
+    return fails
