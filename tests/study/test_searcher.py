@@ -27,7 +27,7 @@ def test_a_suggestion_says_how_many_fits_share_its_shape(ledger, open_run, small
 @pytest.fixture
 def discrete() -> CellPlan:
     """A search over nothing but choices: few neural datasets, many step counts of each."""
-    cell = search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=16)[0]
+    cell = search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=10)[0]
     space = {"start": cell.space["start"], "hidden": Choice((8, 16)), "steps": Choice((1, 2, 4, 8, 16, 32))}
     return replace(cell, space=space)
 
