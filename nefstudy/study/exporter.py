@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -73,6 +74,10 @@ class Exporter:
     def _finish(self, process: subprocess.Popen[str]) -> None:
         """Wait until nothing is left, MLflow fails, or somebody would rather leave."""
         _say(process, END)
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C, after one that ended the study
+            self._wait(process)
+
+    def _wait(self, process: subprocess.Popen[str]) -> None:
         left_before = self._leave()
         waited = 0.0
         while True:

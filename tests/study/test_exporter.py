@@ -64,3 +64,20 @@ def test_a_dead_server_holds_up_no_end(ledger, small_grid, open_run, drain, plac
         pass
     assert time.monotonic() - began < 60
     assert exporter.left == small_grid.planned
+
+
+def test_a_second_ctrl_c_leaves_the_rest_to_another_time(ledger, small_grid, open_run, drain, place) -> None:
+    """After a stop, who will not wait for the export either gets the study's closing words all the same."""
+    drain(open_run(ledger, StudyPlan(study="s", cells=(small_grid,))))
+    asked = []
+
+    def leave() -> bool:
+        asked.append(True)
+        if len(asked) > 1:
+            raise KeyboardInterrupt  # as the driver's handler does once the study is asked to stop
+        return True
+
+    with Exporter(ledger, place=place, leave=leave, on_wait=ignored) as exporter:
+        pass
+    assert len(asked) == 2
+    assert exporter.left > 0
