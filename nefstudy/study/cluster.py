@@ -35,16 +35,21 @@ class Resources:
 
 @contextmanager
 def connected_ray() -> Iterator[Resources]:
-    """Connect to the cluster of RAY_ADDRESS, else start a local Ray and stop it at the end."""
+    """Connect to the cluster of RAY_ADDRESS, else start a local Ray and stop it at the end.
+
+    Raises:
+        BadConfig: RAY_ADDRESS is no address, or no Ray answers there.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if ray.is_initialized():
         yield offered()
         return
-    own = None if os.environ.get("RAY_ADDRESS") else _own_folder()
+    address = os.environ.get("RAY_ADDRESS")
+    own = None if address else _own_folder()
     try:
         with _own_signals():
             if own is None:
-                ray.init(log_to_driver=False, logging_level=logging.ERROR)
+                _join(str(address))
             else:
                 ray.init(
                     address="local",
@@ -59,6 +64,17 @@ def connected_ray() -> Iterator[Resources]:
             ray.shutdown()
         if own is not None:
             shutil.rmtree(own, ignore_errors=True)
+
+
+def _join(address: str) -> None:
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:  # which of them depends on what is wrong with it
+        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise BadConfig(
+            f"RAY_ADDRESS {address!r} cannot be joined ({why.rstrip('.')}); give a running head as host:port, or unset "
+            "RAY_ADDRESS for a Ray of this machine"
+        ) from error
 
 
 def _own_folder() -> str:

@@ -1,6 +1,7 @@
 """Laws of a study on a Ray of several nodes, whose GPUs are declared and not there."""
 
 import io
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from nefstudy.bench.noop import noop
+from nefstudy.errors import BadConfig
 from nefstudy.ledger import Ledger, Owner, TrialRow
-from nefstudy.study.cluster import Resources, _own_folder, trials_that_fit
+from nefstudy.study.cluster import Resources, _own_folder, connected_ray, trials_that_fit
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import resolve_place
 from nefstudy.study.plan import StudyPlan
@@ -97,6 +99,22 @@ def test_as_many_trials_fit_as_their_scarcest_resource_allows() -> None:
     assert trials_that_fit(Resources(cpus=8, gpus=2), workers=0, cpus=1.0, gpus=1.0) == 2
     assert trials_that_fit(Resources(cpus=8, gpus=2), workers=3, cpus=1.0, gpus=0.0) == 2
     assert trials_that_fit(Resources(cpus=1, gpus=2), workers=2, cpus=1.0, gpus=0.5) == 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nonsense",
+        "http://127.0.0.1:8265",
+        pytest.param("ray://127.0.0.1:9", marks=[pytest.mark.slow, pytest.mark.filterwarnings("ignore:Ray Client")]),
+    ],
+)
+def test_an_address_without_a_ray_is_named_in_one_line(monkeypatch, address) -> None:
+    """A RAY_ADDRESS that is none, or at which nobody answers, ends in one line that names it and what to do."""
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(BadConfig) as told, connected_ray():
+        pass
+    assert re.fullmatch(rf"RAY_ADDRESS '{address}' .*host:port.*unset.*", str(told.value))
 
 
 @pytest.mark.slow
