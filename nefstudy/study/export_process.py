@@ -15,7 +15,7 @@ from nefstudy.ledger.outbox import MAX_TRIES
 from nefstudy.study.exporter import END
 
 PERIOD_S = 2.0
-LONGEST_S = 30.0  # between two looks while MLflow fails: once it is mended, all is written within a minute
+LONGEST_S = 15.0  # between two looks while MLflow fails: once it is mended, all is written within a minute
 CHUNK = 100  # results between two looks at what the driver says
 NICENESS = 10  # trials come first
 
