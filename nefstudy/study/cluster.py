@@ -23,6 +23,7 @@ from nefstudy.trial.distributed import TrialSetup
 LOOK_EVERY_S = 3.0
 MOST_TRIALS = 10_000
 FOLDER, OWNER = "nef-", "driver.json"
+LEAVING_TRIES, LEAVING_S = 10, 0.3  # Ray's processes end a moment after its shutdown
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def connected_ray() -> Iterator[Resources]:
         with _own_signals():
             ray.shutdown()
         if own is not None:
-            shutil.rmtree(own, ignore_errors=True)
+            _leave(Path(own))
 
 
 def _join(address: str) -> None:
@@ -79,13 +80,43 @@ def _join(address: str) -> None:
 
 def _own_folder() -> str:
     """A directory for a Ray of this process's own; those that killed drivers of this machine left behind go first."""
-    for told in Path(tempfile.gettempdir()).glob(f"{FOLDER}*/{OWNER}"):
-        with suppress(OSError, ValueError, TypeError):  # another user's, or none of ours
-            if told.stat().st_uid == os.getuid() and Owner.from_json(told.read_text()).is_gone:
-                shutil.rmtree(told.parent, ignore_errors=True)
+    _sweep()
     folder = tempfile.mkdtemp(prefix=FOLDER)
     Path(folder, OWNER).write_text(Owner.here().to_json())
     return folder
+
+
+def _leave(own: Path) -> None:
+    """Remove a Ray's directory once its processes let go of it, and what earlier sweeps could not."""
+    for _ in range(LEAVING_TRIES):
+        _remove(own)
+        if not own.exists():
+            break
+        time.sleep(LEAVING_S)
+    _sweep()
+
+
+def _sweep() -> None:
+    for told in Path(tempfile.gettempdir()).glob(f"{FOLDER}*/{OWNER}"):
+        with suppress(OSError, ValueError, TypeError):  # another user's, or none of ours
+            if told.stat().st_uid == os.getuid() and Owner.from_json(told.read_text()).is_gone:
+                _remove(told.parent)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a Ray's directory; where a dying process of it still writes, its owner's name stays for the next sweep."""
+    with suppress(OSError):
+        told = (folder / OWNER).read_text()
+        for part in folder.iterdir():
+            if part.is_dir() and not part.is_symlink():
+                shutil.rmtree(part, ignore_errors=True)
+            elif part.name != OWNER:
+                part.unlink(missing_ok=True)
+        (folder / OWNER).unlink()
+        try:
+            folder.rmdir()
+        except OSError:
+            (folder / OWNER).write_text(told)
 
 
 @contextmanager

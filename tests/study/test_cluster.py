@@ -63,6 +63,20 @@ def test_what_killed_drivers_left_of_their_ray_goes_with_the_next(tmp_path, monk
     (tmp_path / "nef-other").mkdir()
     made = Path(_own_folder())
     assert {path.name for path in tmp_path.iterdir()} == {"nef-lives", "nef-x", "nef-other", made.name}
+
+
+def test_what_a_dying_ray_still_writes_goes_with_a_later_sweep(tmp_path, monkeypatch) -> None:
+    """A directory that cannot be emptied yet keeps its owner's name, by which the next driver finds it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left = tmp_path / "nef-dead"
+    (left / "session" / "logs").mkdir(parents=True)
+    (left / "driver.json").write_text(replace(Owner.here(), process_start=1).to_json())
+    with monkeypatch.context() as busy:
+        busy.setattr("shutil.rmtree", lambda *_, **__: None)  # as if each file came back at once
+        _own_folder()
+    assert (left / "driver.json").exists()
+    _own_folder()
+    assert not left.exists()
     assert not Owner.from_json((made / "driver.json").read_text()).is_gone
 
 
