@@ -63,6 +63,7 @@ def test_what_killed_drivers_left_of_their_ray_goes_with_the_next(tmp_path, monk
     (tmp_path / "nef-other").mkdir()
     made = Path(_own_folder())
     assert {path.name for path in tmp_path.iterdir()} == {"nef-lives", "nef-x", "nef-other", made.name}
+    assert not Owner.from_json((made / "driver.json").read_text()).is_gone
 
 
 def test_what_a_dying_ray_still_writes_goes_with_a_later_sweep(tmp_path, monkeypatch) -> None:
@@ -77,7 +78,6 @@ def test_what_a_dying_ray_still_writes_goes_with_a_later_sweep(tmp_path, monkeyp
     assert (left / "driver.json").exists()
     _own_folder()
     assert not left.exists()
-    assert not Owner.from_json((made / "driver.json").read_text()).is_gone
 
 
 @pytest.fixture
