@@ -80,7 +80,7 @@ def _join(address: str) -> None:
 
 def _own_folder() -> str:
     """A directory for a Ray of this process's own; those that killed drivers of this machine left behind go first."""
-    _sweep()
+    sweep_rays()
     folder = tempfile.mkdtemp(prefix=FOLDER)
     Path(folder, OWNER).write_text(Owner.here().to_json())
     return folder
@@ -93,10 +93,11 @@ def _leave(own: Path) -> None:
         if not own.exists():
             break
         time.sleep(LEAVING_S)
-    _sweep()
+    sweep_rays()
 
 
-def _sweep() -> None:
+def sweep_rays() -> None:
+    """Remove what the Rays of killed drivers of this machine left behind."""
     for told in Path(tempfile.gettempdir()).glob(f"{FOLDER}*/{OWNER}"):
         with suppress(OSError, ValueError, TypeError):  # another user's, or none of ours
             if told.stat().st_uid == os.getuid() and Owner.from_json(told.read_text()).is_gone:

@@ -13,7 +13,7 @@ from rich.console import Console
 from nefstudy.errors import DiskLow, StudyBusy, StudyStopped
 from nefstudy.ledger import Heartbeat, Ledger, Owner
 from nefstudy.study.closing import say_closing
-from nefstudy.study.cluster import Headroom, connected_ray
+from nefstudy.study.cluster import Headroom, connected_ray, sweep_rays
 from nefstudy.study.continuing import continued
 from nefstudy.study.control import Control
 from nefstudy.study.disk import DiskWatch
@@ -87,6 +87,7 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
             with suppress(StudyBusy):  # another driver took the study over: its trials are not ours to close
                 ledger.interrupt(plan.study, lease=lease)
                 ledger.release(lease, state=state)
+        sweep_rays()  # also where there was nothing left to start a Ray for
         say_closing(ledger, pinned, state, place=place, console=console)
         if low is not None and state != FINISHED:
             raise low
