@@ -87,13 +87,12 @@ def _own_folder() -> str:
 
 
 def _leave(own: Path) -> None:
-    """Remove a Ray's directory once its processes let go of it, and what earlier sweeps could not."""
+    """Remove a Ray's directory once its processes let go of it."""
     for _ in range(LEAVING_TRIES):
         _remove(own)
         if not own.exists():
             break
         time.sleep(LEAVING_S)
-    sweep_rays()
 
 
 def sweep_rays() -> None:
