@@ -1,0 +1,72 @@
+"""Text from outside (errors, names, URLs) made safe for a terminal, a log, the ledger and a response."""
+
+import re
+import unicodedata
+
+HIDDEN = "***"
+ERROR_LENGTH = 4_000  # characters of an error that are stored and shown
+
+_ESCAPE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # control sequences: colors, cursor movement
+    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\Z)"  # strings: window titles, links
+    r"|\x1b[ -/]*[0-~]",  # two-character escapes
+    re.DOTALL,
+)
+_REORDERING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_LAYOUT = frozenset("\n\t")
+
+# The greedy match reaches the last @ of the URL: a password pasted without escaping may hold @ and / itself.
+_USER_INFO = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]*:/{2,3})(?P<info>[^\s'\"<>]*)@")
+_SPACED_PASSWORD = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]*://)(?P<info>[^\s/@:\[\]]+:(?!\d+(?:[/\s]|$)).*)@")
+_SECRET_VALUE = re.compile(
+    r"(?P<name>[\w.\-]*(?:passw(?:or)?d|pwd|secret|token|credential|signature|api[_\-]?key|access[_\-]?key)[\w.\-]*"
+    r"(?:=|%3D))(?P<value>[^\s&;,'\"<>)\]}]+)",
+    re.IGNORECASE,
+)
+_AUTHORIZATION = re.compile(r"(?P<name>\b(?:bearer|basic)\s+)(?P<value>[A-Za-z0-9._~+/=\-]{8,})", re.IGNORECASE)
+
+
+def printable(text: str) -> str:
+    """Remove terminal escapes and show other control characters, lone surrogates and text-direction marks escaped."""
+    return "".join(_shown(character) for character in _ESCAPE.sub("", text))
+
+
+def shortened(text: str, limit: int = ERROR_LENGTH) -> str:
+    """Cut the middle out of a text of more than `limit` characters, and state how much is left out."""
+    if len(text) <= limit:
+        return text
+    mark = f" … ({len(text) - limit:,} characters left out) … "
+    head = limit * 2 // 3
+    return text[:head] + mark + text[len(text) - (limit - head) :]
+
+
+def without_secrets(text: str) -> str:
+    """Replace user info in URLs, secret query values and authorization headers by `***`."""
+    text = _USER_INFO.sub(_without_user_info, text)
+    text = _SPACED_PASSWORD.sub(rf"\g<scheme>{HIDDEN}@", text)
+    text = _SECRET_VALUE.sub(rf"\g<name>{HIDDEN}", text)
+    return _AUTHORIZATION.sub(rf"\g<name>{HIDDEN}", text)
+
+
+def safe_error(text: str) -> str:
+    """Return an error's text as it may be stored and shown: printable, without secrets, at most ERROR_LENGTH long.
+
+    The text is cut first, so that a huge error costs no more than a long one; the margin keeps the cut from
+    separating a URL from its user info.
+    """
+    return shortened(without_secrets(printable(shortened(text, 4 * ERROR_LENGTH))))
+
+
+def _shown(character: str) -> str:
+    if character in _LAYOUT:
+        return character
+    if character in _REORDERING or unicodedata.category(character) in ("Cc", "Cs"):
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+def _without_user_info(match: re.Match[str]) -> str:
+    info = match["info"]
+    authority = info.split("/", 1)[0]
+    is_path = "/" in info and "@" not in authority and ":" not in authority  # s3://bucket/name@2x.png
+    return match[0] if is_path else f"{match['scheme']}{HIDDEN}@"
