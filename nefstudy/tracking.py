@@ -22,7 +22,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nefstudy.errors import StudyBusy
 from nefstudy.ledger import Heartbeat, Lease, Ledger, OutboxRow, Owner, TrialRow, TrialState, parameters
-from nefstudy.neural_dataset.storage import Storage
+from nefstudy.paths import MLFLOW, artifacts_path
+from nefstudy.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ PATIENCE = {
 
 def store_of(root: str) -> str | None:
     """The MLflow store of a local root, one SQLite file in it; None for a root that is a URI."""
-    return None if "://" in root else f"sqlite:///{Path(root).absolute() / 'mlflow.db'}"
+    return None if "://" in root else f"sqlite:///{Path(root).absolute() / MLFLOW}"
 
 
 def drain(ledger: Ledger, *, root: str, tracking_uri: str | None = None, limit: int = 1000) -> int:
@@ -171,7 +172,7 @@ class Runs:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             # a server keeps artefacts where it was told to; a store of our own keeps them beside it
-            place = None if self._file is None else self._storage.locate(f"mlartifacts/{name}")
+            place = None if self._file is None else self._storage.locate(artifacts_path(name))
             return str(self._client.create_experiment(name, artifact_location=place))
         if found.lifecycle_stage == "deleted":
             self._client.restore_experiment(found.experiment_id)

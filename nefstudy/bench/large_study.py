@@ -21,6 +21,7 @@ from nefstudy.ledger import Lease, Ledger, TrialState, attempts, studies
 from nefstudy.ledger.attempts import Claim
 from nefstudy.ledger.database import Database
 from nefstudy.ledger.outcome import Outcome
+from nefstudy.paths import trial_file
 from nefstudy.study.space import ARCHITECTURE, OPTIMISATION, Choice, Dimension, Real
 
 STUDY = "large"
@@ -139,7 +140,7 @@ def _outcome(rng: random.Random, trial: TrialConfig) -> Outcome:
         for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
     }
     rungs = {name: [(2**rung, metrics[name] * rung / RUNGS) for rung in range(RUNGS)] for name in ("all_psnr",)}
-    pictures = {name: f"trials/{trial.key}/{name}" for name in ("reconstruction.png", "confusion.json")}
+    pictures = {name: trial_file(trial.key, name) for name in ("reconstruction.png", "confusion.json")}
     fingerprint = {"engine": "eager", "torch": "2.13.0", "optimiser": "fused-adam", "device": "cpu:x86_64"}
     return Outcome(TrialState.COMPLETE, metrics, epochs | rungs, pictures, fingerprint)
 

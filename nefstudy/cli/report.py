@@ -8,6 +8,7 @@ import typer
 
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
 from nefstudy.errors import BadConfig
+from nefstudy.paths import comparison_path, report_path
 
 
 def add_report(cli: typer.Typer) -> None:
@@ -42,7 +43,7 @@ def report(  # noqa: PLR0917  # typer calls it by keyword
         from nefstudy.report.report import write_report
 
         with open_ledger(root, ledger) as book:
-            page = write_report(book, study, root=place.root, out=out or Path(place.root) / "reports" / study)
+            page = write_report(book, study, root=place.root, out=out or Path(place.root) / report_path(study))
     else:
         from nefstudy.report.compare import compare
         from nefstudy.report.comparison_page import write_comparison
@@ -51,5 +52,5 @@ def report(  # noqa: PLR0917  # typer calls it by keyword
             left = opened.enter_context(open_ledger(root, ledger))
             right = opened.enter_context(open_ledger(other_root, None)) if other_root else left
             found = compare((left, study), (right, other), without=without or ())
-        page = write_comparison(found, out or Path(place.root) / "reports" / f"{study}-{other}")
+        page = write_comparison(found, out or Path(place.root) / comparison_path(study, other))
     echo_json({"report": str(page)}) if as_json else typer.echo(str(page))

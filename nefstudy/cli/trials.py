@@ -70,7 +70,8 @@ def logs(
     your own adds to it by `logging.getLogger("nefstudy.mine").info(...)`.
     """
     from nefstudy.errors import BadConfig
-    from nefstudy.trial.log import log_path, read_log
+    from nefstudy.paths import log_path
+    from nefstudy.trial.log import read_log
 
     place = place_of(root, ledger)
     said = read_log(place.root, key, lines=lines)

@@ -1,8 +1,7 @@
 """Neural datasets on disk: Arrow shards of weights under a manifest with hashes (see FORMAT.md).
 
-`storage.py` writes files whole, locally or at any pyarrow URI; `schema.py` is the format as types; `quality.py`
-measures what fitted fields reconstruct; `write.py` fits and writes missing shards; `read.py` opens, verifies,
-reconstructs; `export.py` hands a rung to other tools.
+`schema.py` is the format as types; `quality.py` measures what fitted fields reconstruct; `write.py` fits and writes
+missing shards; `read.py` opens, verifies, reconstructs; `export.py` hands a rung to other tools.
 """
 
 from nefstudy.neural_dataset.export import export_rung as export_rung

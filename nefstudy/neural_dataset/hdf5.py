@@ -23,11 +23,12 @@ from nefstudy.fields.catalog import build, complete
 from nefstudy.fields.field import NeuralField, parameter_count
 from nefstudy.neural_dataset.read import NeuralDataset
 from nefstudy.neural_dataset.receipts import put_shard
-from nefstudy.neural_dataset.schema import RungRecord, manifest_path, new_manifest, shard_bytes, shard_schema
+from nefstudy.neural_dataset.schema import RungRecord, new_manifest, shard_bytes, shard_schema
 from nefstudy.neural_dataset.shards import Shard, all_shards
-from nefstudy.neural_dataset.storage import Storage
+from nefstudy.paths import manifest_path
 from nefstudy.signals.signal import SignalCard
 from nefstudy.signals.splits import stratified_split
+from nefstudy.storage import Storage
 
 NAME = re.compile(r"nefs_(\d+)-(\d+)\.hdf5")
 SPLIT_SEED = 1

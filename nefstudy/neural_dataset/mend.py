@@ -6,16 +6,9 @@ from contextlib import suppress
 
 from nefstudy.errors import BadNeuralDataset
 from nefstudy.neural_dataset.receipts import find_receipt, rungs_begun
-from nefstudy.neural_dataset.schema import (
-    MAJOR,
-    Manifest,
-    dataset_path,
-    manifest_path,
-    receipt_file,
-    rung_folder,
-    shard_file,
-)
-from nefstudy.neural_dataset.storage import Storage
+from nefstudy.neural_dataset.schema import MAJOR, Manifest
+from nefstudy.paths import dataset_path, manifest_path, receipt_file, rung_folder, shard_file
+from nefstudy.storage import Storage
 
 
 def remove_damage(root: str, digest: str) -> tuple[str, ...]:

@@ -16,9 +16,10 @@ from nefstudy.fields.catalog import FIELDS, build
 from nefstudy.fields.field import NeuralField
 from nefstudy.neural_dataset.quality import reconstruct
 from nefstudy.neural_dataset.rung import Rung, check_shard, read_batches, read_columns, read_rung
-from nefstudy.neural_dataset.schema import FOLDER, QUALITY, Manifest, dataset_path, manifest_path
-from nefstudy.neural_dataset.storage import Storage
+from nefstudy.neural_dataset.schema import QUALITY, Manifest
+from nefstudy.paths import DATASETS, dataset_path, manifest_path
 from nefstudy.signals.signal import grid_coordinates
+from nefstudy.storage import Storage
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +151,7 @@ def list_neural_datasets(root: str) -> tuple[Manifest, ...]:
         BadNeuralDataset: a manifest that is damaged or of a newer format; names the file.
     """
     storage = Storage.at(root)
-    found = [name for name in storage.names(FOLDER) if storage.size(manifest_path(name)) is not None]
+    found = [name for name in storage.names(DATASETS) if storage.size(manifest_path(name)) is not None]
     return tuple(_read_manifest(storage, digest) for digest in found)
 
 

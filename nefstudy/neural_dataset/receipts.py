@@ -2,15 +2,9 @@
 
 import hashlib
 
-from nefstudy.neural_dataset.schema import (
-    Receipt,
-    ShardRecord,
-    dataset_path,
-    receipt_file,
-    rung_folder,
-    shard_file,
-)
-from nefstudy.neural_dataset.storage import Storage
+from nefstudy.neural_dataset.schema import Receipt, ShardRecord
+from nefstudy.paths import dataset_path, receipt_file, rung_folder, shard_file
+from nefstudy.storage import Storage
 
 
 def put_shard(

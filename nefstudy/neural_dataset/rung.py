@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nefstudy.errors import BadNeuralDataset
-from nefstudy.neural_dataset.schema import QUALITY, Manifest, ShardRecord, dataset_path, shard_schema
-from nefstudy.neural_dataset.storage import Storage
+from nefstudy.neural_dataset.schema import QUALITY, Manifest, ShardRecord, shard_schema
+from nefstudy.paths import dataset_path
+from nefstudy.storage import Storage
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,6 @@ from nefstudy.signals.signal import SignalCard
 FORMAT = "nefstudy-neural-dataset"
 MAJOR, MINOR = 1, 0
 SHARD_SIGNALS = 512
-FOLDER = "neural_datasets"
 QUALITY: dict[str, tuple[str, ...]] = {
     "image": ("psnr", "ssim", "off_grid_psnr", "off_grid_ratio"),
     "shape": ("iou",),
@@ -154,31 +153,6 @@ def checksum(data: Mapping[str, Any], kind: type[Record]) -> str:
     """SHA-256 of the canonical JSON of a record's own keys, its checksum apart; other keys may be added."""
     own = {key: value for key, value in data.items() if key in kind.model_fields and key != "checksum"}
     return hashlib.sha256(canonical_json(own).encode()).hexdigest()
-
-
-def dataset_path(digest: str) -> str:
-    """Path of a neural dataset below the root."""
-    return f"{FOLDER}/{digest}"
-
-
-def manifest_path(digest: str) -> str:
-    """Path of the manifest below the root."""
-    return f"{dataset_path(digest)}/manifest.json"
-
-
-def rung_folder(steps: int) -> str:
-    """Folder of a rung below the dataset."""
-    return f"rung-{steps:08d}"
-
-
-def shard_file(steps: int, index: int) -> str:
-    """Path of a shard below the dataset."""
-    return f"{rung_folder(steps)}/shard-{index:05d}.arrow"
-
-
-def receipt_file(steps: int, index: int) -> str:
-    """Path of a shard's receipt below the dataset."""
-    return f"{rung_folder(steps)}/shard-{index:05d}.json"
 
 
 def shard_schema(size: int, kind: str, *, digest: str, steps: int, index: int) -> pa.Schema:

@@ -20,19 +20,11 @@ from nefstudy.fitting.threads import threads
 from nefstudy.neural_dataset.quality import quality_columns
 from nefstudy.neural_dataset.read import NeuralDataset
 from nefstudy.neural_dataset.receipts import find_receipt, first_receipt, put_shard, rungs_begun, sweep
-from nefstudy.neural_dataset.schema import (
-    Manifest,
-    RungRecord,
-    dataset_path,
-    manifest_path,
-    new_manifest,
-    shard_bytes,
-    shard_file,
-    shard_schema,
-)
+from nefstudy.neural_dataset.schema import Manifest, RungRecord, new_manifest, shard_bytes, shard_schema
 from nefstudy.neural_dataset.shards import Shard, all_shards, owned
-from nefstudy.neural_dataset.storage import Storage
+from nefstudy.paths import dataset_path, manifest_path, shard_file
 from nefstudy.signals.signal import Signals
+from nefstudy.storage import Storage
 
 
 @dataclass(frozen=True)

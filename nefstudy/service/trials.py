@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import Filter, Ledger, TrialRow, TrialState, pages, parameters
+from nefstudy.paths import log_path
 from nefstudy.service.answers import (
     PRINTABLE,
     CellName,
@@ -118,7 +119,7 @@ def get_artefact(
 
 def _last_words(artefacts: Artefacts, row: TrialRow) -> list[str]:
     """The last lines of a failed trial's log, where it lies under the service's root."""
-    said = artefacts.read(f"trials/{row.key}/log.txt") if row.state is TrialState.FAILED else None
+    said = artefacts.read(log_path(row.key)) if row.state is TrialState.FAILED else None
     lines = (said or b"").decode(errors="replace").splitlines()
     return [presentable_line(line) for line in lines[-LAST_LINES:]]
 

@@ -6,10 +6,10 @@ from jaxtyping import UInt8
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.signals.image_set import image_set
-from nefstudy.signals.location import below, list_tree, read_bytes
 from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.parquet import holds_parquet, read_parquet
 from nefstudy.signals.signal import SPLITS, Signals
+from nefstudy.storage import below, list_tree, read_bytes
 
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST = "test_batch.bin"

@@ -10,11 +10,11 @@ from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.signals.check import refuse
 from nefstudy.signals.image_set import image_set
-from nefstudy.signals.location import below, list_tree, read_bytes
 from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.pixels import conversion, stack_images
 from nefstudy.signals.signal import SPLITS, Signals
 from nefstudy.signals.splits import PARTS
+from nefstudy.storage import below, list_tree, read_bytes
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 

@@ -9,12 +9,12 @@ from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.seeds import stream
 from nefstudy.signals.image_set import image_set
-from nefstudy.signals.location import below, list_tree, read_bytes
 from nefstudy.signals.options import only_options, text_option, whole_option
 from nefstudy.signals.parquet import holds_parquet, read_parquet
 from nefstudy.signals.pixels import COLOUR, stack_images
 from nefstudy.signals.signal import Signals
 from nefstudy.signals.splits import stratified_split
+from nefstudy.storage import below, list_tree, read_bytes
 
 PER_CLASS, SEED = 6000, 42
 CROP, SIDE = 256, 64

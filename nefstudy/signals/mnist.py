@@ -13,10 +13,10 @@ from nefstudy.errors import BadSignals
 from nefstudy.signals.digits import MNIST_LICENCE
 from nefstudy.signals.image_set import image_set
 from nefstudy.signals.labelled_set import numbered_classes
-from nefstudy.signals.location import below, list_tree, read_bytes
 from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.parquet import holds_parquet, read_parquet
 from nefstudy.signals.signal import SPLITS, Signals, Split
+from nefstudy.storage import below, list_tree, read_bytes
 
 VALIDATION_SHARE = 1 / 12
 """Of training signals: 5,000 of 60,000, the study's split."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nefstudy.errors import BadSignals
-from nefstudy.signals.location import read_bytes
+from nefstudy.storage import read_bytes
 
 
 def read_npz(path: str, *, needed: Sequence[str], optional: Sequence[str] = (), fix: str) -> dict[str, np.ndarray]:

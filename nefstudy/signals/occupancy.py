@@ -17,12 +17,12 @@ from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadConfig, BadSignals
 from nefstudy.seeds import stream
 from nefstudy.signals.check import class_size_problems, refuse
-from nefstudy.signals.location import below, list_tree, read_bytes
 from nefstudy.signals.npz import read_npz
 from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.shape_set import FITTED, HELD_OUT, both_sides, shape_set
 from nefstudy.signals.signal import SPLITS, Samples, Signals, Split
 from nefstudy.signals.splits import stratified_split
+from nefstudy.storage import below, list_tree, read_bytes
 
 SHAPENET10: Mapping[str, str] = {
     "02691156": "airplane",

@@ -19,11 +19,11 @@ from nefstudy.errors import BadConfig, BadSignals
 from nefstudy.signals.check import refuse
 from nefstudy.signals.image_set import image_set
 from nefstudy.signals.labelled_set import VALIDATION_SHARE, numbered_classes
-from nefstudy.signals.location import below, list_tree, open_file
 from nefstudy.signals.options import only_options, optional_text, text_option
 from nefstudy.signals.pixels import conversion, stack_images
 from nefstudy.signals.signal import SPLITS, Signals, Split
 from nefstudy.signals.splits import PARTS
+from nefstudy.storage import below, list_tree, open_file
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMN = "label"

@@ -12,9 +12,9 @@ from rich.table import Table
 from nefstudy.config import Scalar, SignalsConfig, parse
 from nefstudy.errors import BadSignals
 from nefstudy.signals.catalog import BUNDLED, SIGNALS, SignalSource, load_signals
-from nefstudy.signals.location import list_tree
 from nefstudy.signals.picture import contact_sheet, seen_signals
 from nefstudy.signals.signal import SPLITS, Signals
+from nefstudy.storage import list_tree
 
 Row = dict[str, Any]
 

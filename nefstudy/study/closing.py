@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from nefstudy.ledger import Ledger, TrialState
+from nefstudy.paths import report_path
 from nefstudy.report.figures import draw, save
 from nefstudy.report.tables import start_rich, start_table
 from nefstudy.study.place import Place
@@ -19,7 +20,7 @@ def say_closing(ledger: Ledger, plan: StudyPlan, state: str, *, place: Place, co
     if rows:
         console.print(start_rich(start_table(rows)))
     if rows and place.local:
-        picture = Path(place.root) / "reports" / plan.study / "accuracy-against-quality.png"
+        picture = Path(place.root) / report_path(plan.study) / "accuracy-against-quality.png"
         picture.parent.mkdir(parents=True, exist_ok=True)
         save(draw("accuracy_against_quality", rows), picture)
         console.print(f"accuracy against reconstruction quality: {picture}", soft_wrap=True)

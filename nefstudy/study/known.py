@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from nefstudy.config import TrialConfig
 from nefstudy.errors import BadInput, BadLedger
 from nefstudy.ledger import Ledger, TrialState
-from nefstudy.neural_dataset.schema import Manifest, manifest_path
-from nefstudy.neural_dataset.storage import Storage
+from nefstudy.neural_dataset.schema import Manifest
+from nefstudy.paths import manifest_path
 from nefstudy.signals.catalog import pin
+from nefstudy.storage import Storage
 from nefstudy.study.place import Place
 from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
 from nefstudy.study.streams import DONE

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nefstudy.errors import BadConfig, BadRoot
+from nefstudy.paths import LEDGER, MLFLOW
 
 DEFAULT_ROOT = "runs"
 RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the entry point of a submitted job
@@ -49,7 +50,7 @@ def resolve_place(root: str | None, ledger: str | None = None, *, environment: M
             "away; pass --root /an/absolute/path or a URI that every node can reach, or set NEFSTUDY_ROOT"
         )
     base = Path(chosen).expanduser().resolve()
-    return Place(str(base), ledger or f"sqlite:///{base / 'ledger.db'}", mlflow or f"sqlite:///{base / 'mlflow.db'}")
+    return Place(str(base), ledger or f"sqlite:///{base / LEDGER}", mlflow or f"sqlite:///{base / MLFLOW}")
 
 
 def ensure_writable(place: Place) -> None:
@@ -60,9 +61,7 @@ def ensure_writable(place: Place) -> None:
     """
     name = f".write-{uuid.uuid4().hex}.tmp"
     if not place.local:
-        from nefstudy.neural_dataset.storage import (
-            Storage,
-        )  # brings torch, which the commands that only look do without
+        from nefstudy.storage import Storage
 
         storage = Storage.at(place.root)
         storage.write(name, b"nefstudy")

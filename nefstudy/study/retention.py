@@ -18,8 +18,8 @@ from nefstudy.config import ClassifierConfig, SignalsConfig, parse
 from nefstudy.errors import BadConfig, BadInput
 from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow, Owner, StudyRow, TrialState
 from nefstudy.neural_dataset.read import remove_neural_dataset
-from nefstudy.neural_dataset.schema import FOLDER, dataset_path
-from nefstudy.neural_dataset.storage import Storage
+from nefstudy.paths import DATASETS, dataset_path
+from nefstudy.storage import Storage
 from nefstudy.study.plan import PHASES, CellPlan, StudyPlan, grid_trials
 from nefstudy.study.rules import rule_of
 from nefstudy.study.run import StudyRun
@@ -82,7 +82,7 @@ def verdicts(
     sizes = {row.digest: row.bytes for row in ledger.neural_datasets() if row.state != DROPPED}
     if root is not None:
         storage = Storage.at(root)
-        sizes |= {name: storage.total(dataset_path(name)) for name in storage.names(FOLDER) if name not in sizes}
+        sizes |= {name: storage.total(dataset_path(name)) for name in storage.names(DATASETS) if name not in sizes}
     found = []
     for digest, size in sizes.items():
         known = digest in cells

@@ -27,7 +27,8 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from nefstudy.errors import NefstudyError, TrialFailed
-from nefstudy.neural_dataset.storage import Storage
+from nefstudy.paths import scratch_path
+from nefstudy.storage import Storage
 from nefstudy.study.judge import NONE
 from nefstudy.study.run import StudyRun
 from nefstudy.trial.causes import cause_of, first_line
@@ -35,7 +36,6 @@ from nefstudy.trial.distributed import EPOCHS, OUTCOME, PROGRESS, TrialSetup, re
 from nefstudy.trial.progress import Working
 from nefstudy.trial.result import TrialResult
 
-SCRATCH = ".ray"
 log = logging.getLogger(__name__)
 TRIALS_OF_A_TUNER = 5000
 
@@ -239,12 +239,12 @@ def _quiet() -> None:
 
 def storage_under(root: str, study: str) -> str:
     """Where Ray Train and Tune keep what they must while a study runs; nothing there outlives the run."""
-    return f"{root.rstrip('/')}/{SCRATCH}/{study}"
+    return f"{root.rstrip('/')}/{scratch_path(study)}"
 
 
 def clear_storage(root: str, study: str) -> None:
     """Remove what Ray Train and Tune left, as far as it lets itself be removed: the ledger holds all that matters."""
     try:
-        Storage.at(root).remove(f"{SCRATCH}/{study}")
+        Storage.at(root).remove(scratch_path(study))
     except OSError as error:
-        log.info("%s/%s stays: %s", SCRATCH, study, error.strerror or error)
+        log.info("%s stays: %s", scratch_path(study), error.strerror or error)

@@ -19,10 +19,11 @@ from nefstudy.fields.catalog import FIELDS, build
 from nefstudy.neural_dataset.mend import remove_damage
 from nefstudy.neural_dataset.read import NeuralDataset, find_neural_dataset
 from nefstudy.neural_dataset.rung import Rung
-from nefstudy.neural_dataset.storage import Storage
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
+from nefstudy.paths import trial_file, trial_path
 from nefstudy.signals.catalog import SIGNALS, load_signals
 from nefstudy.signals.signal import SPLITS, Signals
+from nefstudy.storage import Storage
 from nefstudy.trial.artefacts import confusion_json, embedding_file, reconstruction_png
 from nefstudy.trial.progress import Progress, Working, fitting
 from nefstudy.trial.result import TrialResult
@@ -270,7 +271,7 @@ def _keep(
 ) -> dict[str, str]:
     """Name -> path of what a trial leaves on disk; rank 0 makes and writes it."""
     names = ("reconstruction.png", "confusion.json", "classifier.safetensors", "embedding.safetensors")
-    places = {name: f"trials/{config.key}/{name}" for name in names}
+    places = {name: trial_file(config.key, name) for name in names}
     if setting.world.rank == 0:
         contents = (
             reconstruction_png(config, signals, dataset),
@@ -281,7 +282,7 @@ def _keep(
         storage = Storage.at(setting.root)
         for name, content in zip(names, contents, strict=True):
             storage.write(places[name], content)
-        storage.sweep(f"trials/{config.key}")
+        storage.sweep(trial_path(config.key))
     return places
 
 

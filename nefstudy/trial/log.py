@@ -9,20 +9,14 @@ from pathlib import Path
 from typing import final
 
 from nefstudy.errors import NefstudyError
-from nefstudy.neural_dataset.storage import Storage
+from nefstudy.paths import earlier_log_path, log_path
+from nefstudy.storage import Storage
 
-FILE = "log.txt"
-EARLIER = f"{FILE}.1"  # the half before the latest one, where there was more than a half
 MAX_BYTES = 1024 * 1024  # of one trial, all its attempts together: the older half goes first
 MAX_RECORD = 16 * 1024  # characters of one message with its traceback
 UPLOAD_S = 30.0  # a root that is no directory takes whole files only: every so often, and at the end
 
 _LINE = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-
-
-def log_path(key: str) -> str:
-    """Path of a trial's log below the root."""
-    return f"trials/{key}/{FILE}"
 
 
 @contextmanager
@@ -47,8 +41,7 @@ def kept_log(root: str, key: str) -> Iterator[None]:
 def read_log(root: str, key: str, *, lines: int | None = None) -> list[str]:
     """The last lines of a trial's log, all that is kept by default; none where there is no log."""
     storage, path = Storage.at(root), log_path(key)
-    folder = path.removesuffix(FILE)
-    parts = [storage.read(folder + name) for name in (EARLIER, FILE) if storage.size(folder + name) is not None]
+    parts = [storage.read(name) for name in (earlier_log_path(key), path) if storage.size(name) is not None]
     said = b"".join(parts).decode(errors="replace").splitlines()
     return said if lines is None else said[-lines:] if lines else []
 

@@ -20,9 +20,9 @@ from nefstudy.ledger import Ledger, Owner, TrialState
 from nefstudy.neural_dataset import shards
 from nefstudy.neural_dataset.mend import remove_damage
 from nefstudy.neural_dataset.read import find_neural_dataset, open_neural_dataset
-from nefstudy.neural_dataset.storage import Storage
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
 from nefstudy.signals.catalog import load_signals
+from nefstudy.storage import Storage
 from nefstudy.trial.causes import cause_of
 from nefstudy.trial.experiment import Setting, run_trial
 

@@ -5,9 +5,9 @@ import pytest
 
 from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
 from nefstudy.fields.catalog import build, complete
-from nefstudy.neural_dataset.storage import Storage
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
 from nefstudy.signals.catalog import load_signals
+from nefstudy.storage import Storage
 from nefstudy.study.cost import SignalSize
 from nefstudy.study.disk import DiskWatch, dataset_bytes, free_bytes, plan_disk
 from nefstudy.study.known import known

@@ -8,7 +8,7 @@ import pytest
 from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import BadConfig, StudyBusy
 from nefstudy.ledger import Ledger, NeuralDatasetRow
-from nefstudy.neural_dataset.schema import dataset_path, manifest_path
+from nefstudy.paths import dataset_path, manifest_path
 from nefstudy.study.gc import collected
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.retention import DROPPED, Retention, described_cell, drop, parse_keep, verdicts

@@ -13,6 +13,7 @@ from nefstudy.bench.noop import noop
 from nefstudy.config import ClassifierConfig, SignalsConfig
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.neural_dataset.read import open_neural_dataset
+from nefstudy.paths import scratch_path
 from nefstudy.study import tune
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place, resolve_place
@@ -47,7 +48,7 @@ def test_a_study_larger_than_a_tuner_runs_every_trial_once(place, small_grid, mo
         rows = ledger.trials("s", limit=None).rows
     assert {(row.state, row.attempt) for row in rows} == {(TrialState.COMPLETE, 1)}
     assert len(rows) == small_grid.planned
-    assert not Path(place.root, tune.SCRATCH, "s").exists()
+    assert not Path(place.root, scratch_path("s")).exists()
 
 
 def test_a_root_may_be_a_uri(tmp_path) -> None:

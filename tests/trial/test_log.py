@@ -6,8 +6,9 @@ import warnings
 import pytest
 
 from nefstudy.errors import BadRoot
+from nefstudy.paths import log_path
 from nefstudy.trial import log as trial_log
-from nefstudy.trial.log import kept_log, log_path, read_log
+from nefstudy.trial.log import kept_log, read_log
 
 own = logging.getLogger("nefstudy.mine")
 foreign = logging.getLogger("somebody.else")
@@ -22,7 +23,7 @@ def root(request, tmp_path):
 @pytest.fixture(autouse=True)
 def remote(monkeypatch, tmp_path):
     """A root named mock:// is one that is not local, whatever lies behind it."""
-    from nefstudy.neural_dataset.storage import Storage
+    from nefstudy.storage import Storage
 
     class Remote(Storage):
         is_local = False
@@ -119,7 +120,7 @@ def test_what_cannot_be_written_yet_comes_with_the_next(root, monkeypatch, call,
     monkeypatch.setattr(trial_log, "UPLOAD_S", -1.0)
     with kept_log(root, "k"):
         with monkeypatch.context() as away:
-            away.setattr(f"nefstudy.neural_dataset.storage.Storage.{call}", raising(error))
+            away.setattr(f"nefstudy.storage.Storage.{call}", raising(error))
             own.info("said meanwhile")
         own.info("attempt 2")
     assert [line.split(": ")[1] for line in read_log(root, "k")] == ["attempt 1", "said meanwhile", "attempt 2"]

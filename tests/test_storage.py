@@ -6,7 +6,7 @@ import pytest
 from pyarrow import fs
 
 from nefstudy.errors import BadRoot
-from nefstudy.neural_dataset.storage import Storage
+from nefstudy.storage import Storage
 
 
 @pytest.fixture(params=["path", "uri", "other"])

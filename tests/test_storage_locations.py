@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from nefstudy.errors import BadSignals
-from nefstudy.signals.location import below, list_tree, open_file, read_bytes
+from nefstudy.storage import below, list_tree, open_file, read_bytes
 
 
 def _tree(folder: Path) -> Path:

@@ -1,0 +1,75 @@
+"""Every path under a root, relative to it and with forward slashes: roots are directories and object stores alike."""
+
+LEDGER = "ledger.db"
+MLFLOW = "mlflow.db"
+DATASETS = "neural_datasets"
+
+
+def scratch_path(study: str) -> str:
+    """Path of what Ray Train and Tune keep while a study runs."""
+    return f".ray/{study}"
+
+
+def dataset_path(digest: str) -> str:
+    """Path of a neural dataset below the root."""
+    return f"{DATASETS}/{digest}"
+
+
+def manifest_path(digest: str) -> str:
+    """Path of the manifest below the root."""
+    return f"{dataset_path(digest)}/manifest.json"
+
+
+def rung_folder(steps: int) -> str:
+    """Folder of a rung below the dataset."""
+    return f"rung-{steps:08d}"
+
+
+def shard_file(steps: int, index: int) -> str:
+    """Path of a shard below the dataset."""
+    return f"{rung_folder(steps)}/shard-{index:05d}.arrow"
+
+
+def receipt_file(steps: int, index: int) -> str:
+    """Path of a shard's receipt below the dataset."""
+    return f"{rung_folder(steps)}/shard-{index:05d}.json"
+
+
+def trial_file(key: str, name: str) -> str:
+    """Path of one file that a trial leaves."""
+    return f"{trial_path(key)}/{name}"
+
+
+def trial_path(key: str) -> str:
+    """Path of a trial's files."""
+    return f"trials/{key}"
+
+
+def log_path(key: str) -> str:
+    """Path of a trial's log."""
+    return trial_file(key, "log.txt")
+
+
+def earlier_log_path(key: str) -> str:
+    """Path of the half of a trial's log before the latest one, where there is more than a half."""
+    return f"{log_path(key)}.1"
+
+
+def report_path(study: str) -> str:
+    """Path of a study's report."""
+    return f"reports/{study}"
+
+
+def comparison_path(study: str, other: str) -> str:
+    """Path of the report that compares two studies."""
+    return f"reports/{study}-{other}"
+
+
+def handover_path(study: str) -> str:
+    """Path of the grid that a study's searches suggest."""
+    return f"handover/{study}.json"
+
+
+def artifacts_path(experiment: str) -> str:
+    """Path of the artifacts of an MLflow experiment whose store lies under the root."""
+    return f"mlartifacts/{experiment}"
