@@ -13,9 +13,10 @@ from typing import Any
 
 from nefstudy.errors import StaleAttempt
 from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow
+from nefstudy.study.failures import Failures
 from nefstudy.study.judge import CURVE, NONE, Judge, ledger_curve
 from nefstudy.study.plan import StudyPlan
-from nefstudy.study.rules import message_class, rule_of
+from nefstudy.study.rules import rule_of
 from nefstudy.study.shares import Shares
 from nefstudy.study.streams import Stream, Suggestion, open_streams
 from nefstudy.study.turns import UnderWay, Wish
@@ -59,10 +60,7 @@ class StudyRun:
         self.shares = Shares()
         self.halted: str | None = None
         self.stopped: dict[tuple[str, str], str] = {}
-        self._max_equal_failures = max_equal_failures
-        self._equal: Counter[str] = Counter()
-        self._tried: Counter[tuple[str, str]] = Counter()
-        self._halvings: Counter[tuple[str, str]] = Counter()
+        self._failures = Failures(most_equal=max_equal_failures)
         self.judge = Judge(plan, ledger, name=pruner)
         self._wished: deque[Wish] = deque()
         self._ready: dict[str, set[int]] = {}  # rungs by neural dataset
@@ -104,7 +102,7 @@ class StudyRun:
         place = (suggestion.phase, suggestion.cell)
         if any(s.phase == suggestion.phase and s.trial.key == suggestion.trial.key for s in self._open):
             return
-        self._tried.pop((suggestion.phase, suggestion.trial.key), None)
+        self._failures.forgive((suggestion.phase, suggestion.trial.key))
         if self.stopped.pop(place, None) is not None:
             self.ledger.stop_cell(self.plan.study, place[0], cell=place[1], reason=None, lease=self.lease)
         for stream in self._streams_of(suggestion):
@@ -126,7 +124,7 @@ class StudyRun:
                     suggestion,
                     token,
                     gpus=self.shares.of(suggestion.trial),
-                    halvings=self._halvings[suggestion.phase, suggestion.trial.key],
+                    halvings=self._failures.halvings[suggestion.phase, suggestion.trial.key],
                 )
                 return suggestion
         return None
@@ -171,8 +169,7 @@ class StudyRun:
         self._found(s, result)
         self.shares.learn(s.trial, result.metrics)
         self.ended["complete"] += 1
-        for kind in [kind for kind in self._equal if rule_of(kind.partition(":")[0]).counts == "in a row"]:
-            del self._equal[kind]
+        self._failures.end_row()
         self.judge.learn(s.phase, s.cell, key=s.trial.key, pruned=False)
         self._tell(s, result.metrics["val_accuracy"])
 
@@ -222,9 +219,7 @@ class StudyRun:
         if trial is None:
             return
         s, rule = trial.suggestion, rule_of(cause)
-        place = (s.phase, s.trial.key)
-        self._tried[place] += 1
-        again = self._tried[place] < rule.attempts
+        again = self._failures.is_retried((s.phase, s.trial.key), cause)
         said: dict[str, Any] = {"key": s.trial.key, "token": trial.token, "cause": cause, "error": error}
         try:
             if again:
@@ -236,7 +231,6 @@ class StudyRun:
             return
         if again:
             self.ended["retried"] += 1
-            self._halvings[place] += rule.halves
             if (s.phase, s.cell) not in self.stopped:  # of a cell that is left alone, the next run tries it again
                 self._wished.append(Wish(s))
             return
@@ -244,8 +238,9 @@ class StudyRun:
         self._tell(s, None)
         if rule.stops_cell:
             self._stop_cell(s, cause=cause, error=error)
-        elif rule.counts != "never":
-            self._count(cause, error)
+        else:
+            reason = self._failures.count(cause, error)
+            self.halted = self.halted or reason
 
     def _stop_cell(self, suggestion: Suggestion, *, cause: str, error: str) -> None:
         phase, cell = suggestion.phase, suggestion.cell
@@ -255,12 +250,6 @@ class StudyRun:
                 wish for wish in self._wished if (wish.suggestion.phase, wish.suggestion.cell) != (phase, cell)
             )
             self.ledger.stop_cell(self.plan.study, phase, cell=cell, reason=reason, lease=self.lease)
-
-    def _count(self, cause: str, error: str) -> None:
-        kind = message_class(cause, error)
-        self._equal[kind] += 1
-        if self._equal[kind] >= self._max_equal_failures and self.halted is None:
-            self.halted = f"{self._equal[kind]} trials failed alike ({cause}: {error})"
 
     def _is_stopped(self, stream: Stream) -> bool:
         return (stream.cell.phase, stream.cell.cell) in self.stopped
