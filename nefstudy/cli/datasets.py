@@ -123,6 +123,13 @@ def dataset_import(  # noqa: PLR0917  # typer calls it by keyword
     split: Annotated[
         str | None, typer.Option(help="Rows that train, validate, test, in order: 55000,5000,10000.")
     ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Mean the images were standardized by, one for all channels or one each.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Standard deviation they were standardized by; needs --mean.")] = None,
+    first_axis: Annotated[
+        str, typer.Option(help="Image axis of the first coordinate: row, or column as in fit-a-nef's image task.")
+    ] = "row",
     root: Root = None,
     as_json: Json = False,
 ) -> None:
@@ -130,8 +137,13 @@ def dataset_import(  # noqa: PLR0917  # typer calls it by keyword
     from nefstudy.neural_dataset.show import import_folder
 
     said = {"name": name, "field": field, "grid": grid, "channels": channels, "start": start, "steps": steps}
-    found = import_folder(folder, place_of(root).root, said=said, split=split)
-    echo_json(found) if as_json else typer.echo(f"{found['fields']} fields imported as {found['dataset']}")
+    given = {**said, "mean": mean, "std": std, "first_axis": first_axis}
+    found = import_folder(folder, place_of(root).root, said=given, split=split)
+    if as_json:
+        echo_json(found)
+        return
+    fix = "; pass --mean and --std if the images were standardized" if found["values"].endswith("[0, 1]") else ""
+    typer.echo(f"{found['fields']} fields imported as {found['dataset']}; {found['values']}{fix}")
 
 
 @dataset.command("classify")

@@ -1,58 +1,39 @@
 """Neural datasets published as HDF5, in the layout of fit-a-nef and the Neural Field Arena, made ours.
 
 Files `nefs_{start}-{end}.hdf5`, each with `params` (n, P) float32, `labels` (n,), and `param_config`, JSON of
-[name, shape] in the order of a row: bias before kernel, kernels (fan_in, fan_out), as our own rows are.
+[name, shape] in the order of a row: bias before kernel, kernels (fan_in, fan_out), as our own rows are. The JSON is
+a string in a dataset of shape (1,), or a scalar or an attribute.
 """
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int
 
-from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, parse
 from nefstudy.errors import BadConfig, BadNeuralDataset
-from nefstudy.fields.catalog import build, complete
+from nefstudy.fields.catalog import build
 from nefstudy.fields.field import NeuralField, parameter_count
+from nefstudy.neural_dataset.origin import Origin
 from nefstudy.neural_dataset.read import NeuralDataset
 from nefstudy.neural_dataset.receipts import put_shard
 from nefstudy.neural_dataset.schema import RungRecord, new_manifest, shard_bytes, shard_schema
 from nefstudy.neural_dataset.shards import Shard, all_shards
 from nefstudy.paths import manifest_path
-from nefstudy.signals.signal import SignalCard
 from nefstudy.signals.splits import stratified_split
 from nefstudy.storage import Storage
 
 NAME = re.compile(r"nefs_(\d+)-(\d+)\.hdf5")
+NUMBERED = re.compile(r"(?P<stem>\w+?)_(?P<number>\d+)\.")
 SPLIT_SEED = 1
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What the files do not say of the fields they hold.
-
-    Attributes:
-        name: what to call the signals, such as `mnist`.
-        field: the field and its hyperparameters; its rows must be those of the files.
-        grid: extent of the grid the signals were on; its length is the field's input dimension.
-        steps: optimiser steps the fields had.
-        counts: signals that train, validate and test, in the files' order; None splits stratified, 72 / 8 / 20.
-    """
-
-    name: str
-    field: FieldConfig
-    grid: tuple[int, ...]
-    channels: int
-    start: Literal["random", "shared"]
-    steps: int
-    counts: tuple[int, int, int] | None = None
 
 
 def import_hdf5(folder: Path, root: str, *, origin: Origin) -> NeuralDataset:
@@ -68,15 +49,17 @@ def import_hdf5(folder: Path, root: str, *, origin: Origin) -> NeuralDataset:
     files = _files(folder)
     labels = np.concatenate([_labels(file, field=field) for file in files])
     source = _hash(files)
-    recipe = _recipe(origin, content=source)
-    storage, marks = Storage.at(root), {"engine": "imported", "format": "nefs hdf5", "source_sha256": source}
+    recipe = origin.recipe(source)
+    marks = {"engine": "imported", "format": "nefs hdf5", "source_sha256": source, "values": origin.values}
+    storage, order = Storage.at(root), _order(origin, field)
     split = _split(labels, counts=origin.counts)
     records = []
     for shard in all_shards(len(labels), 1):
         schema = shard_schema(
-            parameter_count(field), _kind(origin), digest=recipe.digest, steps=origin.steps, index=shard.index
+            parameter_count(field), origin.kind, digest=recipe.digest, steps=origin.steps, index=shard.index
         )
-        data = shard_bytes(_columns(files, shard, schema=schema, labels=labels, split=split), schema)
+        rows = _rows(files, int(shard.places[0]), int(shard.places[-1]) + 1)[:, order]
+        data = shard_bytes(_columns(rows, shard, schema=schema, labels=labels, split=split), schema)
         receipt = put_shard(
             storage,
             recipe.digest,
@@ -88,7 +71,7 @@ def import_hdf5(folder: Path, root: str, *, origin: Origin) -> NeuralDataset:
         )
         records.append(receipt.shard)
     rungs = [RungRecord(steps=origin.steps, shards=tuple(records))]
-    card = _card(origin, classes=int(labels.max()) + 1, source=source)
+    card = origin.card(source, classes=int(labels.max()) + 1)
     manifest = new_manifest(recipe, field=field, card=card, fingerprint=marks, rows=len(labels), rungs=rungs)
     storage.write(manifest_path(recipe.digest), manifest.to_json())
     return NeuralDataset(storage, manifest, field)
@@ -153,11 +136,13 @@ def _labels(file: _File, *, field: NeuralField) -> Int[np.ndarray, " n"]:
 
 
 def _param_config(file: Any, path: Path) -> list[tuple[str, tuple[int, ...]]]:
-    stored = file["param_config"][()] if "param_config" in file else file.attrs["param_config"]
-    text = stored.decode() if isinstance(stored, bytes) else str(stored)
+    stored = np.asarray(file["param_config"][()] if "param_config" in file else file.attrs["param_config"])
+    if stored.size != 1:
+        raise BadNeuralDataset(f"{path}: param_config has shape {stored.shape}, not one text; download it again")
+    (text,) = stored.reshape(-1).tolist()
     try:
         return [(str(name), tuple(int(extent) for extent in shape)) for name, shape in json.loads(text)]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise BadNeuralDataset(f"{path}: param_config is not JSON of [name, shape]; download it again") from None
 
 
@@ -171,6 +156,31 @@ def _check_layout(found: Sequence[tuple[str, tuple[int, ...]]], field: NeuralFie
                 f"{path}: parameter {place} is {there[0]} {there[1]}, the field's {here[0]} {here[1]}; correct the "
                 "field's hyperparameters, the grid or the channels"
             )
+    last: dict[str, int] = {}
+    for name, _ in found:
+        if numbered := NUMBERED.match(name):
+            stem, number = numbered["stem"], int(numbered["number"])
+            if number < last.get(stem, 0):
+                raise BadNeuralDataset(
+                    f"{path}: {name} comes after {stem}_{last[stem]}, so its layers are not in their order; write the "
+                    "file again with the parameters sorted by layer"
+                )
+            last[stem] = number
+
+
+def _order(origin: Origin, field: NeuralField) -> Int[np.ndarray, " P"]:
+    """Return the columns of a published row in the order of ours: rows of input kernels swap with the axes."""
+    order = np.arange(parameter_count(field))
+    if origin.first_axis == "row":
+        return order
+    inputs = {slot.parameter for edge in field.symmetry.edges if edge.source == 0 for slot in edge.slots}
+    begin = 0
+    for parameter in field.layout:
+        end = begin + math.prod(parameter.shape)
+        if parameter.name in inputs:
+            order[begin:end] = order[begin:end].reshape(parameter.shape)[::-1].reshape(-1)
+        begin = end
+    return order
 
 
 def _hash(files: Sequence[_File]) -> str:
@@ -179,33 +189,6 @@ def _hash(files: Sequence[_File]) -> str:
         with file.path.open("rb") as opened:
             sha.update(hashlib.file_digest(opened, "sha256").digest())
     return sha.hexdigest()
-
-
-def _recipe(origin: Origin, *, content: str) -> NeuralDatasetConfig:
-    signals = SignalsConfig(name=origin.name, options={"imported": True}, content=content)
-    data = {"signals": signals, "field": complete(origin.field), "start": origin.start}
-    return parse(NeuralDatasetConfig, data, where="import")
-
-
-def _kind(origin: Origin) -> Literal["image", "shape"]:
-    return "image" if len(origin.grid) == 2 else "shape"
-
-
-def _card(origin: Origin, *, classes: int, source: str) -> SignalCard:
-    kind = _kind(origin)
-    return SignalCard(
-        name=origin.name,
-        kind=kind,
-        quality="psnr" if kind == "image" else "iou",
-        licence="as published",
-        source="imported from HDF5",
-        content_hash=source,
-        class_names=tuple(str(index) for index in range(classes)),
-        grid=origin.grid,
-        channels=origin.channels,
-        mean=(0.0,) * origin.channels,
-        std=(1.0,) * origin.channels,
-    )
 
 
 def _split(labels: Int[np.ndarray, " n"], *, counts: tuple[int, int, int] | None) -> Int[np.ndarray, " n"]:
@@ -217,7 +200,7 @@ def _split(labels: Int[np.ndarray, " n"], *, counts: tuple[int, int, int] | None
 
 
 def _columns(
-    files: Sequence[_File],
+    rows: Float[np.ndarray, "n P"],
     shard: Shard,
     *,
     schema: pa.Schema,
@@ -225,7 +208,6 @@ def _columns(
     split: Int[np.ndarray, " n"],
 ) -> dict[str, np.ndarray]:
     places = shard.places
-    rows = _rows(files, int(places[0]), int(places[-1]) + 1)
     sound = np.isfinite(rows).all(axis=1)
     known = {
         "id": places.astype(np.int64),

@@ -10,8 +10,9 @@ from rich.table import Table
 from nefstudy.config import FieldConfig, Scalar, parse
 from nefstudy.errors import BadConfig
 from nefstudy.neural_dataset.export import export_rung as write_rung
-from nefstudy.neural_dataset.hdf5 import Origin, import_hdf5
+from nefstudy.neural_dataset.hdf5 import import_hdf5
 from nefstudy.neural_dataset.mesh import write_mesh
+from nefstudy.neural_dataset.origin import Origin
 from nefstudy.neural_dataset.read import NeuralDataset, list_neural_datasets, open_neural_dataset
 from nefstudy.neural_dataset.schema import QUALITY, Manifest
 
@@ -136,10 +137,13 @@ def import_folder(folder: Path, root: str, *, said: Row, split: str | None) -> R
     """
     if said["start"] not in ("random", "shared"):
         raise BadConfig(f"start {said['start']!r}: allowed are random, shared; give one of them")
+    if said["first_axis"] not in ("row", "column"):
+        raise BadConfig(f"first axis {said['first_axis']!r}: allowed are row, column; give one of them")
     train, val, test = (0, 0, 0) if split is None else _whole_numbers(split, what="split", count=3)
     given = {**said, "grid": _whole_numbers(said["grid"], what="grid", count=None), "field": _field(said["field"])}
-    origin = Origin(**given, counts=None if split is None else (train, val, test))
-    return _row(import_hdf5(folder, root, origin=origin).manifest)
+    constants = {name: None if said[name] is None else _numbers(said[name], what=name) for name in ("mean", "std")}
+    origin = Origin(**{**given, **constants}, counts=None if split is None else (train, val, test))
+    return {**_row(import_hdf5(folder, root, origin=origin).manifest), "values": origin.values}
 
 
 def _whole_numbers(text: str, *, what: str, count: int | None) -> tuple[int, ...]:
@@ -147,6 +151,13 @@ def _whole_numbers(text: str, *, what: str, count: int | None) -> tuple[int, ...
     if not all(part.strip().isdigit() for part in parts) or (count is not None and len(parts) != count):
         raise BadConfig(f"{what} {text!r} is not {count or 'a few'} whole numbers with commas between; correct it")
     return tuple(int(part) for part in parts)
+
+
+def _numbers(text: str, *, what: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise BadConfig(f"{what} {text!r} is not numbers with commas between, such as 0.49,0.48,0.45; fix it") from None
 
 
 def _field(text: str) -> FieldConfig:

@@ -38,6 +38,28 @@ def test_an_imported_folder_is_listed_like_any_other(folder: Path):
     assert (listed[0]["cell"], listed[0]["rungs"], listed[0]["fields"]) == ("mine/siren", [7], 12)
 
 
+def test_an_import_states_how_outputs_become_values(folder: Path):
+    """Without constants the line names the options that give them; with them it does not."""
+    words = [
+        "--name",
+        "mine",
+        "--field",
+        "siren,hidden=4",
+        "--grid",
+        "8,8",
+        "--steps",
+        "7",
+        "--root",
+        str(folder / "r"),
+    ]
+    plain = CliRunner().invoke(dataset, ["import", str(folder), *words], catch_exceptions=False).stdout
+    assert "taken as values on [0, 1]; pass --mean and --std" in plain
+    given = CliRunner().invoke(dataset, ["import", str(folder), *words, "--mean", "0.5", "--std", "0.2"]).stdout
+    assert "as given" in given
+    assert "--mean" not in given
+    assert json.loads(bring(folder, mean="0.5", std="0.2").stdout)["values"] == "outputs * std + mean, as given"
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -46,6 +68,9 @@ def test_an_imported_folder_is_listed_like_any_other(folder: Path):
         ({"split": "8,4"}, "split '8,4' is not 3 whole numbers"),
         ({"field": "siren,hidden"}, "'hidden' is not NAME=NUMBER"),
         ({"field": "sirene"}, "sirene"),
+        ({"mean": "a", "std": "1"}, "mean 'a' is not numbers"),
+        ({"std": "1"}, "mean and std belong together"),
+        ({"first-axis": "x"}, "allowed are row, column"),
     ],
 )
 def test_a_slip_on_the_command_line_is_said(folder: Path, change: dict[str, str], says: str):

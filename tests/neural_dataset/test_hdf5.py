@@ -14,7 +14,8 @@ from nefstudy.config import ClassifierConfig, FieldConfig
 from nefstudy.errors import BadConfig, BadNeuralDataset
 from nefstudy.fields.catalog import build
 from nefstudy.fields.field import unflatten
-from nefstudy.neural_dataset.hdf5 import Origin, import_hdf5
+from nefstudy.neural_dataset.hdf5 import import_hdf5
+from nefstudy.neural_dataset.origin import Origin
 from nefstudy.neural_dataset.read import open_neural_dataset
 from nefstudy.trial.reading import read_weights
 
@@ -27,7 +28,11 @@ ORIGIN = Origin(
     steps=500,
 )
 SHAPES = [(8,), (2, 8), (8,), (8, 8), (1,), (8, 1)]
-NAMES = [f"layers_{place // 2}.{'kernel' if place % 2 else 'bias'}" for place in range(6)]
+LAYERS = ("kernel_net_0.linear", "kernel_net_1.linear", "output_linear")
+NAMES = [f"{layer}.{part}" for layer in LAYERS for part in ("bias", "kernel")]
+DATA = Path(__file__).parent / "data"
+MEAN, STD = 0.1321967, 0.3094860
+REAL = replace(ORIGIN, field=FieldConfig(name="siren", params={"hidden": 32, "layers": 3, "omega_0": 9.0}), steps=75)
 WIDTH = sum(int(np.prod(shape)) for shape in SHAPES)
 ROWS = (17, 13, 10)
 
@@ -54,15 +59,111 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def write(path: Path, rows: np.ndarray, labels: np.ndarray, *, shapes=SHAPES) -> None:
+def write(path: Path, rows: np.ndarray, labels: np.ndarray, *, names=NAMES, shapes=SHAPES) -> None:
+    """Write a file with fit-a-nef's own calls."""
     with h5py.File(path, "w") as file:
-        file["params"] = rows
-        file["labels"] = labels
-        file["param_config"] = json.dumps(list(zip(NAMES, map(list, shapes), strict=True)))
+        file.create_dataset("params", data=rows)
+        config = file.create_dataset("param_config", (1,), dtype=h5py.special_dtype(vlen=str))
+        config[0] = json.dumps(list(zip(names, map(list, shapes), strict=True)))
+        file.create_dataset("labels", data=labels)
 
 
 def bring(folder: Path, **changes: object):
     return import_hdf5(folder, str(folder.parent / "root"), origin=replace(ORIGIN, **changes))
+
+
+def test_the_fixture_equals_a_real_file_to_the_byte(tmp_path: Path):
+    """What the fixture writes from a real file's rows, labels and names is that file."""
+    with h5py.File(DATA / "nefs_0-8.hdf5") as real:
+        names, shapes = zip(*json.loads(real["param_config"][0]), strict=True)
+        write(tmp_path / "again.hdf5", real["params"][()], real["labels"][()], names=names, shapes=shapes)
+    assert (tmp_path / "again.hdf5").read_bytes() == (DATA / "nefs_0-8.hdf5").read_bytes()
+
+
+def test_a_real_file_reconstructs_the_pictures_of_its_writer(tmp_path: Path):
+    """With the mean and deviation it was standardized by, each picture equals what fit-a-nef's model returns."""
+    dataset = import_hdf5(DATA, str(tmp_path), origin=replace(REAL, mean=(MEAN,), std=(STD,)))
+    wanted = np.clip(np.load(DATA / "standardized_outputs.npy") * STD + MEAN, 0, 1)
+    found = np.stack([dataset.reconstruct(signal, steps=75)[..., 0] for signal in range(8)])
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert dataset.manifest.fingerprint["values"] == "outputs * std + mean, as given"
+
+
+def test_missing_constants_are_stated(tmp_path: Path):
+    """Without them outputs are values on [0, 1], under the same digest, and the manifest records it."""
+    plain = import_hdf5(DATA, str(tmp_path / "a"), origin=REAL)
+    scaled = import_hdf5(DATA, str(tmp_path / "b"), origin=replace(REAL, mean=(MEAN,), std=(STD,)))
+    assert plain.digest == scaled.digest
+    assert plain.manifest.fingerprint["values"] == "outputs are taken as values on [0, 1]"
+    assert (plain.manifest.card.mean, plain.manifest.card.std) == ((0.0,), (1.0,))
+    assert np.abs(plain.reconstruct(2, steps=75) - scaled.reconstruct(2, steps=75)).max() > 0.1
+
+
+PUBLISHED = {
+    "siren": (FieldConfig(name="siren", params={"hidden": 6, "layers": 3}), NAMES),
+    "rffnet": (
+        FieldConfig(name="rffnet", params={"hidden": 6, "layers": 3}),
+        [
+            "encoding.coefficients.kernel",
+            *(f"{w}.{p}" for w in ("layers_0.linear", "layers_1.linear", "linear_final") for p in ("bias", "kernel")),
+        ],
+    ),
+    "mfn": (
+        FieldConfig(name="mfn", params={"hidden": 6, "filters": 3}),
+        [
+            *(f"filters_{i}.linear.{part}" for i in range(3) for part in ("bias", "kernel")),
+            *(f"{w}.{p}" for w in ("linears_0", "linears_1", "output_linear") for p in ("bias", "kernel")),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_columns_first_transposes_the_pictures(tmp_path: Path, name: str):
+    """Each published field, its parameters named as fit-a-nef names them; the other axis order gives transposes."""
+    config, names = PUBLISHED[name]
+    field = build(config, in_dim=2, out_dim=1)
+    shapes = [parameter.shape for parameter in field.layout]
+    rows = np.random.default_rng(0).normal(0, 0.3, (12, sum(int(np.prod(s)) for s in shapes))).astype(np.float32)
+    (tmp_path / "nefs").mkdir()
+    write(tmp_path / "nefs/nefs_0-12.hdf5", rows, np.arange(12) % 3, names=names, shapes=shapes)
+    origin = replace(ORIGIN, field=config, grid=(5, 5), mean=(0.5,), std=(0.1,))
+    plain, turned = (
+        import_hdf5(tmp_path / "nefs", str(tmp_path), origin=replace(origin, first_axis=axis))
+        for axis in ("row", "column")
+    )
+    assert plain.digest != turned.digest
+    picture = plain.reconstruct(0, steps=500)
+    np.testing.assert_allclose(turned.reconstruct(0, steps=500), picture.transpose(1, 0, 2), atol=1e-6)
+    assert np.abs(picture - picture.transpose(1, 0, 2)).max() > 1e-3
+
+
+def test_layers_out_of_order_are_refused(tmp_path: Path):
+    """Names sorted as text put layer 10 before layer 2, with shapes that all fit: refused by name."""
+    field = build(FieldConfig(name="siren", params={"hidden": 4, "layers": 12}), in_dim=2, out_dim=1)
+    shapes = [parameter.shape for parameter in field.layout]
+    order = sorted(range(11), key=str)
+    names = [f"kernel_net_{layer}.linear.{part}" for layer in order for part in ("bias", "kernel")]
+    names += ["output_linear.bias", "output_linear.kernel"]
+    rows = np.zeros((12, sum(int(np.prod(s)) for s in shapes)), dtype=np.float32)
+    write(tmp_path / "nefs_0-12.hdf5", rows, np.arange(12) % 3, names=names, shapes=shapes)
+    deep = FieldConfig(name="siren", params={"hidden": 4, "layers": 12})
+    with pytest.raises(BadNeuralDataset, match=r"kernel_net_2\.linear\.bias comes after kernel_net_10"):
+        import_hdf5(tmp_path, str(tmp_path / "root"), origin=replace(ORIGIN, field=deep))
+
+
+@pytest.mark.parametrize("kind", ["scalar", "bytes", "attribute"])
+def test_other_ways_to_store_the_layout_are_read(folder: Path, kind: str):
+    """A scalar text, fixed-length bytes and an attribute hold the same JSON."""
+    for path in folder.glob("*.hdf5"):
+        with h5py.File(path, "a") as file:
+            text = file["param_config"][0]
+            del file["param_config"]
+            if kind == "attribute":
+                file.attrs["param_config"] = text
+            else:
+                file["param_config"] = text.decode() if kind == "scalar" else np.array([text])
+    assert bring(folder).manifest.rows == 40
 
 
 def test_every_row_comes_back_bit_for_bit_in_order(folder: Path):
@@ -182,7 +283,9 @@ def test_a_bad_file_is_named(folder: Path, break_it: Callable[[Path], None], say
 def test_rows_of_another_field_name_the_first_difference(folder: Path):
     """Another width is refused with both shapes; a split of other counts with both sums."""
     wide = FieldConfig(name="siren", params={"hidden": 16})
-    with pytest.raises(BadNeuralDataset, match=r"parameter 0 is layers_0.bias \(8,\), the field's \S+ \(16,\)"):
+    with pytest.raises(
+        BadNeuralDataset, match=r"parameter 0 is kernel_net_0.linear.bias \(8,\), the field's \S+ \(16,\)"
+    ):
         bring(folder, field=wide)
     deep = FieldConfig(name="siren", params={"hidden": 8, "layers": 4})
     with pytest.raises(BadNeuralDataset, match="parameter 4 is"):
