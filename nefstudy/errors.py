@@ -83,7 +83,7 @@ class TrialFailed(NefstudyError):
     """One trial could not be completed; its `cause` names the rule that applies.
 
     Attributes:
-        cause: one of `diverged`, `oom`, `disk`, `bad_data`, `worker_lost`, `preempted`, `bug`.
+        cause: one of `diverged`, `oom`, `disk`, `bad_data`, `machine`, `worker_lost`, `preempted`, `bug`.
     """
 
     def __init__(self, message: str, *, cause: str = "bug") -> None:

@@ -151,7 +151,7 @@ def open_file(location: str) -> Iterator[Any]:
     try:
         file = filesystem.open_input_file(path)
     except OSError as error:
-        raise BadSignals(f"{location} cannot be read ({_short(error)}); check the path and its permissions") from None
+        raise BadSignals(f"{location} cannot be read ({_short(error)}); check the path and its permissions") from error
     with file:
         yield file
 
@@ -166,7 +166,7 @@ def read_bytes(location: str) -> bytes:
         try:
             return bytes(file.read())
         except OSError as error:
-            raise BadSignals(f"{location} cannot be read ({_short(error)}); check the disk") from None
+            raise BadSignals(f"{location} cannot be read ({_short(error)}); check the disk") from error
 
 
 def list_tree(location: str) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
@@ -183,7 +183,7 @@ def list_tree(location: str) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
             raise BadSignals(f"{location} {what}; give the folder that holds the files")
         found = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
     except OSError as error:
-        raise BadSignals(f"{location} cannot be listed ({_short(error)}); check its permissions") from None
+        raise BadSignals(f"{location} cannot be listed ({_short(error)}); check its permissions") from error
     root = PurePosixPath(path)
     entries = sorted((PurePosixPath(info.path).relative_to(root), info.type) for info in found)
     entries = [(entry, kind) for entry, kind in entries if not any(part.startswith(".") for part in entry.parts)]
@@ -202,7 +202,7 @@ def _open(location: str) -> tuple[Any, str]:
     try:
         filesystem, path = fs.FileSystem.from_uri(location)
     except (ValueError, OSError) as error:
-        raise BadSignals(f"{location!r} cannot be opened ({_short(error)}); give a path or a pyarrow URI") from None
+        raise BadSignals(f"{location!r} cannot be opened ({_short(error)}); give a path or a pyarrow URI") from error
     return filesystem, path
 
 

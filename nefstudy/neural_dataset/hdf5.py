@@ -117,7 +117,7 @@ def _open(path: Path) -> Iterator[Any]:
             yield file
     except OSError as error:
         reason = " ".join(str(error).split())[:80]
-        raise BadNeuralDataset(f"{path} is no whole HDF5 file ({reason}); download it again") from None
+        raise BadNeuralDataset(f"{path} is no whole HDF5 file ({reason}); download it again") from error
 
 
 def _labels(file: _File, *, field: NeuralField) -> Int[np.ndarray, " n"]:

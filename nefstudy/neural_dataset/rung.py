@@ -106,8 +106,9 @@ def _read_shard(
     check_shard(storage, manifest.digest, record, content=verify)
     path = f"{dataset_path(manifest.digest)}/{record.file}"
     where = storage.locate(path)
+    buffer = storage.buffer(path)  # what cannot be read now is not damaged
     try:
-        with pa.ipc.open_file(pa.BufferReader(storage.buffer(path))) as file:
+        with pa.ipc.open_file(pa.BufferReader(buffer)) as file:
             batch, schema = file.get_batch(0), file.schema
     except (pa.ArrowInvalid, OSError) as error:
         raise BadNeuralDataset(f"{where} is not an Arrow file ({error}); remove it and run the fit again") from None

@@ -19,6 +19,7 @@ class Rule:
         counts: toward the number of equal failures that stops the study: never, only while no trial
             completes in between, or always.
         anew: whether a later run of the study tries the trial again unasked, since what was wrong lay outside it.
+        pause_s: seconds before the second attempt; each later pause is twice as long.
     """
 
     attempts: int = 1
@@ -26,6 +27,11 @@ class Rule:
     stops_cell: bool = False
     counts: Literal["never", "in a row", "always"] = "never"
     anew: bool = False
+    pause_s: float = 0.0
+
+    def pause_after(self, attempts: int) -> float:
+        """Return the seconds to wait after that many attempts."""
+        return self.pause_s * 2.0 ** (attempts - 1)
 
 
 RULES: Mapping[str, Rule] = {
@@ -33,6 +39,8 @@ RULES: Mapping[str, Rule] = {
     "bad_data": Rule(stops_cell=True, anew=True),
     "oom": Rule(attempts=4, halves=True, counts="in a row"),
     "disk": Rule(counts="in a row", anew=True),
+    # pauses of five minutes in all: a file server that restarts, a link that comes back
+    "machine": Rule(attempts=7, counts="in a row", anew=True, pause_s=5.0),
     # a worker killed for its memory by the system dies without a word, so it gets less to hold as well
     "worker_lost": Rule(attempts=3, halves=True, counts="in a row"),
     "preempted": Rule(attempts=20, counts="in a row", anew=True),

@@ -24,7 +24,7 @@ from ray.util.queue import Empty, Full, Queue
 
 from nefstudy.classifiers.train import Epoch, curves_of
 from nefstudy.config import TrialConfig, parse
-from nefstudy.trial.causes import cause_of, first_line
+from nefstudy.trial.causes import cause_of, first_line, portable
 from nefstudy.trial.experiment import Choices, OnEpoch, Setting, Work, run_trial
 from nefstudy.trial.ground import check_root, lost_ground
 from nefstudy.trial.log import kept_log
@@ -169,7 +169,12 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None) -> st
     )
     kept = kept_log(setup.root, config["key"]) if setup.workers and world.rank == 0 else nullcontext()
     with kept, device_memory() as memory:  # in the Tune actor itself the log is kept already
-        result = setup.work(parse(TrialConfig, config["trial"], where="trial"), setting=setting)
+        try:
+            result = setup.work(parse(TrialConfig, config["trial"], where="trial"), setting=setting)
+        except Exception as error:
+            if setup.workers:
+                raise portable(error) from error
+            raise
     made = made_by(revision=setup.revision, workers=setup.workers)
     return replace(result, metrics={**result.metrics, **memory}, made_by=made).to_json()
 
