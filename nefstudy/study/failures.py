@@ -22,6 +22,12 @@ class Failures:
         self._most_equal = most_equal
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._equal: Counter[str] = Counter()
+        self._passing = 0
+
+    @property
+    def in_storm(self) -> bool:
+        """Whether the machine's trouble hits trial after trial, so that none should be begun until it has passed."""
+        return self._passing >= self._most_equal
 
     def is_retried(self, trial: tuple[str, str], cause: str) -> bool:
         """Count a failed attempt; return whether the rule of its cause allows another one."""
@@ -30,14 +36,20 @@ class Failures:
         if self._attempts[trial] >= rule.attempts:
             return False
         self.halvings[trial] += rule.halves
+        self._passing += rule.pause_s > 0
         return True
+
+    def pause_s(self, trial: tuple[str, str], cause: str) -> float:
+        """Return the seconds to wait before the trial's next attempt."""
+        return rule_of(cause).pause_after(self._attempts[trial])
 
     def forgive(self, trial: tuple[str, str]) -> None:
         """Reset a trial's attempts: the user asked for it again."""
         self._attempts.pop(trial, None)
 
     def end_row(self) -> None:
-        """Reset the kinds that count in a row: a trial completed."""
+        """Reset what counts in a row: a trial completed."""
+        self._passing = 0
         for kind in [kind for kind in self._equal if rule_of(kind.partition(":")[0]).counts == "in a row"]:
             del self._equal[kind]
 

@@ -5,7 +5,9 @@ fewest trials under way goes first, and later phases fill in when it has nothing
 fit the same neural dataset at once (single flight).
 """
 
+import time
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -40,6 +42,7 @@ class StudyRun:
         lease: proof that this driver holds the study.
         pruner: by which searched trials end early.
         max_equal_failures: trials failed with one kind of message after which the study stops.
+        clock: monotonic seconds, for pauses before retries.
 
     Attributes:
         halted: why nothing more is handed out although something is left; None while all is well.
@@ -47,7 +50,14 @@ class StudyRun:
     """
 
     def __init__(
-        self, plan: StudyPlan, *, ledger: Ledger, lease: Lease, pruner: str = NONE, max_equal_failures: int = 5
+        self,
+        plan: StudyPlan,
+        *,
+        ledger: Ledger,
+        lease: Lease,
+        pruner: str = NONE,
+        max_equal_failures: int = 5,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.plan = plan
         self.ledger = ledger
@@ -61,6 +71,7 @@ class StudyRun:
         self.halted: str | None = None
         self.stopped: dict[tuple[str, str], str] = {}
         self._failures = Failures(most_equal=max_equal_failures)
+        self._clock = clock
         self.judge = Judge(plan, ledger, name=pruner)
         self._wished: deque[Wish] = deque()
         self._ready: dict[str, set[int]] = {}  # rungs by neural dataset
@@ -232,7 +243,8 @@ class StudyRun:
         if again:
             self.ended["retried"] += 1
             if (s.phase, s.cell) not in self.stopped:  # of a cell that is left alone, the next run tries it again
-                self._wished.append(Wish(s))
+                pause_s = self._failures.pause_s((s.phase, s.trial.key), cause)
+                self._wished.append(Wish(s, not_before=self._clock() + pause_s))
             return
         self.ended["failed"] += 1
         self._tell(s, None)
@@ -259,8 +271,13 @@ class StudyRun:
             return None
         going = [trial.suggestion for trial in self.under_way.values()]
         busy = {suggestion.dataset for suggestion in going if not self.is_ready(suggestion)}
-        if self._wished and self._wished[0].suggestion.dataset not in busy:
-            return self._wished.popleft()
+        now = self._clock()
+        for wish in self._wished:
+            if wish.not_before <= now and wish.suggestion.dataset not in busy:
+                self._wished.remove(wish)
+                return wish
+        if self._failures.in_storm and any(wish.not_before > now for wish in self._wished):
+            return None
         load = Counter((t.suggestion.phase, t.suggestion.cell) for t in self.under_way.values())
         phases = {phase: order for order, phase in enumerate(self.plan.phases)}
         giving = [s for s in self._streams if not s.exhausted and not self._is_stopped(s)]

@@ -41,13 +41,21 @@ TRIALS_OF_A_TUNER = 5000
 
 
 class StudySearcher(Searcher):
-    """Ray Tune's question "what next?", passed on to the run, until so many trials were handed out."""
+    """Ray Tune's question "what next?", passed on to the run, until so many trials were handed out.
 
-    def __init__(self, run: StudyRun, *, most: int, stopped: Callable[[], bool]) -> None:
+    Args:
+        on_wait: called when nothing is in flight and nothing may start yet. Tune then only asks again, once a second
+            for up to ten minutes, and calls none of its callbacks (Ray 2.60, `_update_trial_queue`).
+    """
+
+    def __init__(
+        self, run: StudyRun, *, most: int, stopped: Callable[[], bool], on_wait: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__()
         self.left = most
         self._run = run
         self._stopped = stopped
+        self._on_wait = on_wait
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "StudySearcher":
         """Itself: Tune copies its arguments, and there is one run."""
@@ -63,8 +71,12 @@ class StudySearcher(Searcher):
             return str(Searcher.FINISHED)
         suggestion = self._run.next(trial_id)
         if suggestion is None:
-            # one under way may yet have to be tried again
-            return str(Searcher.FINISHED) if self._run.exhausted and not self._run.under_way else None
+            if self._run.under_way:
+                return None  # one of them may yet have to be retried
+            if self._run.exhausted:
+                return str(Searcher.FINISHED)
+            self._on_wait()
+            return None
         self.left -= 1
         return {
             "trial": suggestion.trial.canonical_json(),
@@ -187,7 +199,7 @@ def drive(
     recorder = Recorder(run, on_step=on_step)
     spent = True
     while spent and not stopped():
-        searcher = StudySearcher(run, most=TRIALS_OF_A_TUNER, stopped=stopped)
+        searcher = StudySearcher(run, most=TRIALS_OF_A_TUNER, stopped=stopped, on_wait=on_step)
         tuner = tune.Tuner(
             bound,
             tune_config=tune.TuneConfig(

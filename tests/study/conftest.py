@@ -1,6 +1,7 @@
 """A small grid, a real ledger, and a driver's turns without Ray."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -32,14 +33,14 @@ def ledger(tmp_path):
 
 
 @pytest.fixture
-def open_run() -> Callable[[Ledger, StudyPlan], StudyRun]:
+def open_run() -> Callable[..., StudyRun]:
     """Take the study and begin a run of it, as a driver does."""
 
-    def open_one(ledger: Ledger, plan: StudyPlan) -> StudyRun:
+    def open_one(ledger: Ledger, plan: StudyPlan, **more: Any) -> StudyRun:
         ledger.put_study(plan.study, {}, planned=plan.planned())
         lease = ledger.acquire(plan.study, Owner.here())
         ledger.interrupt(plan.study)
-        return StudyRun(plan, ledger=ledger, lease=lease)
+        return StudyRun(plan, ledger=ledger, lease=lease, **more)
 
     return open_one
 

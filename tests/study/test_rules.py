@@ -1,6 +1,7 @@
 """Laws of failures: each cause has its rule, and a rule ends neither more nor less than it says."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -16,13 +17,37 @@ def plan(small_grid) -> StudyPlan:
     return StudyPlan(study="s", cells=(small_grid, other))
 
 
+class Clock:
+    """A clock that a test turns."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def fail(result):
+def clock() -> Clock:
+    """The clock of a test's runs."""
+    return Clock()
+
+
+@pytest.fixture
+def open_run(open_run, clock):
+    """Runs that keep their pauses by the test's clock."""
+    return partial(open_run, clock=clock)
+
+
+@pytest.fixture
+def fail(result, clock):
     """Run everything, letting trials that a function gives (cause, error) for fail; the halvings of each attempt."""
 
     def run_all(run, why) -> dict[str, list[int]]:
         halvings: dict[str, list[int]] = {}
-        while (suggestion := run.next("t")) is not None:
+        while (suggestion := run.next("t")) is not None or not (run.exhausted or run.halted):
+            if suggestion is None:  # all that is left waits out a pause
+                clock.now += 1.0
+                continue
             run.started("t")
             halvings.setdefault(suggestion.trial.key, []).append(run.under_way["t"].halvings)
             failure = why(suggestion)
@@ -125,3 +150,64 @@ def test_numbers_and_digests_do_not_tell_messages_apart():
     )
     assert message_class("bug", "E: a") != message_class("bug", "E: b")
     assert message_class("bug", "E: a") != message_class("disk", "E: a")
+
+
+MACHINE = ("machine", "OSError: [Errno 5] Input/output error")
+
+
+def test_a_retry_waits_out_a_pause_that_grows_while_others_run(ledger, plan, open_run, result, clock):
+    """Of one failing trial and many sound ones, the sound ones use the time; each pause is twice the last."""
+    run = open_run(ledger, plan)
+    poison = run.next("t").trial.key
+    pauses, others = [], 0
+    run.failed("t", cause=MACHINE[0], error=MACHINE[1])
+    failed_at = clock.now
+    while (suggestion := run.next("t")) is not None or not run.exhausted:
+        if suggestion is None:
+            clock.now += 0.5
+        elif suggestion.trial.key == poison:
+            pauses.append(clock.now - failed_at)
+            run.failed("t", cause=MACHINE[0], error=MACHINE[1])
+            failed_at = clock.now
+        else:
+            others += not pauses
+            run.completed("t", result(0.5))
+    assert others == 23, "or it was in the way"
+    assert pauses == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0]
+    (row,) = rows_of(ledger, TrialState.FAILED)
+    assert (row.key, row.cause, row.attempt) == (poison, "machine", 7)
+
+
+def test_what_waits_for_its_retry_is_not_done(ledger, plan, open_run, fail, clock):
+    """A run whose last trial waits is not exhausted; it ends with that trial, and the next run retries it."""
+    run = open_run(ledger, plan)
+    fail(run, lambda _: None)
+    ledger.release(run.lease)
+    run = open_run(ledger, replace(plan, seed=1))
+    last = [run.next(f"t{i}") for i in range(24)][-1]
+    run.failed("t23", cause=MACHINE[0], error=MACHINE[1])
+    assert run.next("u") is None
+    assert not run.exhausted
+    clock.now += 5
+    assert run.next("u") == last
+
+
+def test_a_machine_that_fails_every_trial_is_asked_now_and_then(ledger, plan, open_run, fail, clock):
+    """No trial after trial is begun in vain: of 24 five fail, wait and stop the study; the next run does all."""
+    run = open_run(ledger, plan)
+    fail(run, lambda _: MACHINE)
+    assert "5 trials failed alike (machine: " in run.halted
+    assert clock.now == pytest.approx(315, abs=15)
+    assert len(ledger.trials("s", limit=None).rows) == 5
+    ledger.release(run.lease)
+    again = open_run(ledger, plan)
+    fail(again, lambda _: None)
+    assert len(rows_of(ledger, TrialState.COMPLETE)) == 24
+
+
+def test_after_an_outage_all_are_complete(ledger, plan, open_run, fail, clock):
+    """Two minutes in which every trial fails cost attempts and no trial."""
+    run = open_run(ledger, plan)
+    fail(run, lambda _: MACHINE if clock.now < 120 else None)
+    assert run.halted is None
+    assert len(rows_of(ledger, TrialState.COMPLETE)) == 24

@@ -1,12 +1,13 @@
 """What Ray Tune is handed when it asks what comes next, and what a search holds back and a grid takes up."""
 
+import threading
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from nefstudy.ledger import TrialState
-from nefstudy.study.control import requested_trial
+from nefstudy.study.control import Control, requested_trial
 from nefstudy.study.plan import CellPlan, StudyPlan
 from nefstudy.study.run import StudyRun
 from nefstudy.study.scales import SCALES, search_cells
@@ -158,3 +159,16 @@ def test_a_replicate_no_longer_asked_for_is_left_as_it_was_cut_off(ledger, small
     assert len(handed) == small_grid.planned
     cut = ledger.trials("s", state=TrialState.INTERRUPTED, limit=None).rows
     assert len(cut) == 4
+
+
+def test_the_driver_has_its_turns_while_nothing_may_start(ledger, small_grid, open_run):
+    """Paused with nothing in flight, Ray Tune only asks: each question is a turn, in which a resume is obeyed."""
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
+    ledger.append_command("s", "pause")
+    control = Control(run, stop=threading.Event())
+    searcher = StudySearcher(run, most=5, stopped=lambda: False, on_wait=control.obey)
+    control.obey()
+    assert searcher.suggest("a") is None
+    ledger.append_command("s", "resume")
+    assert searcher.suggest("b") is None
+    assert searcher.suggest("c")["key"]

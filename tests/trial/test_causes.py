@@ -40,7 +40,7 @@ def raised(error: BaseException, cause: BaseException, *, hidden: bool = False) 
 
 def test_every_cause_has_a_rule() -> None:
     """The causes that an error can have are those of the table of rules."""
-    assert set(KNOWN) == set(RULES)
+    assert set(KNOWN) <= set(RULES)
 
 
 @pytest.mark.parametrize("name", NAMES.split())
