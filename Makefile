@@ -20,7 +20,7 @@ FAST  := not slow and not ray and not postgres and not mlflow and not browser an
 TENSOR_PACKAGES := signals evaluation fields fitting neural_dataset classifiers
 comma := ,
 SHAPES := --jaxtyping-packages=$(subst $() ,$(comma),$(TENSOR_PACKAGES:%=nefstudy.%)),beartype.beartype
-# Three packages that tests start for real; SKIP_SYSTEM=1 leaves their tests out, in the open.
+# Packages that tests start for real; SKIP_SYSTEM=1 leaves their tests out, in the open.
 SYSTEM_TESTS := $(if $(SKIP_SYSTEM),and not postgres and not browser and not prometheus)
 
 # One thread a process (Ray and xdist bring the parallelism), no phoning home, and a short
@@ -66,6 +66,7 @@ study: $(VENV)/.installed ## both phases of a small study on real digits, minute
 system:
 	@missing=(); \
 	command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql); \
+	command -v pgbouncer >/dev/null 2>&1 || ls /usr/sbin/pgbouncer >/dev/null 2>&1 || missing+=(pgbouncer); \
 	command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing+=(chromium); \
 	command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || missing+=(prometheus); \
 	if [ "$${#missing[@]}" -eq 0 ] || [ -n "$(SKIP_SYSTEM)" ]; then exit 0; fi; \

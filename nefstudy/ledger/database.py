@@ -8,26 +8,18 @@ from pathlib import Path
 from typing import Any, TypeVar, final
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, func, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, func, select, text
+from sqlalchemy.exc import DataError, DBAPIError
 
 from nefstudy.errors import BadConfig, BadLedger
 from nefstudy.ledger import schema
+from nefstudy.ledger.address import address_of, connection_options
 
 T = TypeVar("T")
 
 WRITER = 0x6E6566  # PostgreSQL advisory lock: commits get their event numbers in commit order
 BUSY_S = 10.0  # SQLite waits this long for another writer before we count a try as failed
 CACHE_KB = {"rwc": 16_000, "rw": 2_000, "ro": 2_000}  # of each connection: a driver has few, the service a handful
-# a server that fell silent is given up within half a minute; TCP by itself waits a quarter of an hour to acknowledge
-# what was sent, and for an answer for ever
-PATIENCE = {
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,  # ms
-}
 CHECK_S = 2.0  # a ledger of somebody else's is asked this often whether its version is still ours
 
 
@@ -42,7 +34,7 @@ class Database:
     def __init__(
         self, url: str, *, read_only: bool, patience_s: float, clock: Callable[[], float], existing: bool = False
     ) -> None:
-        self.address = _address(url)
+        self.address = address_of(url)
         self.where = self.address.database if self.is_sqlite else self.address.render_as_string(hide_password=True)
         self.read_only = read_only
         self.clock = clock
@@ -191,29 +183,8 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(cause).__name__
 
 
-def _address(url: str) -> URL:
-    if "://" not in url:
-        return URL.create("sqlite", database=str(Path(url)))
-    try:
-        address = make_url(url)
-        address.get_dialect()
-    except (ArgumentError, NoSuchModuleError, ValueError):
-        shown = url.rpartition("@")[2]  # what stands before may be a password
-        raise BadLedger(f"ledger {shown!r} is no path, sqlite:///PATH or postgresql://...; correct --ledger") from None
-    if address.get_backend_name() == "postgresql":
-        return address.set(drivername="postgresql+psycopg")
-    if address.get_backend_name() != "sqlite" or not address.database or address.database == ":memory:":
-        raise BadLedger(
-            f"ledger {address.render_as_string()!r}: only SQLite files and PostgreSQL are supported; correct --ledger"
-        )
-    return address
-
-
 def _server(address: URL) -> Engine:
-    try:
-        return create_engine(address, pool_pre_ping=True, connect_args=PATIENCE)
-    except ModuleNotFoundError:
-        raise BadLedger("a PostgreSQL ledger needs psycopg; run: pip install 'nefstudy[postgres]'") from None
+    return create_engine(address, pool_pre_ping=True, connect_args=connection_options(address))
 
 
 def _sqlite(address: URL, *, mode: str, busy_s: float) -> Engine:
