@@ -6,7 +6,7 @@ fit the same neural dataset at once (single flight).
 """
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from nefstudy.study.plan import StudyPlan
 from nefstudy.study.rules import rule_of
 from nefstudy.study.shares import Shares
 from nefstudy.study.streams import Stream, Suggestion, open_streams
-from nefstudy.study.turns import UnderWay, Wish
+from nefstudy.study.turns import Queue, UnderWay, Wish
 from nefstudy.trial.progress import Working
 from nefstudy.trial.result import TrialResult
 
@@ -71,9 +71,8 @@ class StudyRun:
         self.halted: str | None = None
         self.stopped: dict[tuple[str, str], str] = {}
         self._failures = Failures(most_equal=max_equal_failures)
-        self._clock = clock
         self.judge = Judge(plan, ledger, name=pruner)
-        self._wished: deque[Wish] = deque()
+        self._wished = Queue(clock)
         self._ready: dict[str, set[int]] = {}  # rungs by neural dataset
         self._streams: list[Stream] = list(open_streams(plan, ledger))
 
@@ -243,8 +242,7 @@ class StudyRun:
         if again:
             self.ended["retried"] += 1
             if (s.phase, s.cell) not in self.stopped:  # of a cell that is left alone, the next run tries it again
-                pause_s = self._failures.pause_s((s.phase, s.trial.key), cause)
-                self._wished.append(Wish(s, not_before=self._clock() + pause_s))
+                self._wished.append(Wish(s), pause_s=self._failures.pause_s((s.phase, s.trial.key), cause))
             return
         self.ended["failed"] += 1
         self._tell(s, None)
@@ -258,9 +256,7 @@ class StudyRun:
         phase, cell = suggestion.phase, suggestion.cell
         if (phase, cell) not in self.stopped:
             self.stopped[phase, cell] = reason = f"{cause}: {error}"
-            self._wished = deque(
-                wish for wish in self._wished if (wish.suggestion.phase, wish.suggestion.cell) != (phase, cell)
-            )
+            self._wished.keep(lambda wish: (wish.suggestion.phase, wish.suggestion.cell) != (phase, cell))
             self.ledger.stop_cell(self.plan.study, phase, cell=cell, reason=reason, lease=self.lease)
 
     def _is_stopped(self, stream: Stream) -> bool:
@@ -271,13 +267,9 @@ class StudyRun:
             return None
         going = [trial.suggestion for trial in self.under_way.values()]
         busy = {suggestion.dataset for suggestion in going if not self.is_ready(suggestion)}
-        now = self._clock()
-        for wish in self._wished:
-            if wish.not_before <= now and wish.suggestion.dataset not in busy:
-                self._wished.remove(wish)
-                return wish
-        if self._failures.in_storm and any(wish.not_before > now for wish in self._wished):
-            return None
+        wish = self._wished.pop(busy)
+        if wish is not None or (self._failures.in_storm and self._wished.pauses):
+            return wish
         load = Counter((t.suggestion.phase, t.suggestion.cell) for t in self.under_way.values())
         phases = {phase: order for order, phase in enumerate(self.plan.phases)}
         giving = [s for s in self._streams if not s.exhausted and not self._is_stopped(s)]

@@ -1,7 +1,9 @@
 """A trial's turn with the driver: wished for before others, then under way until it ends."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from math import inf
+from typing import final
 
 from nefstudy.study.streams import Suggestion
 from nefstudy.trial.progress import Working
@@ -18,6 +20,43 @@ class Wish:
     suggestion: Suggestion
     token: int | None = None
     not_before: float = -inf
+
+
+@final
+class Queue:
+    """Trials to hand out before what streams suggest, in their order; a retry not before its time."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._wishes: list[Wish] = []
+
+    def __iter__(self) -> Iterator[Wish]:
+        return iter(self._wishes)
+
+    def __len__(self) -> int:
+        return len(self._wishes)
+
+    @property
+    def pauses(self) -> bool:
+        """Whether a retry waits for its time."""
+        now = self._clock()
+        return any(wish.not_before > now for wish in self._wishes)
+
+    def append(self, wish: Wish, *, pause_s: float = 0.0) -> None:
+        """Add a trial at the end, to be handed out after a pause."""
+        self._wishes.append(replace(wish, not_before=self._clock() + pause_s))
+
+    def pop(self, busy: Collection[str]) -> Wish | None:
+        """Remove and return the first trial whose time has come and whose neural dataset is not being fitted."""
+        now = self._clock()
+        ready = (w for w in self._wishes if w.not_before <= now and w.suggestion.dataset not in busy)
+        wish = next(ready, None)
+        self.keep(lambda other: other is not wish)
+        return wish
+
+    def keep(self, is_kept: Callable[[Wish], bool]) -> None:
+        """Remove all trials but those for which a function is true."""
+        self._wishes = [wish for wish in self._wishes if is_kept(wish)]
 
 
 @dataclass
