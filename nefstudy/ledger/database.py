@@ -20,6 +20,12 @@ T = TypeVar("T")
 WRITER = 0x6E6566  # PostgreSQL advisory lock: commits get their event numbers in commit order
 BUSY_S = 10.0  # SQLite waits this long for another writer before we count a try as failed
 CACHE_KB = {"rwc": 16_000, "rw": 2_000, "ro": 2_000}  # of each connection: a driver has few, the service a handful
+SQLITE_LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+SQLITE_PASSING = (*SQLITE_LOCKS, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL)
+# SQLSTATE: no connection, transaction rolled back, too few resources, operator intervention
+PASSING_CLASSES = ("", "08", "40", "53", "57")
+READ_ONLY = "25006"  # a standby, or a primary that was demoted, until a failover is complete
+PASSING_STATES = (READ_ONLY, "25P03", "55P03", "58030")  # also: idle too long, lock not available, I/O error
 CHECK_S = 2.0  # a ledger of somebody else's is asked this often whether its version is still ours
 
 
@@ -99,8 +105,10 @@ class Database:
             return None
         try:
             found = Path(str(self.where)).stat()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError:  # its mount is away: not removed, and the transaction that follows waits for it
+            return self._file
         return found.st_dev, found.st_ino
 
     def _upgrade(self, connection: Connection) -> None:
@@ -163,18 +171,25 @@ class Database:
             except DBAPIError as error:
                 if not self._passes(error) or time.monotonic() + pause > deadline:
                     raise BadLedger(self._complaint(error)) from error
+                if _sqlstate(error) == READ_ONLY:
+                    self._engine.dispose()  # these connections lead to a standby; new ones may reach the primary
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
 
     def _passes(self, error: DBAPIError) -> bool:
         if self.is_sqlite:
-            return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-        state = getattr(error.orig, "sqlstate", None) or ""
-        return error.connection_invalidated or state[:2] in ("", "08", "40", "53", "57")
+            passing = SQLITE_PASSING if self.edition else SQLITE_LOCKS  # a path that never opened is just wrong
+            return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in passing
+        state = _sqlstate(error)
+        return error.connection_invalidated or state[:2] in PASSING_CLASSES or state in PASSING_STATES
 
     def _complaint(self, error: DBAPIError) -> str:
         said = _first_line(error)
         return f"the ledger {self.where} cannot be used: {said}; mend that and run the same command again"
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def _first_line(error: Exception) -> str:
