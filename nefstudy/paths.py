@@ -1,5 +1,10 @@
 """Every path under a root, relative to it and with forward slashes: roots are directories and object stores alike."""
 
+from pathlib import Path
+
+from nefstudy.errors import BadRoot
+from nefstudy.names import study_name
+
 LEDGER = "ledger.db"
 MLFLOW = "mlflow.db"
 DATASETS = "neural_datasets"
@@ -7,7 +12,7 @@ DATASETS = "neural_datasets"
 
 def scratch_path(study: str) -> str:
     """Path of what Ray Train and Tune keep while a study runs."""
-    return f".ray/{study}"
+    return f".ray/{study_name(study)}"
 
 
 def dataset_path(digest: str) -> str:
@@ -57,19 +62,31 @@ def earlier_log_path(key: str) -> str:
 
 def report_path(study: str) -> str:
     """Path of a study's report."""
-    return f"reports/{study}"
+    return f"reports/{study_name(study)}"
 
 
 def comparison_path(study: str, other: str) -> str:
     """Path of the report that compares two studies."""
-    return f"reports/{study}-{other}"
+    return f"reports/{study_name(study)}-{study_name(other)}"
 
 
 def handover_path(study: str) -> str:
     """Path of the grid that a study's searches suggest."""
-    return f"handover/{study}.json"
+    return f"handover/{study_name(study)}.json"
 
 
 def artifacts_path(experiment: str) -> str:
     """Path of the artifacts of an MLflow experiment whose store lies under the root."""
     return f"mlartifacts/{experiment}"
+
+
+def expanded(text: str) -> Path:
+    """Return a path from outside with its `~` replaced by the home directory.
+
+    Raises:
+        BadRoot: there is no such home directory.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise BadRoot(f"path {text!r}: ~ names no home directory; write the path without it, or set HOME") from None

@@ -1,6 +1,7 @@
 """Every way to open a path or a URI: files under a root, and files of data that are only read.
 
-A location is a local path, or any URI that pyarrow's filesystems open (file, s3, gs, hdfs).
+A location is a local path, or any URI that pyarrow's filesystems open (file, s3, gs, hdfs). It is parsed once; what is
+found below it is joined to the file system's own path, so that names with spaces, % or # are only names.
 """
 
 import os
@@ -9,12 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pyarrow as pa
 from pyarrow import fs
 
 from nefstudy.errors import BadRoot, BadSignals
+from nefstudy.outside_text import printable, without_secrets
+from nefstudy.paths import expanded
 
 TEMPORARY = ".part"
 
@@ -34,12 +38,12 @@ class Storage:
         Raises:
             BadRoot: a URI that pyarrow cannot open.
         """
-        if "://" not in root:
-            return cls(root, fs.LocalFileSystem(), str(Path(root).absolute()))
         try:
-            filesystem, base = fs.FileSystem.from_uri(root)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise BadRoot(f"root {root!r}: {_reason(error)}; give a path or a URI that pyarrow opens") from error
+            filesystem, base = _parsed(root)
+        except (OSError, ValueError) as error:
+            raise BadRoot(f"root {root!r}: {_reason(error)}; give a path or a URI that pyarrow opens") from None
+        if isinstance(filesystem, fs.LocalFileSystem):
+            base = str(Path(base).absolute())
         return cls(root, filesystem, base)
 
     @property
@@ -48,8 +52,22 @@ class Storage:
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def locate(self, path: str) -> str:
-        """Where a relative path lies, for messages and for opening locally."""
+        """Where a relative path lies, for messages and for opening locally.
+
+        Raises:
+            BadRoot: the path leads out of the root, or is the root itself.
+        """
+        if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
+            raise BadRoot(f"{path!r} is not a path below the root {self.root!r}; names in it may not be empty, . or ..")
         return f"{self.base.rstrip('/')}/{path}"
+
+    def uri(self, path: str) -> str:
+        """Return a relative path as a URI, for tools that open URIs."""
+        if self.is_local:
+            return Path(self.locate(path)).as_uri()
+        self.locate(path)
+        base, mark, options = self.root.partition("?")
+        return f"{base.rstrip('/')}/{quote(path)}{mark}{options}"
 
     def size(self, path: str) -> int | None:
         """Bytes of a file, or None where there is none."""
@@ -94,9 +112,9 @@ class Storage:
             ) from error
 
     def names(self, path: str) -> tuple[str, ...]:
-        """Names in a directory, sorted; none where there is no directory."""
+        """Names in a directory, sorted; none where there is no directory. Names that are not UTF-8 are not ours."""
         found = self.filesystem.get_file_info(fs.FileSelector(self.locate(path), allow_not_found=True))
-        return tuple(sorted(info.base_name for info in found))
+        return tuple(sorted(name for info in found if (name := _name(info)) is not None))
 
     def total(self, path: str) -> int:
         """Bytes of all files in a directory and below it; 0 where there is none."""
@@ -110,13 +128,27 @@ class Storage:
                 self.remove(f"{path}/{name}")
 
     def remove(self, path: str) -> None:
-        """Remove a file or a directory with all in it; nothing where there is none."""
+        """Remove a file or a directory with all in it; nothing where there is none.
+
+        Raises:
+            BadRoot: the path leads out of the root, by its names or by a symbolic link.
+        """
         target = self.locate(path)
         kind = self.filesystem.get_file_info(target).type
+        if kind != fs.FileType.NotFound and self.is_local:
+            self._refuse_outside(target)
         if kind == fs.FileType.Directory:
             self.filesystem.delete_dir(target)
         elif kind == fs.FileType.File:
             self.filesystem.delete_file(target)
+
+    def _refuse_outside(self, target: str) -> None:
+        base, found = Path(self.base).resolve(), Path(target).resolve()
+        if base == found or not found.is_relative_to(base):
+            raise BadRoot(
+                f"{target!r} is not removed: it leads to {str(found)!r}, outside the root {self.root!r}, by a symbolic "
+                "link; remove it by hand, or replace the link by a folder"
+            )
 
 
 def _write_local(beside: Path, target: Path, data: bytes) -> None:
@@ -136,75 +168,107 @@ def _write_local(beside: Path, target: Path, data: bytes) -> None:
         os.close(directory)
 
 
+def _name(info: Any) -> str | None:
+    try:
+        return str(info.base_name)
+    except UnicodeDecodeError:
+        return None
+
+
 def _reason(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = " ".join(without_secrets(str(error)).split())
+    return printable(text)[:300] or type(error).__name__
 
 
 @contextmanager
-def open_file(location: str) -> Iterator[Any]:
-    """The file at a path or URI, open for random access.
+def open_file(location: str, file: PurePosixPath | str = "") -> Iterator[Any]:
+    """Open the file at a path or URI, or one that `list_tree` found below it, for random access.
 
     Raises:
         BadSignals: there is no such file, or it cannot be opened.
     """
     filesystem, path = _open(location)
+    shown = below(location, str(file))
     try:
-        file = filesystem.open_input_file(path)
-    except OSError as error:
-        raise BadSignals(f"{location} cannot be read ({_short(error)}); check the path and its permissions") from error
-    with file:
-        yield file
+        opened = filesystem.open_input_file(f"{path.rstrip('/')}/{file}" if str(file) else path)
+    except (OSError, ValueError) as error:
+        raise BadSignals(f"{shown} cannot be read ({_reason(error)}); check the path and its permissions") from error
+    with opened:
+        yield opened
 
 
-def read_bytes(location: str) -> bytes:
-    """The bytes of the file at a path or URI.
+def read_bytes(location: str, file: PurePosixPath | str = "") -> bytes:
+    """Return the bytes of the file at a path or URI, or of one that `list_tree` found below it.
 
     Raises:
         BadSignals: there is no such file, or it cannot be read.
     """
-    with open_file(location) as file:
+    with open_file(location, file) as opened:
         try:
-            return bytes(file.read())
+            return bytes(opened.read())
         except OSError as error:
-            raise BadSignals(f"{location} cannot be read ({_short(error)}); check the disk") from error
+            raise BadSignals(
+                f"{below(location, str(file))} cannot be read ({_reason(error)}); check the disk"
+            ) from error
 
 
 def list_tree(location: str) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
     """Relative paths of all files and all folders under a folder, sorted; names beginning with a dot are left out.
 
     Raises:
-        BadSignals: there is no such folder, or it cannot be listed.
+        BadSignals: there is no such folder, it cannot be listed, or a name in it is not UTF-8.
     """
     filesystem, path = _open(location)
+    root = PurePosixPath(path)
     try:
         kind = filesystem.get_file_info(path).type
         if kind != fs.FileType.Directory:
             what = "is a file, not a folder" if kind == fs.FileType.File else "does not exist"
             raise BadSignals(f"{location} {what}; give the folder that holds the files")
         found = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
-    except OSError as error:
-        raise BadSignals(f"{location} cannot be listed ({_short(error)}); check its permissions") from error
-    root = PurePosixPath(path)
-    entries = sorted((PurePosixPath(info.path).relative_to(root), info.type) for info in found)
+        entries = sorted((PurePosixPath(info.path).relative_to(root), info.type) for info in found)
+    except UnicodeDecodeError as error:
+        raise BadSignals(
+            f"{location} holds a file or folder whose name is not UTF-8 ({error.object!r}); rename it"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BadSignals(f"{location} cannot be listed ({_reason(error)}); check its permissions") from error
     entries = [(entry, kind) for entry, kind in entries if not any(part.startswith(".") for part in entry.parts)]
     files = [entry for entry, kind in entries if kind != fs.FileType.Directory]
     return files, [entry for entry, kind in entries if kind == fs.FileType.Directory]
 
 
 def below(location: str, *parts: str) -> str:
-    """The location of a file below a folder."""
-    return "/".join([location.rstrip("/"), *parts])
+    """Return how a file below a folder is shown; it is opened by `open_file(location, file)`."""
+    return "/".join([location.rstrip("/"), *(part for part in parts if part)])
 
 
 def _open(location: str) -> tuple[Any, str]:
-    if "://" not in location:
-        return fs.LocalFileSystem(), location
     try:
-        filesystem, path = fs.FileSystem.from_uri(location)
-    except (ValueError, OSError) as error:
-        raise BadSignals(f"{location!r} cannot be opened ({_short(error)}); give a path or a pyarrow URI") from error
+        return _parsed(location)
+    except (OSError, ValueError) as error:
+        raise BadSignals(f"{location!r} cannot be opened ({_reason(error)}); give a path or a pyarrow URI") from error
+
+
+def _parsed(location: str) -> tuple[Any, str]:
+    """The file system that a location names and its path there; ValueError or OSError says what is wrong with it."""
+    try:
+        location.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it is not UTF-8") from None
+    if "\0" in location:
+        raise ValueError("it holds a zero byte")
+    scheme, mark, _ = location.partition("://")
+    if not mark and scheme.startswith("file:"):
+        raise ValueError(f"a URI begins with file://, and a path may be written as ./{scheme}")
+    if not mark:
+        return fs.LocalFileSystem(), str(expanded(location))
+    quoted = quote(location, safe=_URI if scheme == "file" else f"{_URI}?")
+    if quoted != location:
+        raise ValueError(f"in a URI characters such as spaces, #, ? and [ are percent-encoded: {quoted}")
+    filesystem, path = fs.FileSystem.from_uri(location)
     return filesystem, path
 
 
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
+_URI = "%/:=@+,;!$&'()*~"
+"""Characters of a URI that `quote` is to leave as they are, besides letters, digits and _.-"""

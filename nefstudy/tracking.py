@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from nefstudy.errors import StudyBusy
+from nefstudy.errors import BadRoot, StudyBusy
 from nefstudy.ledger import Heartbeat, Lease, Ledger, OutboxRow, Owner, TrialRow, TrialState, parameters
 from nefstudy.paths import MLFLOW, artifacts_path
 from nefstudy.storage import Storage
@@ -172,7 +172,7 @@ class Runs:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             # a server keeps artefacts where it was told to; a store of our own keeps them beside it
-            place = None if self._file is None else self._storage.locate(artifacts_path(name))
+            place = None if self._file is None else self._storage.uri(artifacts_path(name))
             return str(self._client.create_experiment(name, artifact_location=place))
         if found.lifecycle_stage == "deleted":
             self._client.restore_experiment(found.experiment_id)
@@ -265,8 +265,8 @@ def _counted(store: sqlite3.Connection) -> int:
 def _copy(storage: Storage, path: str, target: Path) -> None:
     try:
         target.write_bytes(storage.read(path))
-    except OSError as error:
-        log.info("picture %s is not exported: %s", path, error.strerror or error)
+    except (OSError, BadRoot) as error:
+        log.info("picture %s is not exported: %s", path, getattr(error, "strerror", None) or error)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -10,12 +10,20 @@ from nefstudy.ledger.fetch import fetch
 from nefstudy.ledger.rows import StudyRow
 from nefstudy.ledger.schema import phases, studies
 from nefstudy.ledger.texts import dump, load
+from nefstudy.names import cell_name, phase_name, study_name
 
 
 def put_study(
     connection: Connection, study: str, *, plan: Mapping[str, Any], planned: Mapping[tuple[str, str], int], now: float
 ) -> StudyRow:
-    """The study after its plan was merged in, top-level key by key, and its planned counts set; no cell is stopped."""
+    """The study after its plan was merged in, top-level key by key, and its planned counts set; no cell is stopped.
+
+    Raises:
+        BadConfig: a name of a study, phase or cell that does not obey the rule of names.
+    """
+    study_name(study)
+    for phase, cell in planned:
+        phase_name(phase), cell_name(cell)
     row = get_study(connection, study)
     merged = dump((row.plan if row else {}) | dict(plan))
     if row is None:

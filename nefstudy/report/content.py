@@ -1,19 +1,17 @@
 """What a report holds, read from the ledger once: progress, tables, figures, costs and failures."""
 
-import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyarrow import fs
-
-from nefstudy.errors import BadConfig
+from nefstudy.errors import BadConfig, BadRoot
 from nefstudy.ledger import Ledger, StudyRow, TrialRow, TrialState, parameters
 from nefstudy.ledger.replicates import Replicated, replicated
 from nefstudy.report.figures import FIGURES, Drawing, draw, encode
 from nefstudy.report.learned import LEAST_DRAWN, draw_learned, learned_by
 from nefstudy.report.tables import StartTable, best_table, finished, start_table
+from nefstudy.storage import Storage
 
 Cell = str | int | float | None
 COSTS = ("field_steps", "fit_seconds", "classify_seconds")
@@ -149,15 +147,11 @@ def learned_picture(ledger: Ledger, rows: Iterable[TrialRow], *, root: str | Pat
 
 def read_artefact(root: str | Path, path: str) -> bytes | None:
     """A file under a root directory or filesystem URI; None where it has been dropped."""
-    if "://" in str(root):
-        system, base = fs.FileSystem.from_uri(str(root))
-    else:
-        system, base = fs.LocalFileSystem(), str(Path(root).absolute())
-    place = posixpath.join(base, path)
-    if system.get_file_info(place).type != fs.FileType.File:
+    storage = Storage.at(str(root))
+    try:
+        return storage.read(path) if storage.size(path) is not None else None
+    except BadRoot:  # the ledger names a file outside the root
         return None
-    with system.open_input_file(place) as file:
-        return bytes(file.read())
 
 
 def trial_cells(trials: Sequence[TrialRow]) -> list[list[Cell]]:

@@ -12,13 +12,13 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from nefstudy.ledger import Ledger
+from nefstudy.names import CELL, CELL_LENGTH, NAME, NAME_LENGTH
 
-StudyName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="name of a study")]
+StudyName = Annotated[str, Path(pattern=NAME, max_length=NAME_LENGTH, description="name of a study")]
+OneStudy = Annotated[str | None, Query(pattern=NAME, max_length=NAME_LENGTH, description="name of a study")]
 TrialKey = Annotated[str, Path(pattern=r"^[0-9a-f]{8,64}$", description="a trial's digest")]
-PhaseName = Annotated[str | None, Query(pattern=r"^[a-z0-9_-]{1,32}$", description="phase1 or phase2")]
-CellName = Annotated[
-    str | None, Query(pattern=r"^[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}$", description="signals/field")
-]
+PhaseName = Annotated[str | None, Query(pattern=NAME, max_length=NAME_LENGTH, description="phase1 or phase2")]
+CellName = Annotated[str | None, Query(pattern=CELL, max_length=CELL_LENGTH, description="signals/field")]
 PRINTABLE = r"^[ -~]{1,200}$"
 
 _FOLDERS = re.compile(r"(?:\b[a-z][a-z0-9+.-]{1,15}:/|(?<![\w/]))/+(?:[^\s/'\",()]+/)*")  # of a path or a URL

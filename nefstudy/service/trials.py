@@ -13,6 +13,7 @@ from nefstudy.service.answers import (
     PRINTABLE,
     CellName,
     LedgerIn,
+    OneStudy,
     PhaseName,
     StudyName,
     TrialKey,
@@ -82,7 +83,7 @@ def get_trial(
     key: TrialKey,
     *,
     ledger: LedgerIn,
-    study: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")] = None,
+    study: OneStudy = None,
     phase: PhaseName = None,
 ) -> Response:
     """One trial with its configuration, curves and the names of its artefacts that are still there."""

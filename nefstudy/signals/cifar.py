@@ -34,7 +34,7 @@ def read_cifar10(config: SignalsConfig) -> Signals:
     missing = [name for name in (*TRAIN, TEST) if name not in files]
     if missing:
         raise BadSignals(f"{path} lacks {', '.join(missing)}; unpack cifar-10-binary.tar.gz and give its folder")
-    batches = [decode_batch(read_bytes(below(path, name)), where=below(path, name)) for name in (*TRAIN, TEST)]
+    batches = [decode_batch(read_bytes(path, name), where=below(path, name)) for name in (*TRAIN, TEST)]
     labels = np.concatenate([labels for _, labels in batches]).astype(np.int64)
     tested = len(batches[-1][1])
     return image_set(

@@ -14,7 +14,7 @@ from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.pixels import conversion, stack_images
 from nefstudy.signals.signal import SPLITS, Signals
 from nefstudy.signals.splits import PARTS
-from nefstudy.storage import below, list_tree, read_bytes
+from nefstudy.storage import list_tree, read_bytes
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -50,7 +50,7 @@ def read_folder(config: SignalsConfig) -> Signals:
 
 def _encoded(path: str, files: Sequence[PurePosixPath]) -> Iterator[tuple[str, bytes]]:
     for file in files:
-        yield str(file), read_bytes(below(path, str(file)))
+        yield str(file), read_bytes(path, file)
 
 
 def _class_files(path: str) -> list[PurePosixPath]:

@@ -14,7 +14,7 @@ from nefstudy.signals.parquet import holds_parquet, read_parquet
 from nefstudy.signals.pixels import COLOUR, stack_images
 from nefstudy.signals.signal import Signals
 from nefstudy.signals.splits import stratified_split
-from nefstudy.storage import below, list_tree, read_bytes
+from nefstudy.storage import list_tree, read_bytes
 
 PER_CLASS, SEED = 6000, 42
 CROP, SIDE = 256, 64
@@ -99,4 +99,4 @@ def _drawn(path: str, groups: Mapping[str, Sequence[str]], *, per_class: int) ->
 
 def _encoded(path: str, files: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     for file in files:
-        yield file, read_bytes(below(path, file))
+        yield file, read_bytes(path, file)

@@ -76,7 +76,7 @@ def _read_file(path: str, files: list[PurePosixPath], *, stem: str, kind: str, a
     if not found:
         raise BadSignals(f"{path} lacks {stem}-{kind}-idx{axes}-ubyte or its .gz; download all four files of the set")
     location = below(path, str(found[0]))
-    data = read_bytes(location)
+    data = read_bytes(path, found[0])
     try:
         data = gzip.decompress(data) if found[0].suffix == ".gz" else data
     except (OSError, EOFError, zlib.error) as error:

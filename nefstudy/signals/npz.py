@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from nefstudy.errors import BadSignals
-from nefstudy.storage import read_bytes
+from nefstudy.storage import below, read_bytes
 
 
-def read_npz(path: str, *, needed: Sequence[str], optional: Sequence[str] = (), fix: str) -> dict[str, np.ndarray]:
-    """The needed arrays of the npz file at a path or URI, and those optional ones that are there.
+def read_npz(
+    path: str, file: str = "", *, needed: Sequence[str], optional: Sequence[str] = (), fix: str
+) -> dict[str, np.ndarray]:
+    """Return the needed arrays of the npz file at a path or URI (or of one below it), and the optional ones it has.
 
     Args:
         fix: what to do about a file that lacks some or is none.
@@ -20,7 +22,8 @@ def read_npz(path: str, *, needed: Sequence[str], optional: Sequence[str] = (), 
     Raises:
         BadSignals: the file is missing, is no whole npz of plain arrays, or lacks a key.
     """
-    data = read_bytes(path)
+    data = read_bytes(path, file)
+    path = below(path, file)
     try:
         if data.startswith(np.lib.format.MAGIC_PREFIX):
             raise BadSignals(f"{path} is a single array, not an npz file; {fix}")

@@ -88,7 +88,7 @@ def _read(config: SignalsConfig, *, classes: Mapping[str, str] | None) -> Signal
     class_names = tuple((classes or {}).get(name, name) for name in chosen)
     split = _split(parts, labels, class_names=class_names, config=config, where=path)
     return shape_set(
-        [read_shape(below(path, file), name=file, half=half) for _, file, _ in parts],
+        [read_shape(path, file, half=half) for _, file, _ in parts],
         labels,
         config=config,
         class_names=class_names,
@@ -110,7 +110,7 @@ def _models(path: str, name: str, *, files: Sequence[PurePosixPath]) -> Parts:
         return [(name, f"{name}/{model}/{POINTS_FILE}", None) for model in sorted(models)]
     parts: Parts = []
     for part, file in lists.items():
-        lines = read_list(below(path, file))
+        lines = read_list(path, file)
         lost = [model for model in lines if model not in models]
         if lost:
             raise BadSignals(
@@ -124,16 +124,16 @@ def _models(path: str, name: str, *, files: Sequence[PurePosixPath]) -> Parts:
     return parts
 
 
-def read_list(location: str) -> list[str]:
+def read_list(location: str, file: str = "") -> list[str]:
     """The models a .lst file names, a line each; blank lines are left out.
 
     Raises:
         BadSignals: it cannot be read, or is no text.
     """
     try:
-        lines = read_bytes(location).decode().splitlines()
+        lines = read_bytes(location, file).decode().splitlines()
     except UnicodeDecodeError:
-        raise BadSignals(f"{location} is no text; write one model a line") from None
+        raise BadSignals(f"{below(location, file)} is no text; write one model a line") from None
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -159,16 +159,17 @@ class Cloud:
     even: int
 
 
-def read_shape(location: str, *, name: str, half: float) -> Samples:
+def read_shape(path: str, file: str, *, half: float) -> Samples:
     """Samples of one shape: held-out points from those spread evenly, points to fit from the others.
 
     Args:
-        name: its path in the data set, which names its draw.
+        file: its path in the data set, which names its draw.
 
     Raises:
         BadSignals: the file is no such shape, or its points are too few, on one side only, or outside the cube.
     """
-    cloud = decode_points(location) if location.endswith(f"/{POINTS_FILE}") else decode_near(location)
+    cloud = decode_points(path, file) if file.endswith(f"/{POINTS_FILE}") else decode_near(path, file)
+    location = below(path, file)
     if cloud.even < 2 * HELD_OUT:
         raise BadSignals(f"{location} has {cloud.even} evenly spread points; at least {2 * HELD_OUT} are needed, {FIX}")
     scaled = cloud.points.astype(np.float32) / np.float32(half)
@@ -176,7 +177,7 @@ def read_shape(location: str, *, name: str, half: float) -> Samples:
         far = float(np.abs(cloud.points.astype(np.float32)).max())
         raise BadSignals(f"{location} has points {far:g} from the middle, beyond {half:g}; give option half={far:.3g}")
     points = np.clip(scaled, -1, 1).astype(np.float16)
-    rng = stream(SEED, "points of a shape", name)
+    rng = stream(SEED, "points of a shape", file)
     order = np.concatenate([rng.permutation(cloud.even), np.arange(cloud.even, len(points))])
     held, rest = order[:HELD_OUT], order[HELD_OUT:]
     if cloud.inside[rest].all() or not cloud.inside[rest].any():
@@ -185,32 +186,33 @@ def read_shape(location: str, *, name: str, half: float) -> Samples:
     return Samples(fitted[None], points[held][None], cloud.inside[held][None])
 
 
-def decode_points(location: str) -> Cloud:
+def decode_points(location: str, file: str = "") -> Cloud:
     """The points of an Occupancy Networks file: half floats, occupancies as packed bits.
 
     Raises:
         BadSignals: it lacks one of them, or their lengths differ.
     """
-    arrays = read_npz(location, needed=("points", "occupancies"), fix=FIX)
+    arrays = read_npz(location, file, needed=("points", "occupancies"), fix=FIX)
     points, bits = arrays["points"], arrays["occupancies"]
     if bits.dtype == np.uint8 and bits.ndim == 1 and len(bits) == -(-len(points) // 8):
         inside = np.unpackbits(bits)[: len(points)].astype(bool)
     else:
         inside = bits.reshape(-1) > 0.5
-    return _cloud(points, inside, even=len(points), location=location)
+    return _cloud(points, inside, even=len(points), location=below(location, file))
 
 
-def decode_near(location: str) -> Cloud:
+def decode_near(location: str, file: str = "") -> Cloud:
     """The points of a fit-a-nef file: random ones first, then those near the surface.
 
     Raises:
         BadSignals: it lacks one of its four arrays, or their lengths differ.
     """
     kinds = ("random_points", "near_surf_points")
-    arrays = read_npz(location, needed=[name for kind in kinds for name in (kind, f"{kind}_occupancy")], fix=FIX)
+    needed = [name for kind in kinds for name in (kind, f"{kind}_occupancy")]
+    arrays = read_npz(location, file, needed=needed, fix=FIX)
     points = np.concatenate([arrays[kind].reshape(-1, 3) for kind in kinds])
     inside = np.concatenate([arrays[f"{kind}_occupancy"].reshape(-1) for kind in kinds]) > 0.5
-    return _cloud(points, inside, even=len(arrays["random_points"]), location=location)
+    return _cloud(points, inside, even=len(arrays["random_points"]), location=below(location, file))
 
 
 def _cloud(points: np.ndarray, inside: np.ndarray, *, even: int, location: str) -> Cloud:

@@ -54,7 +54,7 @@ def read_parquet(config: SignalsConfig, *, validation_share: float = VALIDATION_
     path = text_option(config, "path", hint="a parquet file, or the folder or URI that holds some")
     convert = conversion(config)
     chosen = _chosen_files(path, tested=_tested_part(config))
-    tables = {name: _read_table(location, config=config) for name, location, _ in chosen}
+    tables = {name: _read_table(path, file, config=config) for name, file, _ in chosen}
     labels = np.concatenate([_labels(table, where=below(path, name)) for name, table in tables.items()])
     sizes = [table.num_rows for table in tables.values()]
     return image_set(
@@ -77,9 +77,9 @@ def _tested_part(config: SignalsConfig) -> Split:
 
 
 def _chosen_files(path: str, *, tested: Split) -> list[tuple[str, str, Split | None]]:
-    """(name, location, split) of the files to read, in order of their names."""
+    """(name, file below the path, split) of the files to read, in order of their names."""
     if is_parquet(path):
-        return [(PurePosixPath(path).name, path, None)]
+        return [(PurePosixPath(path).name, "", None)]
     names = [str(file) for file in list_tree(path)[0] if is_parquet(file.name)]
     if not names:
         raise BadSignals(f"{path} holds no .parquet file; give the folder of the data set's files")
@@ -88,11 +88,11 @@ def _chosen_files(path: str, *, tested: Split) -> list[tuple[str, str, Split | N
     if nameless and len(nameless) < len(names):
         raise BadSignals(f"{path}: {nameless[0]} names no split as the other files do; rename it train-, test- or val-")
     if nameless:
-        return [(name, below(path, name), None) for name in names]
+        return [(name, name, None) for name in names]
     roles: dict[Split | None, Split] = {"train": "train", tested: "test"}
     if tested == "test":
         roles["val"] = "val"
-    return [(name, below(path, name), roles[part]) for name, part in parts.items() if part in roles]
+    return [(name, name, roles[part]) for name, part in parts.items() if part in roles]
 
 
 def _part_of(file: PurePosixPath) -> Split | None:
@@ -109,13 +109,14 @@ def _split(parts: list[Split | None], *, sizes: list[int]) -> Int8[np.ndarray, "
     return np.repeat(np.array(codes, dtype=np.int8), sizes) if codes else None
 
 
-def _read_table(location: str, *, config: SignalsConfig) -> Any:
+def _read_table(path: str, name: str, *, config: SignalsConfig) -> Any:
     """The image and label columns of one file, renamed `image` and `label`, with the file's metadata."""
     import pyarrow
     import pyarrow.parquet
 
+    location = below(path, name)
     try:
-        with open_file(location) as source:
+        with open_file(path, name) as source:
             file = pyarrow.parquet.ParquetFile(source, page_checksum_verification=True)
             columns = _columns(file.schema_arrow, location=location, config=config)
             table = file.read(columns=columns).select(columns).rename_columns(["image", "label"])

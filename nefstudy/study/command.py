@@ -11,6 +11,7 @@ from rich.console import Console
 
 from nefstudy.errors import BadConfig, NefstudyError
 from nefstudy.fitting.engines import ENGINES
+from nefstudy.names import study_name
 from nefstudy.study.cost import cost_summary, plan_cost
 from nefstudy.study.device import measure_device
 from nefstudy.study.judge import check_pruner
@@ -158,6 +159,8 @@ def execute(make_plan: MakePlan, options: StudyOptions) -> None:
     """Plan, and run or only show what would be run."""
     if options.engine not in ("auto", *ENGINES):
         raise BadConfig(f"unknown engine {options.engine!r}: allowed are auto, {', '.join(ENGINES)}; correct --engine")
+    if options.study is not None:
+        study_name(options.study)
     check_webhook(options.webhook)
     best = parse_keep(options.keep)
     plan = make_plan(options)

@@ -20,6 +20,7 @@ from nefstudy.config import (
 from nefstudy.errors import BadConfig, BadInput, BadSignals
 from nefstudy.fields.catalog import FIELDS
 from nefstudy.fields.catalog import complete as complete_field
+from nefstudy.names import cell_name, phase_name, study_name
 from nefstudy.seeds import integer
 from nefstudy.signals.catalog import SIGNALS, pin
 from nefstudy.study.space import Choice, Point, Space, count, grid_points, grid_size
@@ -56,6 +57,8 @@ class CellPlan:
     classifiers: Mapping[str, ClassifierConfig] = defaulted(default_factory=dict)
 
     def __post_init__(self) -> None:
+        phase_name(self.phase)
+        cell_name(self.cell)
         if self.replicates < 1 or (self.trials is not None and self.trials < 1):
             raise BadConfig(
                 f"{self.cell}: {self.trials} trials, {self.replicates} replicates: each must be at least 1; correct it"
@@ -105,6 +108,7 @@ class StudyPlan:
     work: Work = run_trial
 
     def __post_init__(self) -> None:
+        study_name(self.study)
         names = [(cell.phase, cell.cell) for cell in self.cells]
         if not names or len(set(names)) != len(names):
             raise BadConfig(f"study {self.study!r} has no cells or repeats one: {names}; give each cell once a phase")

@@ -26,7 +26,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from nefstudy.errors import NefstudyError, TrialFailed
+from nefstudy.errors import BadRoot, NefstudyError, TrialFailed
 from nefstudy.paths import scratch_path
 from nefstudy.storage import Storage
 from nefstudy.study.judge import NONE
@@ -251,12 +251,13 @@ def _quiet() -> None:
 
 def storage_under(root: str, study: str) -> str:
     """Where Ray Train and Tune keep what they must while a study runs; nothing there outlives the run."""
-    return f"{root.rstrip('/')}/{scratch_path(study)}"
+    storage, path = Storage.at(root), scratch_path(study)
+    return storage.locate(path) if storage.is_local else storage.uri(path)
 
 
 def clear_storage(root: str, study: str) -> None:
     """Remove what Ray Train and Tune left, as far as it lets itself be removed: the ledger holds all that matters."""
     try:
         Storage.at(root).remove(scratch_path(study))
-    except OSError as error:
-        log.info("%s stays: %s", scratch_path(study), error.strerror or error)
+    except (OSError, BadRoot) as error:
+        log.info("%s stays: %s", scratch_path(study), getattr(error, "strerror", None) or error)

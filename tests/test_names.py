@@ -1,0 +1,94 @@
+"""Laws of names: what is accepted is one harmless folder, one segment of a URL, and served by REST."""
+
+import os
+import re
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nefstudy.config import SignalsConfig
+from nefstudy.errors import BadConfig
+from nefstudy.ledger import Ledger
+from nefstudy.names import CELL, CELL_LENGTH, NAME, NAME_LENGTH, cell_name, phase_name, study_name
+from nefstudy.paths import comparison_path, handover_path, report_path, scratch_path
+from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.space import Choice
+
+EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
+GOOD = ("s", "digits", "phase-1", "a.b", "A_b-c.9", "0", "x" * NAME_LENGTH)
+BAD = (
+    "", ".", "..", "../../other", "../neural_datasets", "/export", "team/digits", "first try", "größe", "50%",
+    ".hidden", "a..b", "a.", "-a", "_a", "a\n", "a\0", "a\udcff", "[b]x[/b]", "\x1b[31mx",
+    "x" * (NAME_LENGTH + 1), "١", "ﬁ",
+)  # fmt: skip
+NEAR = st.text(alphabet="aZ0._-/ ~\n\0%é", max_size=8) | st.text(max_size=120)
+SIREN = CellPlan(
+    "phase2", SignalsConfig(name="digits8"), "siren", {"start": Choice(("random",)), "steps": Choice((1,))}
+)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_ordinary_names_are_accepted(name: str) -> None:
+    """A good name comes back unchanged, as a study, a phase and a cell, alone or in a pair."""
+    assert study_name(name) == phase_name(name) == cell_name(name) == name
+    assert cell_name(f"{name}/{name}") == f"{name}/{name}"
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_names_that_are_paths_or_patterns_are_refused(name: str) -> None:
+    """The message fits on one line, names the value in plain characters, and states the rule."""
+    for check in (study_name, phase_name, lambda text: cell_name(f"a/{text}")):
+        with pytest.raises(BadConfig, match=r"letters .* digit") as refused:
+            check(name)
+        assert str(refused.value).isprintable()
+        assert len(str(refused.value)) < 600
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(NEAR)
+def test_an_accepted_name_is_one_harmless_segment(name: str) -> None:
+    """It is itself when quoted for a URL or normalized as a path, and a refused name makes no path."""
+    try:
+        study_name(name)
+    except BadConfig:
+        for path in (scratch_path, report_path, handover_path):
+            with pytest.raises(BadConfig):
+                path(name)
+        with pytest.raises(BadConfig):
+            comparison_path("a", name)
+        return
+    assert quote(name, safe="") == name
+    assert os.path.normpath(name) == name
+    assert "/" not in name
+    assert name[0] not in ".-"
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(NEAR)
+def test_the_patterns_of_rest_are_the_rule(name: str) -> None:
+    """A name passes REST's pattern and length if and only if a plan accepts it."""
+    for pattern, length, check in ((NAME, NAME_LENGTH, study_name), (CELL, CELL_LENGTH, cell_name)):
+        served = len(name) <= length and re.fullmatch(pattern.removesuffix("$"), name) is not None
+        try:
+            accepted = check(name) == name
+        except BadConfig:
+            accepted = False
+        assert accepted == served or (check is cell_name and served)  # a cell's halves have a length each
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_plan_and_a_ledger_refuse_a_bad_name(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No plan can be made with the name, and a ledger takes it neither as a study nor as a phase or a cell."""
+    with pytest.raises(BadConfig, match="cannot be used"):
+        StudyPlan(study=name, cells=(SIREN,))
+    with pytest.raises(BadConfig, match="cannot be used"):
+        CellPlan(**{**vars(SIREN), "field": name})
+    with pytest.raises(BadConfig, match="cannot be used"):
+        CellPlan(**{**vars(SIREN), "phase": name})
+    with Ledger.open(str(tmp_path_factory.mktemp("ledger") / "ledger.db")) as ledger:
+        for study, phase, cell in ((name, "phase2", "a/b"), ("s", name, "a/b"), ("s", "phase2", f"a/{name}")):
+            with pytest.raises(BadConfig, match="cannot be used"):
+                ledger.put_study(study, {}, planned={(phase, cell): 1})
+        assert ledger.studies() == []
