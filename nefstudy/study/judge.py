@@ -62,7 +62,7 @@ class Judge:
     def prunes(self, phase: str, cell: str, *, own: Curve) -> bool:
         """Whether a trial under way ends now, by its curve so far."""
         name = self.of(phase, cell)
-        return name != NONE and PRUNERS[name].prunes(own, list(self.ended[phase, cell].values()))
+        return name != NONE and bool(own) and PRUNERS[name].prunes(own, list(self.ended[phase, cell].values()))
 
 
 def ledger_curve(curves: Mapping[str, Sequence[tuple[float, float]]]) -> dict[int, float]:

@@ -50,9 +50,14 @@ RULES: Mapping[str, Rule] = {
 _VARIES = re.compile(r"0x[0-9a-fA-F]+|[0-9a-f]{12,}|[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
 
+def known_cause(cause: str | None) -> str:
+    """Return a cause that has a rule: the given one, or `bug`, as user code may name any."""
+    return cause if cause is not None and cause in RULES else "bug"
+
+
 def rule_of(cause: str | None) -> Rule:
-    """The rule of a cause; one nobody knows is a bug."""
-    return RULES.get(cause or "bug", RULES["bug"])
+    """Return the rule of a cause; an unknown one is a bug."""
+    return RULES[known_cause(cause)]
 
 
 def message_class(cause: str, error: str) -> str:

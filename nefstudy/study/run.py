@@ -10,15 +10,16 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 from nefstudy.errors import StaleAttempt
 from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow
+from nefstudy.outside_text import safe_error
 from nefstudy.study.failures import Failures
 from nefstudy.study.judge import CURVE, NONE, Judge, ledger_curve
 from nefstudy.study.plan import StudyPlan
-from nefstudy.study.rules import rule_of
+from nefstudy.study.rules import known_cause, rule_of
 from nefstudy.study.shares import Shares
 from nefstudy.study.streams import Stream, Suggestion, open_streams
 from nefstudy.study.turns import Queue, UnderWay, Wish
@@ -166,22 +167,24 @@ class StudyRun:
 
     def completed(self, trial_id: str, result: TrialResult) -> None:
         """The trial ended with a result: one row, complete for good."""
-        trial = self.under_way.pop(trial_id, None)
+        trial = self.under_way.get(trial_id)
         if trial is None:
             return
-        s = trial.suggestion
+        s, value = trial.suggestion, result.metrics["val_accuracy"]
         try:
             found = self._record(trial, result)
             self.ledger.complete(self.plan.study, s.phase, metrics=result.metrics, artefacts=result.artefacts, **found)
         except StaleAttempt:
+            del self.under_way[trial_id]
             self.ended["stale"] += 1
             return
+        del self.under_way[trial_id]  # not before: a result that the ledger refuses fails the trial
         self._found(s, result)
         self.shares.learn(s.trial, result.metrics)
         self.ended["complete"] += 1
         self._failures.end_row()
         self.judge.learn(s.phase, s.cell, key=s.trial.key, pruned=False)
-        self._tell(s, result.metrics["val_accuracy"])
+        self._tell(s, value if isfinite(value) else None)  # as the ledger answers a later run
 
     def _record(self, trial: UnderWay, result: TrialResult) -> dict[str, Any]:
         """What the ledger is told of a result, however the trial ended."""
@@ -209,13 +212,14 @@ class StudyRun:
         s, curve = trial.suggestion, ledger_curve(result.curves)
         if not self.judge.prunes(s.phase, s.cell, own=curve):
             return False
-        del self.under_way[trial_id]
         metrics = result.metrics | {CURVE: max(curve.values()), "pruned_epoch": float(max(curve))}
         try:
             self.ledger.prune(self.plan.study, s.phase, metrics=metrics, **self._record(trial, result))
         except StaleAttempt:
+            del self.under_way[trial_id]
             self.ended["stale"] += 1
             return True
+        del self.under_way[trial_id]
         self._found(s, result)
         self.ended["pruned"] += 1
         self.judge.learn(s.phase, s.cell, key=s.trial.key, pruned=True)
@@ -228,8 +232,8 @@ class StudyRun:
         trial = self.under_way.pop(trial_id, None)
         if trial is None:
             return
-        s, rule = trial.suggestion, rule_of(cause)
-        again = self._failures.is_retried((s.phase, s.trial.key), cause)
+        s, cause, error = trial.suggestion, known_cause(cause), " ".join(safe_error(error).split())
+        rule, again = rule_of(cause), self._failures.is_retried((s.phase, s.trial.key), cause)
         said: dict[str, Any] = {"key": s.trial.key, "token": trial.token, "cause": cause, "error": error}
         try:
             if again:

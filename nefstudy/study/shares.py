@@ -1,7 +1,7 @@
 """How much of a GPU a trial asks for: all of it, until a trial of its class has shown what memory it takes."""
 
 from collections.abc import Iterable, Mapping
-from math import floor
+from math import floor, isfinite, nan
 
 from nefstudy.config import TrialConfig, canonical_json, digest, parse
 from nefstudy.ledger import TrialRow
@@ -41,7 +41,8 @@ class Shares:
 
     def learn(self, trial: TrialConfig, metrics: Mapping[str, float]) -> None:
         """Take in what a trial measured; of several, the one that leaves room for fewest counts."""
-        if not self._fixed and PEAK in metrics and MEMORY in metrics:
+        measured = [metrics.get(name, nan) for name in (PEAK, MEMORY)]  # NaN as well where user code made them up
+        if not self._fixed and all(isfinite(value) for value in measured):
             fits = trials_per_gpu(memory_mb=metrics[MEMORY], peak_mb=metrics[PEAK])
             kind = memory_class(trial)
             self._fit[kind] = min(fits, self._fit.get(kind, MOST))

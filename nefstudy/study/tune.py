@@ -8,7 +8,8 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,15 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from nefstudy.errors import BadRoot, NefstudyError, TrialFailed
+from nefstudy.errors import BadConfig, BadRoot, NefstudyError, TrialFailed
 from nefstudy.paths import scratch_path
 from nefstudy.storage import Storage
 from nefstudy.study.judge import NONE
 from nefstudy.study.run import StudyRun
 from nefstudy.trial.causes import cause_of, first_line
+from nefstudy.trial.checked import read_result
 from nefstudy.trial.distributed import EPOCHS, OUTCOME, PROGRESS, TrialSetup, result_of, trainable, trial_resources
-from nefstudy.trial.progress import Working
-from nefstudy.trial.result import TrialResult
+from nefstudy.trial.progress import working_of
 
 log = logging.getLogger(__name__)
 TRIALS_OF_A_TUNER = 5000
@@ -116,7 +117,12 @@ class Pruning(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP for a trial that is pruned by its epochs so far."""
-        ends = EPOCHS in result and self._run.prunes(trial.trial_id, TrialResult.from_json(result[EPOCHS]))
+        ends = EPOCHS in result
+        under_way = self._run.under_way.get(trial.trial_id)
+        if ends and under_way is not None:
+            with _failing(self._run, trial.trial_id):
+                read = read_result(result[EPOCHS], trial=under_way.suggestion.trial, whole=False)
+                ends = self._run.prunes(trial.trial_id, read)
         return str(TrialScheduler.STOP if ends else TrialScheduler.CONTINUE)
 
 
@@ -126,7 +132,6 @@ class Recorder(tune.Callback):
     def __init__(self, run: StudyRun, *, on_step: Callable[[], None]) -> None:
         self._run = run
         self._on_step = on_step
-        self._outcomes: dict[str, dict[str, Any]] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Recorder":
         """Itself: Tune copies its arguments, and there is one run."""
@@ -148,10 +153,13 @@ class Recorder(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **info: Any
     ) -> None:
         """Progress is kept for the live view; an outcome ends the trial in the ledger."""
-        if PROGRESS in result:
-            self._run.progressed(trial.trial_id, Working(**result[PROGRESS]))
-        if OUTCOME in result:
-            self._record(trial.trial_id, result[OUTCOME])
+        working = working_of(result.get(PROGRESS))
+        if working is not None:
+            self._run.progressed(trial.trial_id, working)
+        under_way = self._run.under_way.get(trial.trial_id)
+        if OUTCOME in result and under_way is not None:
+            with _failing(self._run, trial.trial_id):
+                self._run.completed(trial.trial_id, result_of(result[OUTCOME], trial=under_way.suggestion.trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial's actor died; whether it is tried again is the run's to say."""
@@ -162,19 +170,27 @@ class Recorder(tune.Callback):
         """A trial that ended without an outcome did not do its work."""
         self._run.failed(trial.trial_id, cause="bug", error="the trial ended without reporting an outcome")
 
-    def _record(self, trial_id: str, outcome: dict[str, Any]) -> None:
-        result = result_of(outcome)
-        if result is not None:
-            self._run.completed(trial_id, result)
-        else:
-            self._run.failed(trial_id, cause=outcome["cause"], error=outcome["error"])
+
+@contextmanager
+def _failing(run: StudyRun, trial_id: str) -> Iterator[None]:
+    """Fail a trial that reported a failure, no result, or what the ledger refuses; errors of the ledger are raised."""
+    try:
+        yield
+    except TrialFailed as error:
+        run.failed(trial_id, cause=error.cause, error=str(error))
+    except (BadConfig, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        log.exception("the result of trial %s cannot be recorded", trial_id)
+        run.failed(trial_id, cause="bug", error=f"the result cannot be recorded: {first_line(error)}")
 
 
 def _actor_error(trial: Any) -> BaseException:
     """The exception by which Ray Tune learned that a trial's actor is gone; Tune leaves it beside the trial."""
     path = trial.pickled_error_file
     if path is not None and Path(path).is_file():
-        error = ray.cloudpickle.loads(Path(path).read_bytes())
+        try:
+            error = ray.cloudpickle.loads(Path(path).read_bytes())
+        except Exception as unread:
+            return TrialFailed(f"the error of the trial's process cannot be read ({type(unread).__name__})")
         if isinstance(error, BaseException):
             return error
     return TrialFailed("the worker died without a word; look at Ray's logs for its last lines", cause="worker_lost")

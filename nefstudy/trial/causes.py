@@ -2,6 +2,7 @@
 
 import errno
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from ray import exceptions as lost
 from ray.train.v2._internal import exceptions as train
 
 from nefstudy.errors import BadInput, BadRoot, NefstudyError, TrialFailed
-from nefstudy.outside_text import safe_error
+from nefstudy.outside_text import ERROR_LENGTH, printable, safe_error, shortened, without_secrets
 
 KNOWN = ("diverged", "bad_data", "oom", "disk", "machine", "worker_lost", "preempted", "bug")
 LINE_LENGTH = 1_000  # characters of an error's line
@@ -92,7 +93,7 @@ CAUSES: tuple[tuple[Callable[[BaseException], bool], str], ...] = (
     (lambda error: isinstance(error, MemoryError | torch.OutOfMemoryError | lost.OutOfMemoryError), "oom"),
     (lambda error: _has(error, (errno.ENOMEM,)) or _says(error, NO_MEMORY), "oom"),
     (lambda error: isinstance(error, lost.OutOfDiskError) or _has(error, FULL) or _says(error, NO_SPACE), "disk"),
-    (lambda error: bool(getattr(error, "preempted", False)), "preempted"),
+    (lambda error: _attribute(error, "preempted") is True, "preempted"),
     (lambda error: isinstance(error, GONE), "worker_lost"),
     (lambda error: _says(error, GPU_BUG), "bug"),
     (lambda error: isinstance(error, TRANSIENT) or _has(error, PASSING) or _says(error, TROUBLE), "machine"),
@@ -143,6 +144,11 @@ def portable(error: BaseException) -> TrialFailed:
     return TrialFailed(first_line(error), cause=cause_of(error))
 
 
+def traceback_of(error: BaseException) -> str:
+    """Return an error's traceback as a log may hold it, its middle cut out where it is too long."""
+    return without_secrets(printable(shortened("".join(traceback.format_exception(error)), 3 * ERROR_LENGTH)))
+
+
 def _bounded(line: str) -> str:
     return line if len(line) <= LINE_LENGTH else f"{line[: LINE_LENGTH - 1]}…"
 
@@ -157,7 +163,7 @@ def _text(error: BaseException) -> str:
     """Return the error's message, cut to what is searched; empty where the error cannot say it."""
     try:
         return str(error)[:20_000]
-    except Exception:  # whatever a foreign class does to build its message
+    except BaseException:  # whatever a foreign class does to build its message
         return ""
 
 
@@ -174,9 +180,17 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _wrapped(error: BaseException) -> list[BaseException]:
     """Return the errors that this one wraps; for bad input also the one that was being handled when it was raised."""
-    links: list[Any] = [getattr(error, name, None) for name in _WRAPPED]
+    links: list[Any] = [_attribute(error, name) for name in _WRAPPED]
     if isinstance(error, BadInput) and error.__cause__ is None:
         links.append(error.__context__)
-    failures = getattr(error, "worker_failures", None)
+    failures = _attribute(error, "worker_failures")
     links += failures.values() if isinstance(failures, dict) else ()
     return [link for link in links if isinstance(link, BaseException)]
+
+
+def _attribute(error: BaseException, name: str) -> Any:
+    """Return an attribute, None where there is none or a foreign class fails to give it."""
+    try:
+        return getattr(error, name, None)
+    except Exception:
+        return None

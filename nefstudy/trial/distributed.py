@@ -24,7 +24,9 @@ from ray.util.queue import Empty, Full, Queue
 
 from nefstudy.classifiers.train import Epoch, curves_of
 from nefstudy.config import TrialConfig, parse
-from nefstudy.trial.causes import cause_of, first_line, portable
+from nefstudy.errors import TrialFailed
+from nefstudy.trial.causes import cause_of, first_line, portable, traceback_of
+from nefstudy.trial.checked import checked, read_result
 from nefstudy.trial.experiment import Choices, OnEpoch, Setting, Work, run_trial
 from nefstudy.trial.ground import check_root, lost_ground
 from nefstudy.trial.log import kept_log
@@ -41,6 +43,12 @@ log = logging.getLogger(__name__)
 REPORT_EVERY_S = 2.0
 LISTEN_S = 0.5  # to a group, before its end is looked for
 Tell = Callable[[dict[str, Any]], Any]
+
+
+class Ended(BaseException):
+    """Ray Tune ended the trial while it reported. Not SystemExit, which user code may raise itself."""
+
+
 OUTCOME, PROGRESS, EPOCHS = "outcome", "progress", "epochs"
 GROUP_DRIVER_CPU = 0.01  # of the actor that only waits for its workers; Ray refuses 0, so each worker gives it up
 
@@ -93,21 +101,36 @@ def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
         check_root(setup.root)
         with kept_log(setup.root, config["key"]):
             outcome = _outcome(config, setup=setup)
+    except Ended:
+        raise SystemExit(0) from None  # as Ray Tune ended it
     except Exception as error:  # the log cannot be kept: the root cannot be written, or is not there
         outcome = {"cause": cause_of(error), "error": first_line(error)}
     tune.report({OUTCOME: outcome | {"seconds": time.monotonic() - began}, "done": True})
+
+
+def _report(metrics: dict[str, Any]) -> None:
+    """Report to Ray Tune.
+
+    Raises:
+        Ended: Ray Tune ends the trial here, because the driver has pruned it.
+    """
+    try:
+        tune.report(metrics)
+    except SystemExit:
+        raise Ended from None
 
 
 def _outcome(config: dict[str, Any], *, setup: TrialSetup) -> dict[str, Any]:
     attempt = (config["token"], config["key"], platform.node(), os.getpid(), setup.workers, setup.revision)
     log.info("attempt %s at trial %s on %s, pid %s, %s workers, revision %s", *attempt)
     try:
-        text = run_through_ray_train(config, setup=setup, tell=tune.report)
-    except SystemExit:  # Ray Tune ends a trial so that the driver has pruned
+        text = run_through_ray_train(config, setup=setup, tell=_report)
+    except Ended:
         log.info("pruned")
         raise
-    except Exception as error:  # the boundary of a trial: whatever it was becomes a ledger row
-        log.exception("failed")
+    except Exception as error:  # the boundary of a trial: every error becomes a ledger row
+        if not isinstance(error, TrialFailed):  # that has its traceback in the log
+            log.exception("failed")
         told = lost_ground(setup.root) or error
         return {"cause": cause_of(told), "error": first_line(told)}
     log.info("complete")
@@ -153,6 +176,7 @@ def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup, tell: Te
 def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None) -> str:
     check_versions(setup.versions)
     torch.set_num_threads(setup.threads)
+    trial = parse(TrialConfig, config["trial"], where="trial")
     world = current_world() if setup.workers else World()
     setting = Setting(
         root=setup.root,
@@ -169,14 +193,25 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None) -> st
     )
     kept = kept_log(setup.root, config["key"]) if setup.workers and world.rank == 0 else nullcontext()
     with kept, device_memory() as memory:  # in the Tune actor itself the log is kept already
-        try:
-            result = setup.work(parse(TrialConfig, config["trial"], where="trial"), setting=setting)
-        except Exception as error:
-            if setup.workers:
-                raise portable(error) from error
-            raise
+        result = _worked(trial, setting=setting, work=setup.work)
     made = made_by(revision=setup.revision, workers=setup.workers)
     return replace(result, metrics={**result.metrics, **memory}, made_by=made).to_json()
+
+
+def _worked(trial: TrialConfig, *, setting: Setting, work: Work) -> TrialResult:
+    """Return the checked result of user code.
+
+    Raises:
+        TrialFailed: user code raised anything at all, or returned what cannot be recorded. It can be pickled, has
+            one line, and is an Exception, which errors of user code need not be.
+    """
+    try:
+        return checked(work(trial, setting=setting), trial=trial)
+    except Ended:
+        raise
+    except BaseException as error:
+        log.error("failed\n%s", traceback_of(error))  # noqa: TRY400 - an error of user code may be of any size
+        raise portable(error) from error
 
 
 def _heard(trainer: TorchTrainer, words: Queue, tell: Tell | None) -> Any:
@@ -222,19 +257,28 @@ def _to_pruner(config: dict[str, Any], *, setup: TrialSetup) -> OnEpoch | None:
     if pruner is None:
         return None
     epochs: list[Epoch] = []
-    total = parse(TrialConfig, config["trial"], where="trial").classifier.epochs
+    trial = parse(TrialConfig, config["trial"], where="trial")
 
     def report(epoch: Epoch, read: TrialResult) -> None:
         epochs.append(epoch)
-        if pruner.asks(epoch.number, total):
+        if pruner.asks(epoch.number, trial.classifier.epochs):
             made = made_by(revision=setup.revision, workers=setup.workers)
             so_far = replace(read, curves=read.curves | curves_of(epochs), made_by=made)
-            tune.report({EPOCHS: so_far.to_json()})
+            _report({EPOCHS: checked(so_far, trial=trial, whole=False).to_json()})
 
     return report
 
 
-def result_of(outcome: dict[str, Any]) -> TrialResult | None:
-    """The trial's result, or None when the outcome is a failure."""
-    text = outcome.get("result")
-    return None if text is None else TrialResult.from_json(text)
+def result_of(outcome: object, *, trial: TrialConfig) -> TrialResult:
+    """Return the result in the outcome of a trial, checked again: it comes from a process that ran user code.
+
+    Raises:
+        TrialFailed: the outcome is a failure, or is not an outcome.
+    """
+    entries = outcome if isinstance(outcome, dict) else {}
+    text, cause, error = (entries.get(name) for name in ("result", "cause", "error"))
+    if isinstance(text, str):
+        return read_result(text, trial=trial)
+    if isinstance(cause, str) and isinstance(error, str):
+        raise TrialFailed(error, cause=cause)
+    raise TrialFailed("the trial's process reported what is not an outcome; a trial must not call tune.report itself")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import final
 
 from nefstudy.errors import NefstudyError
+from nefstudy.outside_text import printable, shortened
 from nefstudy.paths import earlier_log_path, log_path
 from nefstudy.storage import Storage
 
@@ -55,7 +56,7 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's lines."""
-        text = super().format(record)
+        text = printable(shortened(super().format(record), 2 * MAX_RECORD))
         return text if len(text) <= MAX_RECORD else f"{text[: MAX_RECORD // 2]}\n[...]\n{text[-MAX_RECORD // 2 :]}"
 
 

@@ -45,6 +45,16 @@ class Working:
         return ", ".join([*parts, f"ETA {timedelta(seconds=round(self.eta_s))}"])
 
 
+def working_of(report: object) -> Working | None:
+    """Return the reported progress, None where the report is anything else: user code may report as well."""
+    try:
+        working = Working(**report)  # type: ignore[arg-type]  # every failure is answered
+        is_shown = working.what in ("fitting", "classifying") and bool(str(working)) and working.eta_s >= 0
+    except Exception:
+        return None
+    return working if is_shown else None
+
+
 Progress = Callable[[Working], None]
 """Called while a trial works, after every chunk of fields and every epoch."""
 

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import pickle
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,12 @@ import pytest
 
 from nefstudy.bench.noop import noop
 from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
-from nefstudy.errors import BadSignals, FitDiverged
+from nefstudy.errors import BadSignals, FitDiverged, TrialFailed
 from nefstudy.fields.catalog import complete
 from nefstudy.neural_dataset import shards
+from nefstudy.outside_text import ERROR_LENGTH
 from nefstudy.trial.causes import cause_of, first_line
-from nefstudy.trial.distributed import TrialSetup, run_through_ray_train
+from nefstudy.trial.distributed import TrialSetup, _worked, run_through_ray_train
 from nefstudy.trial.experiment import Choices, Setting, run_trial
 from nefstudy.trial.result import TrialResult
 
@@ -113,3 +115,67 @@ def test_an_error_is_told_in_one_line():
     assert first_line(BadSignals("signals x: gone")) == "signals x: gone"
     assert first_line(ValueError("a\nb")) == "ValueError: a"
     assert first_line(ValueError()) == "ValueError: no message"
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Evil(BaseException):
+    pass
+
+
+class Sealed(Exception):
+    def __reduce__(self):
+        raise TypeError("not to be pickled")
+
+    @property
+    def cause(self):
+        raise LookupError
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Mute(), "Mute: no message"),
+        (ValueError("cannot read caf\udce9.png"), r"ValueError: cannot read caf\udce9.png"),
+        (ValueError("\x1b[31mred\x00"), r"ValueError: red\x00"),
+        (ValueError("see s3://key:hunter2@bucket/x"), "ValueError: see s3://***@bucket/x"),
+        (Sealed("x"), "Sealed: x"),
+        (SystemExit(0), "SystemExit: 0"),
+        (SystemExit("gone"), "SystemExit: gone"),
+        (KeyboardInterrupt(), "KeyboardInterrupt: no message"),
+        (GeneratorExit(), "GeneratorExit: no message"),
+        (StopIteration("x"), "StopIteration: x"),
+        (Evil("base"), "Evil: base"),
+        (RecursionError("deep"), "RecursionError: deep"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_whatever_user_code_raises_is_a_failed_trial(error, told):
+    """A bug in one safe line, as an exception that can be pickled."""
+
+    def work(config, *, setting):
+        raise error
+
+    with pytest.raises(TrialFailed) as caught:
+        _worked(trial(), setting=Setting(root="/nowhere", rungs=(2,), clock=time.monotonic), work=work)
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert (str(sent), sent.cause) == (told, "bug")
+
+
+def test_a_huge_error_is_cut():
+    """30 MB of message become one line of a sane length."""
+    assert len(first_line(ValueError("x" * 30_000_000))) <= ERROR_LENGTH + 100
+
+
+@pytest.mark.parametrize("returned", [None, "done", {"val_accuracy": 0.5}])
+def test_work_that_returns_no_result_is_a_failed_trial(returned):
+    """The error shows what came back."""
+
+    def work(config, *, setting):
+        return returned
+
+    with pytest.raises(TrialFailed, match="must return a TrialResult"):
+        _worked(trial(), setting=Setting(root="/nowhere", rungs=(2,), clock=time.monotonic), work=work)

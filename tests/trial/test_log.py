@@ -79,6 +79,18 @@ def test_a_log_is_bounded_and_keeps_the_latest(root, tmp_path, monkeypatch):
     assert 100 < len(kept) < 1000
 
 
+def test_any_text_can_be_logged_and_shown(root):
+    """File names that are not UTF-8 are spelled out, terminal escapes and huge messages cut."""
+    with kept_log(root, "k"):
+        own.warning("no file caf\udce9.png")
+        own.warning("\x1b[31m%s", "y" * 10_000_000)
+        own.info("still there")
+    kept = read_log(root, "k")
+    assert kept[0].endswith(r"no file caf\udce9.png")
+    assert "\x1b" not in "".join(kept)
+    assert kept[-1].endswith("still there")
+
+
 def test_the_lines_before_a_death_are_there(tmp_path):
     """In a directory each line is on disk as soon as it is said: a killed worker leaves its last words."""
     with kept_log(str(tmp_path), "k"):

@@ -1,0 +1,176 @@
+"""Laws of what trials report: a row says how each ended, and nothing that a worker sends ends the driver."""
+
+import itertools
+import json
+import os
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nefstudy.bench.noop import noop
+from nefstudy.ledger import Ledger, TrialState
+from nefstudy.outside_text import ERROR_LENGTH
+from nefstudy.study.plan import StudyPlan
+from nefstudy.study.run import StudyRun
+from nefstudy.study.streams import Suggestion
+from nefstudy.study.tune import Pruning, Recorder, _failing
+from nefstudy.study.turns import UnderWay
+from nefstudy.trial.distributed import EPOCHS, OUTCOME, PROGRESS
+from nefstudy.trial.experiment import Setting
+
+EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
+SETTING = Setting(root="/nowhere", rungs=(1, 2, 4), clock=float)
+
+
+class Study:
+    """A run with a recorder, and trials that begin without Ray."""
+
+    def __init__(self, run: StudyRun) -> None:
+        self.run = run
+        self.recorder = Recorder(run, on_step=lambda: None)
+        first = run.next("first")
+        assert first is not None
+        self._first = first
+        self._seeds = itertools.count(1)
+
+    def begin(self) -> Suggestion:
+        """A new trial under way, as `t`."""
+        trial = self._first.trial.model_copy(update={"seed": next(self._seeds)})
+        suggestion = replace(self._first, trial=trial)
+        token = self.run.ledger.claim("s", "phase2", trial=trial, lease=self.run.lease)
+        assert token is not None
+        self.run.under_way["t"] = UnderWay(suggestion, token)
+        return suggestion
+
+    def report(self, result: dict[str, Any]) -> None:
+        """What Ray Tune passes on."""
+        self.recorder.on_trial_result(1, [], SimpleNamespace(trial_id="t"), result)
+
+    def row(self, suggestion: Suggestion) -> Any:
+        """The trial's row."""
+        return self.run.ledger.trial(suggestion.trial.key, study="s", phase="phase2")
+
+
+@pytest.fixture
+def study(ledger: Ledger, small_grid, open_run) -> Study:
+    return Study(open_run(ledger, StudyPlan(study="s", cells=(small_grid,))))
+
+
+BAD = {
+    "text": "done",
+    "nothing": None,
+    "an empty dict": {},
+    "a result that is a dict": {"result": {"metrics": {}}},
+    "a result that is not JSON": {"result": "{"},
+    "a result without fields": {"result": "{}"},
+    "a cause that is a number": {"cause": 5, "error": "x"},
+    "an error that is nothing": {"cause": "bug", "error": None},
+}
+
+
+@pytest.mark.parametrize("outcome", BAD.values(), ids=BAD.keys())
+def test_garbage_instead_of_an_outcome_fails_the_trial(study: Study, outcome: object) -> None:
+    """The trial is FAILED(bug) and the run goes to the next one."""
+    suggestion = study.begin()
+    study.report({OUTCOME: outcome})
+    row = study.row(suggestion)
+    assert (row.state, row.cause) == (TrialState.FAILED, "bug")
+    assert "t" not in study.run.under_way
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metrics": {"val_accuracy": None}},
+        {"metrics": {"val_accuracy": "high"}},
+        {"metrics": {"val_accuracy": 0.5, "n": 10**400}},
+        {"metrics": {}},
+        {"curves": {"c": [(0, None)]}},
+        {"curves": {"c": None}},
+    ],
+    ids=str,
+)
+def test_what_the_ledger_refuses_fails_the_trial(study: Study, changes: dict[str, Any]) -> None:
+    """Also a result that nobody checked costs its own trial alone."""
+    suggestion = study.begin()
+    with _failing(study.run, "t"):
+        study.run.completed("t", replace(noop(suggestion.trial, setting=SETTING), **changes))
+    row = study.row(suggestion)
+    assert (row.state, row.cause) == (TrialState.FAILED, "bug")
+
+
+def test_an_unknown_cause_is_a_bug_and_its_error_is_safe_to_show(study: Study) -> None:
+    """User code may raise our own error with any cause, and any text."""
+    suggestion = study.begin()
+    study.report({OUTCOME: {"cause": "weather", "error": "\x1b[31m" + "x\n" * 1_000_000}})
+    row = study.row(suggestion)
+    assert (row.state, row.cause) == (TrialState.FAILED, "bug")
+    assert len(row.error) <= ERROR_LENGTH + 100
+    assert "\x1b" not in row.error
+    assert "\n" not in row.error
+
+
+@pytest.mark.parametrize(
+    "progress", [0.5, None, {}, {"what": "fitting"}, {"what": "fitting", "done": 0, "total": "x", "seconds": None}]
+)
+def test_progress_of_user_code_is_ignored(study: Study, progress: object) -> None:
+    """What is not our progress is not shown, and the trial continues."""
+    study.begin()
+    study.report({PROGRESS: progress})
+    assert study.run.under_way["t"].progress is None
+
+
+@pytest.mark.parametrize("epochs", [None, "{}", "[]", 5])
+def test_epochs_that_are_none_fail_the_trial(study: Study, epochs: object) -> None:
+    """A trial whose epochs cannot be read ends there."""
+    suggestion = study.begin()
+    decision = Pruning(study.run).on_trial_result(None, SimpleNamespace(trial_id="t"), {EPOCHS: epochs})
+    assert decision == "STOP"
+    assert study.row(suggestion).cause == "bug"
+
+
+def test_an_accuracy_that_is_not_finite_counts_as_a_failed_one(study: Study) -> None:
+    """The sampler learns from NaN and infinity what it would learn from the ledger's row."""
+    suggestion = study.begin()
+    result = noop(suggestion.trial, setting=SETTING)
+    metrics = result.metrics | {"val_accuracy": float("inf")}
+    study.report({OUTCOME: {"result": replace(result, metrics=metrics).to_json()}})
+    row = study.row(suggestion)
+    assert (row.state, row.val_accuracy) == (TrialState.COMPLETE, None)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=4,
+)
+entries = st.dictionaries(
+    st.sampled_from(["metrics", "curves", "artefacts", "fingerprint", "rungs", "dataset"]),
+    st.dictionaries(st.sampled_from(["val_accuracy", "all_psnr"]) | st.text(max_size=3), anything, max_size=3)
+    | anything,
+    max_size=3,
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=entries,
+    outcome=anything
+    | st.dictionaries(st.sampled_from(["result", "cause", "error"]), anything, max_size=3)
+    | st.just("changed"),
+)
+def test_whatever_a_worker_reports_closes_its_row(study: Study, changes: dict[str, Any], outcome: Any) -> None:
+    """The row is COMPLETE or FAILED with one line; nothing is raised into Ray Tune."""
+    suggestion = study.begin()
+    if outcome == "changed":
+        outcome = {"result": json.dumps(asdict(noop(suggestion.trial, setting=SETTING)) | changes)}
+    study.report({OUTCOME: outcome})
+    row = study.row(suggestion)
+    assert row.state in (TrialState.COMPLETE, TrialState.FAILED, TrialState.INTERRUPTED)
+    if row.state is not TrialState.COMPLETE:
+        assert "\n" not in (row.error or "")
+    assert "t" not in study.run.under_way
