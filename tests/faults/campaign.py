@@ -220,7 +220,14 @@ def _noted(wrong: list[str], what: str) -> Iterator[None]:
 
 
 def run(
-    *, kills: int, ledger: str, seed: int, every_s: float, minutes: float, home: Path
+    *,
+    kills: int,
+    ledger: str,
+    seed: int,
+    home: Path,
+    every_s: float = 5.0,
+    minutes: float = 20.0,
+    report: Callable[[str], None] = lambda _: None,
 ) -> tuple[Campaign, list[str]]:
     """The campaign and what it found wrong; all its processes are over at the end."""
     root, temporary = home / "root", Path(tempfile.mkdtemp(prefix="nc.", dir="/tmp"))  # a socket's path stays short
