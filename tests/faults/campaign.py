@@ -38,6 +38,8 @@ SCRIPT = "tests/faults/mixed_study.py"
 REPLICATES = 8  # as a start; as many more are asked for whenever all are done
 RESTARTS = 5  # a worker killed too often stops a study, as it should; it is there to be continued
 FINISH_S = 1200.0
+IN_WORK = 0.75  # of the kills wait for a trial to complete first; the others may hit a driver while it starts
+PROGRESS_S = 120.0
 
 
 @dataclass
@@ -145,6 +147,8 @@ class Campaign:
         for kind in dealt(kinds, self.moment):
             if self.kills.total() >= count or time.monotonic() > until:
                 break
+            if self.moment.random() < IN_WORK:
+                self._wait_for_progress(until=min(until, time.monotonic() + PROGRESS_S))
             self._wait(self.moment.uniform(0, 2 * every_s), until=until)
             # the kind's turn passes when it has no process before others had the time to start
             give_up = min(until, time.monotonic() + 4 * every_s)
@@ -161,6 +165,12 @@ class Campaign:
                 self.report(f"kill {self.kills.total()}: {kind}, {len(self.acked)} trials complete")
                 return True
         return False
+
+    def _wait_for_progress(self, *, until: float) -> None:
+        """Let the study complete one more trial."""
+        before = len(self._complete())
+        while time.monotonic() < until and len(self._complete()) <= before:
+            self._wait(0.5, until=until)
 
     def _wait(self, seconds: float, *, until: float) -> None:
         """Let time pass, in which a driver that ended is started again at once."""
