@@ -229,8 +229,8 @@ def holds_changes(path: Path) -> bool:
 
 
 def _sqlite(address: URL, *, mode: str, busy_s: float) -> Engine:
-    path = Path(str(address.database))
-    uri = f"file:{quote(str(path))}?mode={mode}"
+    path = Path(str(address.database)).absolute()
+    uri = f"file://{quote(str(path))}?mode={mode}"
 
     def connect() -> sqlite3.Connection:
         frozen = "&immutable=1" if mode != "rwc" and is_frozen(path) else ""
