@@ -13,6 +13,7 @@
     ├── DiskLow                  1   too little space is left to go on
     ├── ReplayDiffers            1   a trial computed again did not give what the ledger holds
     ├── StudyStopped             1   a rule ended the study, or a cell of it; what finished is kept
+    │   └── LedgerReplaced       1   the ledger of a running study is another one now, or an earlier copy of itself
     └── TrialFailed              1   one trial could not be completed; the study goes on
         ├── FitDiverged          1   too few signals survived the fit to train a classifier
         └── StaleAttempt         1   a late commit by an attempt that no longer holds the trial
@@ -77,6 +78,10 @@ class ReplayDiffers(NefstudyError):
 
 class StudyStopped(NefstudyError):
     """Too many trials failed alike, or a cell's data is bad; what finished is kept."""
+
+
+class LedgerReplaced(StudyStopped):
+    """The ledger under a running driver or export was replaced by another one or by an earlier copy of itself."""
 
 
 class TrialFailed(NefstudyError):

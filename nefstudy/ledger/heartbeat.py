@@ -4,7 +4,7 @@ import threading
 from types import TracebackType
 from typing import Protocol, final, runtime_checkable
 
-from nefstudy.errors import BadLedger, StudyBusy
+from nefstudy.errors import BadLedger, LedgerReplaced, StudyBusy
 from nefstudy.ledger.lease import Lease
 
 PATIENCE_S = 5.0  # a beat that waits for an absent database does not hold up the end
@@ -20,12 +20,12 @@ class Renewer(Protocol):
 
 @final
 class Heartbeat:
-    """Renews a lease in the background; `lost` is the StudyBusy that ended it, None while it is held."""
+    """A thread that renews leases; `lost` is the error that ended it, None while all are held."""
 
-    def __init__(self, ledger: Renewer, lease: Lease) -> None:
-        self.lost: StudyBusy | None = None
+    def __init__(self, ledger: Renewer, lease: Lease, *more: Lease) -> None:
+        self.lost: StudyBusy | LedgerReplaced | None = None
         self._ledger = ledger
-        self._lease = lease
+        self._leases = (lease, *more)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"lease of {lease.study}", daemon=True)
 
@@ -40,11 +40,12 @@ class Heartbeat:
         self._thread.join(PATIENCE_S)
 
     def _beat(self) -> None:
-        while not self._stop.wait(self._lease.renew_every_s):
-            try:
-                self._ledger.renew(self._lease)
-            except StudyBusy as error:
-                self.lost = error
-                return
-            except BadLedger:  # the database is away: the next beat, or the driver's next commit, will tell
-                continue
+        while not self._stop.wait(min(lease.renew_every_s for lease in self._leases)):
+            for lease in self._leases:
+                try:
+                    self._ledger.renew(lease)
+                except (StudyBusy, LedgerReplaced) as error:
+                    self.lost = error
+                    return
+                except BadLedger:  # the database is away: the next beat or the driver's next commit finds out
+                    continue

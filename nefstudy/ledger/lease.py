@@ -9,6 +9,9 @@ Whether a holder still lives is decided, in this order:
 
 so a clock that jumps can delay a takeover from another machine but never cause one. A holder that was
 taken over is fenced: everything it writes with its lease is refused from then on.
+
+Every write of a holder counts as a beat. A beat that is not higher than the last one proves that the ledger was
+replaced by an earlier copy.
 """
 
 import time
@@ -17,7 +20,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from nefstudy.errors import BadConfig, StudyBusy
+from nefstudy.errors import BadConfig, LedgerReplaced, StudyBusy
 from nefstudy.ledger import events, studies
 from nefstudy.ledger.fetch import Found, fetch_one
 from nefstudy.ledger.owner import Owner
@@ -28,6 +31,12 @@ WATCH = 6  # a silent holder is watched for a sixth of the lease: time for more 
 EXPORT = "/export"  # the lease of whoever empties the outbox; no study can have this name
 
 _FIND = select(leases).where(leases.c.study == bindparam("wanted"))
+_BEAT = (
+    update(leases)
+    .where(leases.c.study == bindparam("held"), leases.c.nonce == bindparam("by"))
+    .values(beat=leases.c.beat + 1)
+    .returning(leases.c.beat)
+)
 
 
 @dataclass(frozen=True)
@@ -130,19 +139,36 @@ def _silence(row: Found, *, now: float, watched: Silence | None) -> Silence | No
     return None
 
 
-def check(connection: Connection, lease: Lease, *, now: float) -> None:
-    """Raise StudyBusy unless the lease is still the study's latest."""
+def check(connection: Connection, lease: Lease, *, now: float, after: int) -> None:
+    """Check that the lease is the study's latest and that its beat is at least `after`; write nothing.
+
+    Raises:
+        StudyBusy: the lease was lost or released.
+        LedgerReplaced: this is another ledger, or an earlier copy of it.
+    """
     row = _row(connection, lease.study)
-    if row is None or row["nonce"] != lease.nonce:
-        if row is None or row["nonce"] is None:
-            raise StudyBusy(f"the lease of study {lease.study!r} was released; run the same command again to continue")
+    if row is None or row["epoch"] < lease.epoch:
+        raise LedgerReplaced(_replaced(lease))
+    if row["nonce"] is None:
+        raise StudyBusy(f"the lease of study {lease.study!r} was released; run the same command again to continue")
+    if row["nonce"] != lease.nonce:
         raise StudyBusy(_busy(row, age=max(0.0, now - row["seen_at"])))
+    if row["beat"] < after:
+        raise LedgerReplaced(_replaced(lease))
+
+
+def beat(connection: Connection, lease: Lease, *, now: float, after: int) -> int:
+    """Return the next beat of the lease, which the transaction of a holder writes first; raise as `check` does."""
+    found = connection.execute(_BEAT, {"held": lease.study, "by": lease.nonce}).scalar()
+    if found is None or found <= after:
+        check(connection, lease, now=now, after=after + 1)
+        raise LedgerReplaced(_replaced(lease))
+    return int(found)
 
 
 def renew(connection: Connection, lease: Lease, *, now: float) -> None:
-    """Say that the holder lives."""
-    check(connection, lease, now=now)
-    values = {"beat": leases.c.beat + 1, "seen_at": now, "seen_monotonic": time.monotonic()}
+    """Record that the holder lives."""
+    values = {"seen_at": now, "seen_monotonic": time.monotonic()}
     connection.execute(update(leases).where(leases.c.study == lease.study).values(values))
 
 
@@ -173,6 +199,14 @@ def _row(connection: Connection, study: str) -> Found | None:
 def _lease(row: Found) -> Lease:
     return Lease(
         row["study"], row["epoch"], nonce=row["nonce"], owner=Owner.from_json(row["owner"]), lease_s=row["lease_s"]
+    )
+
+
+def _replaced(lease: Lease) -> str:
+    who = "the export" if lease.study == EXPORT else f"study {lease.study!r}"
+    return (
+        f"{who} stopped: its ledger was replaced by another one or by an earlier copy while it ran; "
+        "check the ledger, then run the same command again to complete what it lacks"
     )
 
 

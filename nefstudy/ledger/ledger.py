@@ -1,5 +1,6 @@
 """The ledger: one object, every method one transaction; what each does is told in the module it calls."""
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ class Ledger(Reading):
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._beats: dict[str, int] = {}  # the last beat of each lease that was written here, by its nonce
+        self._lock = threading.Lock()
 
     @classmethod
     def open(
@@ -123,8 +126,18 @@ class Ledger(Reading):
         return self._database.write(lambda c: leases.claim(c, wish, now=self._database.now(c), watched=watched))
 
     def renew(self, lease: Lease) -> None:
-        """Say that the holder lives; StudyBusy when the lease was lost."""
-        self._database.write(lambda c: leases.renew(c, lease, now=self._database.now(c)))
+        """Record that the holder lives; StudyBusy when the lease was lost, LedgerReplaced in an earlier copy."""
+        self._write(lambda c, _: leases.renew(c, lease, now=self._database.now(c)), lease=lease)
+
+    def check_held(self, *held: Lease) -> None:
+        """Check that leases are held, before an act outside the database; raise as `renew` does."""
+        after = {lease.nonce: self._beats.get(lease.nonce, 0) for lease in held}
+
+        def check(connection: Connection) -> None:
+            for lease in held:
+                leases.check(connection, lease, now=self._database.now(connection), after=after[lease.nonce])
+
+        self._database.read(check)
 
     def release(self, lease: Lease, *, state: str = "finished") -> None:
         """Give a lease up and leave the study in `state`."""
@@ -245,13 +258,13 @@ class Ledger(Reading):
         """The oldest results not exported yet, counted as tried; `tries` tells how often each was before."""
         return self._write(lambda c, _: outbox.take(c, limit=limit, skip=skip), lease=lease)
 
-    def mark(self, entries: Sequence[OutboxRow]) -> None:
+    def mark(self, entries: Sequence[OutboxRow], *, lease: Lease | None = None) -> None:
         """Record that results are exported; one that has changed since stays in the outbox."""
-        self._write(lambda c, _: outbox.mark(c, entries))
+        self._write(lambda c, _: outbox.mark(c, entries), lease=lease)
 
-    def mark_failed(self, entry: OutboxRow, *, error: str) -> None:
+    def mark_failed(self, entry: OutboxRow, *, error: str, lease: Lease | None = None) -> None:
         """Record why an export failed."""
-        self._write(lambda c, _: outbox.mark_failed(c, entry, error=error))
+        self._write(lambda c, _: outbox.mark_failed(c, entry, error=error), lease=lease)
 
     def refill_outbox(self, study: str | None = None) -> int:
         """How many ended trials were put into the outbox again, to be exported anew."""
@@ -267,10 +280,16 @@ class Ledger(Reading):
     def _read(self, act: Callable[[Connection], T]) -> T:
         return self._database.read(act)
 
-    def _write(self, act: Callable[[Connection, float], T], *, lease: Lease | None = None) -> T:
-        def guarded(connection: Connection) -> T:
-            if lease is not None:
-                leases.check(connection, lease, now=self._database.now(connection))
-            return act(connection, self._database.clock())
+    def _write(self, act: Callable[[Connection, float], T], *, lease: Lease | Sequence[Lease] | None = None) -> T:
+        held = () if lease is None else (lease,) if isinstance(lease, Lease) else tuple(lease)
+        after = {one.nonce: self._beats.get(one.nonce, 0) for one in held}
 
-        return self._database.write(guarded)
+        def guarded(connection: Connection) -> tuple[dict[str, int], T]:
+            now = self._database.now(connection) if held else 0.0
+            beats = {one.nonce: leases.beat(connection, one, now=now, after=after[one.nonce]) for one in held}
+            return beats, act(connection, self._database.clock())
+
+        beats, found = self._database.write(guarded)
+        with self._lock:
+            self._beats |= {nonce: max(beat, self._beats.get(nonce, 0)) for nonce, beat in beats.items()}
+        return found

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, bindparam, select, update
 
 from nefstudy.ledger import events
-from nefstudy.ledger.attempts import Claim, held
+from nefstudy.ledger.attempts import Claim, find, held
 from nefstudy.ledger.fetch import fetch
 from nefstudy.ledger.rows import TrialState
 from nefstudy.ledger.schema import events as told
@@ -16,11 +16,16 @@ _SET = update(trials).where(trials.c.id == bindparam("of_trial"))
 
 
 def put_back(connection: Connection, claim: Claim, *, cause: str, error: str, now: float) -> None:
-    """Close an attempt that failed, as INTERRUPTED: its trial is to be tried again, by this driver or the next.
+    """Close an attempt that failed, as INTERRUPTED: its trial is retried, by this driver or the next.
+
+    An attempt that is INTERRUPTED already stays so.
 
     Raises:
-        StaleAttempt: the attempt is not the trial's latest, or has ended.
+        StaleAttempt: the attempt is not the trial's latest, or has ended otherwise.
     """
+    found = find(connection, claim.study, phase=claim.phase, key=claim.key)
+    if found is not None and found["state"] == TrialState.INTERRUPTED and found["attempt"] == claim.token:
+        return
     row = held(connection, claim)
     connection.execute(_SET, {"of_trial": row["id"], "state": TrialState.INTERRUPTED, "ended_at": now})
     data = {"attempt": claim.token, "cell": row["cell"], "cause": cause, "error": error}

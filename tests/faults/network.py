@@ -17,6 +17,7 @@ class Network:
     Attributes:
         delay_s: how late every piece of data arrives.
         silent: whether what is sent is swallowed; connections that met silence are cut when it ends.
+        lost_commits: of so many next COMMITs the answer is swallowed and the connection cut.
         carried: connections made so far.
         cuts: connections that were cut so far.
     """
@@ -25,6 +26,7 @@ class Network:
         self.port = 0
         self.delay_s = 0.0
         self.silent = False
+        self.lost_commits = 0
         self.carried = self.cuts = 0
         self._target = target
         self._open: set[asyncio.StreamWriter] = set()
@@ -88,7 +90,11 @@ class Network:
             else:
                 answers, there = await asyncio.open_connection(*self._target)
             self._open.add(there)
-            ways = [asyncio.create_task(self._pipe(*way)) for way in ((reader, there), (answers, writer))]
+            lost = asyncio.Event()
+            ways = [
+                asyncio.create_task(self._pipe(reader, there, asks=lost)),
+                asyncio.create_task(self._pipe(answers, writer, lost=lost)),
+            ]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in ways:
                 way.cancel()
@@ -98,10 +104,22 @@ class Network:
                 self._open.discard(end)
                 end.close()
 
-    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pipe(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        asks: asyncio.Event | None = None,
+        lost: asyncio.Event | None = None,
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(2**16):
                 due = time.monotonic() + self.delay_s
+                if asks is not None and self.lost_commits and b"COMMIT" in data:
+                    self.lost_commits -= 1
+                    asks.set()
+                if lost is not None and lost.is_set():
+                    return
                 if self.silent:
                     continue
                 await asyncio.sleep(due - time.monotonic())

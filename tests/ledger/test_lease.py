@@ -204,6 +204,24 @@ def test_heartbeat_keeps_and_reports(sqlite, owner, elsewhere):
         assert "node-2" in str(beat.lost)
 
 
+def test_one_heartbeat_keeps_several_leases(sqlite, owner, elsewhere):
+    """All are renewed; the first that is lost ends it."""
+    sqlite.put_study("more", {}, planned={})
+    leases = [sqlite.acquire(study, owner, lease_s=1.0) for study in ("digits", "more")]
+    with Heartbeat(sqlite, *leases) as beat:
+        time.sleep(1.5)
+        sqlite.check_held(*leases)
+        assert beat.lost is None
+        sqlite.release(leases[1])
+        sqlite.acquire("more", elsewhere)
+        deadline = time.monotonic() + 30
+        while beat.lost is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert "'more'" in str(beat.lost)
+        with pytest.raises(StudyBusy, match="'more'"):
+            sqlite.check_held(*leases)
+
+
 def test_owner_is_this_process(owner):
     """An owner names the calling process and survives its JSON."""
     assert owner.pid == os.getpid()
