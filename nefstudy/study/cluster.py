@@ -17,7 +17,8 @@ import ray
 
 from nefstudy.errors import BadConfig, StudyStopped
 from nefstudy.ledger import Owner
-from nefstudy.study.run import Room, StudyRun
+from nefstudy.study.run import StudyRun
+from nefstudy.study.turns import Room
 from nefstudy.trial.distributed import TrialSetup
 
 LOOK_EVERY_S = 3.0

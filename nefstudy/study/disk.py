@@ -8,11 +8,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import final
 
+from sqlalchemy import make_url
+
 from nefstudy.config import TrialConfig
 from nefstudy.errors import DiskLow
 from nefstudy.fields.catalog import build
 from nefstudy.fields.field import parameter_count
-from nefstudy.ledger.address import ledger_file
 from nefstudy.neural_dataset.schema import SHARD_SIGNALS
 from nefstudy.study.cost import SignalSize, sampled_trials, signal_size
 from nefstudy.study.place import Place
@@ -81,8 +82,8 @@ def free_bytes(root: str) -> int | None:
 
 def ledger_folder(ledger: str) -> str | None:
     """The directory of a ledger that is a file; None for one on a server."""
-    file = ledger_file(ledger)
-    return None if file is None else str(file.absolute().parent)
+    path = make_url(ledger).database if ledger.startswith("sqlite:") else None if "://" in ledger else ledger
+    return None if path is None else str(Path(path).absolute().parent)
 
 
 @final

@@ -9,30 +9,22 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from math import inf, isfinite
+from math import isfinite
 from typing import Any
 
 from nefstudy.errors import StaleAttempt
 from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow
 from nefstudy.outside_text import safe_error
+from nefstudy.study.cells import Cells
 from nefstudy.study.failures import Failures
 from nefstudy.study.judge import CURVE, NONE, Judge, ledger_curve
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.rules import known_cause, rule_of
 from nefstudy.study.shares import Shares
-from nefstudy.study.streams import Stream, Suggestion, open_streams
-from nefstudy.study.turns import Queue, UnderWay, Wish
+from nefstudy.study.streams import Suggestion
+from nefstudy.study.turns import Queue, Room, UnderWay, Wish
 from nefstudy.trial.progress import Working
 from nefstudy.trial.result import TrialResult
-
-
-@dataclass(frozen=True)
-class Room:
-    """How much may be under way at once: so many trials, and together no more than so many GPUs."""
-
-    trials: float = inf
-    gpus: float = inf
 
 
 class StudyRun:
@@ -70,17 +62,33 @@ class StudyRun:
         self.room = Room()
         self.shares = Shares()
         self.halted: str | None = None
-        self.stopped: dict[tuple[str, str], str] = {}
         self._failures = Failures(most_equal=max_equal_failures)
         self.judge = Judge(plan, ledger, name=pruner)
         self._wished = Queue(clock)
         self._ready: dict[str, set[int]] = {}  # rungs by neural dataset
-        self._streams: list[Stream] = list(open_streams(plan, ledger))
+        self._cells = Cells(plan, ledger)
+        self.stopped = self._cells.stopped
 
     @property
     def exhausted(self) -> bool:
         """Whether nothing is left to hand out."""
-        return not self._wished and all(stream.exhausted or self._is_stopped(stream) for stream in self._streams)
+        return not self._wished and self._cells.exhausted
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left and the ledger holds the end of every trial that was asked for."""
+        ended = self.exhausted and not self.under_way and not self.stopped and self.halted is None
+        return ended and not self._cells.missing()
+
+    def resumes(self) -> bool:
+        """Return whether an exhausted run goes on, because the ledger lacks the end of some trials; it is read again.
+
+        Raises:
+            StudyStopped: the same trials were missing before.
+        """
+        if not self.exhausted or self.under_way or self.halted is not None:
+            return False
+        return self._cells.read_again()
 
     def share_gpus(self, whole: float, *, fixed: bool) -> None:
         """Ask for so much of a GPU from now on: always, or until a trial's class has shown how little it needs."""
@@ -116,7 +124,7 @@ class StudyRun:
         self._failures.forgive((suggestion.phase, suggestion.trial.key))
         if self.stopped.pop(place, None) is not None:
             self.ledger.stop_cell(self.plan.study, place[0], cell=place[1], reason=None, lease=self.lease)
-        for stream in self._streams_of(suggestion):
+        for stream in self._cells.of(suggestion):
             stream.adopt(suggestion.trial)
         token = self._claim(suggestion)
         if token is not None:
@@ -146,7 +154,7 @@ class StudyRun:
         token = self.ledger.claim(study, phase, trial=suggestion.trial, lease=self.lease)
         if token is None:
             row = self.ledger.trial(suggestion.trial.key, study=study, phase=phase)
-            self._tell(suggestion, None if row is None else row.val_accuracy)
+            self._cells.tell(suggestion, None if row is None else row.val_accuracy)
             self.judge.learn(phase, suggestion.cell, key=suggestion.trial.key, pruned=False)
             self.ended["reused"] += 1
         return token
@@ -184,7 +192,7 @@ class StudyRun:
         self.ended["complete"] += 1
         self._failures.end_row()
         self.judge.learn(s.phase, s.cell, key=s.trial.key, pruned=False)
-        self._tell(s, value if isfinite(value) else None)  # as the ledger answers a later run
+        self._cells.tell(s, value if isfinite(value) else None)  # as the ledger answers a later run
 
     def _record(self, trial: UnderWay, result: TrialResult) -> dict[str, Any]:
         """What the ledger is told of a result, however the trial ended."""
@@ -223,7 +231,7 @@ class StudyRun:
         self._found(s, result)
         self.ended["pruned"] += 1
         self.judge.learn(s.phase, s.cell, key=s.trial.key, pruned=True)
-        for stream in self._streams_of(s):
+        for stream in self._cells.of(s):
             stream.pruned(s.trial, curve)
         return True
 
@@ -249,7 +257,7 @@ class StudyRun:
                 self._wished.append(Wish(s), pause_s=self._failures.pause_s((s.phase, s.trial.key), cause))
             return
         self.ended["failed"] += 1
-        self._tell(s, None)
+        self._cells.tell(s, None)
         if rule.stops_cell:
             self._stop_cell(s, cause=cause, error=error)
         else:
@@ -263,9 +271,6 @@ class StudyRun:
             self._wished.keep(lambda wish: (wish.suggestion.phase, wish.suggestion.cell) != (phase, cell))
             self.ledger.stop_cell(self.plan.study, phase, cell=cell, reason=reason, lease=self.lease)
 
-    def _is_stopped(self, stream: Stream) -> bool:
-        return (stream.cell.phase, stream.cell.cell) in self.stopped
-
     def _suggest(self) -> Wish | None:
         if self.paused or self.halted is not None or self._full:
             return None
@@ -275,10 +280,7 @@ class StudyRun:
         if wish is not None or (self._failures.in_storm and self._wished.pauses):
             return wish
         load = Counter((t.suggestion.phase, t.suggestion.cell) for t in self.under_way.values())
-        phases = {phase: order for order, phase in enumerate(self.plan.phases)}
-        giving = [s for s in self._streams if not s.exhausted and not self._is_stopped(s)]
-        giving.sort(key=lambda s: (phases[s.cell.phase], load[(s.cell.phase, s.cell.cell)]))
-        for stream in giving:
+        for stream in self._cells.giving(load):
             suggestion = stream.next(busy)
             if suggestion is not None:
                 return Wish(suggestion)
@@ -289,11 +291,3 @@ class StudyRun:
         trials = min(self.room.trials, self.room.trials if self.limit is None else self.limit)
         gpus = sum(trial.gpus for trial in self.under_way.values())
         return len(self.under_way) >= trials or gpus >= self.room.gpus
-
-    def _tell(self, suggestion: Suggestion, value: float | None) -> None:
-        for stream in self._streams_of(suggestion):
-            stream.tell(suggestion.trial, value)
-
-    def _streams_of(self, suggestion: Suggestion) -> list[Stream]:
-        place = (suggestion.phase, suggestion.cell)
-        return [stream for stream in self._streams if (stream.cell.phase, stream.cell.cell) == place]

@@ -10,7 +10,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from nefstudy.errors import DiskLow, StudyBusy, StudyStopped
+from nefstudy.errors import DiskLow, LedgerReplaced, StudyBusy, StudyStopped
 from nefstudy.ledger import Heartbeat, Ledger, Owner
 from nefstudy.study.closing import say_closing
 from nefstudy.study.cluster import Headroom, connected_ray, sweep_rays
@@ -81,17 +81,16 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                 if beat.lost is not None:
                     raise beat.lost
                 Retention(run, place.root, keep=options.keep).sweep()
-                done = run.exhausted and not run.under_way and not run.stopped and run.halted is None
-                state = FINISHED if done else STOPPED if low is None else PAUSED
+                state = FINISHED if run.is_finished else STOPPED if low is None else PAUSED
         finally:
-            with suppress(StudyBusy):  # another driver took the study over: its trials are not ours to close
+            with suppress(StudyBusy, LedgerReplaced):  # another driver's or ledger's trials are not ours to close
                 ledger.interrupt(plan.study, lease=lease)
-                ledger.release(lease, state=state)
+            ledger.release(lease, state=state)
         sweep_rays()  # also where there was nothing left to start a Ray for
         say_closing(ledger, pinned, state, place=place, console=console)
         if low is not None and state != FINISHED:
             raise low
-        _check_stopped(run)
+        _check_stopped(run, state)
         counts = {name: run.ended[name] for name in ("complete", "failed", "retried", "reused", "pruned")}
         return Ending(state, **counts, unexported=exporter.left)
 
@@ -115,7 +114,7 @@ def _webhook(plan: StudyPlan, options: StudyOptions, *, ledger: Ledger, console:
     return Webhook(options.webhook, plan.study, ledger=ledger, secret=os.environ.get(SECRET), warn=warn)
 
 
-def _check_stopped(run: StudyRun) -> None:
+def _check_stopped(run: StudyRun, state: str) -> None:
     """Raise StudyStopped when a rule kept the study from its end."""
     mend = "mend that, then run the same command again"
     if run.halted is not None:
@@ -126,6 +125,11 @@ def _check_stopped(run: StudyRun) -> None:
     if run.stopped:
         cells = "; ".join(f"{phase} {cell} ({reason})" for (phase, cell), reason in run.stopped.items())
         raise StudyStopped(f"study {run.plan.study!r} left cells alone: {cells}; {mend}")
+    if run.exhausted and not run.under_way and state != FINISHED:
+        raise StudyStopped(
+            f"study {run.plan.study!r} stopped: its ledger does not hold the end of every trial that has ended; "
+            "check the ledger, then run the same command again"
+        )
 
 
 def _drive(

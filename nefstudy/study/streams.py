@@ -53,6 +53,10 @@ class Stream(Protocol):
     def exhausted(self) -> bool:
         """Whether nothing will ever come again."""
 
+    @property
+    def keys(self) -> Collection[str]:
+        """Keys of the trials that it counts as asked for; once exhausted, each has its row in the ledger."""
+
     def tell(self, trial: TrialConfig, value: float | None) -> None:
         """A trial ended with this validation accuracy; None if it failed."""
 
@@ -83,6 +87,7 @@ class GridStream:
         wished = [trial for trial in off if trial.dataset.seed == plan.seed]  # others are replicates no longer asked
         self._waiting = deque(wished + [trial for trial in trials if trial.key not in done])
         self._wished = {trial.key for trial in wished}
+        self.keys = planned | self._wished
 
     def next(self, busy: Collection[str]) -> Suggestion | None:
         """The first waiting trial whose neural dataset nobody is fitting."""
@@ -107,6 +112,7 @@ class GridStream:
 
     def adopt(self, trial: TrialConfig) -> None:
         """Strike the point off the grid, if it is on it or waits beside it."""
+        self.keys.add(trial.key)
         self._waiting = deque(waiting for waiting in self._waiting if waiting.key != trial.key)
 
 
@@ -175,6 +181,11 @@ class SearchStream:
             self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
         self._left = 0
         return None
+
+    @property
+    def keys(self) -> Collection[str]:
+        """Keys of the trials that count against the budget, whoever asked for them."""
+        return self._known
 
     @property
     def exhausted(self) -> bool:

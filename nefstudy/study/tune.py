@@ -234,7 +234,7 @@ def drive(
         )
         _fit(tuner)
         clear_storage(setup.root, run.plan.study)
-        spent = not searcher.left and not run.exhausted
+        spent = (not searcher.left and not run.exhausted) or run.resumes()
 
 
 def _fit(tuner: Any) -> None:

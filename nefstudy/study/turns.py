@@ -10,6 +10,14 @@ from nefstudy.trial.progress import Working
 
 
 @dataclass(frozen=True)
+class Room:
+    """How much may be under way at once: so many trials, and together no more than so many GPUs."""
+
+    trials: float = inf
+    gpus: float = inf
+
+
+@dataclass(frozen=True)
 class Wish:
     """A trial to hand out before what streams suggest; its row is open under this token, or not yet (None).
 

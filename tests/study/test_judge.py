@@ -94,7 +94,7 @@ def test_a_restart_remembers_what_was_known(ledger, plan, open_run, name):
 
 def _told(run: StudyRun):
     """What the sampler knows of each ended trial."""
-    (stream,) = run._streams
+    (stream,) = run._cells._streams
     for trial in stream._study.get_trials(states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)):
         kept = trial.intermediate_values if trial.state is optuna.trial.TrialState.PRUNED else {}
         yield (

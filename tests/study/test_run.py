@@ -1,12 +1,16 @@
 """Laws of a run: every planned trial once, whatever happens in between; one fit of a dataset at a time."""
 
+import sqlite3
 from dataclasses import replace
 
+import pytest
+
 from nefstudy.config import TrialConfig, parse
+from nefstudy.errors import StudyStopped
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.study.plan import StudyPlan, grid_trials
 from nefstudy.study.scales import SCALES, search_cells
-from nefstudy.study.space import GRID_FIXED
+from nefstudy.study.space import GRID_FIXED, STARTS, Real
 from nefstudy.study.streams import Suggestion
 
 
@@ -217,3 +221,48 @@ def test_a_dataset_whose_fitter_died_is_recorded_by_who_finds_it(ledger, small_g
     row = ledger.neural_dataset(suggestion.dataset)
     assert row is not None
     assert (row.state, row.bytes) == ("present", 7)
+
+
+def test_a_run_that_the_ledger_contradicts_reads_it_again_and_goes_on(ledger, small_grid, open_run, drain):
+    """A trial that ended by the driver's memory and not by the ledger is handed out again before the study is over."""
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
+    drain(run)
+    assert run.is_finished
+    assert not run.resumes()
+    lost = ledger.trials("s", limit=None).rows[3]
+    with sqlite3.connect(ledger.url.removeprefix("sqlite:///")) as other:
+        other.execute("UPDATE trials SET state = 'INTERRUPTED' WHERE key = ?", (lost.key,))
+    assert run.exhausted
+    assert not run.is_finished
+    assert run.resumes()
+    assert drain(run) == [lost.key]
+    assert run.is_finished
+
+
+def test_a_run_that_the_ledger_contradicts_twice_ends(ledger, small_grid, open_run, drain):
+    """The same trials missing again: one line names the first, and nothing is handed out for ever."""
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
+    drain(run)
+    for repeated in (False, True):
+        with sqlite3.connect(ledger.url.removeprefix("sqlite:///")) as other:
+            other.execute("DELETE FROM outbox")
+            other.execute("UPDATE trials SET state = 'INTERRUPTED'")
+        if not repeated:
+            assert run.resumes()
+            drain(run)
+    with pytest.raises(StudyStopped, match="12 trials that have ended, such as"):
+        run.resumes()
+
+
+def test_a_search_is_over_when_the_ledger_holds_its_budget(ledger, small_grid, open_run, drain):
+    """A searched trial whose row is open again is missing too, and comes again within the budget."""
+    cell = replace(small_grid, phase="phase1", space={"start": STARTS, "lr": Real(1e-3, 1e-2, log=True)}, trials=3)
+    run = open_run(ledger, StudyPlan(study="s", cells=(replace(cell, fixed={"hidden": 4, "steps": 1}),)))
+    keys = drain(run)
+    assert run.is_finished
+    with sqlite3.connect(ledger.url.removeprefix("sqlite:///")) as other:
+        other.execute("UPDATE trials SET state = 'INTERRUPTED' WHERE key = ?", (keys[1],))
+    assert run.resumes()
+    assert drain(run) == [keys[1]]
+    assert run.is_finished
+    assert len(ledger.trials("s", limit=None).rows) == 3
