@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nefstudy.errors import BadRoot, StudyBusy
 from nefstudy.ledger import Heartbeat, Lease, Ledger, OutboxRow, Owner, TrialRow, TrialState, parameters
+from nefstudy.ledger.address import sqlite_url
 from nefstudy.paths import MLFLOW, artifacts_path
 from nefstudy.storage import Storage
 
@@ -47,7 +48,7 @@ PATIENCE = {
 
 def store_of(root: str) -> str | None:
     """The MLflow store of a local root, one SQLite file in it; None for a root that is a URI."""
-    return None if "://" in root else f"sqlite:///{Path(root).absolute() / MLFLOW}"
+    return None if "://" in root else sqlite_url(Path(root).absolute() / MLFLOW)
 
 
 def drain(ledger: Ledger, *, root: str, tracking_uri: str | None = None, limit: int = 1000) -> int:

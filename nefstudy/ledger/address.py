@@ -9,6 +9,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from nefstudy.errors import BadLedger
 from nefstudy.outside_text import printable, shortened, without_secrets
+from nefstudy.paths import expanded
 
 OLD_SCHEME, SCHEME = "postgres://", "postgresql://"
 # a server that fell silent is given up within half a minute; TCP by itself waits a quarter of an hour to acknowledge
@@ -34,8 +35,12 @@ def address_of(url: str) -> URL:
     """
     if not url.strip() or "\0" in url or ("://" not in url and _MISTYPED.match(url)):
         raise BadLedger(f"ledger {_shown(url)} is not a path, sqlite:///PATH or postgresql://...; correct --ledger")
+    try:
+        url.encode()
+    except UnicodeEncodeError:
+        raise BadLedger(f"ledger {url!a} is not UTF-8; rename its folder, or pass another --ledger") from None
     if "://" not in url:
-        return URL.create("sqlite", database=str(Path(url)))
+        return URL.create("sqlite", database=str(expanded(url)))
     if url.startswith(OLD_SCHEME):
         url = SCHEME + url.removeprefix(OLD_SCHEME)
     try:
@@ -51,9 +56,26 @@ def address_of(url: str) -> URL:
         return address
     if address.get_backend_name() != "sqlite" or not address.database or address.database == ":memory:":
         raise BadLedger(f"ledger {_shown(url)}: only SQLite files and PostgreSQL are supported; correct --ledger")
-    if address.query:
-        raise BadLedger(f"ledger {_shown(url)}: a SQLite file takes no options after '?'; correct --ledger")
-    return address
+    if "?" in url:
+        raise BadLedger(
+            f"ledger {_shown(url)}: a SQLite file takes no options after '?'; correct --ledger (in a path, ? is %3F)"
+        )
+    return address.set(database=str(expanded(address.database)))
+
+
+def ledger_file(url: str) -> Path | None:
+    """Return the file of a SQLite ledger, relative if its address is; None for a ledger on a server.
+
+    Raises:
+        BadLedger: as `address_of`.
+    """
+    address = address_of(url)
+    return Path(str(address.database)) if address.get_backend_name() == "sqlite" else None
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the SQLAlchemy URL of a SQLite file, whatever characters its path holds."""
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 def connection_options(address: URL) -> dict[str, Any]:

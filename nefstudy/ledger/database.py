@@ -1,6 +1,7 @@
 """A database as the ledger uses it: whole transactions, one writer at a time, patience while it is away."""
 
 import math
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -46,6 +47,7 @@ class Database:
         self.clock = clock
         self._patience_s = patience_s
         self._existing = existing
+        self._makes = not (read_only or existing)
         self._busy_s = min(BUSY_S, patience_s)
         mode = "ro" if read_only else "rw" if existing else "rwc"
         self._engine = (
@@ -55,7 +57,7 @@ class Database:
             self._engine if self.is_sqlite else self._engine.execution_options(isolation_level="REPEATABLE READ")
         )
         self._writers = self._engine.execution_options(nefstudy_writes=True)
-        self._file: tuple[int, int] | None = None
+        self._file: tuple[int, ...] | None = None
         self._table: int | None = None
         self._checked_at = -math.inf
         self.edition = 0  # counts the databases that were found at the address one after the other
@@ -72,7 +74,7 @@ class Database:
             self._prepare_file()
         wait_s = self._busy_s if self.is_sqlite else 0.0
         found, table = self._patiently(self._readers, self._look, patience_s=wait_s)
-        if not self.read_only and not self._existing and (found is None or found < schema.VERSION):
+        if self._makes and (found is None or found < schema.VERSION):
             self._patiently(self._writers, self._upgrade, patience_s=self._busy_s)
             found, table = self._patiently(self._readers, self._look, patience_s=wait_s)
         if found is None and self._existing and self.edition:
@@ -100,16 +102,19 @@ class Database:
         elif self._existing and time.monotonic() - self._checked_at > CHECK_S:
             self.prepare()
 
-    def _identity(self) -> tuple[int, int] | None:
+    def _identity(self) -> tuple[int, ...] | None:
+        """The file at the path; of one that is read as frozen also its last change, which such a reader cannot see."""
         if not self.is_sqlite:
             return None
+        path = Path(str(self.where))
         try:
-            found = Path(str(self.where)).stat()
+            found = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError:  # its mount is away: not removed, and the transaction that follows waits for it
             return self._file
-        return found.st_dev, found.st_ino
+        frozen = (found.st_mtime_ns, found.st_size) if not self._makes and is_frozen(path) else ()
+        return found.st_dev, found.st_ino, *frozen
 
     def _upgrade(self, connection: Connection) -> None:
         self._exclude(connection)
@@ -117,7 +122,7 @@ class Database:
 
     def _prepare_file(self) -> None:
         path = Path(str(self.where))
-        if self.read_only or self._existing:
+        if not self._makes:
             if not path.is_file():
                 schema.check(None, where=str(path))
             return
@@ -207,6 +212,10 @@ class Database:
 
     def _complaint(self, error: DBAPIError) -> str:
         said = _first_line(error)
+        path = Path(str(self.where))
+        if self.is_sqlite and not self._makes and not os.access(path.parent, os.W_OK) and holds_changes(path):
+            said += f" (changes in {path.name}-wal cannot be read in a directory that cannot be written)"
+            return f"the ledger {path} cannot be used: {said}; run `nefstudy status` once where it can be written"
         return f"the ledger {self.where} cannot be used: {said}; mend that and run the same command again"
 
 
@@ -224,11 +233,32 @@ def _server(address: URL) -> Engine:
     return create_engine(address, pool_pre_ping=True, connect_args=connection_options(address))
 
 
+def is_frozen(path: Path) -> bool:
+    """Return whether a SQLite file is complete and its directory cannot be written.
+
+    SQLite reads a WAL database through a -shm file that it creates; without that right it must be told that the
+    file does not change (https://sqlite.org/wal.html#read_only_databases).
+    """
+    return not os.access(path.parent, os.W_OK) and not holds_changes(path)
+
+
+def holds_changes(path: Path) -> bool:
+    """Return whether commits may wait next to a SQLite file to be merged into it."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
 def _sqlite(address: URL, *, mode: str, busy_s: float) -> Engine:
-    uri = f"file:{quote(str(address.database))}?mode={mode}"
+    path = Path(str(address.database)).absolute()
+    uri = f"file://{quote(str(path))}?mode={mode}"
 
     def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
+        frozen = "&immutable=1" if mode != "rwc" and is_frozen(path) else ""
+        connection = sqlite3.connect(
+            uri + frozen, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False
+        )
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA cache_size=-{CACHE_KB[mode]}")
         if mode == "rwc":  # only its maker may turn a file into a ledger

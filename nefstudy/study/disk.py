@@ -8,12 +8,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import final
 
-from sqlalchemy import make_url
-
 from nefstudy.config import TrialConfig
 from nefstudy.errors import DiskLow
 from nefstudy.fields.catalog import build
 from nefstudy.fields.field import parameter_count
+from nefstudy.ledger.address import ledger_file
 from nefstudy.neural_dataset.schema import SHARD_SIGNALS
 from nefstudy.study.cost import SignalSize, sampled_trials, signal_size
 from nefstudy.study.place import Place
@@ -82,8 +81,8 @@ def free_bytes(root: str) -> int | None:
 
 def ledger_folder(ledger: str) -> str | None:
     """The directory of a ledger that is a file; None for one on a server."""
-    path = make_url(ledger).database if ledger.startswith("sqlite:") else None if "://" in ledger else ledger
-    return None if path is None else str(Path(path).absolute().parent)
+    file = ledger_file(ledger)
+    return None if file is None else str(file.absolute().parent)
 
 
 @final

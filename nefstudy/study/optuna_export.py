@@ -18,6 +18,7 @@ from optuna.trial import TrialState as OptunaState
 from nefstudy import __version__
 from nefstudy.errors import BadConfig, BadRoot
 from nefstudy.ledger import Ledger, StudyRow, TrialRow, TrialState
+from nefstudy.ledger.address import sqlite_url
 from nefstudy.study.judge import ledger_curve
 from nefstudy.study.plan import PHASES, CellPlan
 from nefstudy.study.points import holds, point_of
@@ -62,7 +63,7 @@ def export_optuna(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     beside = out.with_name(f"{out.name}.{uuid.uuid4().hex}.tmp")
     try:
-        storage = optuna.storages.RDBStorage(f"sqlite:///{beside}")
+        storage = optuna.storages.RDBStorage(sqlite_url(beside.absolute()))
         written = [_write(ledger, row, described, storage=storage) for row, described in chosen]
         storage.engine.dispose()
         beside.replace(out)
@@ -98,7 +99,7 @@ def _check_ours(out: Path) -> None:
         return
     try:
         storage = optuna.storages.RDBStorage(
-            f"sqlite:///{out}", skip_compatibility_check=True, skip_table_creation=True
+            sqlite_url(out.absolute()), skip_compatibility_check=True, skip_table_creation=True
         )
         studies = storage.get_all_studies()
         storage.engine.dispose()

@@ -6,10 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nefstudy.errors import BadConfig, BadRoot
-from nefstudy.paths import LEDGER, MLFLOW
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from nefstudy.errors import BadConfig, BadLedger, BadRoot
+from nefstudy.ledger.address import ledger_file, sqlite_url
+from nefstudy.outside_text import without_secrets
+from nefstudy.paths import LEDGER, MLFLOW, expanded
 
 DEFAULT_ROOT = "runs"
+DATABRICKS = ("databricks", "uc")  # MLflow's stores that are named without a colon
 RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the entry point of a submitted job
 
 
@@ -31,26 +37,75 @@ def resolve_place(root: str | None, ledger: str | None = None, *, environment: M
     """The place named by flags, else by NEFSTUDY_ROOT, NEFSTUDY_LEDGER and MLFLOW_TRACKING_URI, else ./runs.
 
     Raises:
-        BadRoot: a relative root inside a Ray job, whose working directory is thrown away.
-        BadConfig: a root that is a URI without a ledger and MLflow of its own.
+        BadRoot: a root that is not UTF-8, or relative inside a Ray job, whose working directory is thrown away.
+        BadLedger: a ledger that is relative inside a Ray job.
+        BadConfig: a root that is a URI without a ledger and MLflow of its own, or an MLflow store that is relative
+            inside a Ray job.
     """
     chosen = root or environment.get("NEFSTUDY_ROOT") or DEFAULT_ROOT
     ledger = ledger or environment.get("NEFSTUDY_LEDGER")
     mlflow = environment.get("MLFLOW_TRACKING_URI")
+    in_job = RAY_JOB in environment
+    if in_job and ledger and (file := ledger_file(ledger)) is not None and not file.is_absolute():
+        raise BadLedger(_thrown_away(f"ledger {ledger!r}", "--ledger /an/absolute/path or a postgresql:// URL"))
+    store = None if mlflow is None else _mlflow(mlflow, in_job=in_job)
     if "://" in chosen:
         if ledger is None:
             raise BadConfig(
                 f"root {chosen!r} is a URI, where no SQLite ledger can live; "
                 "pass --ledger postgresql://... or set NEFSTUDY_LEDGER"
             )
-        return Place(chosen.rstrip("/"), ledger, mlflow or "")
-    if not Path(chosen).is_absolute() and RAY_JOB in environment:
+        return Place(chosen.rstrip("/"), ledger, store or "")
+    base = _directory(chosen, in_job=in_job)
+    return Place(str(base), ledger or sqlite_url(base / LEDGER), store or sqlite_url(base / MLFLOW))
+
+
+def _directory(root: str, *, in_job: bool) -> Path:
+    if "\0" in root or root.encode(errors="replace").decode() != root:
+        raise BadRoot(f"root {root!a} is not UTF-8 text without zero bytes; rename it, or pass another --root")
+    if root.startswith("file:"):
+        raise BadRoot(f"root {root!r} is neither a path nor a URI; write file:///an/absolute/path, or ./{root}")
+    path = expanded(root)
+    if in_job and not path.is_absolute():
         raise BadRoot(
-            f"root {chosen!r} is relative, but a Ray job runs in a copy of the working directory that is thrown "
-            "away; pass --root /an/absolute/path or a URI that every node can reach, or set NEFSTUDY_ROOT"
+            _thrown_away(f"root {root!r}", "--root /an/absolute/path or a URI that every node can reach")
+            + ", or set NEFSTUDY_ROOT"
         )
-    base = Path(chosen).expanduser().resolve()
-    return Place(str(base), ledger or f"sqlite:///{base / LEDGER}", mlflow or f"sqlite:///{base / MLFLOW}")
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # symbolic links in a circle
+        raise BadRoot(f"root {root!r} cannot be resolved ({error}); choose another with --root") from None
+
+
+def _mlflow(uri: str, *, in_job: bool) -> str:
+    """The MLflow store with ~ replaced by the home directory."""
+    scheme, mark, _ = uri.partition(":")
+    if scheme.partition("+")[0] == "sqlite" and mark:
+        try:
+            address = make_url(uri)
+        except (ArgumentError, ValueError):
+            raise BadConfig(
+                f"MLFLOW_TRACKING_URI {without_secrets(uri)!r} is not sqlite:////an/absolute/path; correct it"
+            ) from None
+        path = expanded(address.database or "")
+        if str(address.database).startswith("~"):
+            uri = sqlite_url(path)
+    elif mark and scheme == "file":
+        path = Path(uri.removeprefix("file:").removeprefix("//"))
+    elif mark or scheme in DATABRICKS:
+        return uri
+    else:
+        path = expanded(uri)
+        uri = str(path) if uri.startswith("~") else uri
+    if in_job and not path.is_absolute():
+        raise BadConfig(_thrown_away(f"MLFLOW_TRACKING_URI {uri!r}", "the URL of a server or an absolute path"))
+    return uri
+
+
+def _thrown_away(what: str, instead: str) -> str:
+    return (
+        f"{what} is relative, but a Ray job runs in a copy of the working directory that is thrown away; pass {instead}"
+    )
 
 
 def ensure_writable(place: Place) -> None:

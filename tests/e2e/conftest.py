@@ -68,11 +68,11 @@ class Service:
 
 @pytest.fixture(scope="session")
 def served():
-    """Serve a root by `nefstudy serve` and yield a function that GETs a path as JSON."""
+    """Serve a root by `nefstudy serve`, if need be run `within` another command; yields a function that GETs JSON."""
 
     @contextmanager
-    def serve(root):
-        command = [sys.executable, "-m", "nefstudy", "serve", "--root", str(root), "--port", "0"]
+    def serve(root, *, within=()):
+        command = [*within, sys.executable, "-m", "nefstudy", "serve", "--root", str(root), "--port", "0"]
         with subprocess.Popen(
             command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as server:

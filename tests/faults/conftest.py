@@ -51,8 +51,12 @@ class Invariants:
     study: str = "quick"
     ledger: str | None = None
 
+    @property
+    def url(self) -> str:
+        return self.ledger or f"sqlite:///{self.root}/ledger.db"
+
     def rows(self) -> list[TrialRow]:
-        with Ledger.open(self.ledger or f"sqlite:///{self.root}/ledger.db", read_only=True) as book:
+        with Ledger.open(self.url, read_only=True) as book:
             return list(book.trials(self.study, limit=None).rows)
 
     def check(
@@ -72,7 +76,7 @@ class Invariants:
             mlflow: whether the outbox was drained, so that MLflow must hold each trial once.
         """
         rows = self.rows()
-        with Ledger.open(self.ledger or f"sqlite:///{self.root}/ledger.db", read_only=True) as book:
+        with Ledger.open(self.url, read_only=True) as book:
             self._check_ledger(book, rows, acked)
         if plan is not None:
             wanted = [

@@ -4,16 +4,15 @@ Four minutes of faults unless NEF_SOAK_S asks for more: `NEF_SOAK_S=14400 make f
 """
 
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -27,13 +26,13 @@ from nefstudy.tracking import drain
 
 from ..e2e.ray_head import free_ports
 from ..tracking.conftest import empty_store, root, server  # noqa: F401  # fixtures
+from .campaign import Rerun, dealt
 from .conftest import NO_MLFLOW, PROJECT, Driver
 from .network import Network
 from .processes import below
 
 SOAK_S = float(os.environ.get("NEF_SOAK_S", "240"))
 EVERY_S = 15.0
-REPLICATES = 8  # of sixteen trials each; as many more are asked for whenever all are done
 
 pytestmark = [
     *(pytest.mark.fault, pytest.mark.ray, pytest.mark.postgres, pytest.mark.mlflow, pytest.mark.slow),
@@ -43,26 +42,17 @@ pytestmark = [
 
 @dataclass
 class Soak:
-    """A study under way, and what can die of it."""
+    """A study that runs, and what can die of it."""
 
-    start: object
+    rerun: Rerun
     postgres: object
     server: object
     to_mlflow: Network
-    ledger: str
-    root: Path
-    driver: Driver | None = None
-    replicates: int = REPLICATES
     struck: list[str] = field(default_factory=list)
 
-    def go_on(self) -> None:
-        """Start the driver, or start it again, unless it lives; for more trials if it has done all."""
-        code = None if self.driver is None else self.driver.process.poll()
-        if code == 0:
-            self.replicates += REPLICATES
-        if self.driver is None or code is not None:
-            through = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.to_mlflow.port}"}
-            self.driver = self.start("--replicates", self.replicates, ledger=self.ledger, **through)
+    @property
+    def driver(self) -> Driver:
+        return self.rerun.driver
 
     def kill_driver(self) -> None:
         self.driver.kill()
@@ -127,12 +117,6 @@ def service(postgres, tmp_path):
     process.wait(30)
 
 
-def dealt(kinds: list[Callable[[], None]], moment: random.Random) -> Iterator[Callable[[], None]]:
-    """Every kind once in each round, the rounds in orders of their own, without end."""
-    while True:
-        yield from moment.sample(kinds, len(kinds))
-
-
 def test_a_study_soaked_in_faults_loses_nothing_and_grows_nothing(
     *,
     service,
@@ -151,10 +135,11 @@ def test_a_study_soaked_in_faults_loses_nothing_and_grows_nothing(
     mlflow = server()
     target = urlsplit(mlflow)
     with Network((target.hostname, target.port)) as to_mlflow:
-        soak = Soak(start_driver, postgres, server, to_mlflow, postgres.url("soak"), tmp_path)
+        through = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{to_mlflow.port}"}
+        rerun = Rerun(partial(start_driver, ledger=postgres.url("soak"), **through))
+        soak = Soak(rerun, postgres, server, to_mlflow)
         kinds = [soak.kill_driver, soak.kill_worker, soak.kill_worker, soak.kill_mlflow, soak.kill_ledger]
         kinds.append(soak.cut_mlflow)
-        soak.go_on()
         soak.driver.wait_for(3)
         end = time.monotonic() + SOAK_S
         for strike in dealt(kinds, moment):
@@ -163,24 +148,20 @@ def test_a_study_soaked_in_faults_loses_nothing_and_grows_nothing(
             time.sleep(moment.uniform(0.5, 1.5) * EVERY_S)
             soak.struck.append(strike.__name__)
             strike()
-            soak.go_on()
+            rerun.go_on()
             service.look()
         print(soak.struck, service.held)  # noqa: T201  # pytest shows it when the test fails
-        for _ in range(5):  # a worker killed too often stops a study, as it should; it is there to be continued
-            if soak.driver.end(1200) == 0:
-                break
-            soak.go_on()
-        assert soak.driver.end() == 0, soak.driver.said()
+        rerun.finish()
         assert "Traceback" not in (tmp_path / "driver.log").read_text()
     whole = tmp_path / "whole"
     whole.mkdir()
-    alone = start_driver("--replicates", soak.replicates, root=whole, **NO_MLFLOW)
+    alone = start_driver("--replicates", rerun.replicates, root=whole, **NO_MLFLOW)
     assert alone.end(1200) == 0, alone.said()
-    plan = quick_plan(replicates=soak.replicates)
-    with Ledger.open(soak.ledger) as ledger:
+    plan = quick_plan(replicates=rerun.replicates)
+    with Ledger.open(postgres.url("soak")) as ledger:
         assert drain(ledger, root=str(tmp_path), tracking_uri=mlflow) == 0
     reference = invariants(whole).check(plan=plan)
     shutil.rmtree(whole)
-    invariants(ledger=soak.ledger).check(plan=plan, reference=reference, mlflow=True)
+    invariants(ledger=postgres.url("soak")).check(plan=plan, reference=reference, mlflow=True)
     assert set(Path(tempfile.gettempdir()).glob("nef-*")) <= before, "directories of Rays that died"
     service.check()

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,11 +53,16 @@ class Postgres:
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+@contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    """A throw-away PostgreSQL server.
+
+    Raises:
+        FileNotFoundError: none is installed.
+    """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if not found:
-        pytest.skip("no PostgreSQL server: apt-get install postgresql")
+        raise FileNotFoundError("no PostgreSQL server: apt-get install postgresql")
     home = Path(tempfile.mkdtemp(prefix="nefpg", dir="/tmp"))  # a socket's path must stay short
     if os.getuid() == 0:
         shutil.chown(home, "postgres")
@@ -70,6 +76,16 @@ def postgres() -> Iterator[Postgres]:
         server.stop(signal.SIGINT)
     finally:
         shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgres_server())
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
+        yield server
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

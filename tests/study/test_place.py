@@ -1,8 +1,16 @@
 """Laws of places: explicit beats environment beats default, and what cannot work is refused first."""
 
-import pytest
+import os
+from pathlib import Path
+from urllib.parse import unquote
 
-from nefstudy.errors import BadConfig, BadRoot
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import make_url
+
+from nefstudy.errors import BadConfig, BadInput, BadLedger, BadRoot
+from nefstudy.ledger import Ledger
 from nefstudy.study.place import RAY_JOB, Place, ensure_writable, resolve_place
 
 
@@ -54,3 +62,100 @@ def test_a_uri_is_proved_before_anything_runs(tmp_path):
     place = resolve_place(f"file://{tmp_path}/study", "postgresql://host/ledger", environment={})
     ensure_writable(place)
     assert list((tmp_path / "study").iterdir()) == []
+
+
+ODD = ("plain", "a b", "run?lr=1", "run?lr=2", "a%41b", "aAb", "a#b", "a%b", "größe", "x;y", "a&b=c", "a@b:c", "{x}")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_ledger_and_an_mlflow_store_lie_in_their_root(tmp_path, name):
+    """Whatever characters the name of a root holds, its files are made below it and nowhere else."""
+    root = tmp_path / name
+    place = resolve_place(str(root), environment={})
+    with Ledger.open(place.ledger) as ledger:
+        ledger.put_study("s", {}, planned={})
+    assert make_url(place.mlflow).database == f"{root}/mlflow.db"
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.db")] == [root.relative_to(tmp_path) / "ledger.db"]
+
+
+@pytest.mark.parametrize("ledger", ["ledger.db", "./x/ledger.db", "sqlite:///ledger.db", "sqlite:///x/ledger.db"])
+def test_a_relative_ledger_inside_a_ray_job_is_refused(ledger):
+    """The record of a study would lie in a directory that is thrown away."""
+    for flag, environment in ((ledger, {}), (None, {"NEFSTUDY_LEDGER": ledger})):
+        with pytest.raises(BadLedger, match=r"relative.*Ray job.*absolute"):
+            resolve_place("/r", flag, environment={RAY_JOB: "{}"} | environment)
+    for absolute in ("/r/ledger.db", "sqlite:////r/ledger.db", "~/ledger.db", "postgresql://h/d"):
+        assert resolve_place("/r", absolute, environment={RAY_JOB: "{}"}).ledger == absolute
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "./mlruns", "sqlite:///mlflow.db", "sqlite://", "file:mlruns"])
+def test_a_relative_mlflow_store_inside_a_ray_job_is_refused(uri):
+    """Runs would be written into a directory that is thrown away."""
+    with pytest.raises(BadConfig, match=r"MLFLOW_TRACKING_URI.*relative.*Ray job"):
+        resolve_place("/r", environment={RAY_JOB: "{}", "MLFLOW_TRACKING_URI": uri})
+    for kept in ("http://h:5000", "/r/mlruns", "file:///r/mlruns", "sqlite:////r/mlflow.db", "databricks"):
+        assert resolve_place("/r", environment={RAY_JOB: "{}", "MLFLOW_TRACKING_URI": kept}).mlflow == kept
+
+
+def test_a_tilde_is_the_home_directory_everywhere(tmp_path, monkeypatch):
+    """Root, ledger and MLflow store agree on it, by path and by URL; no directory is called ~."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    assert resolve_place("~/runs", environment={}).root == f"{tmp_path}/home/runs"
+    for ledger in ("~/a/ledger.db", "sqlite:///~/b/ledger.db"):
+        with Ledger.open(resolve_place("~/runs", ledger, environment={}).ledger) as opened:
+            opened.put_study("s", {}, planned={})
+    assert (tmp_path / "home" / "a" / "ledger.db").is_file()
+    assert (tmp_path / "home" / "b" / "ledger.db").is_file()
+    for uri in ("~/mlflow.db", "sqlite:///~/mlflow.db"):
+        found = resolve_place("~/runs", environment={"MLFLOW_TRACKING_URI": uri}).mlflow
+        assert found.endswith(f"{tmp_path}/home/mlflow.db")
+    assert not (tmp_path / "~").exists()
+
+
+EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
+PARTS = st.text(st.sampled_from("ab?#%;&=@:~ [].\n\\'\"{}ü\udcff\0\x1b$") | st.characters(), min_size=1, max_size=60)
+
+
+@pytest.mark.slow
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(PARTS.filter(lambda part: "/" not in part and part not in (".", "..")))
+def test_any_root_is_refused_in_a_line_or_holds_all_that_is_written(tmp_path_factory, part):
+    """A root of any name is refused as bad input, or its probe, ledger and store lie below it."""
+    base = tmp_path_factory.mktemp("base")
+    root, lines = f"{base}/{part}", []
+    try:
+        place = resolve_place(root, environment={})
+        ensure_writable(place)
+        with Ledger.open(place.ledger) as ledger:
+            ledger.put_study("s", {}, planned={})
+    except BadInput as refused:
+        lines = str(refused).splitlines()
+    assert len(lines) <= 1
+    if lines:
+        assert list(base.iterdir()) == []
+        return
+    assert [path.name for path in base.iterdir()] == [part]
+    assert Path(root, "ledger.db").is_file()
+    assert make_url(place.mlflow).database == f"{root}/mlflow.db"
+
+
+@pytest.mark.slow
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(PARTS, st.sampled_from(["", "sqlite:///"]))
+def test_any_ledger_address_is_refused_in_a_line_or_makes_that_file(tmp_path_factory, part, scheme):
+    """An address of any characters is refused and leaves nothing, or makes the one file that it names."""
+    name = unquote(part) if scheme else part
+    assume("/" not in name and name.strip() not in (".", ".."))
+    base = tmp_path_factory.mktemp("base")
+    lines = []
+    try:
+        with Ledger.open(f"{scheme}{base}/{part}") as ledger:
+            ledger.put_study("s", {}, planned={})
+    except BadInput as refused:
+        lines = str(refused).splitlines()
+    assert len(lines) <= 1
+    assert [path.name for path in base.iterdir() if not path.name.endswith(("-wal", "-shm"))] == (
+        [] if lines else [name]
+    )

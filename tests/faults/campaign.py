@@ -1,0 +1,304 @@
+"""A campaign of kills against one study; its table and verdict say whether anything was lost, doubled or left.
+
+`python -m tests.faults.campaign --kills 60 --ledger sqlite` (or postgres). Exit code 0: every invariant holds.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from nefstudy.cli.main import load_script
+from nefstudy.ledger import Ledger, TrialState
+from nefstudy.study.exporter import PROGRAM
+from nefstudy.study.options import StudyOptions
+
+from ..ledger.conftest import Postgres, postgres_server
+from .conftest import NO_MLFLOW, PROJECT, Driver, Invariants, begin_driver
+from .processes import kill_all_of
+
+T = TypeVar("T")
+
+SCRIPT = "tests/faults/mixed_study.py"
+REPLICATES = 8  # as a start; as many more are asked for whenever all are done
+RESTARTS = 5  # a worker killed too often stops a study, as it should; it is there to be continued
+FINISH_S = 1200.0
+IN_WORK = 0.75  # of the kills wait for a trial to complete first; the others may hit a driver while it starts
+PROGRESS_S = 120.0
+
+
+@dataclass
+class Rerun:
+    """A study whose driver is started again by the same command whenever it ended.
+
+    Attributes:
+        start: starts a driver with the arguments given.
+        replicates: asked for; more whenever all are done.
+        starts: drivers started so far.
+    """
+
+    start: Callable[..., Driver]
+    replicates: int = REPLICATES
+    starts: int = 0
+    driver: Driver = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._start()
+
+    def go_on(self) -> None:
+        """Start the driver again unless it lives; for more trials if it has done all."""
+        code = self.driver.process.poll()
+        if code == 0:
+            self.replicates += REPLICATES
+        if code is not None:
+            self._start()
+
+    def finish(self, timeout: float = FINISH_S) -> None:
+        """Run to the end, undisturbed.
+
+        Raises:
+            AssertionError: it does not end as complete.
+        """
+        for _ in range(RESTARTS):
+            if self.driver.end(timeout) == 0:
+                return
+            self._start()
+        assert self.driver.end(timeout) == 0, self.driver.said()
+
+    def _start(self) -> None:
+        self.driver = self.start("--replicates", self.replicates)
+        self.starts += 1
+
+
+def dealt(kinds: list[T], moment: random.Random) -> Iterator[T]:
+    """Every kind once in each round, the rounds in random orders, without end."""
+    while True:
+        yield from moment.sample(kinds, len(kinds))
+
+
+def kinds_of(driver: int, *, server: Postgres | None) -> Mapping[str, list[psutil.Process]]:
+    """The living processes of a study by what they are."""
+    found: dict[str, list[psutil.Process]] = {"driver": [], "worker": [], "gcs": [], "raylet": [], "exporter": []}
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(driver)
+        if process.status() != psutil.STATUS_ZOMBIE:
+            found["driver"].append(process)
+        for child in process.children(recursive=True):
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                words = child.cmdline()
+                kind = next((kind for kind, is_it in _KINDS.items() if words and is_it(words)), None)
+                if kind is not None:
+                    found[kind].append(child)
+    if server is not None:
+        found["backend"] = []
+        with suppress(psutil.NoSuchProcess, OSError):
+            for child in psutil.Process(server.pid).children():
+                with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                    if child.cmdline()[:1] and child.cmdline()[0].startswith("postgres: postgres "):
+                        found["backend"].append(child)
+    return found
+
+
+_KINDS: Mapping[str, Callable[[list[str]], bool]] = {
+    "worker": lambda words: words[0].startswith("ray::ImplicitFunc"),
+    "gcs": lambda words: words[0].endswith("/gcs_server"),
+    "raylet": lambda words: words[0].endswith("/raylet"),
+    "exporter": lambda words: PROGRAM in words,
+}
+
+
+@dataclass
+class Campaign:
+    """Kills of random processes of a study at random moments.
+
+    Attributes:
+        report: called with a line at each kill.
+        acked: keys seen as COMPLETE at some time.
+        kills: how many of each kind were killed.
+    """
+
+    rerun: Rerun
+    root: Path
+    ledger: str | None
+    server: Postgres | None
+    moment: random.Random
+    report: Callable[[str], None]
+    acked: set[str] = field(default_factory=set)
+    kills: Counter[str] = field(default_factory=Counter)
+
+    def strike(self, count: int, *, every_s: float, until: float) -> None:
+        """Kill so many processes, one every few seconds on average, or fewer by the time given."""
+        kinds = list(kinds_of(self.rerun.driver.process.pid, server=self.server))
+        for kind in dealt(kinds, self.moment):
+            if self.kills.total() >= count or time.monotonic() > until:
+                break
+            if self.moment.random() < IN_WORK:
+                self._wait_for_progress(until=min(until, time.monotonic() + PROGRESS_S))
+            self._wait(self.moment.uniform(0, 2 * every_s), until=until)
+            # the kind's turn passes when it has no process before others had the time to start
+            give_up = min(until, time.monotonic() + 4 * every_s)
+            while not self._kill(kind) and time.monotonic() < give_up:
+                self._wait(self.moment.uniform(0, every_s / 2), until=until)
+
+    def _kill(self, kind: str) -> bool:
+        self.acked |= self._complete()
+        with suppress(psutil.NoSuchProcess):
+            found = kinds_of(self.rerun.driver.process.pid, server=self.server)[kind]
+            if found:
+                self.moment.choice(found).kill()
+                self.kills[kind] += 1
+                self.report(f"kill {self.kills.total()}: {kind}, {len(self.acked)} trials complete")
+                return True
+        return False
+
+    def _wait_for_progress(self, *, until: float) -> None:
+        """Let the study complete one more trial."""
+        before = len(self._complete())
+        while time.monotonic() < until and len(self._complete()) <= before:
+            self._wait(0.5, until=until)
+
+    def _wait(self, seconds: float, *, until: float) -> None:
+        """Let time pass, in which a driver that ended is started again at once."""
+        end = min(until, time.monotonic() + seconds)
+        while time.monotonic() < end:
+            self.rerun.go_on()
+            time.sleep(min(0.2, max(0.0, end - time.monotonic())))
+        self.rerun.go_on()
+
+    def _complete(self) -> set[str]:
+        with suppress(Exception):  # a ledger that is being made, or a database that recovers
+            return {row.key for row in Invariants(self.root, ledger=self.ledger).rows() if row.state == "COMPLETE"}
+        return set()
+
+
+def left_behind(root: Path, temporary: Path) -> list[str]:
+    """Temporary files below a root, and directories of dead Rays."""
+    files = [*root.rglob("*.tmp"), *root.rglob("*.part"), *(root / ".ray").glob("*")]
+    return [str(path) for path in (*files, *temporary.glob("nef-*"))]
+
+
+def verdict(campaign: Campaign, *, temporary: Path, start: Callable[..., Driver]) -> list[str]:
+    """What does not hold, one line each, against an uninterrupted run of the same study."""
+    wrong = []
+    whole = campaign.root.parent / "whole"
+    whole.mkdir()
+    alone = start("--replicates", campaign.rerun.replicates, root=whole, **NO_MLFLOW)
+    with _noted(wrong, "the uninterrupted run"):
+        assert alone.end(FINISH_S) == 0, alone.said()
+    plan = load_script(str(PROJECT / SCRIPT))(
+        StudyOptions(study="quick", replicates=campaign.rerun.replicates)
+    ).pinned()
+    mine = Invariants(campaign.root, ledger=campaign.ledger)
+    with _noted(wrong, "the invariants"):
+        reference = Invariants(whole).check(plan=plan)
+        rows = mine.check(acked=campaign.acked, plan=plan, reference=reference, mlflow=True)
+        assert {row.state for row in rows} == {TrialState.COMPLETE}, "nothing but complete trials is left"
+    with _noted(wrong, "the outbox"), Ledger.open(mine.url, read_only=True) as ledger:
+        assert ledger.outbox_size() == 0, f"{ledger.outbox_size()} results are not exported"
+    left = left_behind(campaign.root, temporary)
+    if left:
+        wrong.append(f"left behind: {', '.join(left[:5])} ({len(left)} in all)")
+    traces = (campaign.root / "driver.log").read_text().count("Traceback")
+    if traces:
+        wrong.append(f"{traces} tracebacks in {campaign.root}/driver.log")
+    return wrong
+
+
+@contextmanager
+def _noted(wrong: list[str], what: str) -> Iterator[None]:
+    """Note a failed assertion as one more thing that is wrong."""
+    try:
+        yield
+    except Exception as error:  # an unreadable ledger is a verdict as well
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        wrong.append(f"{what}: {type(error).__name__}: {' '.join(lines)[:1500]}")
+
+
+def run(
+    *,
+    kills: int,
+    ledger: str,
+    seed: int,
+    home: Path,
+    every_s: float = 5.0,
+    minutes: float = 20.0,
+    report: Callable[[str], None] = lambda _: None,
+) -> tuple[Campaign, list[str]]:
+    """The campaign and what it found wrong; all its processes are over at the end."""
+    root, temporary = home / "root", Path(tempfile.mkdtemp(prefix="nc.", dir="/tmp"))  # a socket's path stays short
+    root.mkdir()
+    started: list[Driver] = []
+
+    def start(*arguments: object, root: Path = root, **options: str) -> Driver:
+        options = {"script": SCRIPT, "TMPDIR": str(temporary)} | options
+        started.append(begin_driver(*arguments, root=root, **options))
+        return started[-1]
+
+    with ExitStack() as stack:
+        stack.callback(lambda: [kill_all_of(driver.process.pid) for driver in started if driver.process.poll() is None])
+        server = stack.enter_context(postgres_server()) if ledger == "postgres" else None
+        url = None if server is None else server.url("postgres")
+        rerun = Rerun(partial(start, **({} if url is None else {"ledger": url})))
+        campaign = Campaign(rerun, root, url, server, random.Random(seed), report)
+        campaign.strike(kills, every_s=every_s, until=time.monotonic() + 60 * minutes)
+        wrong = []
+        if campaign.kills.total() < kills:
+            wrong.append(f"only {campaign.kills.total()} of {kills} kills within {minutes:g} minutes")
+        with _noted(wrong, "the end"):
+            rerun.finish()
+        wrong += verdict(campaign, temporary=temporary, start=start)
+    shutil.rmtree(temporary, ignore_errors=True)
+    return campaign, wrong
+
+
+def main() -> int:
+    """Run a campaign by the command line's options."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--kills", type=int, default=60)
+    options.add_argument("--ledger", choices=("sqlite", "postgres"), default="sqlite")
+    options.add_argument("--seed", type=int, default=int(os.environ.get("NEF_FAULT_SEED", time.time_ns() % 10**6)))
+    options.add_argument("--every", type=float, default=5.0, help="average seconds before each kill")
+    options.add_argument("--minutes", type=float, default=20.0, help="for the kills; the end takes a few more")
+    asked = options.parse_args()
+    home = Path(tempfile.mkdtemp(prefix="nef.campaign.", dir="/tmp"))
+    console = Console(width=200, highlight=False)
+    began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    campaign, wrong = run(
+        kills=asked.kills,
+        ledger=asked.ledger,
+        seed=asked.seed,
+        home=home,
+        every_s=asked.every,
+        minutes=asked.minutes,
+        report=lambda line: console.print(f"{time.monotonic() - began:6.0f} s  {line}"),
+    )
+    table = Table("process", "kills", title=f"seed {asked.seed}, {asked.ledger}, {time.monotonic() - began:.0f} s")
+    for kind, count in sorted(campaign.kills.items()):
+        table.add_row(kind, str(count))
+    console.print(table, f"{campaign.rerun.starts} drivers, {campaign.rerun.replicates} replicates, {home}")
+    for line in wrong:
+        console.print(f"WRONG {line}", markup=False)
+    if not wrong:
+        console.print("every invariant holds: nothing lost, doubled or left, values equal")
+        shutil.rmtree(home)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
