@@ -12,12 +12,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 from rich.console import Console
@@ -25,101 +24,16 @@ from rich.table import Table
 
 from nefstudy.cli.main import load_script
 from nefstudy.ledger import Ledger, TrialState
-from nefstudy.study.exporter import PROGRAM
 from nefstudy.study.options import StudyOptions
 
 from ..ledger.conftest import Postgres, postgres_server
 from .conftest import NO_MLFLOW, PROJECT, Driver, Invariants, begin_driver
-from .processes import kill_all_of
-
-T = TypeVar("T")
+from .processes import kill_all_of, kinds_of
+from .rerun import FINISH_S, Rerun, dealt
 
 SCRIPT = "tests/faults/mixed_study.py"
-REPLICATES = 8  # as a start; as many more are asked for whenever all are done
-RESTARTS = 5  # a worker killed too often stops a study, as it should; it is there to be continued
-FINISH_S = 1200.0
 IN_WORK = 0.75  # of the kills wait for a trial to complete first; the others may hit a driver while it starts
 PROGRESS_S = 120.0
-
-
-@dataclass
-class Rerun:
-    """A study whose driver is started again by the same command whenever it ended.
-
-    Attributes:
-        start: starts a driver with the arguments given.
-        replicates: asked for; more whenever all are done.
-        starts: drivers started so far.
-    """
-
-    start: Callable[..., Driver]
-    replicates: int = REPLICATES
-    starts: int = 0
-    driver: Driver = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._start()
-
-    def go_on(self) -> None:
-        """Start the driver again unless it lives; for more trials if it has done all."""
-        code = self.driver.process.poll()
-        if code == 0:
-            self.replicates += REPLICATES
-        if code is not None:
-            self._start()
-
-    def finish(self, timeout: float = FINISH_S) -> None:
-        """Run to the end, undisturbed.
-
-        Raises:
-            AssertionError: it does not end as complete.
-        """
-        for _ in range(RESTARTS):
-            if self.driver.end(timeout) == 0:
-                return
-            self._start()
-        assert self.driver.end(timeout) == 0, self.driver.said()
-
-    def _start(self) -> None:
-        self.driver = self.start("--replicates", self.replicates)
-        self.starts += 1
-
-
-def dealt(kinds: list[T], moment: random.Random) -> Iterator[T]:
-    """Every kind once in each round, the rounds in random orders, without end."""
-    while True:
-        yield from moment.sample(kinds, len(kinds))
-
-
-def kinds_of(driver: int, *, server: Postgres | None) -> Mapping[str, list[psutil.Process]]:
-    """The living processes of a study by what they are."""
-    found: dict[str, list[psutil.Process]] = {"driver": [], "worker": [], "gcs": [], "raylet": [], "exporter": []}
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(driver)
-        if process.status() != psutil.STATUS_ZOMBIE:
-            found["driver"].append(process)
-        for child in process.children(recursive=True):
-            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                words = child.cmdline()
-                kind = next((kind for kind, is_it in _KINDS.items() if words and is_it(words)), None)
-                if kind is not None:
-                    found[kind].append(child)
-    if server is not None:
-        found["backend"] = []
-        with suppress(psutil.NoSuchProcess, OSError):
-            for child in psutil.Process(server.pid).children():
-                with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                    if child.cmdline()[:1] and child.cmdline()[0].startswith("postgres: postgres "):
-                        found["backend"].append(child)
-    return found
-
-
-_KINDS: Mapping[str, Callable[[list[str]], bool]] = {
-    "worker": lambda words: words[0].startswith("ray::ImplicitFunc"),
-    "gcs": lambda words: words[0].endswith("/gcs_server"),
-    "raylet": lambda words: words[0].endswith("/raylet"),
-    "exporter": lambda words: PROGRAM in words,
-}
 
 
 @dataclass
@@ -143,7 +57,7 @@ class Campaign:
 
     def strike(self, count: int, *, every_s: float, until: float) -> None:
         """Kill so many processes, one every few seconds on average, or fewer by the time given."""
-        kinds = list(kinds_of(self.rerun.driver.process.pid, server=self.server))
+        kinds = list(kinds_of(self.rerun.driver.process.pid, postmaster=self._postmaster()))
         for kind in dealt(kinds, self.moment):
             if self.kills.total() >= count or time.monotonic() > until:
                 break
@@ -158,7 +72,7 @@ class Campaign:
     def _kill(self, kind: str) -> bool:
         self.acked |= self._complete()
         with suppress(psutil.NoSuchProcess):
-            found = kinds_of(self.rerun.driver.process.pid, server=self.server)[kind]
+            found = kinds_of(self.rerun.driver.process.pid, postmaster=self._postmaster())[kind]
             if found:
                 self.moment.choice(found).kill()
                 self.kills[kind] += 1
@@ -179,6 +93,11 @@ class Campaign:
             self.rerun.go_on()
             time.sleep(min(0.2, max(0.0, end - time.monotonic())))
         self.rerun.go_on()
+
+    def _postmaster(self) -> int | None:
+        with suppress(OSError):  # its file is away while it starts
+            return None if self.server is None else self.server.pid
+        return -1
 
     def _complete(self) -> set[str]:
         with suppress(Exception):  # a ledger that is being made, or a database that recovers
@@ -262,7 +181,8 @@ def run(
         with _noted(wrong, "the end"):
             rerun.finish()
         wrong += verdict(campaign, temporary=temporary, start=start)
-    shutil.rmtree(temporary, ignore_errors=True)
+    if not wrong:
+        shutil.rmtree(temporary, ignore_errors=True)
     return campaign, wrong
 
 
@@ -288,10 +208,13 @@ def main() -> int:
         minutes=asked.minutes,
         report=lambda line: console.print(f"{time.monotonic() - began:6.0f} s  {line}"),
     )
-    table = Table("process", "kills", title=f"seed {asked.seed}, {asked.ledger}, {time.monotonic() - began:.0f} s")
+    table = Table("process", "kills", title=f"{time.monotonic() - began:.0f} s")
     for kind, count in sorted(campaign.kills.items()):
         table.add_row(kind, str(count))
-    console.print(table, f"{campaign.rerun.starts} drivers, {campaign.rerun.replicates} replicates, {home}")
+    console.print(
+        table,
+        f"seed {asked.seed}, {asked.ledger}, {campaign.rerun.starts} drivers, {campaign.rerun.replicates} replicates, {home}",
+    )
     for line in wrong:
         console.print(f"WRONG {line}", markup=False)
     if not wrong:

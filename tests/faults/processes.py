@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +10,7 @@ from typing import TypeVar
 import psutil
 
 from nefstudy.ledger import TrialRow
+from nefstudy.study.exporter import PROGRAM
 from nefstudy.trial.log import read_log
 
 T = TypeVar("T")
@@ -46,6 +47,37 @@ def below(pid: int, name: str) -> list[psutil.Process]:
             if any(name in word for word in process.cmdline()[:1]):
                 found.append(process)
     return found
+
+
+def kinds_of(driver: int, *, postmaster: int | None) -> Mapping[str, list[psutil.Process]]:
+    """The living processes of a study by what they are."""
+    found: dict[str, list[psutil.Process]] = {"driver": [], "worker": [], "gcs": [], "raylet": [], "exporter": []}
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(driver)
+        if process.status() != psutil.STATUS_ZOMBIE:
+            found["driver"].append(process)
+        for child in process.children(recursive=True):
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                words = child.cmdline()
+                kind = next((kind for kind, is_it in _KINDS.items() if words and is_it(words)), None)
+                if kind is not None:
+                    found[kind].append(child)
+    if postmaster is not None:
+        found["backend"] = []
+        with suppress(psutil.NoSuchProcess, ValueError):
+            for child in psutil.Process(postmaster).children():
+                with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                    if child.cmdline()[:1] and child.cmdline()[0].startswith("postgres: postgres "):
+                        found["backend"].append(child)
+    return found
+
+
+_KINDS: Mapping[str, Callable[[list[str]], bool]] = {
+    "worker": lambda words: words[0].startswith("ray::ImplicitFunc"),
+    "gcs": lambda words: words[0].endswith("/gcs_server"),
+    "raylet": lambda words: words[0].endswith("/raylet"),
+    "exporter": lambda words: PROGRAM in words,
+}
 
 
 def ended(process: psutil.Process) -> bool:

@@ -26,10 +26,10 @@ from nefstudy.tracking import drain
 
 from ..e2e.ray_head import free_ports
 from ..tracking.conftest import empty_store, root, server  # noqa: F401  # fixtures
-from .campaign import Rerun, dealt
 from .conftest import NO_MLFLOW, PROJECT, Driver
 from .network import Network
 from .processes import below
+from .rerun import Rerun, dealt
 
 SOAK_S = float(os.environ.get("NEF_SOAK_S", "240"))
 EVERY_S = 15.0

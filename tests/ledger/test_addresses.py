@@ -59,6 +59,25 @@ def test_an_address_of_an_absent_server_is_tried_and_named(url):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url", ["mysql://host/db", "sqlite://", "sqlite:///:memory:", "postgres+what://x", "http://a/b", "://"]
+)
+def test_url_of_something_else_is_refused(url):
+    """Only SQLite files and PostgreSQL are ledgers."""
+    with pytest.raises(BadLedger, match="--ledger"):
+        Ledger.open(url)
+
+
+def test_unreachable_server_is_named_without_its_password():
+    """A server that does not answer is refused at once; the password stays out of the message."""
+    began = time.monotonic()
+    with pytest.raises(BadLedger, match=r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/db cannot be used") as caught:
+        Ledger.open("postgresql://me:secret@127.0.0.1:1/db")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - began < 5
+
+
 @given(
     key=st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),
     value=st.text(st.characters(codec="utf-8"), max_size=20),
