@@ -7,6 +7,7 @@ SHELL := /usr/bin/env bash
 VENV      := .venv
 BIN       := $(VENV)/bin
 ROOT      ?= $(or $(NEFSTUDY_ROOT),runs)
+export ROOT   # recipes read it from their environment, whatever characters it holds
 PORT      ?= 8000
 MLFLOW_PORT ?= 5000
 PIP_FLAGS ?=
@@ -61,7 +62,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $(VENV)/.installed $@
 
 study: $(VENV)/.installed ## both phases of a small study on real digits, minutes on two cores
-	RAY_USAGE_STATS_ENABLED=0 $(BIN)/python studies/smoke.py --root "$(abspath $(ROOT))"
+	RAY_USAGE_STATS_ENABLED=0 $(BIN)/python studies/smoke.py --root "$$ROOT"
 
 system:
 	@missing=(); \
@@ -108,15 +109,17 @@ format: $(VENV)/.installed-dev ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
 
 serve: $(VENV)/.installed ## status service and MLflow UI on the last study, on loopback
-	@if [ -z "$${NEFSTUDY_LEDGER:-}" ] && [ ! -e "$(ROOT)/ledger.db" ]; then \
-	  echo "error: no ledger at $(ROOT)/ledger.db; run 'make study' first, or name a root: make serve ROOT=/path/to/root" >&2; exit 2; \
+	@if [ -z "$${NEFSTUDY_LEDGER:-}" ] && [ ! -e "$$ROOT/ledger.db" ]; then \
+	  echo "error: no ledger at $$ROOT/ledger.db; run 'make study' first, or name a root: make serve ROOT=/path/to/root" >&2; exit 2; \
 	fi
 	@echo "status  http://127.0.0.1:$(PORT)/"; echo "MLflow  http://127.0.0.1:$(MLFLOW_PORT)/"; \
+	store=$$($(BIN)/python -c 'import os; from nefstudy.study.place import resolve_place as place; \
+	print(place(os.environ["ROOT"], environment=os.environ).mlflow)') || exit 2; \
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false MLFLOW_DISABLE_TELEMETRY=true \
 	  $(BIN)/mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
-	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(abspath $(ROOT))/mlflow.db}" >"$(ROOT)/mlflow-ui.log" 2>&1 & \
+	  --backend-store-uri "$$store" >"$$ROOT/mlflow-ui.log" 2>&1 & \
 	mlflow=$$!; trap 'kill $$mlflow 2>/dev/null || true' EXIT INT TERM; \
-	$(BIN)/nefstudy serve --root "$(abspath $(ROOT))" --port $(PORT)
+	$(BIN)/nefstudy serve --root "$$ROOT" --port $(PORT)
 
 vendor: ## copy Observable Plot and d3 of dashboards/package-lock.json into the study page (needs npm)
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \

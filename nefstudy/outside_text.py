@@ -14,6 +14,7 @@ _ESCAPE = re.compile(
 )
 _REORDERING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _LAYOUT = frozenset("\n\t")
+_BREAKS = frozenset("\n\t\u2028\u2029")
 
 # The greedy match reaches the last @ of the URL: a password pasted without escaping may hold @ and / itself.
 _USER_INFO = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]*:/{2,3})(?P<info>[^\s'\"<>]*)@")
@@ -29,6 +30,14 @@ _AUTHORIZATION = re.compile(r"(?P<name>\b(?:bearer|basic)\s+)(?P<value>[A-Za-z0-
 def printable(text: str) -> str:
     """Remove terminal escapes and show other control characters, lone surrogates and text-direction marks escaped."""
     return "".join(_shown(character) for character in _ESCAPE.sub("", text))
+
+
+def one_line(text: str) -> str:
+    """Return a printable text with its line breaks and tabs shown escaped."""
+    return "".join(
+        character.encode("unicode_escape").decode("ascii") if character in _BREAKS else character
+        for character in printable(text)
+    )
 
 
 def shortened(text: str, limit: int = ERROR_LENGTH) -> str:

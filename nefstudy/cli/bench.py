@@ -5,11 +5,11 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from nefstudy.cli.door import Json, echo_json
 from nefstudy.errors import BadConfig
+from nefstudy.terminal import Terminal
 
 bench = typer.Typer(no_args_is_help=True, help="Measure on this machine what a study's cost is made of.")
 
@@ -28,7 +28,7 @@ def bench_classifiers(  # noqa: PLR0917  # typer calls it by keyword
 
     work = workload(field, hidden=hidden, batch=batch, seconds=seconds)
     rows = bench_classify(work, classifier)
-    echo_json(classify_json(rows)) if as_json else Console().print(classify_table(rows, work))
+    echo_json(classify_json(rows)) if as_json else Terminal().print(classify_table(rows, work))
 
 
 @bench.command("fit")
@@ -55,9 +55,9 @@ def bench_fits(  # noqa: PLR0917  # typer calls it by keyword
     if as_json:
         echo_json(fit_json(rows))
         return
-    Console().print(fit_table(rows))
+    Terminal().print(fit_table(rows))
     if targets:
-        Console().print(target_table(rows))
+        Terminal().print(target_table(rows))
 
 
 @bench.command("auto")
@@ -69,7 +69,7 @@ def bench_choices(
     from nefstudy.bench.auto import CASES, auto_json, auto_table, bench_auto
 
     rows = bench_auto(cases=CASES[:cases])
-    echo_json(auto_json(rows)) if as_json else Console().print(auto_table(rows))
+    echo_json(auto_json(rows)) if as_json else Terminal().print(auto_table(rows))
 
 
 @bench.command("study")
@@ -91,8 +91,8 @@ def bench_studies(  # noqa: PLR0917  # typer calls it by keyword
         raise BadConfig("--resume continues a study that is there; name its place with --root")
     load = Load(trials, "tpe" if sampler == "tpe" else "grid", concurrency, more=more if resume else 0)
     with bench_place(root) as place:
-        found = bench_study(load, place=place, console=Console(stderr=True))
-    echo_json(study_json(found)) if as_json else Console().print(study_table(found))
+        found = bench_study(load, place=place, console=Terminal(stderr=True))
+    echo_json(study_json(found)) if as_json else Terminal().print(study_table(found))
 
 
 @bench.command("service")
@@ -108,7 +108,7 @@ def bench_status_service(
     from nefstudy.bench.large_study import size_of_large_study, write_large_study
     from nefstudy.bench.service import bench_service, service_json, service_table
 
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with TemporaryDirectory() as thrown_away, Progress(console=console, disable=not console.is_terminal) as shown:
         path = (root or Path(thrown_away)) / "large-study.db"
         if size_of_large_study(path) < trials:
@@ -118,4 +118,4 @@ def bench_status_service(
         asking = shown.add_task("asking", total=None)
         row = bench_service(path, seconds=seconds)
         shown.update(asking, total=1, completed=1)
-    echo_json(service_json(row)) if as_json else Console().print(service_table(row))
+    echo_json(service_json(row)) if as_json else Terminal().print(service_table(row))

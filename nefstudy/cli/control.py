@@ -7,6 +7,7 @@ import typer
 
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger
 from nefstudy.errors import BadConfig
+from nefstudy.terminal import say
 
 Study = Annotated[str, typer.Argument(help="Name of the study.")]
 
@@ -88,6 +89,4 @@ def _ask(study: str, verb: str, body: dict[str, Any], *, root: str | None, ledge
     if as_json:
         echo_json({"id": command.id, "study": study, "verb": verb, "body": body, "driver": driver is not None})
     else:
-        typer.echo(
-            f"{verb}: asked the driver of {study}" if driver else f"{verb}: noted; no driver is at work on {study}"
-        )
+        say(f"{verb}: asked the driver of {study}" if driver else f"{verb}: noted; no driver is at work on {study}")

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
+from nefstudy.terminal import Terminal, say
 
 dataset = typer.Typer(
     no_args_is_help=True, help="Neural datasets: list, show, verify, drop, export, mesh, import, classify."
@@ -19,7 +19,7 @@ def dataset_ls(root: Root = None, as_json: Json = False) -> None:
     from nefstudy.neural_dataset.show import dataset_rows, dataset_table
 
     rows = dataset_rows(place_of(root).root)
-    echo_json(rows) if as_json else Console().print(dataset_table(rows))
+    echo_json(rows) if as_json else Terminal().print(dataset_table(rows))
 
 
 Digest = Annotated[str, typer.Argument(help="Digest of the neural dataset, or the beginning of one.")]
@@ -31,7 +31,7 @@ def dataset_show(digest: Digest, root: Root = None, as_json: Json = False) -> No
     from nefstudy.neural_dataset.show import dataset_card, dataset_summary
 
     card = dataset_summary(place_of(root).root, digest)
-    echo_json(card) if as_json else Console().print(dataset_card(card))
+    echo_json(card) if as_json else Terminal().print(dataset_card(card))
 
 
 @dataset.command("verify")
@@ -41,7 +41,7 @@ def dataset_verify(digest: Digest, root: Root = None, as_json: Json = False) -> 
 
     place = place_of(root)
     found = verify_dataset(place.root, resolve_digest(place.root, digest))
-    echo_json(found) if as_json else typer.echo(f"{found['dataset']}: {found['shards']} shards verify")
+    echo_json(found) if as_json else say(f"{found['dataset']}: {found['shards']} shards verify")
 
 
 @dataset.command("gc")
@@ -73,7 +73,7 @@ def dataset_gc(  # noqa: PLR0917  # typer calls it by keyword
     if as_json:
         echo_json([dataclasses.asdict(verdict) for verdict in found])
     else:
-        Console().print(gc_table(found, dry_run=dry_run))
+        Terminal().print(gc_table(found, dry_run=dry_run))
 
 
 @dataset.command("export")
@@ -89,7 +89,7 @@ def dataset_export(
 
     place = place_of(root)
     written = export_rung(place.root, resolve_digest(place.root, digest), out, steps=steps)
-    echo_json(written) if as_json else typer.echo(f"{written['fields']} fields at {written['steps']} steps: {out}")
+    echo_json(written) if as_json else say(f"{written['fields']} fields at {written['steps']} steps: {out}")
 
 
 @dataset.command("mesh")
@@ -108,7 +108,7 @@ def dataset_mesh(  # noqa: PLR0917  # typer calls it by keyword
     place = place_of(root)
     found = resolve_digest(place.root, digest)
     written = mesh_signal(place.root, found, out, signal=signal, steps=steps, resolution=resolution)
-    echo_json(written) if as_json else typer.echo(f"{written['vertices']} vertices, {written['faces']} faces: {out}")
+    echo_json(written) if as_json else say(f"{written['vertices']} vertices, {written['faces']} faces: {out}")
 
 
 @dataset.command("import")
@@ -143,7 +143,7 @@ def dataset_import(  # noqa: PLR0917  # typer calls it by keyword
         echo_json(found)
         return
     fix = "; pass --mean and --std if the images were standardized" if found["values"].endswith("[0, 1]") else ""
-    typer.echo(f"{found['fields']} fields imported as {found['dataset']}; {found['values']}{fix}")
+    say(f"{found['fields']} fields imported as {found['dataset']}; {found['values']}{fix}")
 
 
 @dataset.command("classify")
@@ -168,4 +168,4 @@ def dataset_classify(  # noqa: PLR0917  # typer calls it by keyword
         echo_json(found)
     else:
         accuracies = ", ".join(f"{part} {found[f'{part}_accuracy']:.3f}" for part in ("train", "val", "test"))
-        typer.echo(f"{found['dataset']} at {found['steps']} steps, {classifier}: accuracy {accuracies}")
+        say(f"{found['dataset']} at {found['steps']} steps, {classifier}: accuracy {accuracies}")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from nefstudy import __version__
 from nefstudy.cli.bench import bench
@@ -21,6 +20,7 @@ from nefstudy.cli.report import add_report
 from nefstudy.cli.signals import signals
 from nefstudy.cli.trials import add_trials
 from nefstudy.errors import BadConfig, NefstudyError
+from nefstudy.terminal import Terminal, complain, say
 
 cli = typer.Typer(
     name="nefstudy",
@@ -46,7 +46,7 @@ def app() -> None:
     try:
         cli()
     except NefstudyError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", soft_wrap=True, highlight=False, markup=False)
+        complain(error)
         sys.exit(error.exit_code)
 
 
@@ -54,7 +54,7 @@ def app() -> None:
 def root_options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Options of `nefstudy` itself."""
     if version:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -105,7 +105,7 @@ def status(root: Root = None, ledger: LedgerUrl = None, as_json: Json = False) -
     from nefstudy.service.tables import status_tables
 
     for table in status_tables(found):
-        Console().print(table)
+        Terminal().print(table)
 
 
 @cli.command()
@@ -124,10 +124,10 @@ def serve(  # noqa: PLR0917  # typer calls it by keyword
         if as_json:
             echo_json({"url": url, "ledger": found})
             return
-        typer.echo(f"study page and REST API: {url}   (Ctrl-C ends it)", err=True)
+        say(f"study page and REST API: {url}   (Ctrl-C ends it)", err=True)
         if not found:
             shown = place.root if place.local else "the address given"
-            typer.echo(f"no ledger to read in {shown} yet; it is picked up once a study has made it", err=True)
+            say(f"no ledger to read in {shown} yet; it is picked up once a study has made it", err=True)
 
     place = place_of(root, ledger)
     listen(
@@ -164,7 +164,7 @@ def handover(  # noqa: PLR0917  # typer calls it by keyword
         found = found_by(book, load_script(script)(options))
     path = handover_file(place_of(root, ledger).root, options.name)
     write_handover(found, path)
-    echo_json(found | {"file": str(path)}) if as_json else typer.echo(str(path))
+    echo_json(found | {"file": str(path)}) if as_json else say(str(path))
 
 
 @export.command("mlflow")
@@ -192,7 +192,7 @@ def export_mlflow(
     if as_json:
         echo_json({"written": written, "left": left, "mlflow": place.mlflow})
     else:
-        typer.echo(f"{written} runs written to {place.mlflow}, {left} waiting")
+        say(f"{written} runs written to {place.mlflow}, {left} waiting")
 
 
 @export.command("optuna")
@@ -220,4 +220,4 @@ def export_optuna(  # noqa: PLR0917  # typer calls it by keyword
         return
     for one in found:
         outside = f", {one.outside} outside the declared space left out" if one.outside else ""
-        typer.echo(f"{one.name}: {one.trials} trials{outside}")
+        say(f"{one.name}: {one.trials} trials{outside}")

@@ -9,6 +9,7 @@ import typer
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
 from nefstudy.errors import BadConfig
 from nefstudy.paths import comparison_path, report_path
+from nefstudy.terminal import say
 
 
 def add_report(cli: typer.Typer) -> None:
@@ -53,4 +54,4 @@ def report(  # noqa: PLR0917  # typer calls it by keyword
             right = opened.enter_context(open_ledger(other_root, None)) if other_root else left
             found = compare((left, study), (right, other), without=without or ())
         page = write_comparison(found, out or Path(place.root) / comparison_path(study, other))
-    echo_json({"report": str(page)}) if as_json else typer.echo(str(page))
+    echo_json({"report": str(page)}) if as_json else say(str(page))

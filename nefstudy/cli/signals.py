@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nefstudy.cli.door import Json, echo_json
 from nefstudy.config import Scalar
 from nefstudy.errors import BadConfig
+from nefstudy.terminal import Terminal, say
 
 signals = typer.Typer(no_args_is_help=True, help="Signals: list the catalogue, show a set, check one's own data.")
 
@@ -23,7 +23,7 @@ def signals_ls(as_json: Json = False) -> None:
     from nefstudy.signals.show import catalogue_rows, catalogue_table
 
     rows = catalogue_rows()
-    echo_json(rows) if as_json else Console().print(catalogue_table(rows))
+    echo_json(rows) if as_json else Terminal().print(catalogue_table(rows))
 
 
 @signals.command("show")
@@ -46,7 +46,7 @@ def signals_show(  # noqa: PLR0917  # typer calls it by keyword
     if sheet is not None:
         sheet.write_bytes(class_sheet(load_signals(config)))
         found["sheet"] = str(sheet)
-    echo_json(found) if as_json else Console().print(summary_card(found))
+    echo_json(found) if as_json else Terminal().print(summary_card(found))
 
 
 @signals.command("check")
@@ -64,7 +64,7 @@ def signals_check(
         echo_json(found)
     else:
         split = ", ".join(f"{count} {part}" for part, count in found["split"].items())
-        typer.echo(f"{location}: {found['signals']} signals of {len(found['classes'])} classes ({split}), sound")
+        say(f"{location}: {found['signals']} signals of {len(found['classes'])} classes ({split}), sound")
 
 
 def parsed_options(given: list[str] | None) -> dict[str, Scalar]:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
+from nefstudy.terminal import Terminal, say
 
 if TYPE_CHECKING:
     from nefstudy.trial.experiment import Choices
@@ -49,12 +49,12 @@ def replay(  # noqa: PLR0917  # typer calls it by keyword
     if as_json:
         echo_json(dataclasses.asdict(found) | {"same": found.same})
     else:
-        Console().print(replay_table(found))
+        Terminal().print(replay_table(found))
     if not found.same:
         names = ", ".join(line.what for line in found.lines if not line.same)
         raise ReplayDiffers(f"trial {key} came out otherwise: {names}; compare the conditions named above")
     if not as_json:
-        typer.echo("the same" if found.exact else "the same within tolerance")
+        say("the same" if found.exact else "the same within tolerance")
 
 
 def logs(
@@ -82,9 +82,9 @@ def logs(
     if as_json:
         echo_json({"key": key, "state": row and row.state, "error": row and row.error, "lines": said})
         return
-    typer.echo("\n".join(said) if said else f"{log_path(key)}: nothing; the trial has not run under this root")
+    say("\n".join(said) if said else f"{log_path(key)}: nothing; the trial has not run under this root")
     if row is not None and row.error:
-        typer.echo(f"{row.state} ({row.cause}): {row.error}", err=True)
+        say(f"{row.state} ({row.cause}): {row.error}", err=True)
 
 
 def _choices(script: str | None) -> "Choices":

@@ -11,6 +11,7 @@ from nefstudy.report.figures import draw, save
 from nefstudy.report.tables import start_rich, start_table
 from nefstudy.study.place import Place
 from nefstudy.study.plan import StudyPlan
+from nefstudy.terminal import command_line
 
 
 def say_closing(ledger: Ledger, plan: StudyPlan, state: str, *, place: Place, console: Console) -> None:
@@ -25,7 +26,7 @@ def say_closing(ledger: Ledger, plan: StudyPlan, state: str, *, place: Place, co
         save(draw("accuracy_against_quality", rows), picture)
         console.print(f"accuracy against reconstruction quality: {picture}", soft_wrap=True)
     for (where, cell, cause), count in sorted(ledger.causes(plan.study).items()):
-        console.print(f"[yellow]{count} failed trials ({cause}) in {where} {cell}[/yellow]")
+        console.print(f"{count} failed trials ({cause}) in {where} {cell}", style="yellow", highlight=False)
     counts = ledger.counts(plan.study)
     complete = sum(n for (_, _, s), n in counts.items() if s is TrialState.COMPLETE)
     pruned = sum(n for (_, _, s), n in counts.items() if s is TrialState.PRUNED)
@@ -38,13 +39,15 @@ def say_closing(ledger: Ledger, plan: StudyPlan, state: str, *, place: Place, co
 
 def _next_steps(plan: StudyPlan, place: Place) -> tuple[str, ...]:
     """Commands to type as they stand; a ledger's URL may hold a password, so it is named by its variable."""
-    nefstudy, mlflow = (Path(sys.executable).with_name(name) for name in ("nefstudy", "mlflow"))
-    where = f"--root {place.root}" + ("" if place.local else ' --ledger "$NEFSTUDY_LEDGER"')
-    store = place.mlflow if place.mlflow.startswith("sqlite") else '"$MLFLOW_TRACKING_URI"'
+    nefstudy, mlflow = (str(Path(sys.executable).with_name(name)) for name in ("nefstudy", "mlflow"))
+    where = ["--root", place.root] + ([] if place.local else ["--ledger", "$NEFSTUDY_LEDGER"])
+    store = place.mlflow if place.mlflow.startswith("sqlite") else "$MLFLOW_TRACKING_URI"
+    serve = command_line(nefstudy, "serve", *where)
+    server = command_line(mlflow, "server", "--backend-store-uri", store, "--port", "5000")
     return (
-        f"status page  {nefstudy} serve {where}   then open http://127.0.0.1:8000/",
-        f"MLflow       {mlflow} server --backend-store-uri {store} --port 5000   then open http://127.0.0.1:5000/",
-        f"both         make serve ROOT={place.root}",
-        f"report       {nefstudy} report {plan.study} {where}",
+        f"status page  {serve}   then open http://127.0.0.1:8000/",
+        f"MLflow       {server}   then open http://127.0.0.1:5000/",
+        f"both         {command_line('make', 'serve', 'ROOT=' + place.root.replace('$', '$$'))}",
+        f"report       {command_line(nefstudy, 'report', plan.study, *where)}",
         "Run the same command again: it goes on where it stopped, and does nothing twice.",
     )

@@ -21,6 +21,7 @@ from nefstudy.study.plan import StudyPlan
 from nefstudy.study.retention import parse_keep
 from nefstudy.study.stock import stock
 from nefstudy.study.webhook import check_webhook
+from nefstudy.terminal import Terminal, complain
 
 Study = Annotated[str | None, typer.Option(help="Name of the study; by default the scale's, or the script's own.")]
 Root = Annotated[
@@ -151,7 +152,7 @@ def main(make_plan: MakePlan, *, about: str, arguments: list[str] | None = None)
     try:
         study_app(make_plan, about=about)(args=arguments)
     except NefstudyError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", soft_wrap=True, highlight=False, markup=False)
+        complain(error)
         sys.exit(error.exit_code)
 
 
@@ -165,7 +166,7 @@ def execute(make_plan: MakePlan, options: StudyOptions) -> None:
     best = parse_keep(options.keep)
     plan = make_plan(options)
     check_pruner(options.pruner, plan, workers=options.workers)
-    console = Console()
+    console = Terminal()
     if options.dry_run or options.budget_hours is not None:
         engine = options.engine
         summary = cost_summary(plan_cost(plan, engine=engine), measure_device(engine=engine), engine=engine)

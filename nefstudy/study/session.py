@@ -109,7 +109,7 @@ def _put_study(ledger: Ledger, plan: StudyPlan, *, keep: str, only_new: bool = F
 
 def _webhook(plan: StudyPlan, options: StudyOptions, *, ledger: Ledger, console: Console) -> Webhook:
     def warn(line: str) -> None:
-        console.print(f"[yellow]{line}[/yellow]", soft_wrap=True)
+        console.print(line, style="yellow", soft_wrap=True, highlight=False)
 
     return Webhook(options.webhook, plan.study, ledger=ledger, secret=os.environ.get(SECRET), warn=warn)
 
