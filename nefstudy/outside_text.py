@@ -3,7 +3,14 @@
 import re
 import unicodedata
 
+from nefstudy.errors import BadConfig
+
 HIDDEN = "***"
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "abfs": "AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY",
+}
 ERROR_LENGTH = 4_000  # characters of an error that are stored and shown
 
 _ESCAPE = re.compile(
@@ -16,12 +23,15 @@ _REORDERING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 _LAYOUT = frozenset("\n\t")
 _BREAKS = frozenset("\n\t\u2028\u2029")
 
+_SCHEME = r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]{0,40}:/{2,3})"
 # The greedy match reaches the last @ of the URL: a password pasted without escaping may hold @ and / itself.
-_USER_INFO = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]*:/{2,3})(?P<info>[^\s'\"<>]*)@")
-_SPACED_PASSWORD = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]*://)(?P<info>[^\s/@:\[\]]+:(?!\d+(?:[/\s]|$)).*)@")
+_USER_INFO = re.compile(_SCHEME + r"(?P<info>[^\s'\"<>]*)@")
+_SPACED_PASSWORD = re.compile(_SCHEME + r"(?P<info>[^\s/@:\[\]]+:(?!\d+(?:[/\s]|$)|\*\*\*@).*)@")
+_HIDDEN_ALREADY = re.compile(r"[\w.\-]*:?\*\*\*")
+# NAME=VALUE and 'NAME': 'VALUE'; a name is matched from its beginning only, or long ones would take quadratic time.
 _SECRET_VALUE = re.compile(
-    r"(?P<name>[\w.\-]*(?:passw(?:or)?d|pwd|secret|token|credential|signature|api[_\-]?key|access[_\-]?key)[\w.\-]*"
-    r"(?:=|%3D))(?P<value>[^\s&;,'\"<>)\]}]+)",
+    r"(?<![\w.\-])(?=sig[=%]|[\w.\-]*(?:passw(?:or)?d|pwd|secret|token|credential|signature|api[_\-]?key|access[_\-]?key))"
+    r"(?P<name>[\w.\-]+(?:(?:=|%3D)['\"]?|['\"]\s*:\s*['\"]))(?P<value>[^\s&;,'\"<>)\]}]+)",
     re.IGNORECASE,
 )
 _AUTHORIZATION = re.compile(r"(?P<name>\b(?:bearer|basic)\s+)(?P<value>[A-Za-z0-9._~+/=\-]{8,})", re.IGNORECASE)
@@ -51,8 +61,9 @@ def shortened(text: str, limit: int = ERROR_LENGTH) -> str:
 
 def without_secrets(text: str) -> str:
     """Replace user info in URLs, secret query values and authorization headers by `***`."""
-    text = _USER_INFO.sub(_without_user_info, text)
-    text = _SPACED_PASSWORD.sub(rf"\g<scheme>{HIDDEN}@", text)
+    if "@" in text:
+        text = _USER_INFO.sub(_without_user_info, text)
+        text = _SPACED_PASSWORD.sub(rf"\g<scheme>{HIDDEN}@", text)
     text = _SECRET_VALUE.sub(rf"\g<name>{HIDDEN}", text)
     return _AUTHORIZATION.sub(rf"\g<name>{HIDDEN}", text)
 
@@ -76,6 +87,20 @@ def _shown(character: str) -> str:
 
 def _without_user_info(match: re.Match[str]) -> str:
     info = match["info"]
+    if _HIDDEN_ALREADY.fullmatch(info):
+        return match[0]
     authority = info.split("/", 1)[0]
-    is_path = "/" in info and "@" not in authority and ":" not in authority  # s3://bucket/name@2x.png
+    is_path = "/" in info and "@" not in authority and ":" not in info  # s3://bucket/name@2x.png
     return match[0] if is_path else f"{match['scheme']}{HIDDEN}@"
+
+
+def refuse_secrets(location: str, *, what: str) -> None:
+    """Check that a URI that is going to be stored holds no credentials.
+
+    Raises:
+        BadConfig: it does; names the environment variables that may hold them.
+    """
+    shown = without_secrets(location)
+    if "://" in location and shown != location:
+        variables = _CREDENTIALS.get(location.partition("://")[0], "the environment variables of its storage")
+        raise BadConfig(f"{what} {shown!r} holds credentials, and is stored with every result; set {variables} instead")

@@ -1,14 +1,17 @@
 """What a command prints: text from outside is shown as it is, never as markup, emoji codes or terminal escapes."""
 
 import shlex
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any, final
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from nefstudy.errors import NefstudyError
 from nefstudy.outside_text import one_line, printable, without_secrets
+from nefstudy.process_text import hide_secrets, print_error
 
 
 @final
@@ -25,14 +28,27 @@ class Terminal(Console):
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a text of one line or more, to stderr with `err`."""
-    typer.echo(printable(text), err=err)
+    """Print a text of one line or more, without secrets, to stderr with `err`."""
+    typer.echo(without_secrets(printable(text)), err=err)
 
 
 def complain(error: Exception) -> None:
     """Print an error as one line, without secrets."""
     line = without_secrets(one_line(f"error: {error}"))
     Terminal(stderr=True).print(line, style="red", soft_wrap=True, highlight=False)
+
+
+def run_command(command: Callable[[], object]) -> None:
+    """Run a command line; an error becomes one line and its exit code, and nothing printed holds a secret."""
+    hide_secrets()
+    try:
+        command()
+    except NefstudyError as error:
+        complain(error)
+        sys.exit(error.exit_code)
+    except Exception as error:  # a fault of ours: its traceback is for us, but not what it quotes
+        print_error(type(error), error, error.__traceback__)
+        sys.exit(1)
 
 
 def command_line(*words: str) -> str:

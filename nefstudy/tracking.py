@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from nefstudy.errors import BadRoot, StudyBusy
 from nefstudy.ledger import Heartbeat, Lease, Ledger, OutboxRow, Owner, TrialRow, TrialState, parameters
 from nefstudy.ledger.address import sqlite_url
+from nefstudy.outside_text import without_secrets
 from nefstudy.paths import MLFLOW, artifacts_path
 from nefstudy.storage import Storage
 
@@ -73,7 +74,11 @@ def drain(ledger: Ledger, *, root: str, tracking_uri: str | None = None, limit: 
     except FAILURES as error:
         oldest = ledger.pending(1)
         for entry in oldest:
-            _complain(ledger, entry, f"MLflow at {_shown(uri)} fails: {_first_line(error)}; results wait in the ledger")
+            _complain(
+                ledger,
+                entry,
+                f"MLflow at {without_secrets(uri)} fails: {_first_line(error)}; results wait in the ledger",
+            )
     finally:
         ledger.release(lease)
     return ledger.outbox_size()
@@ -252,7 +257,7 @@ def _tags(row: TrialRow) -> dict[str, str]:
     tags |= {f"fingerprint.{name}": value for name, value in row.fingerprint.items()}
     if row.error:
         tags["mlflow.note.content"] = row.error  # the run's description
-    return {name: value[:MAX_TEXT] for name, value in tags.items()}
+    return {name: without_secrets(value)[:MAX_TEXT] for name, value in tags.items()}
 
 
 def _counted(store: sqlite3.Connection) -> int:
@@ -276,8 +281,4 @@ def _milliseconds(seconds: float) -> int:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
-
-
-def _shown(uri: str) -> str:
-    return make_url(uri).render_as_string(hide_password=True) if "@" in uri else uri
+    return without_secrets(lines[0])[:300] if lines else type(error).__name__

@@ -1,10 +1,14 @@
 """Laws of text from outside: nothing that controls a terminal, no secrets, a bounded length."""
 
+import os
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nefstudy.outside_text import ERROR_LENGTH, printable, safe_error, shortened, without_secrets
+
+EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
 
 
 @pytest.mark.parametrize(
@@ -20,6 +24,14 @@ from nefstudy.outside_text import ERROR_LENGTH, printable, safe_error, shortened
         "host=db password=hunter2 dbname=nef",
         "Authorization: Bearer hunter2.hunter2",
         "sqlite:///C:hunter2@x",
+        "postgresql://a/b:hunter2@host/db",
+        "...postgresql://nef:hunter2@host/db",
+        "postgresql://nef@host/db?sslpassword=hunter2",
+        "https://account.blob.example/x?sv=1&sig=hunter2",
+        "{'password': 'hunter2', 'user': 'nef'}",
+        "connect(password='hunter2')",
+        "AWS_SECRET_ACCESS_KEY=hunter2",
+        "?next=%2F%26password%3Dhunter2",
     ],
 )
 def test_a_secret_is_hidden_wherever_a_url_may_hold_it(url: str) -> None:
@@ -28,7 +40,17 @@ def test_a_secret_is_hidden_wherever_a_url_may_hold_it(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["s3://bucket/name@2x.png", "http://127.0.0.1:5000/", "file:///data/a@b", "http://[::1]:80/x", "a: b @ c"]
+    "text",
+    [
+        "s3://bucket/name@2x.png",
+        "http://127.0.0.1:5000/",
+        "file:///data/a@b",
+        "http://[::1]:80/x",
+        "a: b @ c",
+        "design=3",
+        "key: secret",
+        "token=",
+    ],
 )
 def test_a_text_without_secrets_is_unchanged(text: str) -> None:
     """Addresses, ports and paths with an @ are shown whole."""
@@ -39,6 +61,38 @@ def test_terminal_escapes_are_removed_and_other_controls_shown() -> None:
     """Colors and window titles disappear; a bell, a lone surrogate and a direction mark are spelled out."""
     assert printable("\x1b[31mred\x1b[0m \x1b]0;title\x07x\n\ty") == "red x\n\ty"
     assert printable("a\x07b\udce9c\u202ed") == r"a\x07b\udce9c\u202ed"
+
+
+@pytest.mark.parametrize("part", ["a", "a.", "a://", "a://b:", "password", "'password':", "x='", "bearer "])
+def test_a_long_text_takes_linear_steps(part: str) -> None:
+    """A record of a megabyte that resembles a secret everywhere ends; a search from each letter would not."""
+    assert len(without_secrets(part * (1_000_000 // len(part)))) > 100_000
+
+
+PIECES = st.text("aZ9@:/?#&=%+._~!$*()-", max_size=8)
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    scheme=st.sampled_from(("postgresql", "postgresql+psycopg", "http", "https", "s3", "redis", "mlflow-artifacts")),
+    before=PIECES,
+    after=PIECES,
+    around=st.sampled_from(("{}", "cannot reach {}: refused", "('{}',)", "URL({})", "x={} y", "<{}>", "...{}...")),
+    query=st.booleans(),
+)
+def test_any_password_in_any_url_is_hidden(scheme: str, before: str, after: str, around: str, query: bool) -> None:
+    """Unescaped marks in a password, and marks around the URL, leave nothing of it."""
+    url = f"{scheme}://nef:{before}hunter2{after}@127.0.0.1:1/nef"
+    if query:
+        url = f"{scheme}://127.0.0.1:1/nef?password=hunter2{after.replace('&', '')}"
+    shown = without_secrets(around.format(url))
+    assert "hunter2" not in shown
+    assert "hunter2" not in without_secrets(shown)
+
+
+def test_what_is_hidden_already_is_unchanged() -> None:
+    """User names that SQLAlchemy shows stay."""
+    assert without_secrets("postgresql://me:***@host/db") == "postgresql://me:***@host/db"
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=200))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from nefstudy.ledger import Ledger
+from nefstudy.outside_text import without_secrets
 from nefstudy.study.place import Place, resolve_place
 
 Root = Annotated[str | None, typer.Option(help="The study's root (NEFSTUDY_ROOT, else ./runs).")]
@@ -32,5 +33,13 @@ def open_ledger(root: str | None, ledger: str | None, *, read_only: bool = True)
 
 
 def echo_json(value: Any) -> None:
-    """Print plain data for scripts."""
-    typer.echo(json.dumps(value, indent=2))
+    """Print plain data for scripts, its texts without secrets."""
+    typer.echo(json.dumps(_shown(value), indent=2))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_secrets(value)
+    if isinstance(value, dict):
+        return {name: _shown(inner) for name, inner in value.items()}
+    return [_shown(inner) for inner in value] if isinstance(value, list | tuple) else value

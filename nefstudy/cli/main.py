@@ -19,8 +19,8 @@ from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, pla
 from nefstudy.cli.report import add_report
 from nefstudy.cli.signals import signals
 from nefstudy.cli.trials import add_trials
-from nefstudy.errors import BadConfig, NefstudyError
-from nefstudy.terminal import Terminal, complain, say
+from nefstudy.errors import BadConfig
+from nefstudy.terminal import Terminal, run_command, say
 
 cli = typer.Typer(
     name="nefstudy",
@@ -43,11 +43,7 @@ cli.add_typer(export, name="export")
 
 def app() -> None:
     """Entry point: errors of ours become one line and their exit code."""
-    try:
-        cli()
-    except NefstudyError as error:
-        complain(error)
-        sys.exit(error.exit_code)
+    run_command(cli)
 
 
 @cli.callback(invoke_without_command=True)

@@ -51,6 +51,7 @@ def address_of(url: str) -> URL:
             f"ledger {_shown(url)} is not a path, sqlite:///PATH or postgresql://...; correct --ledger"
         ) from None
     if address.get_backend_name() == "postgresql":
+        _check_user_info(url)
         address = address.set(drivername="postgresql+psycopg")
         _check_options(address)
         return address
@@ -78,6 +79,11 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
+def shown_address(address: URL) -> str:
+    """Return an address without its password, which may also be a value of its query."""
+    return without_secrets(address.render_as_string(hide_password=True))
+
+
 def connection_options(address: URL) -> dict[str, Any]:
     """Return what psycopg is given besides the address itself; numbers are numbers.
 
@@ -86,6 +92,13 @@ def connection_options(address: URL) -> dict[str, Any]:
     """
     given = {name: int(str(value)) for name, value in address.query.items() if name in NUMBERS}
     return {**PATIENCE, "prepare_threshold": None, **given}
+
+
+def _check_user_info(url: str) -> None:
+    """Refuse user info that holds what ends it: the rest of a password would be taken for a host or a database."""
+    user_info, at, _ = url.partition("://")[2].partition("?")[0].rpartition("@")
+    if at and any(mark in user_info for mark in "@/"):
+        raise BadLedger(f"ledger {_shown(url)}: its user or password holds @ or /; write them as %40 and %2F")
 
 
 def _check_options(address: URL) -> None:

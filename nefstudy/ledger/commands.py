@@ -10,6 +10,7 @@ from nefstudy.ledger.fetch import Found, fetch, fetch_one
 from nefstudy.ledger.rows import CommandRow
 from nefstudy.ledger.schema import commands
 from nefstudy.ledger.texts import dump, load
+from nefstudy.outside_text import safe_error
 
 
 def append(
@@ -47,7 +48,7 @@ def latest(connection: Connection, study: str, *, limit: int) -> list[CommandRow
 def settle(connection: Connection, command: int, *, outcome: str, now: float) -> None:
     """Record how a command ended, unless that is known already."""
     still_open = (commands.c.id == command) & commands.c.settled_at.is_(None)
-    settled = update(commands).where(still_open).values(settled_at=now, outcome=outcome)
+    settled = update(commands).where(still_open).values(settled_at=now, outcome=safe_error(outcome))
     for row in fetch(connection, settled.returning(commands.c.study, commands.c.verb)):
         events.append(connection, row["study"], kind="command", data={"verb": row["verb"], "outcome": outcome}, now=now)
 

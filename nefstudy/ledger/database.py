@@ -14,7 +14,7 @@ from sqlalchemy.exc import DataError, DBAPIError
 
 from nefstudy.errors import BadConfig, BadLedger
 from nefstudy.ledger import schema
-from nefstudy.ledger.address import address_of, connection_options
+from nefstudy.ledger.address import address_of, connection_options, shown_address
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Database:
         self, url: str, *, read_only: bool, patience_s: float, clock: Callable[[], float], existing: bool = False
     ) -> None:
         self.address = address_of(url)
-        self.where = self.address.database if self.is_sqlite else self.address.render_as_string(hide_password=True)
+        self.where = self.address.database if self.is_sqlite else shown_address(self.address)
         self.read_only = read_only
         self.clock = clock
         self._patience_s = patience_s

@@ -9,6 +9,7 @@ from nefstudy.ledger.fetch import fetch
 from nefstudy.ledger.rows import EventRow
 from nefstudy.ledger.schema import events
 from nefstudy.ledger.texts import dump, load
+from nefstudy.outside_text import safe_error
 
 _APPEND = insert(events).returning(events.c.seq)  # built once: building a statement costs more than running it
 
@@ -24,8 +25,13 @@ def append(
     now: float,
 ) -> int:
     """The number of a new event, higher than every event committed before it."""
-    values = {"study": study, "kind": kind, "phase": phase, "key": key, "data": dump(dict(data or {})), "at": now}
+    values = {"study": study, "kind": kind, "phase": phase, "key": key, "data": dump(_safe(data or {})), "at": now}
     return int(connection.execute(_APPEND, values).scalar_one())
+
+
+def _safe(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same data, its texts without secrets and bounded: they may quote an error or a command."""
+    return {name: safe_error(value) if isinstance(value, str) else value for name, value in data.items()}
 
 
 def since(connection: Connection, seq: int, *, study: str | None, limit: int) -> list[EventRow]:

@@ -13,6 +13,7 @@ from nefstudy.config import TrialConfig
 from nefstudy.errors import BadLedger
 from nefstudy.ledger import attempts, commands, events, neural_datasets, outbox, setbacks, studies
 from nefstudy.ledger import lease as leases
+from nefstudy.ledger.address import shown_address
 from nefstudy.ledger.attempts import Claim
 from nefstudy.ledger.database import Database
 from nefstudy.ledger.lease import Lease, Silence, Wish
@@ -76,7 +77,7 @@ class Ledger(Reading):
     @property
     def url(self) -> str:
         """Where the ledger is, without any password."""
-        return self._database.address.render_as_string(hide_password=True)
+        return shown_address(self._database.address)
 
     @property
     def read_only(self) -> bool:

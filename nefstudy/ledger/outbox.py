@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 from nefstudy.ledger.fetch import fetch
 from nefstudy.ledger.rows import OutboxRow
 from nefstudy.ledger.schema import outbox, trials
+from nefstudy.outside_text import safe_error
 
 MAX_TRIES = 5  # begun more often, an entry waits to be asked for: what is refused once more would be refused for ever
 
@@ -76,4 +77,4 @@ def mark(connection: Connection, entries: Sequence[OutboxRow]) -> None:
 
 def mark_failed(connection: Connection, entry: OutboxRow, *, error: str) -> None:
     """Record why an export failed."""
-    connection.execute(update(outbox).where(outbox.c.id == entry.id).values(error=error))
+    connection.execute(update(outbox).where(outbox.c.id == entry.id).values(error=safe_error(error)))

@@ -12,6 +12,7 @@ from nefstudy.ledger.fetch import Found
 from nefstudy.ledger.rows import TrialState
 from nefstudy.ledger.schema import artefacts, curves, documents, trials
 from nefstudy.ledger.texts import dump, load
+from nefstudy.outside_text import safe_error
 
 COSTS = ("field_steps", "fit_seconds", "classify_seconds")  # what a reused result did not spend again
 SCORES = ("val_accuracy", "test_accuracy")
@@ -80,7 +81,11 @@ def _close(connection: Connection, row: Found, *, outcome: Outcome, now: float, 
     values |= {"quality": _finite(quality), "cause": outcome.cause, "reused": reused, "state": outcome.state}
     values |= {"ended_at": now, "started_at": row["started_at"] or row["requested_at"]}
     connection.execute(_CLOSE, {"closed": row["id"], **values})
-    texts = {"metrics": dump(metrics), "fingerprint": dump(dict(outcome.fingerprint)), "error": outcome.error}
+    texts = {
+        "metrics": dump(metrics),
+        "fingerprint": dump(dict(outcome.fingerprint)),
+        "error": outcome.error and safe_error(outcome.error),
+    }
     connection.execute(_DESCRIBE, {"closed": row["id"], **texts})
 
 

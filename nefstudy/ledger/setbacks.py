@@ -9,6 +9,7 @@ from nefstudy.ledger.rows import TrialState
 from nefstudy.ledger.schema import events as told
 from nefstudy.ledger.schema import phases, trials
 from nefstudy.ledger.texts import load
+from nefstudy.outside_text import safe_error
 
 RETRIED = "retried"  # the kind of event that tells of an attempt that was put back
 
@@ -47,6 +48,7 @@ def retries(connection: Connection, study: str) -> dict[tuple[str, str, str], in
 def stop_cell(connection: Connection, study: str, *, phase: str, cell: str, reason: str | None, now: float) -> None:
     """Mark a cell as left alone, with the reason; None takes the mark away."""
     place = (phases.c.study == study) & (phases.c.phase == phase) & (phases.c.cell == cell)
+    reason = reason and safe_error(reason)
     connection.execute(update(phases).where(place).values(stopped=reason))
     data = {"phase": phase, "cell": cell, "stopped": reason}
     events.append(connection, study, kind="cell", phase=phase, data=data, now=now)

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from nefstudy.ledger import Ledger
 from nefstudy.names import CELL, CELL_LENGTH, NAME, NAME_LENGTH
+from nefstudy.outside_text import without_secrets
 
 StudyName = Annotated[str, Path(pattern=NAME, max_length=NAME_LENGTH, description="name of a study")]
 OneStudy = Annotated[str | None, Query(pattern=NAME, max_length=NAME_LENGTH, description="name of a study")]
@@ -85,5 +86,5 @@ def presentable(error: str | None) -> str | None:
 
 
 def presentable_line(line: str) -> str:
-    """A line without the folders of any path in it."""
-    return _FOLDERS.sub("", line)[:ERROR_CHARS]
+    """A line without secrets and without the folders of any path in it."""
+    return _FOLDERS.sub("", without_secrets(line))[:ERROR_CHARS]

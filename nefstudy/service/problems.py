@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from nefstudy.errors import BadConfig, BadLedger, NoLedger, OtherVersion
+from nefstudy.outside_text import without_secrets
 
 MEDIA_TYPE = "application/problem+json"
 LEDGER_AWAY = "the ledger cannot be read at the moment; try again in a few seconds"
@@ -45,7 +46,7 @@ def problem(
     status: int, detail: str, *, headers: dict[str, str] | None = None, errors: list[Wrong] | None = None
 ) -> JSONResponse:
     """The answer that refuses a request."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or [])
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=without_secrets(detail), errors=errors or [])
     return JSONResponse(
         body.model_dump(exclude_defaults=True) | {"type": body.type},
         status_code=status,
@@ -89,7 +90,7 @@ def _invalid(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _wrong(item: dict[str, Any]) -> Wrong:
-    given = repr(item.get("input"))
+    given = without_secrets(repr(item.get("input")))
     return Wrong(
         where=".".join(str(part) for part in item["loc"]),
         given=given if len(given) <= GIVEN_CHARS else given[: GIVEN_CHARS - 3] + "...",

@@ -3,13 +3,12 @@
 import dataclasses
 import json
 import os
-import sys
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from nefstudy.errors import BadConfig, NefstudyError
+from nefstudy.errors import BadConfig
 from nefstudy.fitting.engines import ENGINES
 from nefstudy.names import study_name
 from nefstudy.study.cost import cost_summary, plan_cost
@@ -21,7 +20,7 @@ from nefstudy.study.plan import StudyPlan
 from nefstudy.study.retention import parse_keep
 from nefstudy.study.stock import stock
 from nefstudy.study.webhook import check_webhook
-from nefstudy.terminal import Terminal, complain
+from nefstudy.terminal import Terminal, run_command
 
 Study = Annotated[str | None, typer.Option(help="Name of the study; by default the scale's, or the script's own.")]
 Root = Annotated[
@@ -149,11 +148,7 @@ def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
 
 def main(make_plan: MakePlan, *, about: str, arguments: list[str] | None = None) -> None:
     """Run a study script's command line; errors become one line and an exit code."""
-    try:
-        study_app(make_plan, about=about)(args=arguments)
-    except NefstudyError as error:
-        complain(error)
-        sys.exit(error.exit_code)
+    run_command(lambda: study_app(make_plan, about=about)(args=arguments))
 
 
 def execute(make_plan: MakePlan, options: StudyOptions) -> None:

@@ -12,6 +12,8 @@ import threading
 from nefstudy.errors import BadLedger
 from nefstudy.ledger import Ledger
 from nefstudy.ledger.outbox import MAX_TRIES
+from nefstudy.outside_text import safe_error
+from nefstudy.process_text import hide_secrets
 from nefstudy.study.exporter import END
 
 PERIOD_S = 2.0
@@ -40,12 +42,13 @@ class Driver:
 def main() -> None:
     """Export until told to end."""
     os.nice(NICENESS)
+    hide_secrets()
     driver = Driver()
     try:
         with Ledger.open(driver.where["ledger"]) as ledger:
             follow(ledger, driver)
     except BadLedger as error:  # the driver will find the same, and says what to do
-        sys.exit(f"the export ends: {error}")
+        sys.exit(f"the export ends: {safe_error(str(error))}")
 
 
 def follow(ledger: Ledger, driver: Driver) -> None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from nefstudy.ledger import Ledger
+from nefstudy.outside_text import without_secrets
 from nefstudy.study.place import Place
 
 PROGRAM = "nefstudy.study.export_process"
@@ -120,4 +121,4 @@ def _relay(process: subprocess.Popen[str]) -> None:
     assert process.stderr is not None
     with process.stderr as lines:
         for line in lines:
-            log.warning("%s", line.rstrip())
+            log.warning("%s", without_secrets(line.rstrip()))

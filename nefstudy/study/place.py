@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from nefstudy.errors import BadConfig, BadLedger, BadRoot
 from nefstudy.ledger.address import ledger_file, sqlite_url
-from nefstudy.outside_text import without_secrets
+from nefstudy.outside_text import refuse_secrets, without_secrets
 from nefstudy.paths import LEDGER, MLFLOW, expanded
 
 DEFAULT_ROOT = "runs"
@@ -50,6 +50,7 @@ def resolve_place(root: str | None, ledger: str | None = None, *, environment: M
         raise BadLedger(_thrown_away(f"ledger {ledger!r}", "--ledger /an/absolute/path or a postgresql:// URL"))
     store = None if mlflow is None else _mlflow(mlflow, in_job=in_job)
     if "://" in chosen:
+        refuse_secrets(chosen, what="root")
         if ledger is None:
             raise BadConfig(
                 f"root {chosen!r} is a URI, where no SQLite ledger can live; "

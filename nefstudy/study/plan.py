@@ -21,6 +21,7 @@ from nefstudy.errors import BadConfig, BadInput, BadSignals
 from nefstudy.fields.catalog import FIELDS
 from nefstudy.fields.catalog import complete as complete_field
 from nefstudy.names import cell_name, phase_name, study_name
+from nefstudy.outside_text import refuse_secrets
 from nefstudy.seeds import integer
 from nefstudy.signals.catalog import SIGNALS, pin
 from nefstudy.study.space import Choice, Point, Space, count, grid_points, grid_size
@@ -59,6 +60,9 @@ class CellPlan:
     def __post_init__(self) -> None:
         phase_name(self.phase)
         cell_name(self.cell)
+        for name, value in self.signals.options.items():
+            if isinstance(value, str):
+                refuse_secrets(value, what=f"{self.cell}: signals option {name}")
         if self.replicates < 1 or (self.trials is not None and self.trials < 1):
             raise BadConfig(
                 f"{self.cell}: {self.trials} trials, {self.replicates} replicates: each must be at least 1; correct it"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import final
 
 from nefstudy.errors import NefstudyError
-from nefstudy.outside_text import printable, shortened
+from nefstudy.outside_text import printable, shortened, without_secrets
 from nefstudy.paths import earlier_log_path, log_path
 from nefstudy.storage import Storage
 
@@ -48,7 +48,7 @@ def read_log(root: str, key: str, *, lines: int | None = None) -> list[str]:
 
 
 class _Formatter(logging.Formatter):
-    """Lines with UTC times; a message of no bounds is cut."""
+    """Lines with UTC times and without secrets; a message of no bounds is cut."""
 
     def __init__(self) -> None:
         super().__init__(_LINE)
@@ -56,7 +56,7 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's lines."""
-        text = printable(shortened(super().format(record), 2 * MAX_RECORD))
+        text = without_secrets(printable(shortened(super().format(record), 2 * MAX_RECORD)))
         return text if len(text) <= MAX_RECORD else f"{text[: MAX_RECORD // 2]}\n[...]\n{text[-MAX_RECORD // 2 :]}"
 
 
