@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import cache
 
 from nefstudy.config import FitConfig
 from nefstudy.errors import BadConfig
@@ -9,6 +10,7 @@ from nefstudy.fields.field import NeuralField
 from nefstudy.fitting.cost import Work, fit_seconds
 from nefstudy.fitting.engines import ENGINES, Engine
 from nefstudy.fitting.problem import Problem, loss_of
+from nefstudy.fitting.rehearsal import hindrance
 from nefstudy.signals.signal import Signals
 
 log = logging.getLogger(__name__)
@@ -39,17 +41,23 @@ def choose(config: FitConfig, field: NeuralField, signals: Signals, *, fields: i
     if config.engine == "auto":
         choice = _quickest(config, field, signals, fields=fields, ranks=ranks)
     else:
-        choice = _asked(ENGINES[config.engine], field)
+        choice = _asked(ENGINES[config.engine], config, field, signals)
     log.info("engine %s: %s", choice.engine.name, choice.reason)
     return choice
 
 
-def _asked(engine: Engine, field: NeuralField) -> Choice:
-    hindrance = engine.why_not(field)
-    if hindrance is None:
+def _asked(engine: Engine, config: FitConfig, field: NeuralField, signals: Signals) -> Choice:
+    why = hindrance(engine, config, field, signals)
+    if why is None:
         return Choice(engine, "asked for")
-    log.warning("engine %s cannot be used, eager takes its place: %s", engine.name, hindrance)
-    return Choice(ENGINES["eager"], f"{engine.name} was asked for, but {hindrance}")
+    _warn(engine.name, why)
+    return Choice(ENGINES["eager"], f"{engine.name} was asked for, but {why}")
+
+
+@cache
+def _warn(name: str, why: str) -> None:
+    """Log a warning once per process; the reason for its engine is in each trial's log."""
+    log.warning("engine %s cannot be used, eager takes its place: %s", name, why)
 
 
 def _quickest(config: FitConfig, field: NeuralField, signals: Signals, *, fields: int, ranks: int) -> Choice:
@@ -60,14 +68,19 @@ def _quickest(config: FitConfig, field: NeuralField, signals: Signals, *, fields
     seconds: dict[str, float] = {}
     hindrances: list[str] = []
     for name, engine in ENGINES.items():
-        hindrance = engine.why_not(field) or engine.asked_only()
-        if hindrance is not None:
-            hindrances.append(f"not {name}: {hindrance}")
+        why = engine.why_not(field) or engine.asked_only()
+        if why is not None:
+            hindrances.append(f"not {name}: {why}")
             continue
         alone = ranks == 1 and config.fits is None
         ready = alone and engine.is_ready(problem, points, drawn is not None, config.threads)
         lanes, shared = engine.lanes(field, points), config.fits or 1
         seconds[name] = fit_seconds(field, work, engine=name, lanes=lanes, ready=ready, fits=shared)
-    best = min(seconds, key=lambda name: seconds[name])
     estimates = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+    best = min(seconds, key=lambda name: seconds[name])
+    while (why := hindrance(ENGINES[best], config, field, signals)) is not None:
+        _warn(best, why)
+        hindrances.append(f"not {best}: {why}")
+        del seconds[best]
+        best = min(seconds, key=lambda name: seconds[name])
     return Choice(ENGINES[best], "; ".join([f"quickest by estimate ({estimates})", *hindrances]))

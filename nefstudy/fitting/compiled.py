@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from nefstudy.config import OptimiserConfig
 from nefstudy.fields.field import NeuralField, WrittenGradient, flatten
 from nefstudy.fields.padding import padded
 from nefstudy.fields.wave import joint
+from nefstudy.fitting.compile_cache import passes, reason, remove_named, remove_torn, why_no_place
 from nefstudy.fitting.lanes import lanes_in_cache
 from nefstudy.fitting.optimiser import Moments, Pace, pace
 from nefstudy.fitting.problem import Points, Problem
@@ -39,7 +41,15 @@ OPTIONS: dict[str, Any] = {
     "max_pointwise_cat_inputs": 0,  # write sines and cosines down once, instead of computing them again
 }
 
+TRIES = 3  # a fit loads two libraries, that of its products and its own; both may be torn
+
 Program = Callable[..., tuple[Tensor, ...]]
+
+
+class CannotCompile(Exception):
+    """This machine cannot compile a program; says why in one line."""
+
+
 log = logging.getLogger(__name__)
 
 
@@ -56,10 +66,8 @@ class Shape:
     @property
     def mark(self) -> Path:
         """A file in inductor's cache directory that says this shape has been compiled on this machine."""
-        from torch._inductor.runtime.cache_dir_utils import cache_dir
-
         name = sha256(f"{torch.__version__} {self}".encode()).hexdigest()[:20]
-        return Path(cache_dir()) / f"nefstudy-{name}"
+        return _cache() / f"nefstudy-{name}"
 
 
 def shape_of(problem: Problem, *, points: int, drawn: bool, threads: int) -> Shape:
@@ -72,13 +80,18 @@ def shape_of(problem: Problem, *, points: int, drawn: bool, threads: int) -> Sha
 
 def is_ready(problem: Problem, points: int, drawn: bool, threads: int) -> bool:
     """Whether this machine has compiled the problem's program before."""
-    return shape_of(problem, points=points, drawn=drawn, threads=threads).mark.exists()
+    try:
+        return shape_of(problem, points=points, drawn=drawn, threads=threads).mark.exists()
+    except OSError:  # no place for the cache
+        return False
 
 
 def why_not(field: NeuralField) -> str | None:
     """Why this engine cannot step a field on this machine, or None if it can."""
     if not isinstance(field, WrittenGradient):
         return f"{type(field).__name__} has no written loss_gradient"
+    if why_no_place() is not None:
+        return why_no_place()
     from torch._inductor import config
 
     wanted = config.cpp.cxx if isinstance(config.cpp.cxx, tuple) else (config.cpp.cxx,)
@@ -133,19 +146,64 @@ _programs: dict[Shape, Program] = {}
 
 
 def _compile(shape: Shape, inputs: tuple[Tensor, ...]) -> Program:
-    """The program of a shape, compiled on first use.
+    """The program of a shape, compiled on first use; again where torn libraries were in the way.
+
+    Raises:
+        CannotCompile: this machine cannot compile it, and no later attempt would.
+    """
+    tries = 0
+    while shape not in _programs:
+        tries += 1
+        try:
+            _programs[shape] = _build(shape, inputs)
+        except Exception as error:
+            if passes(error):
+                raise
+            if tries == TRIES or not _clear(error):
+                raise CannotCompile(f"compiling fails: {reason(error)}") from error
+    return _programs[shape]
+
+
+def _build(shape: Shape, inputs: tuple[Tensor, ...]) -> Program:
+    """Compile and load a program.
 
     Of the processes of a machine that want a new shape at once, one compiles and the others wait to load that.
     """
-    if shape not in _programs:
-        with nullcontext() if shape.mark.exists() else FileLock(f"{shape.mark}.lock"):
-            began = time.perf_counter()
-            program = _inductor(_step_of(shape.problem), inputs)
-            program(*inputs)
-            shape.mark.touch()
-        log.info("compiled a step of %d %s in %.1f s", shape.lanes, shape.problem.field, time.perf_counter() - began)
-        _programs[shape] = program
-    return _programs[shape]
+    _clear_once()
+    with nullcontext() if shape.mark.exists() else FileLock(f"{shape.mark}.lock"):
+        began = time.perf_counter()
+        program = _inductor(_step_of(shape.problem), inputs)
+        program(*inputs)
+        shape.mark.touch()
+    log.info("compiled a step of %d %s in %.1f s", shape.lanes, shape.problem.field, time.perf_counter() - began)
+    return program
+
+
+def _cache() -> Path:
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    return Path(cache_dir())
+
+
+@cache
+def _clear_once() -> None:
+    """Remove torn libraries before this process loads its first one: some kill the process that loads them."""
+    _say_removed(remove_torn(_cache()))
+
+
+def _clear(error: Exception) -> bool:
+    """Remove what is torn and what an error of loading names; return whether anything was."""
+    try:
+        removed = remove_torn(_cache()) + remove_named(error, _cache())
+    except OSError:
+        return False
+    _say_removed(removed)
+    return bool(removed)
+
+
+def _say_removed(libraries: list[Path]) -> None:
+    if libraries:
+        log.warning("removed torn libraries of a killed compiler: %s", ", ".join(map(str, libraries)))
 
 
 def _inductor(step: Program, inputs: tuple[Tensor, ...]) -> Program:

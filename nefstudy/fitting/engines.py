@@ -24,6 +24,7 @@ class Engine:
         grid_losses: loss of each lane over its whole grid.
         marks: what it adds to a fingerprint.
         on_device: whether steps are taken outside the CPU.
+        compiles: whether it may fail to compile its program, so that a step is rehearsed before it is chosen.
         asked_only: why `auto` passes it over where it could be used, or None if it does not.
     """
 
@@ -37,6 +38,7 @@ class Engine:
     grid_losses: GridLosses = grid_loss
     marks: Callable[[], dict[str, str]] = dict
     on_device: bool = False
+    compiles: bool = False
     asked_only: Callable[[], str | None] = lambda: None
 
 
@@ -58,6 +60,7 @@ ENGINES: dict[str, Engine] = {
         is_ready=compiled.is_ready,
         lanes=lanes_in_cache,
         fixed=True,
+        compiles=True,
     ),
     "fused": Engine(
         "fused",

@@ -17,7 +17,7 @@ from nefstudy.fitting.choice import choose
 from nefstudy.fitting.engines import Engine
 from nefstudy.fitting.ladder import Climb, climb
 from nefstudy.fitting.lanes import LEAST
-from nefstudy.fitting.problem import DrawnPoints, Points, Problem, WholeGrid, loss_of
+from nefstudy.fitting.problem import Problem, loss_of, step_points
 from nefstudy.fitting.start import start_rows
 from nefstudy.fitting.stop import Stop
 from nefstudy.fitting.threads import threads
@@ -111,15 +111,11 @@ def _fit_chunk(
 ) -> Climb:
     recipe = config.dataset
     ids = signals.ids[rows]
-    targets = signals.targets(rows)
-    if not np.isfinite(targets).all():
-        bad = ids[~np.isfinite(targets).all(axis=(1, 2))][0]
+    grid, data = step_points(signals, recipe, rows=rows, view=view)
+    finite = torch.isfinite(grid.targets).all(dim=2).all(dim=1).numpy()
+    if not finite.all():
+        bad = ids[~finite][0]
         raise BadSignals(f"signal {bad} of {signals.card.name}: a value is NaN or infinite; repair or remove it")
-    grid = WholeGrid(padded(torch.from_numpy(signals.points(rows))), torch.from_numpy(np.ascontiguousarray(targets)))
-    data: Points = grid
-    count = recipe.points or signals.step_points
-    if count is not None:
-        data = DrawnPoints(grid, count=count, seed=recipe.seed, ids=ids, view=view, strata=signals.strata)
     return climb(
         Problem(field, loss_of(signals.card), recipe.optimiser.name),
         recipe.optimiser,

@@ -9,10 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nefstudy.config import NeuralDatasetConfig
 from nefstudy.fields.field import NeuralField
 from nefstudy.fields.loss import LossName
+from nefstudy.fields.padding import padded
 from nefstudy.seeds import stream
-from nefstudy.signals.signal import SignalCard
+from nefstudy.signals.signal import SignalCard, Signals
 
 LOSS_OF_KIND: dict[str, LossName] = {"image": "mse", "shape": "bce"}
 
@@ -78,3 +80,16 @@ class DrawnPoints:
     def _draw(self, rng: np.random.Generator) -> Int[np.ndarray, " P"]:
         size = self._grid.targets.shape[1] // self._strata
         return np.concatenate([rng.integers(0, size, self._count) + size * part for part in range(self._strata)])
+
+
+def step_points(
+    signals: Signals, recipe: NeuralDatasetConfig, *, rows: Int[np.ndarray, " F"], view: int
+) -> tuple[WholeGrid, Points]:
+    """Return the whole grid of some signals, and the points that the steps of a fit look at."""
+    targets = torch.from_numpy(np.ascontiguousarray(signals.targets(rows)))
+    grid = WholeGrid(padded(torch.from_numpy(signals.points(rows))), targets)
+    count = recipe.points or signals.step_points
+    if count is None:
+        return grid, grid
+    ids = signals.ids[rows]
+    return grid, DrawnPoints(grid, count=count, seed=recipe.seed, ids=ids, view=view, strata=signals.strata)

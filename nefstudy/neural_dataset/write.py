@@ -15,6 +15,7 @@ from nefstudy.fitting.choice import choose
 from nefstudy.fitting.engines import ENGINES, Engine
 from nefstudy.fitting.fingerprint import fingerprint
 from nefstudy.fitting.fit import Fits, Progress, fit_fields
+from nefstudy.fitting.rehearsal import hindrance
 from nefstudy.fitting.step import NEVER
 from nefstudy.fitting.threads import threads
 from nefstudy.neural_dataset.quality import quality_columns
@@ -122,7 +123,8 @@ def settle(storage: Storage, config: FitConfig, signals: Signals, *, field: Neur
     if config.engine == "auto":
         found = _fingerprint_found(storage, config)
         engine = ENGINES.get(found.get("engine", ""))
-        if engine is not None and engine.why_not(field) is None and fingerprint(config, engine) == found:
+        is_same = engine is not None and fingerprint(config, engine) == found
+        if engine is not None and is_same and hindrance(engine, config, field, signals) is None:
             return engine
     fields = len(signals) * config.dataset.views
     shared = 1 if config.fits else ranks  # a study's choice depends on its plan alone

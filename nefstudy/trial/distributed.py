@@ -25,6 +25,7 @@ from ray.util.queue import Empty, Full, Queue
 from nefstudy.classifiers.train import Epoch, curves_of
 from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import TrialFailed
+from nefstudy.fitting.compile_cache import why_no_place
 from nefstudy.trial.causes import cause_of, first_line, portable, traceback_of
 from nefstudy.trial.checked import checked, read_result
 from nefstudy.trial.experiment import Choices, OnEpoch, Setting, Work, run_trial
@@ -176,6 +177,7 @@ def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup, tell: Te
 def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None) -> str:
     check_versions(setup.versions)
     torch.set_num_threads(setup.threads)
+    why_no_place()  # else the first step of any classifier's optimizer would fail
     trial = parse(TrialConfig, config["trial"], where="trial")
     world = current_world() if setup.workers else World()
     setting = Setting(

@@ -12,12 +12,20 @@ from torch._inductor import config as inductor
 from nefstudy.config import FitConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.field import NeuralField
+from nefstudy.fitting import choice as choosing
 from nefstudy.fitting import compiled, engines
 from nefstudy.fitting.choice import choose
 from nefstudy.fitting.cost import RATES, Work, fit_seconds
 from nefstudy.signals.signal import Signals
 
 Configure = Callable[..., FitConfig]
+
+
+@pytest.fixture(autouse=True)
+def unrehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choices by estimates alone: nothing is compiled for them."""
+    monkeypatch.setattr(choosing, "hindrance", lambda engine, _config, field, _signals: engine.why_not(field))
+    choosing._warn.cache_clear()
 
 
 def test_little_work_is_not_worth_compiling_for(configure: Configure, field: NeuralField, signals: Signals) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +150,35 @@ state = advance(problem, OptimiserConfig(), state, WholeGrid(points, torch.ones(
 print("bytes", state.rows.numpy().tobytes().hex())
 print("cached", counters["inductor"]["fxgraph_cache_hit"])
 """
+
+
+def test_torn_libraries_are_compiled_again(tmp_path: Path) -> None:
+    """A killed compiler's empty, cut and unloadable libraries go, whole ones stay, and the bytes are equal."""
+    package = str(Path(compiled.__file__).parents[2])
+    environment = {"PATH": "/usr/bin:/bin", "TORCHINDUCTOR_CACHE_DIR": f"{tmp_path}", "PYTHONPATH": package}
+
+    def fit() -> str:
+        run = subprocess.run(
+            [sys.executable, "-c", AGAIN], env=environment, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, run.stderr
+        return run.stdout.split("bytes ")[1].splitlines()[0]
+
+    expected = fit()
+    largest, *others = sorted(tmp_path.glob("*/*.so"), key=lambda path: -path.stat().st_size)
+    program = next(path for path in others if ".main" in path.name)
+    probe = next(path for path in others if ".main" not in path.name)
+    sound = {path: path.stat().st_mtime_ns for path in others if path not in (program, probe)}
+    largest.write_bytes(b"")
+    program.write_bytes(program.read_bytes()[:5000])
+    probe.write_bytes(probe.read_bytes()[:-64])
+    assert fit() == expected
+    for path in (largest, program):
+        content = bytearray(path.read_bytes())
+        content[18] ^= 0xFF  # its machine: whole by its size, and cannot be loaded
+        path.write_bytes(content)
+    assert fit() == expected
+    assert {path: path.stat().st_mtime_ns for path in sound} == sound
 
 
 def test_processes_of_a_machine_compile_a_shape_once(tmp_path: object) -> None:
