@@ -45,11 +45,14 @@ class Owner:
         return bool(self.boot_id) and self.boot_id == _boot_id()
 
     @property
+    def is_visible(self) -> bool:
+        """Whether the process can be seen from here while it lives."""
+        return self.same_machine and bool(self.pid_namespace) and self.pid_namespace == _pid_namespace()
+
+    @property
     def is_gone(self) -> bool:
         """Whether the process is known to have ended; False when it cannot be seen from here."""
-        if not self.same_machine or not self.pid_namespace or self.pid_namespace != _pid_namespace():
-            return False
-        return process_start(self.pid) != self.process_start
+        return self.is_visible and process_start(self.pid) != self.process_start
 
     def to_json(self) -> str:
         """The owner as JSON text."""

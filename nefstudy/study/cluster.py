@@ -2,29 +2,33 @@
 
 import logging
 import os
-import shutil
+import secrets
 import signal
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
+import psutil
 import ray
+from ray._private.services import canonicalize_bootstrap_address
 
 from nefstudy.errors import BadConfig, StudyStopped
-from nefstudy.ledger import Owner
+from nefstudy.outside_text import safe_error
+from nefstudy.study.ray_folder import make_ray_folder, remove_ray_folder, sweep_rays
+from nefstudy.study.ray_watch import PATIENCE_S, Look, RayWatch, look_at_head, look_at_own, own_processes, unreachable
 from nefstudy.study.run import StudyRun
 from nefstudy.study.turns import Room
 from nefstudy.trial.distributed import TrialSetup
 
 LOOK_EVERY_S = 3.0
 MOST_TRIALS = 10_000
-FOLDER, OWNER = "nef-", "driver.json"
-LEAVING_TRIES, LEAVING_S = 10, 0.3  # Ray's processes end a moment after its shutdown
+START_TRIES = 2
+KILL_S = 10.0
+CLIENT_PORT = 10001  # of ray:// without a port
 
 
 @dataclass(frozen=True)
@@ -36,88 +40,107 @@ class Resources:
 
 
 @contextmanager
-def connected_ray() -> Iterator[Resources]:
+def connected_ray(on_lost: Callable[[str], None] | None = None) -> Iterator[Resources]:
     """Connect to the cluster of RAY_ADDRESS, else start a local Ray and stop it at the end.
 
+    Args:
+        on_lost: called, in another thread, with what happened once Ray has died. The caller then waits in a call of
+            Ray's that may never return: only this function can still end the process in order.
+
     Raises:
-        BadConfig: RAY_ADDRESS is no address, or no Ray answers there.
+        BadConfig: RAY_ADDRESS is not an address, or no Ray answers there; no directory can hold a Ray.
+        StudyStopped: a Ray of this machine did not start.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if ray.is_initialized():
         yield offered()
         return
     address = os.environ.get("RAY_ADDRESS")
-    own = None if address else _own_folder()
+    own = None
+    if not address or address == "local":
+        sweep_rays()  # what killed drivers left may be the space that is missing
+        own = make_ray_folder()
     try:
         with _own_signals():
-            if own is None:
-                _join(str(address))
-            else:
-                ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    _temp_dir=own,
-                )
-        yield offered()
+            look, patience_s = (_start(own), 0.0) if own is not None else (_join(str(address)), PATIENCE_S)
+        with ExitStack() as watched:
+            if on_lost is not None and look is not None:
+                watched.enter_context(RayWatch(look, patience_s=patience_s, on_lost=on_lost))
+            yield offered()
     finally:
         with _own_signals():
             ray.shutdown()
         if own is not None:
-            _leave(Path(own))
+            remove_ray_folder(own)
 
 
-def _join(address: str) -> None:
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:  # which of them depends on what is wrong with it
-        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise BadConfig(
-            f"RAY_ADDRESS {address!r} cannot be joined ({why.rstrip('.')}); give a running head as host:port, or unset "
-            "RAY_ADDRESS for a Ray of this machine"
-        ) from error
-
-
-def _own_folder() -> str:
-    """A directory for a Ray of this process's own; those that killed drivers of this machine left behind go first."""
-    sweep_rays()
-    folder = tempfile.mkdtemp(prefix=FOLDER)
-    Path(folder, OWNER).write_text(Owner.here().to_json())
-    return folder
-
-
-def _leave(own: Path) -> None:
-    """Remove a Ray's directory once its processes let go of it."""
-    for _ in range(LEAVING_TRIES):
-        _remove(own)
-        if not own.exists():
-            break
-        time.sleep(LEAVING_S)
-
-
-def sweep_rays() -> None:
-    """Remove what the Rays of killed drivers of this machine left behind."""
-    for told in Path(tempfile.gettempdir()).glob(f"{FOLDER}*/{OWNER}"):
-        with suppress(OSError, ValueError, TypeError):  # another user's, or none of ours
-            if told.stat().st_uid == os.getuid() and Owner.from_json(told.read_text()).is_gone:
-                _remove(told.parent)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a Ray's directory; where a dying process of it still writes, its owner's name stays for the next sweep."""
-    with suppress(OSError):
-        told = (folder / OWNER).read_text()
-        for part in folder.iterdir():
-            if part.is_dir() and not part.is_symlink():
-                shutil.rmtree(part, ignore_errors=True)
-            elif part.name != OWNER:
-                part.unlink(missing_ok=True)
-        (folder / OWNER).unlink()
+def _start(folder: Path) -> Look:
+    """Start a Ray of this process, in a second try if the first one fails: a busy machine can be too slow for it."""
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    if not any(name in os.environ for name in names):  # else Ray writes one to the home directory, if there is one
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    problems = []
+    for _ in range(START_TRIES):
         try:
-            folder.rmdir()
-        except OSError:
-            (folder / OWNER).write_text(told)
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder),
+            )
+        except Exception as error:  # Ray raises Exception itself when a part of it is late
+            problems.append(_first_line(error))
+            _clear_half_started(folder)
+        else:
+            return look_at_own(str(folder))
+    raise StudyStopped(
+        f"Ray did not start on this machine in {START_TRIES} tries ({'; '.join(dict.fromkeys(problems)).rstrip('.')}); "
+        "free some memory or processors, and look at the space in /dev/shm, then run the same command again"
+    )
+
+
+def _clear_half_started(folder: Path) -> None:
+    """End what a failed start of Ray left, which Ray itself has lost sight of."""
+    with suppress(Exception):  # of a Ray that is half there
+        ray.shutdown()
+    left = own_processes(str(folder))
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=KILL_S)
+
+
+def _join(address: str) -> Look | None:
+    """Connect to a cluster, once its address answers; Ray itself would try for minutes."""
+    try:
+        probed = _host_and_port(address)
+        problem = None if probed is None else unreachable(probed)
+        if problem is not None:
+            raise ConnectionError(f"{problem}: {probed}")
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError) as error:  # which of them depends on what is wrong with it
+        raise BadConfig(
+            f"RAY_ADDRESS {address!r} cannot be joined ({_first_line(error).rstrip('.')}); give a running head as "
+            "host:port, or unset RAY_ADDRESS for a Ray of this machine"
+        ) from error
+    return None if "://" in address else look_at_head(ray.get_runtime_context().gcs_address)
+
+
+def _host_and_port(address: str) -> str | None:
+    """Return where the head of an address listens; None where Ray alone can find out."""
+    scheme, separator, rest = address.rpartition("://")
+    if not separator:
+        found = canonicalize_bootstrap_address(address) if address == "auto" else address
+        return None if found is None else str(found)
+    if scheme != "ray":
+        return None  # Ray knows no other, and refuses it at once
+    host = rest.partition("/")[0].partition("?")[0]
+    return host if ":" in host.rpartition("]")[2] else f"{host}:{CLIENT_PORT}"
+
+
+def _first_line(error: Exception) -> str:
+    return safe_error(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,10 +11,10 @@ from types import FrameType
 
 from rich.console import Console
 
-from nefstudy.errors import DiskLow, LedgerReplaced, StudyBusy, StudyStopped
+from nefstudy.errors import DiskLow, LedgerReplaced, NefstudyError, StudyBusy, StudyStopped
 from nefstudy.ledger import Heartbeat, Ledger, Owner
 from nefstudy.study.closing import say_closing
-from nefstudy.study.cluster import Headroom, connected_ray, sweep_rays
+from nefstudy.study.cluster import Headroom, connected_ray
 from nefstudy.study.continuing import continued
 from nefstudy.study.control import Control
 from nefstudy.study.disk import DiskWatch
@@ -22,10 +23,12 @@ from nefstudy.study.live import LiveView
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place, ensure_writable
 from nefstudy.study.plan import StudyPlan
+from nefstudy.study.ray_folder import sweep_rays
 from nefstudy.study.retention import KEEP, Retention
 from nefstudy.study.run import StudyRun
 from nefstudy.study.tune import drive, storage_under
 from nefstudy.study.webhook import SECRET, Webhook
+from nefstudy.terminal import complain
 from nefstudy.trial.distributed import TrialSetup
 from nefstudy.trial.experiment import Choices
 from nefstudy.trial.ground import check_working_directory
@@ -77,7 +80,8 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                 Control(run, stop=stop).obey(starting=True)
                 with Exporter(ledger, place=place, leave=stop.is_set, on_wait=_say_left(console)) as exporter:
                     if not run.exhausted:
-                        low = _drive(run, options, place=place, console=console, beat=beat, stop=stop)
+                        lost = _ending_without_ray(run, hook, console=console)
+                        low = _drive(run, options, place=place, console=console, beat=beat, stop=stop, on_lost=lost)
                 if beat.lost is not None:
                     raise beat.lost
                 Retention(run, place.root, keep=options.keep).sweep()
@@ -132,15 +136,43 @@ def _check_stopped(run: StudyRun, state: str) -> None:
         )
 
 
+def _ending_without_ray(run: StudyRun, hook: Webhook, *, console: Console) -> Callable[[str], None]:
+    """Return how this process ends once Ray is lost: in order, but from a thread, as the main one waits for Ray."""
+
+    def end(problem: str) -> None:
+        error = StudyStopped(f"study {run.plan.study!r} stopped: {problem}; run the same command again")
+        try:
+            with suppress(NefstudyError):  # a ledger that is away, too
+                run.ledger.interrupt(run.plan.study, lease=run.lease)
+            with suppress(NefstudyError):
+                run.ledger.release(run.lease, state=STOPPED)
+            hook.__exit__(StudyStopped, error, None)
+            console.show_cursor()  # the live view hides it
+            complain(error)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(error.exit_code)
+
+    return end
+
+
 def _drive(
-    run: StudyRun, options: StudyOptions, *, place: Place, console: Console, beat: Heartbeat, stop: threading.Event
+    run: StudyRun,
+    options: StudyOptions,
+    *,
+    place: Place,
+    console: Console,
+    beat: Heartbeat,
+    stop: threading.Event,
+    on_lost: Callable[[str], None],
 ) -> DiskLow | None:
     """Drive the run until nothing is left, it is stopped, or space is low; the latter is returned."""
     watch = DiskWatch(run, place, min_free_gb=options.min_free_gb)
     if watch.step():
         return watch.problem
     retention = Retention(run, place.root, keep=options.keep)
-    with connected_ray() as resources:
+    with connected_ray(on_lost) as resources:
         sharing = options.gpus is None and resources.gpus > 0
         setup = TrialSetup(
             root=place.root,
