@@ -213,7 +213,8 @@ def main() -> int:
         table.add_row(kind, str(count))
     console.print(
         table,
-        f"seed {asked.seed}, {asked.ledger}, {campaign.rerun.starts} drivers, {campaign.rerun.replicates} replicates, {home}",
+        f"seed {asked.seed}, {asked.ledger}, {home}",
+        f"{campaign.rerun.starts} drivers, {campaign.rerun.replicates} replicates",
     )
     for line in wrong:
         console.print(f"WRONG {line}", markup=False)
