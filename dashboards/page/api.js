@@ -23,7 +23,7 @@ export async function get(path) {
   return body;
 }
 
-export const studyPath = (study) => `/v1/studies/${encodeURIComponent(study)}`;
+export const studyPath = (study) => `v1/studies/${encodeURIComponent(study)}`;
 
 // Calls `changed` after events of the study, bundled, and now and then without any; every few seconds while the stream is
 // away, which is opened anew where the browser has given it up.

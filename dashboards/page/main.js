@@ -39,7 +39,7 @@ async function start() {
 const begin = () => start().catch((error) => { failed(error); setTimeout(begin, RETRY_MS); });
 
 async function listStudies() {
-  const names = (await get("/v1/studies")).studies.map(({ study }) => study);
+  const names = (await get("v1/studies")).studies.map(({ study }) => study);
   page.listed = Date.now();
   if (names.length) fill(byId("study"), d3.sort(names).map((name) => [name, name]));
   return names;

@@ -9,7 +9,7 @@ let asked = null; // the latest trial asked for: another that answers later is n
 // Opens the dialog on one trial: its numbers, curves, picture and parameters.
 export async function showTrial(dialog, { key, study, phase }) {
   const query = new URLSearchParams({ ...(study && { study }), ...(phase && { phase }) });
-  const path = `/v1/trials/${encodeURIComponent(key)}?${query}`;
+  const path = `v1/trials/${encodeURIComponent(key)}?${query}`;
   asked = path;
   const trial = await get(path);
   if (asked !== path) return;
@@ -39,7 +39,7 @@ function numbers(trial) {
 
 function pictures(trial) {
   return trial.artefacts.filter((name) => name.endsWith(".png")).map((name) => h("p", {},
-    h("img", { src: `/v1/trials/${trial.key}/artefacts/${encodeURIComponent(name)}`, loading: "lazy",
+    h("img", { src: `v1/trials/${trial.key}/artefacts/${encodeURIComponent(name)}`, loading: "lazy",
       alt: name === "reconstruction.png" ? "Originals above, reconstructions below" : name })));
 }
 

@@ -111,9 +111,18 @@ def serve(  # noqa: PLR0917  # typer calls it by keyword
     host: Annotated[str, typer.Option(help="Address to bind; beyond loopback a token is required.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to bind; 0 picks a free one.")] = 8000,
     token: Annotated[str | None, typer.Option(envvar="NEFSTUDY_API_TOKEN", help="Bearer token to ask for.")] = None,
+    root_path: Annotated[str, typer.Option(help="Path below which a reverse proxy serves it, such as /nef.")] = "",
+    forwarded_allow_ips: Annotated[
+        str | None,
+        typer.Option(
+            help="Proxies whose X-Forwarded-Prefix and X-Forwarded-Proto are believed: addresses or networks, or *; "
+            "by default this machine's."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Serve the study page at / and the REST API under /v1, from the ledger alone, which may be made later."""
+    from nefstudy.service.forwarded import Forwarding
     from nefstudy.service.server import serve as listen
 
     def announce(url: str, found: bool) -> None:
@@ -132,6 +141,7 @@ def serve(  # noqa: PLR0917  # typer calls it by keyword
         port=port,
         token=token,
         root=place.root if place.local else None,
+        forwarding=Forwarding.parse(root_path, forwarded_allow_ips),
         announce=announce,
     )
 

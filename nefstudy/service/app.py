@@ -14,6 +14,7 @@ from nefstudy.ledger import Ledger
 from nefstudy.service import control, events, figures, health, metrics, neural_datasets, page, studies, timeline, trials
 from nefstudy.service.artefacts import Artefacts
 from nefstudy.service.events import Streams
+from nefstudy.service.forwarded import Forwarding
 from nefstudy.service.page import Page, page_directory
 from nefstudy.service.problems import Problem, install_problems
 from nefstudy.service.security import LOOPBACK_NAMES, Gate
@@ -48,6 +49,7 @@ def create_app(
     token: str | None = None,
     root: str | Path | None = None,
     hosts: Collection[str] | None = None,
+    forwarding: Forwarding = Forwarding(),
 ) -> FastAPI:
     """The ASGI application that answers from `ledger`.
 
@@ -55,6 +57,7 @@ def create_app(
         token: asked of every request, on every path; None serves whoever reaches the port.
         root: where the trials' pictures are; None serves none.
         hosts: names the service goes by in the Host header. By default loopback's without a token, any with one.
+        forwarding: the path it is served below, and whose X-Forwarded headers are believed.
     """
     app = FastAPI(
         title="nefstudy",
@@ -78,7 +81,8 @@ def create_app(
     for part in PARTS:
         app.include_router(part.router)
     install_problems(app)
-    app.add_middleware(Gate, token=token, hosts=LOOPBACK_NAMES if hosts is None and not token else hosts)
+    names = LOOPBACK_NAMES if hosts is None and not token else hosts
+    app.add_middleware(Gate, token=token, hosts=names, forwarding=forwarding)
     return app
 
 

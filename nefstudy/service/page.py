@@ -10,6 +10,7 @@ from nefstudy.service.answers import answer
 
 router = APIRouter(include_in_schema=False)
 
+INDEX = "index.html"
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -42,13 +43,13 @@ class Page:
 @router.get("/")
 async def get_page(request: Request) -> Response:
     """The study page."""
-    return _file(request, "index.html")
+    return _file(request, INDEX)
 
 
 @router.get("/page/{name:path}")
 async def get_page_file(request: Request, name: str) -> Response:
-    """A file of the study page."""
-    return _file(request, name)
+    """A file of the study page; the page itself, whose links are relative, is at `/` alone."""
+    return _file(request, name if name != INDEX else "")
 
 
 def _file(request: Request, name: str) -> Response:

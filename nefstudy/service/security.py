@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nefstudy.errors import BadConfig
+from nefstudy.service.forwarded import BadForwarding, Forwarding, path_of
 from nefstudy.service.problems import problem
 
 COOKIE = "nefstudy_session"
@@ -70,8 +71,11 @@ def session_of(token: str) -> str:
 class Gate:
     """ASGI middleware that lets a request through, or refuses it; wraps every path, known or not."""
 
-    def __init__(self, app: ASGIApp, *, token: str | None, hosts: Collection[str] | None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, token: str | None, hosts: Collection[str] | None, forwarding: Forwarding
+    ) -> None:
         self._app = app
+        self._forwarding = forwarding
         self._token = token or None
         self._hosts = None if hosts is None else frozenset(name.lower() for name in hosts)
 
@@ -85,9 +89,13 @@ class Gate:
             await self._answer(scope, receive, _with_headers(send))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer: ASGIApp | None = self._refusal(scope, Headers(scope=scope))
-        if answer is None and scope["path"] == SIGN_IN and scope["method"] == "POST":
-            answer = await self._sign_in(receive)
+        try:
+            scope = self._forwarding.seen(scope)
+            answer: ASGIApp | None = self._refusal(scope, Headers(scope=scope))
+        except BadForwarding as error:
+            answer = problem(400, f"the proxy's headers cannot be used: {error}; correct the proxy")
+        if answer is None and path_of(scope) == SIGN_IN and scope["method"] == "POST":
+            answer = await self._sign_in(scope, receive)
         with suppress(asyncio.CancelledError):  # the server is going down: streams still open end here, and quietly
             await (answer or self._app)(scope, _limited(receive), send)
 
@@ -95,16 +103,17 @@ class Gate:
         host = headers.get("host", "").lower()
         if self._hosts is not None and _without_port(host) not in self._hosts:
             return problem(421, f"host {host[:80]!r} is not served here; use one of {', '.join(sorted(self._hosts))}")
-        length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit()):
-            return problem(400, "the Content-Length is not a number; leave it to your client")
-        if int(length[:12]) > MAX_BODY:
-            return problem(413, f"the body has {length[:12]} bytes; at most {MAX_BODY} are read")
-        signing_in = scope["path"] == SIGN_IN and scope["method"] == "POST"
+        too_large = _length_refused(headers)
+        if too_large is not None:
+            return too_large
+        prefix = scope["root_path"]
+        if prefix and scope["path"] == prefix and scope["method"] in ("GET", "HEAD"):
+            return RedirectResponse(f"{prefix}/", status_code=307)  # the page's links are relative to it
+        signing_in = path_of(scope) == SIGN_IN and scope["method"] == "POST"
         if signing_in or self._token is None or self._admits(headers):
             return None
         if "text/html" in headers.get("accept", "") and scope["method"] == "GET":
-            return _sign_in_form(401)
+            return _sign_in_form(401, prefix)
         return problem(
             401,
             "this service asks for its token; send it as 'Authorization: Bearer TOKEN'",
@@ -118,17 +127,34 @@ class Gate:
         cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         return bearer | _same(cookie, session_of(self._token))
 
-    async def _sign_in(self, receive: Receive) -> Response:
+    async def _sign_in(self, scope: Scope, receive: Receive) -> Response:
+        prefix = scope["root_path"]
         body = await _read(receive)
         if body is None:
             return problem(413, f"at most {MAX_BODY} bytes of body are read")
         given = parse_qs(body.decode("latin-1"), max_num_fields=4) if body.count(b"&") < 4 else {}
         token = (given.get("token") or [""])[0]
         if self._token is None or not _same(token.strip(), self._token):
-            return _sign_in_form(401, "This is not the token.")
-        answer = RedirectResponse("/", status_code=303)
-        answer.set_cookie(COOKIE, session_of(self._token), httponly=True, samesite="strict", path="/")
+            return _sign_in_form(401, prefix, "This is not the token.")
+        answer = RedirectResponse(f"{prefix}/", status_code=303)
+        answer.set_cookie(
+            COOKIE,
+            session_of(self._token),
+            httponly=True,
+            samesite="strict",
+            path=prefix or "/",
+            secure=scope["scheme"] == "https",
+        )
         return answer
+
+
+def _length_refused(headers: Headers) -> Response | None:
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()):
+        return problem(400, "the Content-Length is not a number; leave it to your client")
+    if int(length[:12]) > MAX_BODY:
+        return problem(413, f"the body has {length[:12]} bytes; at most {MAX_BODY} are read")
+    return None
 
 
 def _same(given: str, expected: str) -> bool:
@@ -176,11 +202,11 @@ async def _read(receive: Receive) -> bytes | None:
             return body
 
 
-def _sign_in_form(status: int, said: str = "") -> HTMLResponse:
+def _sign_in_form(status: int, prefix: str, said: str = "") -> HTMLResponse:
     return HTMLResponse(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>nefstudy: sign in</title>'
         '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
-        f'<h1>nefstudy</h1><form method="post" action="{SIGN_IN}"><p role="alert">{html.escape(said)}</p>'
+        f'<h1>nefstudy</h1><form method="post" action="{prefix}{SIGN_IN}"><p role="alert">{html.escape(said)}</p>'
         "<p><label>Token (NEFSTUDY_API_TOKEN of the service) "
         '<input type="password" name="token" autofocus autocomplete="current-password" required></label> '
         "<button>Sign in</button></p></form></html>",

@@ -10,6 +10,7 @@ import uvicorn
 from nefstudy.errors import BadConfig, BadLedger, OtherVersion
 from nefstudy.ledger import Ledger
 from nefstudy.service.app import create_app
+from nefstudy.service.forwarded import Forwarding
 from nefstudy.service.security import check_bind
 
 PATIENCE_S = 2.0  # a reader is told 503 after this; a person would have reloaded by then
@@ -24,6 +25,7 @@ def serve(
     port: int = 8000,
     token: str | None = None,
     root: str | Path | None = None,
+    forwarding: Forwarding = Forwarding(),
     announce: Callable[[str, bool], None] = lambda _url, _found: None,
 ) -> None:
     """Answers from the ledger at a path or URL until interrupted; from none at first, if there is none yet.
@@ -31,6 +33,7 @@ def serve(
     With a token the ledger is opened for writing, for the commands its holders may append; without, for reading.
 
     Args:
+        forwarding: the path it is served below, and whose X-Forwarded headers are believed.
         announce: called with the service's address once it listens, and whether there is a ledger yet.
 
     Raises:
@@ -44,10 +47,10 @@ def serve(
         ear = held.enter_context(closing(listen(host, port)))
         announce(address_of(ear), found)
         config = uvicorn.Config(
-            create_app(book, token=token, root=root),
+            create_app(book, token=token, root=root, forwarding=forwarding),
             log_level="warning",
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=False,  # `forwarding` knows them
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=3,

@@ -142,13 +142,14 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ledger, P
 class Client:
     """Asks an ASGI application without a socket; its faults come back as answers."""
 
-    def __init__(self, app: Any, *, headers: dict[str, str]) -> None:
+    def __init__(self, app: Any, *, headers: dict[str, str], address: str = "127.0.0.1") -> None:
         self.app = app
+        self._address = address
         self._headers = headers
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async def ask() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(self._address, 5000))
             base = {"base_url": "http://127.0.0.1", "headers": self._headers}
             async with httpx.AsyncClient(transport=transport, **base) as client:
                 return await client.request(method, path, **options)

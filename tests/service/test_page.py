@@ -19,13 +19,13 @@ def test_the_page_is_served_with_every_file_it_names(client):
     """The page and each script, style and import in it are there, as what they are."""
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    named = set(re.findall(r'(?:src|href)="(/page/[^"]+)"', page.text))
+    named = set(re.findall(r'(?:src|href)="(page/[^"]+)"', page.text))
     for path in OWN:
         if path.suffix == ".js":
-            named |= {f"/page/{name}" for name in re.findall(r'(?:from|import) "\./([^"]+)"', path.read_text())}
-    assert {"/page/vendor/d3.min.js", "/page/vendor/plot.min.js"} <= named
+            named |= {f"page/{name}" for name in re.findall(r'(?:from|import) "\./([^"]+)"', path.read_text())}
+    assert {"page/vendor/d3.min.js", "page/vendor/plot.min.js"} <= named
     for name in named:
-        answer = client.get(name)
+        answer = client.get(f"/{name}")
         assert answer.status_code == 200, name
         assert answer.headers["content-type"].split(";")[0] in {"text/javascript", "text/css", "image/svg+xml"}
 
@@ -35,6 +35,7 @@ def test_nothing_comes_from_elsewhere_or_inline(path):
     """No foreign address, no inline script, style or handler: the content policy forbids them all."""
     text = path.read_text().replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?://|//cdn|@import", text)
+    assert not re.search(r"""["'`(]/(v1|page|sign-in)""", text), "links are relative, for it may be served below a path"
     assert not re.search(r"\bstyle=|<style|<script(?![^>]*src=)|\son\w+=|innerHTML|eval\(|setAttribute\(\"style", text)
 
 
