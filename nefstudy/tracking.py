@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nefstudy.errors import BadRoot, StudyBusy
 from nefstudy.ledger import Heartbeat, Lease, Ledger, OutboxRow, Owner, TrialRow, TrialState, parameters
-from nefstudy.ledger.address import sqlite_url
+from nefstudy.ledger.address import mlflow_url
 from nefstudy.outside_text import without_secrets
 from nefstudy.paths import MLFLOW, artifacts_path
 from nefstudy.storage import Storage
@@ -49,7 +49,7 @@ PATIENCE = {
 
 def store_of(root: str) -> str | None:
     """The MLflow store of a local root, one SQLite file in it; None for a root that is a URI."""
-    return None if "://" in root else sqlite_url(Path(root).absolute() / MLFLOW)
+    return None if "://" in root else mlflow_url(Path(root).absolute() / MLFLOW)
 
 
 def drain(ledger: Ledger, *, root: str, tracking_uri: str | None = None, limit: int = 1000) -> int:
@@ -121,7 +121,7 @@ class Runs:
             logging.getLogger(noisy).setLevel(logging.WARNING)
         self._client = MlflowClient(tracking_uri=uri)
         self._storage = Storage.at(root)
-        self._file = make_url(uri).database if uri.startswith("sqlite:") else None
+        self._file = make_url(uri).database if uri.startswith("sqlite") else None
         self._experiments: dict[str, str] = {}
 
     def check(self) -> None:

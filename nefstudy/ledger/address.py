@@ -84,6 +84,16 @@ def shown_address(address: URL) -> str:
     return without_secrets(address.render_as_string(hide_password=True))
 
 
+def mlflow_url(path: Path) -> str:
+    """Return the URL of an MLflow store in a SQLite file.
+
+    MLflow creates the folder that it reads from a sqlite:/// URL without decoding it, next to the real one; it leaves
+    a URL that names the driver alone.
+    """
+    url = sqlite_url(path)
+    return url if url == f"sqlite:///{path}" else url.replace("sqlite", "sqlite+pysqlite", 1)
+
+
 def connection_options(address: URL) -> dict[str, Any]:
     """Return what psycopg is given besides the address itself; numbers are numbers.
 

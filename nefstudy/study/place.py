@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from nefstudy.errors import BadConfig, BadLedger, BadRoot
-from nefstudy.ledger.address import ledger_file, sqlite_url
+from nefstudy.ledger.address import ledger_file, mlflow_url, sqlite_url
 from nefstudy.outside_text import refuse_secrets, without_secrets
 from nefstudy.paths import LEDGER, MLFLOW, expanded
 
@@ -58,7 +58,7 @@ def resolve_place(root: str | None, ledger: str | None = None, *, environment: M
             )
         return Place(chosen.rstrip("/"), ledger, store or "")
     base = _directory(chosen, in_job=in_job)
-    return Place(str(base), ledger or sqlite_url(base / LEDGER), store or sqlite_url(base / MLFLOW))
+    return Place(str(base), ledger or sqlite_url(base / LEDGER), store or mlflow_url(base / MLFLOW))
 
 
 def _directory(root: str, *, in_job: bool) -> Path:
@@ -90,7 +90,7 @@ def _mlflow(uri: str, *, in_job: bool) -> str:
             ) from None
         path = expanded(address.database or "")
         if str(address.database).startswith("~"):
-            uri = sqlite_url(path)
+            uri = mlflow_url(path)
     elif mark and scheme == "file":
         path = Path(uri.removeprefix("file:").removeprefix("//"))
     elif mark or scheme in DATABRICKS:

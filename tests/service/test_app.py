@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from nefstudy.ledger import Ledger
+from nefstudy.names import NAME_LENGTH
 from nefstudy.service import figure_models, models
 
 from .conftest import OPERATOR_SECRET, STUDY
@@ -154,3 +155,16 @@ def test_the_service_imports_nothing_heavy(module):
     code = f"import {module}, sys, json; print(json.dumps(sorted(m for m in sys.modules if '.' not in m)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert not {"torch", "ray", "mlflow", "optuna", "pandas", "pyarrow"} & set(json.loads(found.stdout))
+
+
+@pytest.mark.parametrize("name", ["s", "phase-1.b", "A_9", "0", "x" * NAME_LENGTH])
+def test_every_name_that_a_ledger_takes_is_served(tmp_path, client_of, name):
+    """A study, phase and cell with names that the ledger accepts have their pages; nothing accepted is out of reach."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    cell = f"{name}/{name}"
+    with Ledger.open(url) as writer:
+        writer.put_study(name, {}, planned={(name, cell): 1})
+    with Ledger.open(url, read_only=True) as ledger:
+        client = client_of(ledger)
+        for page in ("", "/progress", "/best", "/failures", f"/trials?phase={name}&cell={cell}"):
+            assert client.get(f"/v1/studies/{name}{page}").status_code == 200

@@ -1,0 +1,41 @@
+"""Laws of MLflow under a root of any name: store, artifacts and pictures lie in it, and are found again."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from nefstudy.ledger import Ledger
+from nefstudy.paths import trial_file
+from nefstudy.tracking import drain, store_of
+
+pytestmark = pytest.mark.mlflow
+
+
+@pytest.mark.parametrize("name", ["run?lr=1 #50%", "a%41b größe;[x]"])
+def test_a_picture_is_found_under_a_root_of_any_name(tmp_path, empty_store, make, name):
+    """The artifacts of a run lie below the root, and MLflow lists and reads them."""
+    root = tmp_path / "roots" / name
+    root.mkdir(parents=True)
+    shutil.copy(empty_store, root / "mlflow.db")
+    trial = make()
+    path = trial_file(trial.key, "reconstruction.png")
+    (root / path).parent.mkdir(parents=True)
+    (root / path).write_bytes(b"picture")
+    with Ledger.open(str(root / "ledger.db")) as ledger:
+        ledger.put_study("s", {}, planned={})
+        token = ledger.request("s", "phase1", trial=trial)
+        ledger.complete(
+            "s", "phase1", key=trial.key, token=token, metrics={"val_accuracy": 0.5},
+            artefacts={"reconstruction.png": path},
+        )  # fmt: skip
+        assert drain(ledger, root=str(root)) == 0
+    client = MlflowClient(tracking_uri=store_of(str(root)))
+    experiment = client.get_experiment_by_name(f"s/{trial.cell}/phase1")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert [found.path for found in client.list_artifacts(run.info.run_id)] == ["reconstruction.png"]
+    kept = client.download_artifacts(run.info.run_id, "reconstruction.png", str(tmp_path))
+    assert Path(kept).read_bytes() == b"picture"
+    assert len(list((root / "mlartifacts").rglob("reconstruction.png"))) == 1
+    assert [found.name for found in (tmp_path / "roots").iterdir()] == [name]
