@@ -8,6 +8,7 @@ from nefstudy.names import study_name
 LEDGER = "ledger.db"
 MLFLOW = "mlflow.db"
 DATASETS = "neural_datasets"
+DROPPED = ".dropped"
 
 
 def scratch_path(study: str) -> str:
@@ -18,6 +19,11 @@ def scratch_path(study: str) -> str:
 def dataset_path(digest: str) -> str:
     """Path of a neural dataset below the root."""
     return f"{DATASETS}/{digest}"
+
+
+def dropped_path(name: str) -> str:
+    """Path of a neural dataset that is being removed, out of readers' way."""
+    return f"{DROPPED}/{name}"
 
 
 def manifest_path(digest: str) -> str:

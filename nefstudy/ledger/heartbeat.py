@@ -20,12 +20,12 @@ class Renewer(Protocol):
 
 @final
 class Heartbeat:
-    """A thread that renews leases; `lost` is the error that ended it, None while all are held."""
+    """A thread that renews a lease; `lost` is the error that ended it, None while it is held."""
 
-    def __init__(self, ledger: Renewer, lease: Lease, *more: Lease) -> None:
+    def __init__(self, ledger: Renewer, lease: Lease) -> None:
         self.lost: StudyBusy | LedgerReplaced | None = None
         self._ledger = ledger
-        self._leases = (lease, *more)
+        self._lease = lease
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"lease of {lease.study}", daemon=True)
 
@@ -40,12 +40,11 @@ class Heartbeat:
         self._thread.join(PATIENCE_S)
 
     def _beat(self) -> None:
-        while not self._stop.wait(min(lease.renew_every_s for lease in self._leases)):
-            for lease in self._leases:
-                try:
-                    self._ledger.renew(lease)
-                except (StudyBusy, LedgerReplaced) as error:
-                    self.lost = error
-                    return
-                except BadLedger:  # the database is away: the next beat or the driver's next commit finds out
-                    continue
+        while not self._stop.wait(self._lease.renew_every_s):
+            try:
+                self._ledger.renew(self._lease)
+            except (StudyBusy, LedgerReplaced) as error:
+                self.lost = error
+                return
+            except BadLedger:  # the database is away: the next beat or the driver's next commit finds out
+                continue

@@ -20,13 +20,7 @@ from nefstudy.ledger.lease import Lease, Silence, Wish
 from nefstudy.ledger.outcome import Curve, Number, Outcome
 from nefstudy.ledger.owner import Owner
 from nefstudy.ledger.reading import Reading
-from nefstudy.ledger.rows import (
-    CommandRow,
-    NeuralDatasetRow,
-    OutboxRow,
-    StudyRow,
-    TrialState,
-)
+from nefstudy.ledger.rows import CommandRow, NeuralDatasetRow, OutboxRow, StudyRow, TrialState
 
 T = TypeVar("T")
 _ENDED = (TrialState.COMPLETE, TrialState.FAILED, TrialState.PRUNED)
@@ -227,6 +221,14 @@ class Ledger(Reading):
     def put_neural_dataset(self, row: NeuralDatasetRow, *, lease: Lease | None = None) -> None:
         """Record where a neural dataset is and which rungs it has."""
         self._write(lambda c, now: neural_datasets.put(c, row, now=now), lease=lease)
+
+    def begin_drop(self, digest: str, *, held: Sequence[Lease] = ()) -> bool:
+        """Mark a neural dataset as being dropped; False while a trial in flight may read it."""
+        return self._write(lambda c, now: neural_datasets.begin_drop(c, digest, now=now), lease=held)
+
+    def end_drop(self, digest: str, *, held: Sequence[Lease] = ()) -> None:
+        """Mark a neural dataset as dropped, unless it was fitted again in the meantime."""
+        self._write(lambda c, _: neural_datasets.end_drop(c, digest), lease=held)
 
     # Commands, events, outbox
 

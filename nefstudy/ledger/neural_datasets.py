@@ -3,9 +3,12 @@
 from sqlalchemy import Connection, insert, select, update
 
 from nefstudy.ledger.fetch import fetch
-from nefstudy.ledger.rows import NeuralDatasetRow
+from nefstudy.ledger.rows import OPEN, NeuralDatasetRow
 from nefstudy.ledger.schema import neural_datasets as table
+from nefstudy.ledger.schema import trials
 from nefstudy.ledger.texts import dump, load
+
+DROPPING, DROPPED = "dropping", "dropped"
 
 
 def put(connection: Connection, row: NeuralDatasetRow, *, now: float) -> None:
@@ -20,6 +23,23 @@ def put(connection: Connection, row: NeuralDatasetRow, *, now: float) -> None:
     known = connection.execute(update(table).where(table.c.digest == row.digest).values(values)).rowcount
     if known == 0:
         connection.execute(insert(table).values(digest=row.digest, created_at=row.created_at or now, **values))
+
+
+def begin_drop(connection: Connection, digest: str, *, now: float) -> bool:
+    """Mark a neural dataset as being dropped; return False, and mark nothing, while a trial in flight may read it."""
+    reads = select(trials.c.id).where(trials.c.dataset == digest, trials.c.state.in_(OPEN)).limit(1)
+    if connection.execute(reads).first() is not None:
+        return False
+    known = connection.execute(update(table).where(table.c.digest == digest).values(state=DROPPING)).rowcount
+    if known == 0:
+        put(connection, NeuralDatasetRow(digest, "", rungs=(), bytes=0, fingerprint={}, state=DROPPING), now=now)
+    return True
+
+
+def end_drop(connection: Connection, digest: str) -> None:
+    """Mark a neural dataset as dropped, unless it was fitted again in the meantime."""
+    dropping = (table.c.digest == digest) & (table.c.state == DROPPING)
+    connection.execute(update(table).where(dropping).values(state=DROPPED))
 
 
 def find(connection: Connection, *, digest: str | None = None) -> list[NeuralDatasetRow]:

@@ -17,7 +17,7 @@ from nefstudy.fields.field import NeuralField
 from nefstudy.neural_dataset.quality import reconstruct
 from nefstudy.neural_dataset.rung import Rung, check_shard, read_batches, read_columns, read_rung
 from nefstudy.neural_dataset.schema import QUALITY, Manifest
-from nefstudy.paths import DATASETS, dataset_path, manifest_path
+from nefstudy.paths import DATASETS, manifest_path
 from nefstudy.signals.signal import grid_coordinates
 from nefstudy.storage import Storage
 
@@ -153,13 +153,6 @@ def list_neural_datasets(root: str) -> tuple[Manifest, ...]:
     storage = Storage.at(root)
     found = [name for name in storage.names(DATASETS) if storage.size(manifest_path(name)) is not None]
     return tuple(_read_manifest(storage, digest) for digest in found)
-
-
-def remove_neural_dataset(root: str, digest: str) -> None:
-    """Remove a neural dataset; its manifest first, so that none is ever seen half-removed."""
-    storage = Storage.at(root)
-    storage.remove(manifest_path(digest))
-    storage.remove(dataset_path(digest))
 
 
 def _read_manifest(storage: Storage, digest: str) -> Manifest:

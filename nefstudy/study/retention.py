@@ -9,15 +9,16 @@ again: `nefstudy replay KEY` does.
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, final
 
 from nefstudy.config import ClassifierConfig, SignalsConfig, parse
-from nefstudy.errors import BadConfig, BadInput
-from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow, Owner, StudyRow, TrialState
-from nefstudy.neural_dataset.read import remove_neural_dataset
+from nefstudy.errors import BadConfig, BadInput, StudyBusy
+from nefstudy.ledger import Heartbeat, Lease, Ledger, Owner, StudyRow, TrialState
+from nefstudy.ledger.neural_datasets import DROPPED, DROPPING
+from nefstudy.neural_dataset.remove import remove_neural_dataset, sweep_dropped
 from nefstudy.paths import DATASETS, dataset_path
 from nefstudy.storage import Storage
 from nefstudy.study.plan import PHASES, CellPlan, StudyPlan, grid_trials
@@ -27,7 +28,6 @@ from nefstudy.study.space import Choice, Dimension, Real, Whole
 from nefstudy.study.streams import DONE
 
 KEEP = "keep"  # the plan's word, beside its phases
-DROPPING, DROPPED = "dropping", "dropped"
 log = logging.getLogger(__name__)
 PERIOD_S = 60.0
 COLUMNS = ("phase", "cell", "key", "dataset", "state", "cause", "val_accuracy")
@@ -115,9 +115,10 @@ class Retention:
             return
         self._swept = self._clock()
         wanted = self._run.wanted
+        _sweep(self._run.ledger, self._root)
         for verdict in verdicts(self._run.ledger, keep=self._keep, plan=self._run.plan):
             if verdict.goes and verdict.dataset not in wanted:
-                drop(self._run.ledger, self._root, verdict.dataset, lease=self._run.lease)
+                drop(self._run.ledger, self._root, verdict.dataset, held=(self._run.lease,))
                 self._run.forget(verdict.dataset)
 
 
@@ -127,30 +128,53 @@ def collect(ledger: Ledger, root: str, *, keep: Mapping[str, str] | None = None)
     Raises:
         StudyBusy: a driver is at work on a study of this ledger; it drops by its own plan.
     """
-    with ExitStack() as held:
+    with ExitStack() as kept:
+        held: list[Lease] = []
         for study in ledger.studies():
-            lease = ledger.acquire(study.study, Owner.here())
-            held.callback(ledger.release, lease, state=study.state)
+            held.append(ledger.acquire(study.study, Owner.here()))
+            kept.callback(ledger.release, held[-1], state=study.state)
+            kept.enter_context(Heartbeat(ledger, held[-1]))
+        _sweep(ledger, root)
         found = verdicts(ledger, keep=keep, root=root)
         for verdict in found:
             if verdict.goes:
-                drop(ledger, root, verdict.dataset)
+                drop(ledger, root, verdict.dataset, held=held, all_studies=True)
         return found
 
 
-def drop(ledger: Ledger, root: str, digest: str, *, lease: Lease | None = None) -> None:
-    """Remove a neural dataset; cut off at any point, it is whole, or is taken for absent and can be removed again.
+def drop(ledger: Ledger, root: str, digest: str, *, held: Sequence[Lease] = (), all_studies: bool = False) -> None:
+    """Remove a neural dataset that no trial in flight reads; cut off at any point, it is whole or counts as absent.
 
-    Files that cannot be removed now, such as those that somebody reads on a network file system, are left to the next.
+    Files that cannot be removed now, such as those that are open on a network file system, are left to the next sweep.
+
+    Args:
+        held: leases that must be held until the end, also when this process was suspended.
+        all_studies: whether these must be the leases of all studies, so that none was begun since.
+
+    Raises:
+        StudyBusy: a lease was lost or a study was begun; what was not removed by then stays.
     """
-    row = ledger.neural_dataset(digest) or NeuralDatasetRow(digest, "", rungs=(), bytes=0, fingerprint={})
-    ledger.put_neural_dataset(replace(row, state=DROPPING), lease=lease)
+
+    def check() -> None:
+        ledger.check_held(*held)
+        others = {study.study for study in ledger.studies()} - {lease.study for lease in held} if all_studies else ()
+        if others:
+            raise StudyBusy(f"study {min(others)!r} was begun while neural datasets were dropped; run this again later")
+
+    if not ledger.begin_drop(digest, held=held):
+        return
     try:
-        remove_neural_dataset(root, digest)
+        remove_neural_dataset(root, digest, check=check)
     except OSError as error:
         log.warning("neural dataset %s cannot be removed now: %s", digest, error.strerror or error)
         return
-    ledger.put_neural_dataset(replace(row, state=DROPPED), lease=lease)
+    ledger.end_drop(digest, held=held)
+
+
+def _sweep(ledger: Ledger, root: str) -> None:
+    """Finish the drops of processes that were killed in their middle."""
+    present = {row.digest for row in ledger.neural_datasets() if row.state not in (DROPPING, DROPPED)}
+    sweep_dropped(root, is_present=present.__contains__)
 
 
 def _wants(

@@ -8,10 +8,13 @@ import pytest
 from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import BadConfig, StudyBusy
 from nefstudy.ledger import Ledger, NeuralDatasetRow
+from nefstudy.ledger.neural_datasets import DROPPED
+from nefstudy.neural_dataset import remove
+from nefstudy.paths import DROPPED as DROPPED_FOLDER
 from nefstudy.paths import dataset_path, manifest_path
 from nefstudy.study.gc import collected
 from nefstudy.study.plan import StudyPlan
-from nefstudy.study.retention import DROPPED, Retention, described_cell, drop, parse_keep, verdicts
+from nefstudy.study.retention import Retention, described_cell, drop, parse_keep, verdicts
 from nefstudy.study.scales import SCALES, grid_cells, search_cells
 from nefstudy.study.streams import Suggestion
 
@@ -133,7 +136,7 @@ def test_unknown_neural_datasets_are_left_alone(ledger, started, result, tmp_pat
 
 
 def test_a_drop_that_was_cut_off_is_finished_by_the_next(ledger, started, result, tmp_path, monkeypatch):
-    """Killed after the manifest is gone: no reader sees it, and collecting again removes the rest."""
+    """Killed after the rename: no reader sees it, and collecting again removes the rest."""
     seen = finish(started, ledger, tmp_path, result)
     ledger.release(started.lease, state="finished")
     digest = seen[0][0]
@@ -141,21 +144,67 @@ def test_a_drop_that_was_cut_off_is_finished_by_the_next(ledger, started, result
     def die(self, path):
         raise KeyboardInterrupt
 
-    from nefstudy.neural_dataset import read
-
     with monkeypatch.context() as patched:
-        kept = read.Storage.remove
-        patched.setattr(
-            read.Storage, "remove", lambda self, path: kept(self, path) if path.endswith(".json") else die(self, path)
-        )
+        patched.setattr(remove.Storage, "remove", die)
         with pytest.raises(KeyboardInterrupt):
             drop(ledger, str(tmp_path), digest)
-    assert not (tmp_path / manifest_path(digest)).exists()
-    assert (tmp_path / dataset_path(digest)).exists()
+    assert not (tmp_path / dataset_path(digest)).exists()
+    assert len(list((tmp_path / DROPPED_FOLDER).iterdir())) == 1
     assert ledger.neural_dataset(digest).state == "dropping"
     collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
-    assert not (tmp_path / dataset_path(digest)).exists()
+    assert not list((tmp_path / DROPPED_FOLDER).iterdir())
     assert ledger.neural_dataset(digest).state == DROPPED
+
+
+def test_a_neural_dataset_moved_aside_that_the_ledger_holds_present_comes_back(ledger, started, result, tmp_path):
+    """Killed between the rename of somebody else's fit and the check: the next sweep puts it back."""
+    finish(started, ledger, tmp_path, result)
+    best = min(row.dataset for row in ledger.trials("s", limit=None).rows)
+    aside = tmp_path / DROPPED_FOLDER / f"{best}.0123"
+    aside.parent.mkdir()
+    (tmp_path / dataset_path(best)).rename(aside)
+    ledger.release(started.lease, state="finished")
+    collected(ledger, str(tmp_path), keep="all", study=None, dry_run=False)
+    assert (tmp_path / manifest_path(best)).exists()
+    assert not aside.exists()
+
+
+def test_a_trial_in_flight_keeps_what_it_reads(ledger, started, result, tmp_path):
+    """A trial that was handed out after the verdict, by whatever study, keeps its neural dataset."""
+    suggestion = started.next("t")
+    put(ledger, tmp_path, suggestion.dataset)
+    drop(ledger, str(tmp_path), suggestion.dataset)
+    assert (tmp_path / manifest_path(suggestion.dataset)).exists()
+    assert ledger.neural_dataset(suggestion.dataset).state == "present"
+
+
+def test_what_was_fitted_again_while_it_was_dropped_is_present(ledger, started, tmp_path):
+    """Another study's driver recorded its own fit in between: the end of the drop does not overwrite that."""
+    put(ledger, tmp_path, "d" * 20)
+    assert ledger.begin_drop("d" * 20)
+    put(ledger, tmp_path, "d" * 20)
+    ledger.end_drop("d" * 20)
+    assert ledger.neural_dataset("d" * 20).state == "present"
+
+
+def test_collecting_stops_when_a_study_is_begun_or_taken_over(ledger, started, result, tmp_path, monkeypatch):
+    """A study that gc does not hold ends it before the next removal; what was moved aside is back."""
+    finish(started, ledger, tmp_path, result)
+    ledger.release(started.lease, state="finished")
+    kept = remove.Storage.move
+    moves = []
+
+    def begin(self, path, to):
+        moves.append(path)
+        if len(moves) == 1:
+            ledger.put_study("new", {}, planned={})
+        return kept(self, path, to)
+
+    monkeypatch.setattr(remove.Storage, "move", begin)
+    with pytest.raises(StudyBusy, match="'new' was begun"):
+        collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
+    assert len(list((tmp_path / "neural_datasets").iterdir())) == 4
+    assert ledger.holder("s") is None
 
 
 def test_collecting_asks_for_the_lease_and_a_dry_run_touches_nothing(ledger, started, result, tmp_path):

@@ -1,0 +1,56 @@
+"""Removal of a neural dataset by one process, while others may read it, fit it again, or outlive this one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+from nefstudy.errors import NefstudyError
+from nefstudy.paths import DROPPED, dataset_path, dropped_path, manifest_path
+from nefstudy.storage import Storage
+
+
+def remove_neural_dataset(root: str, digest: str, *, check: Callable[[], None]) -> None:
+    """Remove a neural dataset, so that none is ever seen half-removed.
+
+    A process that is suspended at any point removes, when it wakes, nothing that was written since: what goes is
+    renamed first, `check` must pass after that, and only then the renamed one is removed. An object store renames no
+    folders: there the check comes right before each of two removals, and a fit makes good what was lost between them.
+
+    Args:
+        check: raises unless the caller may still remove it.
+    """
+    storage = Storage.at(root)
+    check()
+    if not storage.is_local:
+        storage.remove(manifest_path(digest))
+        check()
+        storage.remove(dataset_path(digest))
+        return
+    aside = dropped_path(f"{digest}.{uuid4().hex}")
+    if storage.move(dataset_path(digest), aside):
+        try:
+            check()
+        except NefstudyError:
+            _restore(storage, aside, digest)
+            raise
+        storage.remove(aside)
+
+
+def sweep_dropped(root: str, *, is_present: Callable[[str], bool]) -> None:
+    """Remove what a killed process left in the middle of removing; put back what is to be there and is not."""
+    storage = Storage.at(root)
+    for name in storage.names(DROPPED):
+        digest = name.partition(".")[0]
+        if is_present(digest) and storage.size(manifest_path(digest)) is None:
+            _restore(storage, dropped_path(name), digest)
+        else:
+            storage.remove(dropped_path(name))
+
+
+def _restore(storage: Storage, aside: str, digest: str) -> None:
+    """Move a neural dataset back; files that were written at its place in the meantime stay."""
+    if not storage.move(aside, dataset_path(digest)):
+        base = Path(storage.locate(aside))
+        for file in (found.relative_to(base).as_posix() for found in sorted(base.rglob("*")) if found.is_file()):
+            storage.move(f"{aside}/{file}", f"{dataset_path(digest)}/{file}")
+        storage.remove(aside)
