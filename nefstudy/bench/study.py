@@ -25,9 +25,9 @@ from nefstudy.signals.catalog import SIGNALS
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place, resolve_place
 from nefstudy.study.plan import CellPlan, Phase, StudyPlan
+from nefstudy.study.search import SearchStream
 from nefstudy.study.session import run_study
 from nefstudy.study.space import ARCHITECTURE, GRID_FIXED, GRID_STEPS, OPTIMISATION, STARTS, Choice
-from nefstudy.study.streams import SearchStream
 
 Sampler = Literal["grid", "tpe"]
 SIGNAL_NAMES = tuple(f"bench{number}" for number in range(4))  # with three fields, the twelve cells of the paper

@@ -96,6 +96,10 @@ class Ledger(Reading):
         """Create a study or continue it: plan keys are merged in, planned counts set per (phase, cell)."""
         return self._write(lambda c, now: studies.put_study(c, study, plan=plan, planned=planned, now=now))
 
+    def set_planned(self, study: str, phase: str, cell: str, *, planned: int, lease: Lease | None = None) -> None:
+        """Record how many trials of a cell are planned."""
+        self._write(lambda c, _: studies.set_planned(c, study, phase=phase, cell=cell, planned=planned), lease=lease)
+
     def set_state(self, study: str, state: str, *, lease: Lease | None = None) -> None:
         """Record what the study's driver is doing."""
         self._write(lambda c, now: studies.set_state(c, study, state=state, now=now), lease=lease)

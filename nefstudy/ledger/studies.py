@@ -43,6 +43,12 @@ def put_study(
     return found
 
 
+def set_planned(connection: Connection, study: str, *, phase: str, cell: str, planned: int) -> None:
+    """Record how many trials of a cell are planned; its study is known already."""
+    place = (phases.c.study == study) & (phases.c.phase == phase) & (phases.c.cell == cell)
+    connection.execute(update(phases).where(place).values(planned=planned))
+
+
 def set_state(connection: Connection, study: str, *, state: str, now: float) -> None:
     """Record what the study's driver is doing."""
     connection.execute(update(studies).where(studies.c.study == study).values(state=state, updated_at=now))

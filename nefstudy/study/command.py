@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 from typing import Annotated
 
@@ -62,7 +63,14 @@ MaxEqualFailures = Annotated[
     int, typer.Option(min=1, help="Stop the study once so many trials failed with the same kind of message.")
 ]
 BudgetHours = Annotated[
-    float | None, typer.Option(min=0, help="Refuse a plan whose estimate exceeds this many device-hours.")
+    float | None,
+    typer.Option(
+        min=0, help="Refuse a plan, or a trial enqueued later, whose estimate exceeds this many device-hours."
+    ),
+]
+MaxTrialHours = Annotated[
+    float | None,
+    typer.Option(help="End a trial that runs longer than this many hours as failed (timeout); no limit else."),
 ]
 FromPhase1 = Annotated[
     bool, typer.Option("--from-phase1", help="phase2.py: the grid that `nefstudy handover` wrote, not Table 3.")
@@ -129,6 +137,7 @@ def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
         from_phase1: FromPhase1 = False,
         max_equal_failures: MaxEqualFailures = 5,
         budget_hours: BudgetHours = None,
+        max_trial_hours: MaxTrialHours = None,
         pruner: PrunerName = "none",
         keep: Keep = "all",
         min_free_gb: MinFreeGb = 1.0,
@@ -158,6 +167,8 @@ def execute(make_plan: MakePlan, options: StudyOptions) -> None:
     if options.study is not None:
         study_name(options.study)
     check_webhook(options.webhook)
+    if options.max_trial_hours is not None and not 0 < options.max_trial_hours < math.inf:
+        raise BadConfig(f"--max-trial-hours {options.max_trial_hours}: give a number of hours above 0, or leave it out")
     best = parse_keep(options.keep)
     plan = make_plan(options)
     check_pruner(options.pruner, plan, workers=options.workers)

@@ -110,7 +110,7 @@ def _cell_cost(plan: StudyPlan, cell: CellPlan, size: SignalSize, *, engine: str
             longest.setdefault(trial.dataset.digest, trial)
         priced, fits = list(longest.values()), len(longest)
     else:
-        priced, fits = list(sampled_trials(plan, cell)), cell.trials
+        priced, fits = list(sampled_trials(plan, cell)), cell.planned
     share = fits / len(priced)
     seconds, engines, shapes = defaultdict[str, float](float), Counter[str](), set()
     for trial in priced:

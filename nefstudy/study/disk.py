@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -10,28 +10,18 @@ from typing import final
 
 from nefstudy.config import TrialConfig
 from nefstudy.errors import DiskLow
-from nefstudy.fields.catalog import build
-from nefstudy.fields.field import parameter_count
 from nefstudy.ledger.address import ledger_file
-from nefstudy.neural_dataset.schema import SHARD_SIGNALS
+from nefstudy.paths import dataset_path
+from nefstudy.storage import Storage
 from nefstudy.study.cost import SignalSize, sampled_trials, signal_size
 from nefstudy.study.place import Place
 from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
+from nefstudy.study.price import Prices, dataset_bytes
 from nefstudy.study.run import StudyRun
+from nefstudy.study.streams import Suggestion
 
 GB = 1e9
-COLUMN_BYTES = 29  # of a row beside parameters and quality: id, view, label, split, diverged_at, stopped_at
-QUALITY_BYTES = {2: 16, 3: 4}  # by dimensions of the grid: four numbers of an image, one of a shape
-SHARD_BYTES = 4096  # a shard's schema and its receipt, about
 LOOK_S = 5.0
-
-
-def dataset_bytes(plan: StudyPlan, trial: TrialConfig, *, size: SignalSize, rungs: int) -> int:
-    """Bytes of the trial's neural dataset on disk, within a few per cent."""
-    field = build(trial.dataset.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=plan.fields)
-    rows = size.signals * trial.dataset.views
-    row = 4 * parameter_count(field) + COLUMN_BYTES + QUALITY_BYTES.get(size.in_dim, 4)
-    return rungs * (rows * row + SHARD_BYTES * -(-size.signals // SHARD_SIGNALS) * trial.dataset.views)
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,7 @@ def _cell_disk(plan: StudyPlan, cell: CellPlan, size: SignalSize, *, best: int |
         ]
     else:
         drawn = [dataset_bytes(plan, trial, size=size, rungs=1) for trial in sampled_trials(plan, cell)]
-        sizes = [round(fmean(drawn))] * cell.trials
+        sizes = [round(fmean(drawn))] * cell.planned
     kept = sum(sizes) if best is None else sum(sorted(sizes)[-best:] if best else [])
     return CellDisk(cell.phase, cell.cell, sum(sizes), kept)
 
@@ -87,12 +77,13 @@ def ledger_folder(ledger: str) -> str | None:
 
 @final
 class DiskWatch:
-    """Says when too little space is left: what is asked for, and what the fits under way may still write.
+    """Watches free space: holds back or refuses what does not fit, and stops the run when too little is left.
 
-    The ledger's disk may be another than the root's; only the asked-for space is kept free there.
+    From its construction on, the run asks it before it hands out a trial. The ledger's disk may be another than the
+    root's; only the asked-for space is kept free there.
 
     Args:
-        min_free_gb: gigabytes (1e9 bytes) that are left alone; 0 never stops.
+        min_free_gb: gigabytes (1e9 bytes) that stay free; 0 never stops.
     """
 
     def __init__(
@@ -110,9 +101,9 @@ class DiskWatch:
         self._free = free
         self._clock = clock
         self._looked = -LOOK_S
-        self._sizes: dict[str, int] = {}
-        self._signals: dict[str, SignalSize] = {}
+        self._prices = Prices(run.plan)
         self.problem: DiskLow | None = None
+        run.disk = self
 
     def step(self) -> bool:
         """Whether space is low; looks every few seconds, and once it was low it stays so for this run."""
@@ -124,7 +115,7 @@ class DiskWatch:
     def look(self) -> None:
         """Find out now."""
         free = self._free(self._place.root)
-        coming = sum(self._coming())
+        coming = self._coming()
         if free is not None and free - coming < self._least:
             self.problem = DiskLow(
                 f"{free / GB:.2f} GB are free at {self._place.root}, fits under way may take {coming / GB:.2f} and "
@@ -140,17 +131,41 @@ class DiskWatch:
                 "(--min-free-gb): make room and run the same command again; it goes on where it stopped"
             )
 
-    def _coming(self) -> Iterable[int]:
-        """Bytes of the fits under way."""
-        for trial in list(self._run.under_way.values()):
-            suggestion = trial.suggestion
-            if suggestion.dataset not in self._sizes:
-                signals = suggestion.trial.dataset.signals
-                text = signals.canonical_json()
-                if text not in self._signals:
-                    self._signals[text] = signal_size(self._run.plan, signals)
-                self._sizes[suggestion.dataset] = dataset_bytes(
-                    self._run.plan, suggestion.trial, size=self._signals[text], rungs=len(suggestion.rungs)
-                )
-            if not self._run.is_ready(suggestion):
-                yield self._sizes[suggestion.dataset]
+    def refusal(self, suggestion: Suggestion, *, asked: bool = False) -> str | None:
+        """Return why a trial does not fit even with no other fit in flight; None if it does.
+
+        Args:
+            asked: a user asks for it, who is refused what does not fit even where `min_free_gb` is 0.
+        """
+        free = self._free(self._place.root)
+        if free is None or not (self._least or asked):
+            return None
+        need = self._need(suggestion)
+        if need <= free - self._least:
+            return None
+        return (
+            f"its neural dataset takes {need / GB:,.2f} GB, {free / GB:,.2f} are free at {self._place.root} and "
+            f"{self._least / GB:g} stay free (--min-free-gb): ask for fewer views or a smaller field, or make room "
+            "(`nefstudy dataset gc --dry-run` lists what may go)"
+        )
+
+    def must_wait(self, suggestion: Suggestion) -> bool:
+        """Return whether a trial fits only once fits in flight have ended."""
+        free = self._free(self._place.root)
+        if free is None or not self._least:
+            return False
+        coming = self._coming()
+        return bool(coming) and self._need(suggestion) > free - self._least - coming
+
+    def _need(self, suggestion: Suggestion) -> int:
+        """Return the bytes that a trial's fit is still going to write."""
+        if self._run.is_ready(suggestion):
+            return 0
+        whole = self._prices.bytes(suggestion) or 0
+        written = Storage.at(self._place.root).total(dataset_path(suggestion.dataset)) if whole else 0
+        return max(0, whole - written)
+
+    def _coming(self) -> int:
+        """Return the bytes of the fits in flight."""
+        coming = [trial.suggestion for trial in list(self._run.under_way.values())]
+        return sum(self._prices.bytes(one) or 0 for one in coming if not self._run.is_ready(one))

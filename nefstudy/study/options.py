@@ -28,12 +28,18 @@ class StudyOptions:
     from_phase1: bool = False
     max_equal_failures: int = 5
     budget_hours: float | None = None
+    max_trial_hours: float | None = None
     pruner: str = "none"
     keep: str = "all"
     min_free_gb: float = 1.0
     webhook: str | None = None
     dry_run: bool = False
     json: bool = False
+
+    @property
+    def request_hours(self) -> float | None:
+        """The most hours of a trial that is enqueued; None where no option limits it."""
+        return min((h for h in (self.budget_hours, self.max_trial_hours) if h is not None), default=None)
 
     @property
     def name(self) -> str:

@@ -24,7 +24,7 @@ from nefstudy.names import cell_name, phase_name, study_name
 from nefstudy.outside_text import refuse_secrets
 from nefstudy.seeds import integer
 from nefstudy.signals.catalog import SIGNALS, pin
-from nefstudy.study.space import Choice, Point, Space, count, grid_points, grid_size
+from nefstudy.study.space import Choice, Point, Space, count, grid_points, grid_size, space_size
 from nefstudy.trial.experiment import Work, run_trial
 
 Phase = Literal["phase1", "phase2"]
@@ -80,8 +80,11 @@ class CellPlan:
 
     @property
     def planned(self) -> int:
-        """Number of trials this cell asks for in this phase."""
-        return grid_size(self.space) * self.replicates if self.trials is None else self.trials
+        """Number of trials this cell asks for in this phase: of a search, no more than its space holds points."""
+        if self.trials is None:
+            return grid_size(self.space) * self.replicates
+        size = space_size(self.space)
+        return self.trials if size is None else min(self.trials, size)
 
     @property
     def fits_a_shape(self) -> int:

@@ -44,6 +44,9 @@ RULES: Mapping[str, Rule] = {
     # a worker killed for its memory by the system dies without a word, so it gets less to hold as well
     "worker_lost": Rule(attempts=3, halves=True, counts="in a row"),
     "preempted": Rule(attempts=20, counts="in a row", anew=True),
+    "timeout": Rule(counts="in a row"),  # a second attempt would take as long
+    "too_big": Rule(counts="in a row", anew=True),  # for the free space; computes nothing
+    "withdrawn": Rule(),  # at the user's request; `retry` and `enqueue` repeat it
     "bug": Rule(counts="always"),
 }
 

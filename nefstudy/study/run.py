@@ -13,16 +13,17 @@ from math import isfinite
 from typing import Any
 
 from nefstudy.errors import StaleAttempt
-from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow
+from nefstudy.ledger import Lease, Ledger
 from nefstudy.outside_text import safe_error
 from nefstudy.study.cells import Cells
 from nefstudy.study.failures import Failures
 from nefstudy.study.judge import CURVE, NONE, Judge, ledger_curve
 from nefstudy.study.plan import StudyPlan
+from nefstudy.study.ready import Ready
 from nefstudy.study.rules import known_cause, rule_of
 from nefstudy.study.shares import Shares
-from nefstudy.study.streams import Suggestion
-from nefstudy.study.turns import Queue, Room, UnderWay, Wish
+from nefstudy.study.streams import WITHDRAWN, Suggestion
+from nefstudy.study.turns import Disk, Queue, Room, UnderWay, Wish
 from nefstudy.trial.progress import Working
 from nefstudy.trial.result import TrialResult
 
@@ -39,7 +40,9 @@ class StudyRun:
 
     Attributes:
         halted: why nothing more is handed out although something is left; None while all is well.
-        stopped: why a (phase, cell) is left alone.
+        stopped: why a (phase, cell) is skipped.
+        disk: asked before a trial is handed out, if there is one.
+        abandoned: trials in flight whose workers are to be killed, by the caller's ids.
     """
 
     def __init__(
@@ -59,14 +62,16 @@ class StudyRun:
         self.ended: Counter[str] = Counter()
         self.paused = False
         self.limit: int | None = None
+        self.disk: Disk | None = None
+        self.abandoned: set[str] = set()
         self.room = Room()
         self.shares = Shares()
         self.halted: str | None = None
         self._failures = Failures(most_equal=max_equal_failures)
         self.judge = Judge(plan, ledger, name=pruner)
         self._wished = Queue(clock)
-        self._ready: dict[str, set[int]] = {}  # rungs by neural dataset
-        self._cells = Cells(plan, ledger)
+        self._ready = Ready(ledger, lease)
+        self._cells = Cells(plan, ledger, lease)
         self.stopped = self._cells.stopped
 
     @property
@@ -106,11 +111,11 @@ class StudyRun:
 
     def is_ready(self, suggestion: Suggestion) -> bool:
         """Whether a trial of this run has found the neural dataset with this trial's rung: it need not be fitted."""
-        return suggestion.trial.steps in self._ready.get(suggestion.dataset, ())
+        return self._ready.holds(suggestion)
 
     def forget(self, dataset: str) -> None:
         """The neural dataset is no longer there: whoever needs it next fits it alone."""
-        self._ready.pop(dataset, None)
+        self._ready.forget(dataset)
 
     def put_first(self, suggestion: Suggestion) -> None:
         """Hand this trial out before anything a stream would suggest; its stream will not suggest it again.
@@ -118,14 +123,11 @@ class StudyRun:
         Somebody wishes it, so earlier failures do not count against it, and its cell is worked on again. Its row is
         open from here on: a run that ends before the trial's turn leaves it to the next. What is open is not doubled.
         """
-        place = (suggestion.phase, suggestion.cell)
-        if any(s.phase == suggestion.phase and s.trial.key == suggestion.trial.key for s in self._open):
+        if any(s.place == suggestion.place for s in self._open):
             return
-        self._failures.forgive((suggestion.phase, suggestion.trial.key))
-        if self.stopped.pop(place, None) is not None:
-            self.ledger.stop_cell(self.plan.study, place[0], cell=place[1], reason=None, lease=self.lease)
-        for stream in self._cells.of(suggestion):
-            stream.adopt(suggestion.trial)
+        self._failures.forgive(suggestion.place)
+        self._cells.reopen(suggestion)
+        self._cells.adopt(suggestion)
         token = self._claim(suggestion)
         if token is not None:
             self._wished.append(Wish(suggestion, token))
@@ -137,15 +139,22 @@ class StudyRun:
         """
         while (wish := self._suggest()) is not None:
             suggestion = wish.suggestion
+            if self.disk is not None and self.disk.must_wait(suggestion):
+                self._wished.put_back(wish)
+                return None
             token = self._claim(suggestion) if wish.token is None else wish.token
-            if token is not None:
-                self.under_way[trial_id] = UnderWay(
-                    suggestion,
-                    token,
-                    gpus=self.shares.of(suggestion.trial),
-                    halvings=self._failures.halvings[suggestion.phase, suggestion.trial.key],
-                )
+            if token is None:
+                continue
+            self.under_way[trial_id] = UnderWay(
+                suggestion,
+                token,
+                gpus=self.shares.of(suggestion.trial),
+                halvings=self._failures.halvings[suggestion.place],
+            )
+            refusal = None if self.disk is None else self.disk.refusal(suggestion)
+            if refusal is None:
                 return suggestion
+            self.failed(trial_id, cause="too_big", error=refusal)
         return None
 
     def _claim(self, suggestion: Suggestion) -> int | None:
@@ -180,37 +189,19 @@ class StudyRun:
             return
         s, value = trial.suggestion, result.metrics["val_accuracy"]
         try:
-            found = self._record(trial, result)
+            found = trial.outcome(result, self.lease)
             self.ledger.complete(self.plan.study, s.phase, metrics=result.metrics, artefacts=result.artefacts, **found)
         except StaleAttempt:
             del self.under_way[trial_id]
             self.ended["stale"] += 1
             return
         del self.under_way[trial_id]  # not before: a result that the ledger refuses fails the trial
-        self._found(s, result)
+        self._ready.record(s, result)
         self.shares.learn(s.trial, result.metrics)
         self.ended["complete"] += 1
         self._failures.end_row()
         self.judge.learn(s.phase, s.cell, key=s.trial.key, pruned=False)
         self._cells.tell(s, value if isfinite(value) else None)  # as the ledger answers a later run
-
-    def _record(self, trial: UnderWay, result: TrialResult) -> dict[str, Any]:
-        """What the ledger is told of a result, however the trial ended."""
-        said = {"key": trial.suggestion.trial.key, "token": trial.token, "lease": self.lease}
-        return said | {"curves": result.curves, "fingerprint": result.provenance}
-
-    def _found(self, suggestion: Suggestion, result: TrialResult) -> None:
-        """The trial's neural dataset is whole; it has a row even if who fitted it did not live to say so."""
-        is_known = suggestion.dataset in self._ready or self._is_recorded(suggestion.dataset)
-        self._ready.setdefault(suggestion.dataset, set()).update(result.rungs or suggestion.rungs)
-        if result.fitted or not is_known:
-            path, size = f"neural_datasets/{result.dataset}", result.dataset_bytes
-            row = NeuralDatasetRow(result.dataset, path, result.rungs, size, result.fingerprint)
-            self.ledger.put_neural_dataset(row, lease=self.lease)
-
-    def _is_recorded(self, dataset: str) -> bool:
-        row = self.ledger.neural_dataset(dataset)
-        return row is not None and row.state == "present"
 
     def prunes(self, trial_id: str, result: TrialResult) -> bool:
         """Whether the trial ends here, by what it has found so far; then its row is closed as PRUNED."""
@@ -222,17 +213,16 @@ class StudyRun:
             return False
         metrics = result.metrics | {CURVE: max(curve.values()), "pruned_epoch": float(max(curve))}
         try:
-            self.ledger.prune(self.plan.study, s.phase, metrics=metrics, **self._record(trial, result))
+            self.ledger.prune(self.plan.study, s.phase, metrics=metrics, **trial.outcome(result, self.lease))
         except StaleAttempt:
             del self.under_way[trial_id]
             self.ended["stale"] += 1
             return True
         del self.under_way[trial_id]
-        self._found(s, result)
+        self._ready.record(s, result)
         self.ended["pruned"] += 1
         self.judge.learn(s.phase, s.cell, key=s.trial.key, pruned=True)
-        for stream in self._cells.of(s):
-            stream.pruned(s.trial, curve)
+        self._cells.pruned(s, curve)
         return True
 
     def failed(self, trial_id: str, *, cause: str, error: str) -> None:
@@ -241,7 +231,7 @@ class StudyRun:
         if trial is None:
             return
         s, cause, error = trial.suggestion, known_cause(cause), " ".join(safe_error(error).split())
-        rule, again = rule_of(cause), self._failures.is_retried((s.phase, s.trial.key), cause)
+        rule, again = rule_of(cause), self._failures.is_retried(s.place, cause)
         said: dict[str, Any] = {"key": s.trial.key, "token": trial.token, "cause": cause, "error": error}
         try:
             if again:
@@ -254,22 +244,41 @@ class StudyRun:
         if again:
             self.ended["retried"] += 1
             if (s.phase, s.cell) not in self.stopped:  # of a cell that is left alone, the next run tries it again
-                self._wished.append(Wish(s), pause_s=self._failures.pause_s((s.phase, s.trial.key), cause))
+                self._wished.append(Wish(s), pause_s=self._failures.pause_s(s.place, cause))
             return
         self.ended["failed"] += 1
         self._cells.tell(s, None)
         if rule.stops_cell:
-            self._stop_cell(s, cause=cause, error=error)
+            if self._cells.stop(s, f"{cause}: {error}"):
+                self._wished.keep(lambda wish: (wish.suggestion.phase, wish.suggestion.cell) != (s.phase, s.cell))
         else:
             reason = self._failures.count(cause, error)
             self.halted = self.halted or reason
 
-    def _stop_cell(self, suggestion: Suggestion, *, cause: str, error: str) -> None:
-        phase, cell = suggestion.phase, suggestion.cell
-        if (phase, cell) not in self.stopped:
-            self.stopped[phase, cell] = reason = f"{cause}: {error}"
-            self._wished.keep(lambda wish: (wish.suggestion.phase, wish.suggestion.cell) != (phase, cell))
-            self.ledger.stop_cell(self.plan.study, phase, cell=cell, reason=reason, lease=self.lease)
+    def abandon(self, trial_id: str, *, cause: str, error: str) -> None:
+        """End a trial in flight as failed, and have its worker killed."""
+        if trial_id in self.under_way:
+            self.abandoned.add(trial_id)
+            self.failed(trial_id, cause=cause, error=error)
+
+    def withdraw(self, suggestion: Suggestion) -> bool:
+        """End a trial that is queued, in flight or left open by an earlier run; return False if it is complete.
+
+        Its row is FAILED, so that no run repeats it unless a user asks for it again.
+        """
+        running = next((i for i, t in self.under_way.items() if t.suggestion.place == suggestion.place), None)
+        if running is not None:
+            self.abandoned.add(running)
+        held = self._wished.take(suggestion.place) if running is None else self.under_way.pop(running)
+        token = self._claim(suggestion) if held is None or held.token is None else held.token
+        self._cells.adopt(suggestion)
+        if token is None:
+            return False
+        claim: dict[str, Any] = {"key": suggestion.trial.key, "token": token, "lease": self.lease}
+        with suppress(StaleAttempt):
+            self.ledger.fail(self.plan.study, suggestion.phase, cause=WITHDRAWN, error=WITHDRAWN, **claim)
+        self.ended["failed"] += 1
+        return True
 
     def _suggest(self) -> Wish | None:
         if self.paused or self.halted is not None or self._full:
@@ -280,11 +289,8 @@ class StudyRun:
         if wish is not None or (self._failures.in_storm and self._wished.pauses):
             return wish
         load = Counter((t.suggestion.phase, t.suggestion.cell) for t in self.under_way.values())
-        for stream in self._cells.giving(load):
-            suggestion = stream.next(busy)
-            if suggestion is not None:
-                return Wish(suggestion)
-        return None
+        suggestion = self._cells.next(busy, load=load)
+        return None if suggestion is None else Wish(suggestion)
 
     @property
     def _full(self) -> bool:

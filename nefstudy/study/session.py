@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 
@@ -27,6 +28,7 @@ from nefstudy.study.ray_folder import sweep_rays
 from nefstudy.study.retention import KEEP, Retention
 from nefstudy.study.run import StudyRun
 from nefstudy.study.tune import drive, storage_under
+from nefstudy.study.watchdog import Watchdog
 from nefstudy.study.webhook import SECRET, Webhook
 from nefstudy.terminal import complain
 from nefstudy.trial.distributed import TrialSetup
@@ -77,11 +79,20 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                     pruner=options.pruner,
                     max_equal_failures=options.max_equal_failures,
                 )
-                Control(run, stop=stop).obey(starting=True)
+                watch = DiskWatch(run, place, min_free_gb=options.min_free_gb)
+                control = Control(run, stop=stop, max_hours=options.request_hours)
+                control.obey(starting=True)
                 with Exporter(ledger, place=place, leave=stop.is_set, on_wait=_say_left(console)) as exporter:
                     if not run.exhausted:
                         lost = _ending_without_ray(run, hook, console=console)
-                        low = _drive(run, options, place=place, console=console, beat=beat, stop=stop, on_lost=lost)
+                        around: dict[str, Any] = {
+                            "place": place,
+                            "console": console,
+                            "beat": beat,
+                            "stop": stop,
+                            "on_lost": lost,
+                        }
+                        low = _drive(run, options, watch=watch, control=control, **around)
                 if beat.lost is not None:
                     raise beat.lost
                 Retention(run, place.root, keep=options.keep).sweep()
@@ -166,9 +177,10 @@ def _drive(
     beat: Heartbeat,
     stop: threading.Event,
     on_lost: Callable[[str], None],
+    watch: DiskWatch,
+    control: Control,
 ) -> DiskLow | None:
     """Drive the run until nothing is left, it is stopped, or space is low; the latter is returned."""
-    watch = DiskWatch(run, place, min_free_gb=options.min_free_gb)
     if watch.step():
         return watch.problem
     retention = Retention(run, place.root, keep=options.keep)
@@ -187,13 +199,14 @@ def _drive(
         )
         run.share_gpus(setup.gpus, fixed=not sharing)
         headroom = Headroom(setup, asked=options.concurrency, sharing=sharing)
-        control = Control(run, stop=stop)
+        watchdog = Watchdog(run, max_hours=options.max_trial_hours)
         with LiveView(run, console=console) as view:
 
             def step() -> None:
                 check_working_directory()
                 headroom.step(run)
                 control.step()
+                watchdog.step()
                 retention.step()
                 if watch.step():
                     stop.set()

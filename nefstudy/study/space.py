@@ -115,6 +115,13 @@ def grid_size(space: Space) -> int:
     return prod(len(values) for values in _choices(space).values())
 
 
+def space_size(space: Space) -> int | None:
+    """How many points a space holds; None where a parameter is a range of reals."""
+    if any(isinstance(dimension, Real) and dimension.low < dimension.high for dimension in space.values()):
+        return None
+    return prod(count(dimension) for dimension in space.values())
+
+
 def grid_points(space: Space, fixed: Point) -> Iterator[Point]:
     """Every point of the grid, longest fit first, so that one fit's ladder serves the points after it.
 

@@ -142,8 +142,22 @@ class Recorder(tune.Callback):
         return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Give the driver a turn."""
+        """Give the driver a turn, then kill the workers it gave up."""
         self._on_step()
+        if self._run.abandoned:
+            self._kill_abandoned(trials)
+
+    def _kill_abandoned(self, trials: list[Any]) -> None:
+        """Kill the actors of abandoned trials; one that has none yet is killed as it starts.
+
+        Tune then sees the actor's death, ends the trial and gives the next one a new actor. A group's workers die
+        with the actor that started them.
+        """
+        for trial in trials:
+            actor = trial.temporary_state.ray_actor
+            if trial.trial_id in self._run.abandoned and actor is not None:
+                self._run.abandoned.discard(trial.trial_id)
+                ray.kill(actor)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial has an actor and runs."""

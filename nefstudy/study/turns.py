@@ -3,10 +3,12 @@
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from math import inf
-from typing import final
+from typing import Any, Protocol, final
 
+from nefstudy.ledger import Lease
 from nefstudy.study.streams import Suggestion
 from nefstudy.trial.progress import Working
+from nefstudy.trial.result import TrialResult
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,16 @@ class Room:
 
     trials: float = inf
     gpus: float = inf
+
+
+class Disk(Protocol):
+    """What a run asks about free space before it hands out a trial."""
+
+    def refusal(self, suggestion: Suggestion, *, asked: bool = False) -> str | None:
+        """Return why a trial does not fit even with no other fit in flight; None if it does."""
+
+    def must_wait(self, suggestion: Suggestion) -> bool:
+        """Return whether a trial fits only once fits in flight have ended."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +66,21 @@ class Queue:
         """Add a trial at the end, to be handed out after a pause."""
         self._wishes.append(replace(wish, not_before=self._clock() + pause_s))
 
+    def put_back(self, wish: Wish) -> None:
+        """Add a trial at the front, where it was."""
+        self._wishes.insert(0, wish)
+
     def pop(self, busy: Collection[str]) -> Wish | None:
         """Remove and return the first trial whose time has come and whose neural dataset is not being fitted."""
         now = self._clock()
         ready = (w for w in self._wishes if w.not_before <= now and w.suggestion.dataset not in busy)
         wish = next(ready, None)
+        self.keep(lambda other: other is not wish)
+        return wish
+
+    def take(self, place: tuple[str, str]) -> Wish | None:
+        """Remove and return the trial of a (phase, key), if it is queued."""
+        wish = next((wish for wish in self._wishes if wish.suggestion.place == place), None)
         self.keep(lambda other: other is not wish)
         return wish
 
@@ -69,7 +91,12 @@ class Queue:
 
 @dataclass
 class UnderWay:
-    """A trial that was handed out and has not ended; `halvings` of its chunk follow from earlier attempts."""
+    """A trial that was handed out and has not ended.
+
+    Attributes:
+        halvings: how often its chunk is halved, by its earlier attempts.
+        silent_s: seconds since its last report, or since it started.
+    """
 
     suggestion: Suggestion
     token: int
@@ -77,3 +104,9 @@ class UnderWay:
     halvings: int = 0
     started: bool = False
     progress: Working | None = None
+    silent_s: float = 0.0
+
+    def outcome(self, result: TrialResult, lease: Lease) -> dict[str, Any]:
+        """Return what the ledger records of a result, however the trial ended."""
+        claim = {"key": self.suggestion.trial.key, "token": self.token, "lease": lease}
+        return claim | {"curves": result.curves, "fingerprint": result.provenance}

@@ -1,12 +1,17 @@
 """Laws of control: what is asked through the ledger is obeyed once, in order, and answered."""
 
+import re
 import threading
 
 import pytest
 
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import TrialState
+from nefstudy.study import control
 from nefstudy.study.control import Control, requested_trial
+from nefstudy.study.disk import DiskWatch
+from nefstudy.study.options import StudyOptions
+from nefstudy.study.place import Place
 from nefstudy.study.plan import StudyPlan
 
 
@@ -124,6 +129,111 @@ def test_retry_opens_a_cell_that_was_left_alone(driver, drain, ledger, small_gri
     keys = drain(run)
     assert keys[0] == failed.trial.key
     assert len(keys) == small_grid.planned
+
+
+@pytest.fixture
+def tight(driver, tmp_path):
+    """The driver's ask, with 80 GB free."""
+    run, _, _, ask = driver
+    DiskWatch(run, Place(str(tmp_path), "postgresql://x/y", ""), min_free_gb=1.0, free=lambda _: 80 * 10**9)
+    return ask
+
+
+def asked(**point):
+    return {"phase": "phase2", "cell": "digits8/siren", "point": {"start": "shared", "steps": 2, **point}}
+
+
+def test_a_request_is_priced_before_it_is_accepted(driver, tight, drain, small_grid):
+    """Terabytes, thousands of hours and absurd widths are refused with size, limit and next step; the study goes on."""
+    run, *_ = driver
+    assert re.fullmatch(
+        r"refused: enqueue \w+: its neural dataset takes [\d,.]+ GB, 80\.00 are free at \S+ and 1 stay free "
+        r"\(--min-free-gb\): ask for fewer views .*",
+        tight("enqueue", asked(hidden=4096, views=1000)),
+    )
+    assert re.fullmatch(
+        r"refused: enqueue \w+: its fit takes [\d,.]+ hours or more and 1000 are allowed; ask for fewer steps.*",
+        tight("enqueue", asked(steps=10**7, hidden=2048)),
+    )
+    assert "hidden = 2147483647: must be in 1..4096" in tight("enqueue", asked(hidden=2**31 - 1))
+    assert "layers = 2147483647: must be in" in tight("enqueue", asked(layers=2**31 - 1))
+    assert not run.wanted
+    assert len(drain(run)) == small_grid.planned
+    assert tight("enqueue", asked(steps=3)).startswith("enqueued ")
+
+
+def test_a_request_larger_than_the_memory_is_refused(driver, monkeypatch):
+    """The least memory of a chunk is compared with the machine's."""
+    monkeypatch.setattr(control, "machine_memory", lambda: 10**6)
+    assert "MB" not in (said := driver[3]("enqueue", asked(hidden=512)))
+    assert "GB of memory and this machine has 0.0" in said
+
+
+def test_the_hours_of_a_request_are_limited_by_the_options():
+    """By the smaller of --budget-hours and --max-trial-hours, else by the stated default."""
+    assert StudyOptions().request_hours is None
+    assert StudyOptions(budget_hours=8).request_hours == 8
+    assert StudyOptions(budget_hours=8, max_trial_hours=2).request_hours == 2
+
+
+def test_a_queued_trial_is_withdrawn_and_may_be_asked_for_again(driver, drain, ledger, small_grid):
+    """Its row is FAILED as withdrawn, nothing hands it out, and `retry` or `enqueue` brings it back."""
+    run, _, _, ask = driver
+    key = ask("enqueue", asked(hidden=16)).split()[-1]
+    assert ask("withdraw", {"key": key}) == f"withdrawn {key}"
+    row = ledger.trial(key, study="s")
+    assert (row.state, row.cause) == (TrialState.FAILED, "withdrawn")
+    assert key not in drain(run)
+    assert "FAILED in phase2" in ask("withdraw", {"key": key})
+    assert ask("retry", {"cause": "withdrawn"}) == "1 failed trials put back"
+    assert drain(run) == [key]
+    assert "COMPLETE in phase2" in ask("withdraw", {"key": key})
+    assert len(ledger.trials("s", limit=None).rows) == small_grid.planned
+
+
+def test_a_running_trial_is_withdrawn_and_its_worker_is_to_be_killed(driver, result, ledger):
+    """It ends at once; what its worker may still report changes nothing; its slot is free."""
+    run, _, _, ask = driver
+    key = run.next("a").trial.key
+    run.started("a")
+    assert ask("withdraw", {"key": key, "phase": "phase2"}) == f"withdrawn {key}"
+    assert run.abandoned == {"a"}
+    run.completed("a", result(0.5))
+    row = ledger.trial(key, study="s")
+    assert (row.state, row.cause, row.val_accuracy) == (TrialState.FAILED, "withdrawn", None)
+    assert not run.under_way
+
+
+def test_what_an_earlier_run_left_open_is_withdrawn_before_anything_is_handed_out(
+    ledger, small_grid, open_run, drain, driver
+):
+    """Asked while no driver runs; the next run obeys first, for a request, a trial cut off and one that waits for a
+    retry. A later run does not take them up again."""
+    first, _, _, ask = driver
+    extra = ask("enqueue", asked(hidden=32)).split()[-1]
+    cut = first.next("a").trial.key
+    assert cut == extra
+    waiting = first.next("b").trial.key
+    first.failed("b", cause="oom", error="x")
+    ledger.release(first.lease, state="stopped")
+    for key in (extra, waiting):
+        ledger.append_command("s", "withdraw", body={"key": key})
+    second = open_run(ledger, first.plan)
+    Control(second, stop=threading.Event()).obey(starting=True)
+    assert {command.outcome for command in ledger.commands("s", limit=2)} == {
+        f"withdrawn {k}" for k in (extra, waiting)
+    }
+    assert not {extra, waiting} & set(drain(second))
+    ledger.release(second.lease, state="finished")
+    third = open_run(ledger, first.plan)
+    assert third.exhausted
+    assert ledger.planned("s")["phase2", "digits8/siren"] == small_grid.planned + 1
+
+
+@pytest.mark.parametrize("body", [{}, {"key": None}, {"key": 5}, {"key": []}, {"key": "nothing"}, {"key": "\x1b[31m"}])
+def test_withdrawing_nothing_is_refused(driver, body):
+    """Only the key of a trial of the study that is queued or running will do."""
+    assert driver[3]("withdraw", body).startswith("refused: ")
 
 
 def test_a_command_is_obeyed_once(driver, ledger):

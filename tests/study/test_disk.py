@@ -5,14 +5,16 @@ import pytest
 
 from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
 from nefstudy.fields.catalog import build, complete
+from nefstudy.ledger import TrialState
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
 from nefstudy.signals.catalog import load_signals
 from nefstudy.storage import Storage
 from nefstudy.study.cost import SignalSize
-from nefstudy.study.disk import DiskWatch, dataset_bytes, free_bytes, plan_disk
+from nefstudy.study.disk import DiskWatch, free_bytes, plan_disk
 from nefstudy.study.known import known
 from nefstudy.study.place import Place
 from nefstudy.study.plan import StudyPlan, grid_trials
+from nefstudy.study.price import dataset_bytes
 from nefstudy.study.scales import SCALES, grid_cells, search_cells
 
 
@@ -62,18 +64,85 @@ def test_the_paper_scale_is_priced_without_its_data():
 def test_a_run_stops_while_there_is_room(ledger, small_grid, open_run, result, tmp_path):
     """Room for the fits under way counts as taken until they are there; the message names size, option, next step."""
     run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
-    room = {"free": 2_000_000}
+    room = {"free": 20_000_000}
     watch = DiskWatch(
         run, place_at(tmp_path), min_free_gb=0.001, free=lambda _: room["free"], clock=iter(range(0, 1000, 10)).__next__
     )
-    assert not watch.step(), "2 MB are free, 1 MB is asked for, nothing runs"
-    suggestion = run.next("t")
-    assert suggestion is not None
+    assert not watch.step(), "20 MB are free, 1 MB is asked for, nothing runs"
+    assert run.next("t") is not None
+    room["free"] = 2_000_000  # others write too
     assert watch.step(), "a ladder of 1,797 fields takes more than the other MB"
     assert watch.problem is not None
     for wanted in ("--min-free-gb", "dataset gc --dry-run", "run the same command again"):
         assert wanted in str(watch.problem)
     assert watch.problem.exit_code == 1
+
+
+def watched(run, tmp_path, free):
+    return DiskWatch(run, place_at(tmp_path), min_free_gb=0.001, free=lambda _: free["bytes"])
+
+
+def ladder_bytes(plan, cell) -> dict[int, int]:
+    """Bytes of a ladder of three rungs by its field's width."""
+    size = SignalSize(1797, 64, 2, 1)
+    trials = {t.dataset.field.params["hidden"]: t for t in grid_trials(plan, cell)}
+    return {hidden: dataset_bytes(plan, trial, size=size, rungs=3) for hidden, trial in trials.items()}
+
+
+def test_what_never_fits_fails_its_trial_and_not_the_study(ledger, small_grid, open_run, drain, tmp_path):
+    """Wide fields do not fit even alone: their trials fail as too_big; narrow ones complete, and a later run with
+    room does the rest."""
+    plan = StudyPlan(study="s", cells=(small_grid,))
+    need = ladder_bytes(plan, small_grid)
+    run = open_run(ledger, plan)
+    run._failures._most_equal = 100
+    watch = watched(run, tmp_path, {"bytes": 1_000_000 + (need[8] + need[16]) // 2})
+    drain(run, slots=1)
+    watch.look()
+    assert watch.problem is None
+    rows = ledger.trials("s", limit=None).rows
+    assert {(row.hidden, row.state, row.cause) for row in rows} == {
+        (8, TrialState.COMPLETE, None),
+        (16, TrialState.FAILED, "too_big"),
+    }
+    (error, *_) = {row.error for row in rows if row.error}
+    for wanted in ("its neural dataset takes 0.01 GB", "--min-free-gb", "dataset gc --dry-run"):
+        assert wanted in error
+    ledger.release(run.lease, state="stopped")
+    again = open_run(ledger, plan)
+    watched(again, tmp_path, {"bytes": 10**12})
+    drain(again)
+    assert {row.state for row in ledger.trials("s", limit=None).rows} == {TrialState.COMPLETE}
+
+
+def test_trials_that_fit_one_by_one_wait_for_one_another(ledger, small_grid, open_run, result, tmp_path):
+    """Room for one ladder and a half: the second is held back until the first has ended, then handed out."""
+    plan = StudyPlan(study="s", cells=(small_grid,))
+    free = {"bytes": 1_000_000 + ladder_bytes(plan, small_grid)[16] * 3 // 2}
+    run = open_run(ledger, plan)
+    watch = watched(run, tmp_path, free)
+    first = run.next("a")
+    assert first is not None
+    while (other := run.next(f"b{len(run.under_way)}")) is not None:
+        assert len(run.under_way) < 3, other
+    held = next(iter(run.wanted - {trial.suggestion.dataset for trial in run.under_way.values()}))
+    for trial_id in list(run.under_way):
+        run.completed(trial_id, result(0.5))
+    assert run.next("c").dataset == held
+    watch.look()
+    assert watch.problem is None
+
+
+def test_bytes_that_are_there_are_not_asked_for_again(ledger, small_grid, open_run, tmp_path):
+    """A neural dataset that an earlier run wrote takes no more room, however little is left."""
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
+    trial = next(iter(grid_trials(run.plan, small_grid)))
+    folder = tmp_path / "neural_datasets" / trial.dataset.digest
+    folder.mkdir(parents=True)
+    with (folder / "shard").open("wb") as file:
+        file.truncate(10**9)
+    watched(run, tmp_path, {"bytes": 1_000_001})
+    assert run.next("a").trial == trial
 
 
 def test_a_run_stops_while_its_ledger_has_room(ledger, small_grid, open_run, tmp_path):

@@ -11,8 +11,9 @@ from nefstudy.study.control import Control, requested_trial
 from nefstudy.study.plan import CellPlan, StudyPlan
 from nefstudy.study.run import StudyRun
 from nefstudy.study.scales import SCALES, search_cells
+from nefstudy.study.search import SearchStream
 from nefstudy.study.space import Choice
-from nefstudy.study.streams import SearchStream, Suggestion
+from nefstudy.study.streams import Suggestion
 from nefstudy.study.tune import StudySearcher
 
 OFF = {"start": "shared", "steps": 3}  # no step count of the small grid's ladders

@@ -1,0 +1,96 @@
+"""The price of one trial before it runs: bytes on disk, hours of fitting, memory of its smallest chunk."""
+
+import os
+from dataclasses import dataclass
+from typing import final
+
+from nefstudy.config import TrialConfig
+from nefstudy.errors import BadInput
+from nefstudy.fields.catalog import build
+from nefstudy.fields.field import parameter_count
+from nefstudy.fitting.cost import RATES, step_flops
+from nefstudy.fitting.engines import ENGINES
+from nefstudy.fitting.lanes import LEAST
+from nefstudy.neural_dataset.schema import SHARD_SIGNALS
+from nefstudy.study.cost import SignalSize, signal_size
+from nefstudy.study.plan import StudyPlan
+from nefstudy.study.streams import Suggestion
+
+COLUMN_BYTES = 29  # of a row beside parameters and quality: id, view, label, split, diverged_at, stopped_at
+QUALITY_BYTES = {2: 16, 3: 4}  # by dimensions of the grid: four numbers of an image, one of a shape
+SHARD_BYTES = 4096  # a shard's schema and its receipt, about
+PARAMETER_BYTES = 16  # float32: a parameter, its gradient and Adam's two moments
+
+
+def dataset_bytes(plan: StudyPlan, trial: TrialConfig, *, size: SignalSize, rungs: int) -> int:
+    """Bytes of the trial's neural dataset on disk, within a few per cent."""
+    field = build(trial.dataset.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=plan.fields)
+    rows = size.signals * trial.dataset.views
+    row = 4 * parameter_count(field) + COLUMN_BYTES + QUALITY_BYTES.get(size.in_dim, 4)
+    return rungs * (rows * row + SHARD_BYTES * -(-size.signals // SHARD_SIGNALS) * trial.dataset.views)
+
+
+@dataclass(frozen=True)
+class FitPrice:
+    """The least that a fit takes.
+
+    Attributes:
+        hours: matrix products alone, on one core or GPU of the machine that engines' rates were measured on.
+        memory: bytes of parameters, gradients, moments and one layer's activations of the smallest chunk.
+    """
+
+    hours: float
+    memory: int
+
+
+@final
+class Prices:
+    """Prices of a plan's trials; sizes of signals and neural datasets are computed once.
+
+    A price is None where the signals are not on this machine: their size is then unknown.
+    """
+
+    def __init__(self, plan: StudyPlan) -> None:
+        self._plan = plan
+        self._bytes: dict[tuple[str, int], int] = {}
+        self._signals: dict[str, SignalSize | None] = {}
+
+    def bytes(self, suggestion: Suggestion) -> int | None:
+        """Return the bytes of its whole neural dataset."""
+        known = (suggestion.dataset, len(suggestion.rungs))
+        size = self._size(suggestion.trial)
+        if size is None:
+            return None
+        if known not in self._bytes:
+            rungs = len(suggestion.rungs)
+            self._bytes[known] = dataset_bytes(self._plan, suggestion.trial, size=size, rungs=rungs)
+        return self._bytes[known]
+
+    def fit(self, trial: TrialConfig) -> FitPrice | None:
+        """Return the least that the trial's fit takes, by arithmetic alone: nothing of its size is allocated."""
+        size = self._size(trial)
+        if size is None:
+            return None
+        field = build(trial.dataset.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=self._plan.fields)
+        points = trial.dataset.points or size.points
+        fast = ENGINES["fused"].why_not(field) is None and ENGINES["fused"].asked_only() is None
+        rate = RATES["fused" if fast else "compiled"]
+        steps = size.signals * trial.dataset.views * trial.steps
+        width = max((parameter.shape[-1] for parameter in field.layout), default=1)
+        memory = LEAST * (PARAMETER_BYTES * parameter_count(field) + 4 * width * points)
+        return FitPrice(hours=steps * step_flops(field, points) / rate.flops / 3600, memory=memory)
+
+    def _size(self, trial: TrialConfig) -> SignalSize | None:
+        signals = trial.dataset.signals
+        text = signals.canonical_json()
+        if text not in self._signals:
+            try:
+                self._signals[text] = signal_size(self._plan, signals)
+            except BadInput:
+                self._signals[text] = None
+        return self._signals[text]
+
+
+def machine_memory() -> int:
+    """Return the bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

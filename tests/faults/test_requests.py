@@ -1,0 +1,107 @@
+"""Requests that cannot be met and trials that never end: the study goes on without them."""
+
+import os
+from dataclasses import dataclass, replace
+
+import psutil
+import pytest
+
+from nefstudy.classifiers.catalog import CLASSIFIERS
+from nefstudy.classifiers.mlp import Mlp
+from nefstudy.config import ClassifierConfig
+from nefstudy.ledger import Ledger
+from nefstudy.study.space import Choice
+from nefstudy.study.watchdog import Watchdog
+
+from .processes import wait_until
+
+pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def with_loop(quick_plan, tmp_path):
+    """A plan with one trial whose classifier is built in a loop of C code that holds the interpreter."""
+    pid_file = tmp_path / "pid"
+
+    @dataclass(frozen=True)
+    class Loop:
+        """Never built."""
+
+        width: int = 8
+
+        def build(self, field, classes):
+            pid_file.write_text(str(os.getpid()))
+            pow(3, 10**9, 1 << 500_000)  # one call of C code that holds the interpreter for longer than any test
+            return Mlp(width=self.width, depth=1).build(field, classes)
+
+    plan = quick_plan()
+    quick, loop = plan.cells[0].classifier, ClassifierConfig(name="loop", params={"width": 8}, epochs=1)
+    space = {"start": Choice(("shared",)), "steps": Choice((1, 2)), "classifier": Choice(("loop", "quick"))}
+    cell = replace(
+        plan.cells[0],
+        space=space,
+        fixed={**plan.cells[0].fixed, "hidden": 4},
+        classifiers={"quick": quick, "loop": loop},
+    )
+    plan = replace(plan, cells=(cell,), classifiers={**CLASSIFIERS, "loop": Loop})
+    return plan, pid_file
+
+
+def states(rows) -> dict:
+    return {(row.classifier, row.steps): (str(row.state), row.cause, row.attempt) for row in rows}
+
+
+@pytest.mark.parametrize("workers", [0], ids=["trial-actor"])
+def test_a_loop_in_c_code_times_out_and_its_process_is_killed(with_loop, run_here, invariants, workers):
+    """No signal and no exception reaches it: the driver kills the process, the trial is FAILED(timeout) as attempt 1,
+    and every other trial completes.
+    """
+    plan, pid_file = with_loop
+    run_here(plan, concurrency=1, max_trial_hours=10 / 3600 if workers == 0 else 40 / 3600, workers=workers)
+    assert states(invariants().rows()) == {
+        ("loop", 1): ("FAILED", "timeout", 1),
+        ("loop", 2): ("FAILED", "timeout", 1),
+        ("mlp", 1): ("COMPLETE", None, 1),
+        ("mlp", 2): ("COMPLETE", None, 1),
+    }
+    wait_until(lambda: not psutil.pid_exists(int(pid_file.read_text())), "the end of the process", timeout=60)
+
+
+def test_a_running_trial_is_withdrawn(with_loop, run_here, invariants, monkeypatch, tmp_path):
+    """Asked through the ledger while it loops: its process is killed, its row says withdrawn, the study ends."""
+    plan, pid_file = with_loop
+    asked = []
+    step = Watchdog.step
+
+    def ask_once(self):
+        for trial in self._run.under_way.values():
+            s = trial.suggestion
+            if s.trial.classifier.name == "loop" and pid_file.exists() and s.trial.key not in asked:
+                asked.append(s.trial.key)
+                self._run.ledger.append_command("quick", "withdraw", body={"key": s.trial.key})
+        step(self)
+
+    monkeypatch.setattr(Watchdog, "step", ask_once)
+    run_here(plan, concurrency=1)
+    assert states(invariants().rows()) == {
+        ("loop", 1): ("FAILED", "withdrawn", 1),
+        ("loop", 2): ("FAILED", "withdrawn", 1),
+        ("mlp", 1): ("COMPLETE", None, 1),
+        ("mlp", 2): ("COMPLETE", None, 1),
+    }
+    wait_until(lambda: not psutil.pid_exists(int(pid_file.read_text())), "the end of the process", timeout=60)
+
+
+def test_a_request_for_terabytes_is_refused_and_the_study_ends(quick_plan, run_here, invariants, tmp_path):
+    """Asked before a driver runs: the next one refuses it first, with size and limit, and does all of its grid."""
+    plan = quick_plan()
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        ledger.put_study("quick", {}, planned=plan.planned())
+        body = {"phase": "phase2", "cell": "digits8/siren"}
+        point = {"start": "shared", "steps": 2, "hidden": 4096, "views": 10**6}
+        asked = ledger.append_command("quick", "enqueue", body={**body, "point": point})
+        run_here(plan)
+        (outcome,) = (command.outcome for command in ledger.commands("quick") if command.id == asked.id)
+    assert outcome.startswith("refused: enqueue")
+    assert "GB, " in outcome
+    invariants().check(plan=plan)
