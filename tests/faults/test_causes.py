@@ -1,5 +1,6 @@
 """Trials that fail for real, each for its cause: memory, a dead worker, bad data, a bug, divergence, a full disk."""
 
+import errno
 import os
 import signal
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from nefstudy.config import ClassifierConfig
 from nefstudy.errors import BadSignals, StudyStopped
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.study.plan import StudyPlan
+from nefstudy.study.rules import RULES
 from nefstudy.study.space import GRID_FIXED, Choice
 
 pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly]
@@ -28,6 +30,10 @@ def run_out_of_memory() -> None:
 
 def read_bad_data() -> None:
     raise BadSignals("signals digits8: file x is torn")
+
+
+def lose_a_mount() -> None:
+    raise OSError(errno.EIO, "Input/output error", "/mnt/data/x.npz")
 
 
 def trip_over_a_bug() -> None:
@@ -109,6 +115,34 @@ def test_out_of_memory_is_tried_again_with_less_at_a_time(with_trap, run_here, i
     (tmp_path / "whole").mkdir()
     run_here(plan, root=tmp_path / "whole")
     invariants().check(reference=invariants(tmp_path / "whole").check(plan=plan))
+
+
+def test_trouble_that_passes_costs_attempts_alone(with_trap, run_here, invariants, tmp_path, monkeypatch):
+    """A mount away three times: attempt 4 completes after three pauses, by which all other trials had ended."""
+    monkeypatch.setitem(RULES, "machine", replace(RULES["machine"], pause_s=1.0))
+    plan = with_trap(lose_a_mount, times=3)
+    ending = run_here(plan, concurrency=1)
+    rows = invariants().check(plan=plan)
+    assert (ending.state, ending.failed, ending.retried) == ("finished", 0, 3)
+    assert (
+        [row.attempt for row in sorted(rows, key=lambda row: row.ended_at)][-1] == max(row.attempt for row in rows) == 4
+    )
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
+        assert ledger.retries("quick") == {("phase2", "digits8/siren", "machine"): 3}
+
+
+def test_a_machine_that_stays_broken_stops_the_study_and_the_next_run_completes_it(
+    with_trap, run_here, invariants, monkeypatch
+):
+    """The trial is FAILED(machine) after its attempts; unasked, the same command tries it again later."""
+    monkeypatch.setitem(RULES, "machine", replace(RULES["machine"], pause_s=0.1, attempts=3))
+    plan = with_trap(lose_a_mount, times=3)
+    with pytest.raises(StudyStopped, match=r"1 trials failed alike \(machine: .*Input/output error"):
+        run_here(plan, max_equal_failures=1, concurrency=1)
+    (failed,) = by_state(invariants().rows(), TrialState.FAILED)
+    assert (failed.cause, failed.attempt) == ("machine", 3)
+    assert run_here(plan).state == "finished"
+    invariants().check(plan=plan)
 
 
 def test_bad_data_stops_its_cell_and_a_later_run_goes_on(with_trap, run_here, invariants, tmp_path):

@@ -152,6 +152,7 @@ print("cached", counters["inductor"]["fxgraph_cache_hit"])
 """
 
 
+@pytest.mark.timeout(900)
 def test_torn_libraries_are_compiled_again(tmp_path: Path) -> None:
     """A killed compiler's empty, cut and unloadable libraries go, whole ones stay, and the bytes are equal."""
     package = str(Path(compiled.__file__).parents[2])
@@ -170,13 +171,10 @@ def test_torn_libraries_are_compiled_again(tmp_path: Path) -> None:
     probe = next(path for path in others if ".main" not in path.name)
     sound = {path: path.stat().st_mtime_ns for path in others if path not in (program, probe)}
     largest.write_bytes(b"")
-    program.write_bytes(program.read_bytes()[:5000])
     probe.write_bytes(probe.read_bytes()[:-64])
-    assert fit() == expected
-    for path in (largest, program):
-        content = bytearray(path.read_bytes())
-        content[18] ^= 0xFF  # its machine: whole by its size, and cannot be loaded
-        path.write_bytes(content)
+    content = bytearray(program.read_bytes())
+    content[18] ^= 0xFF  # its machine: whole by its size, and cannot be loaded
+    program.write_bytes(content)
     assert fit() == expected
     assert {path: path.stat().st_mtime_ns for path in sound} == sound
 
