@@ -7,7 +7,7 @@ found below it is joined to the file system's own path, so that names with space
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -237,7 +237,7 @@ def list_tree(location: str) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
     """Relative paths of all files and all folders under a folder, sorted; names beginning with a dot are left out.
 
     Raises:
-        BadSignals: there is no such folder, it cannot be listed, or a name in it is not UTF-8.
+        BadSignals: there is no such folder, it cannot be listed, or a name in it is not UTF-8 or is a dangling link.
     """
     filesystem, path = _open(location)
     root = PurePosixPath(path)
@@ -256,7 +256,26 @@ def list_tree(location: str) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
         raise BadSignals(f"{location} cannot be listed ({_reason(error)}); check its permissions") from error
     entries = [(entry, kind) for entry, kind in entries if not any(part.startswith(".") for part in entry.parts)]
     files = [entry for entry, kind in entries if kind != fs.FileType.Directory]
-    return files, [entry for entry, kind in entries if kind == fs.FileType.Directory]
+    folders = [entry for entry, kind in entries if kind == fs.FileType.Directory]
+    if isinstance(filesystem, fs.LocalFileSystem):
+        _refuse_dangling(location, root, folders)
+    return files, folders
+
+
+def _refuse_dangling(location: str, root: PurePosixPath, folders: list[PurePosixPath]) -> None:
+    """Refuse links to nothing, which pyarrow leaves out of its listings: their content was not fetched, or moved."""
+    dangling = []
+    for folder in (PurePosixPath(), *folders):
+        with suppress(OSError), os.scandir(root / folder) as entries:
+            links = [entry for entry in entries if entry.is_symlink() and not entry.name.startswith(".")]
+            dangling += [folder / entry.name for entry in links if not Path(entry.path).exists()]
+    if dangling:
+        first = min(dangling)
+        target = Path(root / first).readlink()
+        raise BadSignals(
+            f"{location}: {first} is a link to {target}, which is not there ({len(dangling)} such); fetch it (git "
+            "annex get, dvc pull), mount its disk, or remove the link"
+        )
 
 
 def below(location: str, *parts: str) -> str:

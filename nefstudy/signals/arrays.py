@@ -7,7 +7,7 @@ from nefstudy.errors import BadSignals
 from nefstudy.signals.image_set import image_set
 from nefstudy.signals.labelled_set import numbered_classes
 from nefstudy.signals.npz import read_npz
-from nefstudy.signals.options import only_options, text_option
+from nefstudy.signals.options import only_options, text_option, whole_option
 from nefstudy.signals.signal import Signals
 
 NEEDED = ("values", "labels")
@@ -16,7 +16,7 @@ FIX = "save values, labels and optionally split, ids, class_names with numpy.sav
 
 
 def read_arrays(config: SignalsConfig) -> Signals:
-    """The images of an npz file; options: `path`, a file or URI.
+    """The images of an npz file; options: `path`, a file or URI, and `channels`, needed above four.
 
     `values` are [S, H, W] or [S, H, W, C], uint8 or floats in [0, 1]; `labels` are class indices from 0; `split`
     holds 0 train, 1 val, 2 test and is drawn stratified when absent (without a val, a tenth of train validates);
@@ -25,7 +25,8 @@ def read_arrays(config: SignalsConfig) -> Signals:
     Raises:
         BadSignals: the file is missing, is no npz, lacks a key, or its arrays do not fit together.
     """
-    only_options(config, "path")
+    only_options(config, "path", "channels")
+    channels = whole_option(config, "channels", allowed=range(1, 4097), says="how many values each pixel has")
     path = text_option(config, "path", hint="the path or URI of an npz file with values and labels")
     arrays = read_npz(path, needed=NEEDED, optional=OPTIONAL, fix=FIX)
     return image_set(
@@ -37,6 +38,7 @@ def read_arrays(config: SignalsConfig) -> Signals:
         source=path,
         split=arrays.get("split"),
         ids=arrays.get("ids"),
+        channels=channels,
     )
 
 

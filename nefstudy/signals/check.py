@@ -74,7 +74,7 @@ def label_problems(labels: np.ndarray, class_names: Sequence[str]) -> Iterator[s
     elif labels.dtype.kind in "USO":
         yield f"labels are text ({str(labels.flat[0])!r}); store class indices from 0 and the text under class_names"
     elif labels.dtype.kind not in "iu":
-        yield f"labels are {labels.dtype}; store whole class indices from 0"
+        yield f"labels are {labels.dtype}; store whole class indices from 0, as labels.astype(int) gives"
     elif len(set(class_names)) != classes or classes < 2:
         yield f"class names are {list(class_names)}; give two or more, each once"
     elif labels.min() < 0 or labels.max() >= classes:

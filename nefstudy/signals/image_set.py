@@ -1,13 +1,17 @@
 """A full set of labelled images as Signals, the way every source of images hands them over."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Shaped
 
 from nefstudy.config import SignalsConfig
+from nefstudy.signals.check import refuse
 from nefstudy.signals.labelled_set import VALIDATION_SHARE, labelled_set
 from nefstudy.signals.signal import Signals
+
+IMAGE_AXES = 4
+CHANNELS = (1, 2, 3, 4)
 
 
 def image_set(
@@ -21,6 +25,7 @@ def image_set(
     split: Shaped[np.ndarray, "..."] | None = None,
     ids: Shaped[np.ndarray, "..."] | None = None,
     validation_share: float = VALIDATION_SHARE,
+    channels: int | None = None,
 ) -> Signals:
     """Images as a full, checked set of signals, the way every source hands them over.
 
@@ -30,12 +35,15 @@ def image_set(
         split: [S] 0 train, 1 val, 2 test; drawn stratified with `config.split_seed` when absent.
         ids: [S] identity of each image, its row when absent.
         validation_share: of the training images, validates where a given split has no val.
+        channels: how many values have, if more than four or not what their shape suggests.
 
     Raises:
         BadSignals: what is wrong with the arrays, on one line.
     """
+    values = _with_channels(values)
+    refuse(_channel_problems(values.shape, channels), where=f"signals {config.name!r} ({source})")
     return labelled_set(
-        _with_channels(values),
+        values,
         labels,
         config=config,
         class_names=class_names,
@@ -45,6 +53,24 @@ def image_set(
         ids=ids,
         validation_share=validation_share,
     )
+
+
+def _channel_problems(shape: tuple[int, ...], channels: int | None) -> Iterator[str]:
+    """Yield what is wrong with [S, H, W, C]: channels that come first, or more of them than pictures have."""
+    if len(shape) != IMAGE_AXES or channels == shape[-1]:
+        return
+    if channels is not None:
+        yield f"values have shape {shape}, so {shape[-1]} channels, not {channels}; correct option channels"
+    elif shape[1] in CHANNELS and (shape[-1] not in CHANNELS or (shape[2] == shape[3] != shape[1])):
+        yield (
+            f"values have shape {shape}, which looks like [signals, channels, height, width]; save "
+            f"values.transpose(0, 2, 3, 1), or give option channels={shape[-1]} if the last axis is the channels"
+        )
+    elif shape[-1] not in CHANNELS:
+        yield (
+            f"values have shape {shape}, so {shape[-1]} channels; pictures have 1 to 4: give [signals, height, width, "
+            f"channels], or option channels={shape[-1]} if that is meant"
+        )
 
 
 def _with_channels(values: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:

@@ -1,5 +1,6 @@
 """Images from a folder: one subfolder per class, optionally under train, val and test folders."""
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -17,6 +18,7 @@ from nefstudy.signals.splits import PARTS
 from nefstudy.storage import list_tree, read_bytes
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+LEFT_BY_VIEWERS = frozenset({"thumbs.db", "desktop.ini"})
 
 
 def read_folder(config: SignalsConfig) -> Signals:
@@ -57,6 +59,7 @@ def _class_files(path: str) -> list[PurePosixPath]:
     """Every image below the folder, checked to lie at path/CLASS or path/SPLIT/CLASS."""
     files, folders = list_tree(path)
     files = [file for file in files if len(file.parts) > 1 or file.suffix.lower() in SUFFIXES]
+    files = [file for file in files if file.name.lower() not in LEFT_BY_VIEWERS]
     if not files:
         raise BadSignals(f"{path} holds no images; put PNG or JPEG files into one subfolder per class")
     depth = _depth(path, files)
@@ -68,17 +71,32 @@ def _class_files(path: str) -> list[PurePosixPath]:
         f"{file} is no PNG or JPEG; convert or remove it" for file in files if file.suffix.lower() not in SUFFIXES
     ]
     refuse(problems, where=path)
+    refuse(_twin_problems({part for file in files for part in file.parts[:-1]}), where=path)
     return files
+
+
+def _twin_problems(names: set[str]) -> Iterator[str]:
+    """Yield folders whose names look alike and are not, as accents composed by one system and not by another."""
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        other = seen.setdefault(unicodedata.normalize("NFC", name), name)
+        if other != name:
+            yield f"folders {other!a} and {name!a} are one name in two Unicode forms; move them into one"
 
 
 def _depth(path: str, files: Sequence[PurePosixPath]) -> int:
     """3 when the folder's own folders are splits, else 2."""
     top = {file.parts[0] for file in files}
-    if top <= set(PARTS):
+    twice = sorted(name for name in top if name != name.lower() and name.lower() in top and name.lower() in PARTS)
+    if twice:
+        raise BadSignals(
+            f"{path} holds {twice[0]!r} and {twice[0].lower()!r}, one split; move the files into one folder"
+        )
+    if {name.lower() for name in top} <= set(PARTS):
         return 3
-    deep = sorted({file.parts[0] for file in files if len(file.parts) > 2} & set(PARTS))
+    deep = sorted(name for name in {file.parts[0] for file in files if len(file.parts) > 2} if name.lower() in PARTS)
     if deep:
-        other = sorted(top - set(PARTS))[0]
+        other = min(name for name in top if name.lower() not in PARTS)
         raise BadSignals(f"{path} holds {other!r} beside {deep[0]!r}; keep split folders only, or class folders only")
     return 2
 
@@ -86,7 +104,7 @@ def _depth(path: str, files: Sequence[PurePosixPath]) -> int:
 def _folder_split(path: str, files: Sequence[PurePosixPath]) -> Int8[np.ndarray, " S"] | None:
     if len(files[0].parts) == 2:
         return None
-    split = np.array([SPLITS[PARTS[file.parts[0]]] for file in files], dtype=np.int8)
+    split = np.array([SPLITS[PARTS[file.parts[0].lower()]] for file in files], dtype=np.int8)
     missing = [name for name in ("train", "test") if not (split == SPLITS[PARTS[name]]).any()]
     if missing:
         raise BadSignals(f"{path} has no {missing[0]} folder; add it, or put the class folders directly into {path}")

@@ -112,6 +112,10 @@ def numbered_classes(labels: Shaped[np.ndarray, "..."], *, where: str) -> tuple[
         BadSignals: a label so high that it cannot be a class index.
     """
     count = int(labels.max()) + 1 if labels.size and labels.dtype.kind in "iu" else 0
+    if count > 1 and labels.min() == 1:
+        raise BadSignals(
+            f"{where}: labels run from 1 to {count - 1}; subtract 1, so that they run from 0 to {count - 2}"
+        )
     if count > labels.size:
         raise BadSignals(f"{where}: label {count - 1} among {labels.size} signals; number the classes from 0")
     return tuple(str(index) for index in range(count))
@@ -146,6 +150,8 @@ def _refuse_unfit(
     class_names: Sequence[str],
     where: str,
 ) -> None:
+    if labels.ndim == 2 and labels.shape[0] == count and labels.shape[1] > 1:
+        raise BadSignals(f"{where}: labels have shape {labels.shape}, as one-hot ones; store labels.argmax(axis=1)")
     if not labels.shape == ids.shape == (count,):
         raise BadSignals(
             f"{where}: {count} signals, labels of shape {labels.shape}, ids of shape {ids.shape}; "

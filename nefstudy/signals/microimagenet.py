@@ -7,6 +7,7 @@ import numpy as np
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
+from nefstudy.outside_text import shortened
 from nefstudy.seeds import stream
 from nefstudy.signals.image_set import image_set
 from nefstudy.signals.options import only_options, text_option, whole_option
@@ -63,10 +64,10 @@ def read_wnids(location: str) -> dict[str, list[str]]:
         BadSignals: a line that is not `WNID CLASS`, or wnids that are not sorted, each once.
     """
     pairs: list[tuple[str, str]] = []
-    for number, line in enumerate(read_bytes(location).decode(errors="replace").splitlines(), start=1):
+    for number, line in enumerate(read_bytes(location).decode("utf-8-sig", errors="replace").splitlines(), start=1):
         words = line.split("#")[0].split()
         if words and len(words) != 2:
-            raise BadSignals(f"{location} line {number} is {line!r}; write `WNID CLASS`")
+            raise BadSignals(f"{location} line {number} is {shortened(line, 80)!r}; write `WNID CLASS`")
         if words:
             pairs.append((words[0], words[1]))
     wnids = [wnid for wnid, _ in pairs]

@@ -12,6 +12,7 @@ from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.signals.digits import MNIST_LICENCE
 from nefstudy.signals.image_set import image_set
+from nefstudy.signals.kind import kind_of, reason_for
 from nefstudy.signals.labelled_set import numbered_classes
 from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.parquet import holds_parquet, read_parquet
@@ -80,7 +81,8 @@ def _read_file(path: str, files: list[PurePosixPath], *, stem: str, kind: str, a
     try:
         data = gzip.decompress(data) if found[0].suffix == ".gz" else data
     except (OSError, EOFError, zlib.error) as error:
-        raise BadSignals(f"{location} is no whole gzip file ({error}); download it again") from None
+        reason = " ".join(str(error).split()) if data.startswith(b"\x1f\x8b") else reason_for(data, error)
+        raise BadSignals(f"{location} is no whole gzip file ({reason}); download it again") from None
     return decode_idx(data, where=location, axes=axes)
 
 
@@ -92,7 +94,9 @@ def decode_idx(data: bytes, *, where: str, axes: int) -> UInt8[np.ndarray, "..."
     """
     header = 4 + 4 * axes
     if len(data) < header or data[:4] != bytes([0, 0, UNSIGNED_BYTE, axes]):
-        raise BadSignals(f"{where} is no IDX file of {axes}-axis bytes (begins {data[:4].hex()}); download it again")
+        kind = kind_of(data)
+        found = f"begins {data[:4].hex()}" if kind is None else f"it is {kind}"
+        raise BadSignals(f"{where} is no IDX file of {axes}-axis bytes ({found}); download it again")
     shape = tuple(int(extent) for extent in np.frombuffer(data, dtype=">u4", count=axes, offset=4))
     expected = header + int(np.prod(shape, dtype=np.float64))
     if len(data) != expected:

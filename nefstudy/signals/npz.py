@@ -1,6 +1,9 @@
 """Arrays of an npz file, named and checked."""
 
 import io
+import lzma
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -8,7 +11,28 @@ from collections.abc import Sequence
 import numpy as np
 
 from nefstudy.errors import BadSignals
+from nefstudy.signals.kind import reason_for
 from nefstudy.storage import below, read_bytes
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    RuntimeError,  # an encrypted member
+    MemoryError,  # a header that claims more than there is room for
+    OverflowError,
+    SyntaxError,  # a header that is not a literal
+    TypeError,
+    KeyError,
+    IndexError,
+    struct.error,
+    tokenize.TokenError,
+)
+"""What numpy and zipfile raise on bytes that are not the npz file they claim to be."""
 
 
 def read_npz(
@@ -33,6 +57,6 @@ def read_npz(
                 held = ", ".join(archive.files) or "nothing"
                 raise BadSignals(f"{path} lacks {' and '.join(missing)} (it holds {held}); {fix}")
             return {key: archive[key] for key in (*needed, *optional) if key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:80]
+    except UNREADABLE as error:
+        reason = reason_for(data, error) if not data.startswith(b"PK") else " ".join(str(error).split())[:80]
         raise BadSignals(f"{path} cannot be read as npz of plain arrays of numbers ({reason}); {fix}") from None

@@ -131,7 +131,7 @@ def read_list(location: str, file: str = "") -> list[str]:
         BadSignals: it cannot be read, or is no text.
     """
     try:
-        lines = read_bytes(location, file).decode().splitlines()
+        lines = read_bytes(location, file).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise BadSignals(f"{below(location, file)} is no text; write one model a line") from None
     return [line.strip() for line in lines if line.strip()]
@@ -172,6 +172,9 @@ def read_shape(path: str, file: str, *, half: float) -> Samples:
     location = below(path, file)
     if cloud.even < 2 * HELD_OUT:
         raise BadSignals(f"{location} has {cloud.even} evenly spread points; at least {2 * HELD_OUT} are needed, {FIX}")
+    lost = int((~np.isfinite(cloud.points).all(axis=1)).sum())
+    if lost:
+        raise BadSignals(f"{location} has {lost} points that are NaN or infinite; remove the shape, or {FIX}")
     scaled = cloud.points.astype(np.float32) / np.float32(half)
     if not np.abs(scaled).max() <= 1.001:
         far = float(np.abs(cloud.points.astype(np.float32)).max())
@@ -181,7 +184,8 @@ def read_shape(path: str, file: str, *, half: float) -> Samples:
     order = np.concatenate([rng.permutation(cloud.even), np.arange(cloud.even, len(points))])
     held, rest = order[:HELD_OUT], order[HELD_OUT:]
     if cloud.inside[rest].all() or not cloud.inside[rest].any():
-        raise BadSignals(f"{location} has points on one side of the surface only; remove the shape, or {FIX}")
+        side = "all inside" if cloud.inside[rest].all() else "none inside"
+        raise BadSignals(f"{location} has points on one side of the surface only, {side}; remove the shape, or {FIX}")
     fitted = both_sides(points[rest], cloud.inside[rest], count=FITTED, rng=rng)
     return Samples(fitted[None], points[held][None], cloud.inside[held][None])
 
@@ -194,6 +198,11 @@ def decode_points(location: str, file: str = "") -> Cloud:
     """
     arrays = read_npz(location, file, needed=("points", "occupancies"), fix=FIX)
     points, bits = arrays["points"], arrays["occupancies"]
+    if bits.dtype.kind not in "fiub" or points.ndim != 2:
+        raise BadSignals(
+            f"{below(location, file)}: points of shape {points.shape}, occupancies {bits.dtype} of shape {bits.shape}; "
+            f"{FIX}"
+        )
     if bits.dtype == np.uint8 and bits.ndim == 1 and len(bits) == -(-len(points) // 8):
         inside = np.unpackbits(bits)[: len(points)].astype(bool)
     else:
@@ -210,6 +219,9 @@ def decode_near(location: str, file: str = "") -> Cloud:
     kinds = ("random_points", "near_surf_points")
     needed = [name for kind in kinds for name in (kind, f"{kind}_occupancy")]
     arrays = read_npz(location, file, needed=needed, fix=FIX)
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiub" or (name in kinds and (array.ndim < 2 or array.shape[-1] != 3)):
+            raise BadSignals(f"{below(location, file)}: {name} is {array.dtype} of shape {array.shape}; {FIX}")
     points = np.concatenate([arrays[kind].reshape(-1, 3) for kind in kinds])
     inside = np.concatenate([arrays[f"{kind}_occupancy"].reshape(-1) for kind in kinds]) > 0.5
     return _cloud(points, inside, even=len(arrays["random_points"]), location=below(location, file))

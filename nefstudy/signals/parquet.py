@@ -18,6 +18,7 @@ from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadConfig, BadSignals
 from nefstudy.signals.check import refuse
 from nefstudy.signals.image_set import image_set
+from nefstudy.signals.kind import kind_of
 from nefstudy.signals.labelled_set import VALIDATION_SHARE, numbered_classes
 from nefstudy.signals.options import only_options, optional_text, text_option
 from nefstudy.signals.pixels import conversion, stack_images
@@ -89,6 +90,14 @@ def _chosen_files(path: str, *, tested: Split) -> list[tuple[str, str, Split | N
         raise BadSignals(f"{path}: {nameless[0]} names no split as the other files do; rename it train-, test- or val-")
     if nameless:
         return [(name, name, None) for name in names]
+    held = {part for part in parts.values() if part is not None}
+    if held == {"train"} or "train" not in held:
+        has = ", ".join(sorted(held))
+        lacks = "no train files" if "train" not in held else "no files to test on"
+        raise BadSignals(
+            f"{path} holds {has} files only, and {lacks}; get those too, or rename the files so that they name no "
+            "split, to have one drawn"
+        )
     roles: dict[Split | None, Split] = {"train": "train", tested: "test"}
     if tested == "test":
         roles["val"] = "val"
@@ -123,7 +132,14 @@ def _read_table(path: str, name: str, *, config: SignalsConfig) -> Any:
             return table.replace_schema_metadata(file.schema_arrow.metadata)  # renaming loses it
     except (pyarrow.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())[:100]
+        kind = kind_of(_head(path, name))
+        reason = reason if kind in (None, "a parquet file") else f"it is {kind}"
         raise BadSignals(f"{location} is no whole parquet file ({reason}); download it again") from None
+
+
+def _head(path: str, name: str) -> bytes:
+    with open_file(path, name) as source:
+        return bytes(source.read(64))
 
 
 def _columns(schema: Any, *, location: str, config: SignalsConfig) -> list[str]:

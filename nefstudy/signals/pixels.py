@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.signals.check import refuse
+from nefstudy.signals.kind import reason_for
 from nefstudy.signals.options import whole_option
 
 GREY, COLOUR = 1, 3
@@ -94,15 +95,23 @@ def decode_image(
     """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as opened:
+            if getattr(opened, "is_animated", False):
+                raise BadSignals("is animated; keep one frame of it")
             opened.load()
             image = _plain(ImageOps.exif_transpose(opened), channels=channels)
     except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:80]
-        raise BadSignals(f"is no readable PNG or JPEG ({reason}); replace or remove it") from None
+        raise BadSignals(f"is no readable PNG or JPEG ({_reason(data, error)}); replace or remove it") from None
     if size is not None:
         image = _centre(image, crop=crop).resize((size, size), Image.Resampling.LANCZOS)
     pixels = np.array(image, dtype=np.uint8)
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _reason(data: bytes, error: Exception) -> str:
+    """Return why an image cannot be decoded: it is of another kind, or else what Pillow says."""
+    if data.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff")):
+        return " ".join(str(error).split())[:80]
+    return reason_for(data, error)
 
 
 def _centre(image: Image.Image, *, crop: int | None) -> Image.Image:

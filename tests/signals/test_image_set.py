@@ -119,7 +119,7 @@ def _with_nan(values: np.ndarray) -> np.ndarray:
         ({"labels": np.arange(40) % 2 + 0.5}, "labels are float64; store whole class indices"),
         ({"labels": np.arange(40) % 2 + 1}, "labels run from 1 to 2; allowed are 0 to 1"),
         ({"labels": np.arange(40) % 2 - 1}, "labels run from -1 to 0"),
-        ({"labels": np.eye(2, dtype=int)[np.arange(40) % 2]}, "labels of shape"),
+        ({"labels": np.eye(2, dtype=int)[np.arange(40) % 2]}, "labels have shape"),
         ({"labels": np.arange(40) % 2 * (np.arange(40) == 1)}, "class 'b' has 1 signal; a split needs 3"),
         ({"labels": np.zeros(40, dtype=int)}, "class 'b' has 0 signals"),
         ({"class_names": ("a",), "labels": np.zeros(40, dtype=int)}, "class names .* two or more"),

@@ -197,7 +197,7 @@ def test_folders_that_do_not_say_are_refused(tmp_path: Path):
     with pytest.raises(BadSignals, match=r"holds no .parquet file"):
         load(tmp_path)
     write(tmp_path / "test.parquet", pixels(10))
-    with pytest.raises(BadSignals, match="no signal is in the train split"):
+    with pytest.raises(BadSignals, match="holds test files only, and no train files"):
         load(tmp_path)
     write(tmp_path / "more.parquet", pixels(10))
     with pytest.raises(BadSignals, match=r"more.parquet names no split as the other files do"):

@@ -1,0 +1,40 @@
+"""The kind of file that bytes are, whatever their name claims."""
+
+_BEGINNINGS: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"BM", "a BMP image"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"version https://git-lfs", "a Git LFS pointer; run git lfs pull"),
+    (b"PK\x03\x04", "a zip archive, such as npz"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"\x93NUMPY", "a single numpy array (npy)"),
+    (b"PAR1", "a parquet file"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"%PDF", "a PDF"),
+    (b"<", "an HTML or XML page, such as a login page"),
+    (b"{", "JSON text"),
+)
+
+
+def kind_of(data: bytes) -> str | None:
+    """Return what bytes are by how they begin, in words for an error; None where that is not known."""
+    if not data:
+        return "empty"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "a WebP image"
+    if data[4:12] in (b"ftypheic", b"ftypavif", b"ftypmif1"):
+        return "a HEIC or AVIF image"
+    head = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not any(data[:64]):
+        return "all zeros, as a file whose writing was cut off"
+    return next((words for begin, words in _BEGINNINGS if head.startswith(begin) or data.startswith(begin)), None)
+
+
+def reason_for(data: bytes, error: Exception) -> str:
+    """Return why bytes cannot be read, for an error: what they are, else what the reader says."""
+    kind = kind_of(data)
+    said = " ".join(str(error).split())[:80] or type(error).__name__
+    return said if kind is None else f"it is {kind}"
