@@ -1,14 +1,18 @@
 """Every path under a root, relative to it and with forward slashes: roots are directories and object stores alike."""
 
+import re
 from pathlib import Path
 
 from nefstudy.errors import BadRoot
 from nefstudy.names import study_name
+from nefstudy.outside_text import without_secrets
 
 LEDGER = "ledger.db"
 MLFLOW = "mlflow.db"
 DATASETS = "neural_datasets"
 DROPPED = ".dropped"
+_RUNG = re.compile(r"rung-([0-9]{8})")
+_SHARD = re.compile(r"shard-([0-9]{5,9})\.(?:arrow|json)")
 
 
 def scratch_path(study: str) -> str:
@@ -84,6 +88,32 @@ def handover_path(study: str) -> str:
 def artifacts_path(experiment: str) -> str:
     """Path of the artifacts of an MLflow experiment whose store lies under the root."""
     return f"mlartifacts/{experiment}"
+
+
+def folder_below(root: str, path: str) -> Path:
+    """Return a path below a root that is a directory of this machine.
+
+    Raises:
+        BadRoot: the root is a URI.
+    """
+    if "://" in root:
+        raise BadRoot(
+            f"root {without_secrets(root)!r} is a URI, and {path} is written to a directory; pass --out DIRECTORY "
+            "where the command has it, else --root DIRECTORY with --ledger URL"
+        )
+    return Path(root) / path
+
+
+def rung_steps(name: str) -> int | None:
+    """Return the step count in the name of a rung's folder; None for anything else."""
+    match = _RUNG.fullmatch(name)
+    return None if match is None else int(match[1])
+
+
+def shard_index(name: str) -> int | None:
+    """Return the number in the name of a shard or of its receipt; None for a file that is neither."""
+    match = _SHARD.fullmatch(name)
+    return None if match is None else int(match[1])
 
 
 def expanded(text: str) -> Path:

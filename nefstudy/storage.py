@@ -6,6 +6,7 @@ found below it is joined to the file system's own path, so that names with space
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from nefstudy.outside_text import printable, without_secrets
 from nefstudy.paths import expanded
 
 TEMPORARY = ".part"
+_HALF_WRITTEN = re.compile(rf".+\.[0-9a-f]{{8,32}}{re.escape(TEMPORARY)}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Storage:
     def sweep(self, path: str) -> None:
         """Remove what a killed writer left half-written in a directory."""
         for name in self.names(path):
-            if name.endswith(TEMPORARY):
+            if _HALF_WRITTEN.fullmatch(name):
                 self.remove(f"{path}/{name}")
 
     def remove(self, path: str) -> None:

@@ -206,3 +206,12 @@ def test_a_uri_that_is_not_encoded_is_refused_with_the_one_that_is(location: str
     """The message holds the URI to write."""
     with pytest.raises(BadSignals, match=r"percent-encoded: (file|s3)://[!-~]+\)"):
         read_bytes(location)
+
+
+def test_only_what_a_writer_left_is_swept(tmp_path: Path):
+    """A half-written file of ours goes; a file of somebody else's that ends alike stays."""
+    for name in ("a.bin.0123456789abcdef0123456789abcdef.part", "mine.part", ".part"):
+        (tmp_path / "d").mkdir(exist_ok=True)
+        (tmp_path / "d" / name).touch()
+    Storage.at(str(tmp_path)).sweep("d")
+    assert Storage.at(str(tmp_path)).names("d") == (".part", "mine.part")

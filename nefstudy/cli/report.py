@@ -8,7 +8,7 @@ import typer
 
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
 from nefstudy.errors import BadConfig
-from nefstudy.paths import comparison_path, report_path
+from nefstudy.paths import comparison_path, folder_below, report_path
 from nefstudy.terminal import say
 
 
@@ -44,7 +44,7 @@ def report(  # noqa: PLR0917  # typer calls it by keyword
         from nefstudy.report.report import write_report
 
         with open_ledger(root, ledger) as book:
-            page = write_report(book, study, root=place.root, out=out or Path(place.root) / report_path(study))
+            page = write_report(book, study, root=place.root, out=out or folder_below(place.root, report_path(study)))
     else:
         from nefstudy.report.compare import compare
         from nefstudy.report.comparison_page import write_comparison
@@ -53,5 +53,5 @@ def report(  # noqa: PLR0917  # typer calls it by keyword
             left = opened.enter_context(open_ledger(root, ledger))
             right = opened.enter_context(open_ledger(other_root, None)) if other_root else left
             found = compare((left, study), (right, other), without=without or ())
-        page = write_comparison(found, out or Path(place.root) / comparison_path(study, other))
+        page = write_comparison(found, out or folder_below(place.root, comparison_path(study, other)))
     echo_json({"report": str(page)}) if as_json else say(str(page))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from nefstudy.errors import BadNeuralDataset
 from nefstudy.neural_dataset.receipts import find_receipt, rungs_begun
 from nefstudy.neural_dataset.schema import MAJOR, Manifest
-from nefstudy.paths import dataset_path, manifest_path, receipt_file, rung_folder, shard_file
+from nefstudy.paths import dataset_path, manifest_path, receipt_file, rung_folder, shard_file, shard_index
 from nefstudy.storage import Storage
 
 
@@ -24,8 +24,7 @@ def remove_damage(root: str, digest: str) -> tuple[str, ...]:
     removed = []
     for steps in rungs_begun(storage, digest):
         names = storage.names(f"{dataset_path(digest)}/{rung_folder(steps)}")
-        stems = {name.partition(".")[0] for name in names if name.startswith("shard-")}
-        for index in sorted(int(stem.removeprefix("shard-")) for stem in stems):
+        for index in sorted({index for name in names if (index := shard_index(name)) is not None}):
             if not _is_whole(storage, digest, known, steps=steps, index=index):
                 for name in (shard_file(steps, index), receipt_file(steps, index)):
                     storage.remove(f"{dataset_path(digest)}/{name}")

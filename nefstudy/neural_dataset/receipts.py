@@ -3,7 +3,7 @@
 import hashlib
 
 from nefstudy.neural_dataset.schema import Receipt, ShardRecord
-from nefstudy.paths import dataset_path, receipt_file, rung_folder, shard_file
+from nefstudy.paths import dataset_path, receipt_file, rung_folder, rung_steps, shard_file, shard_index
 from nefstudy.storage import Storage
 
 
@@ -41,16 +41,15 @@ def find_receipt(storage: Storage, digest: str, *, steps: int, index: int) -> Re
 def first_receipt(storage: Storage, digest: str, *, steps: int) -> Receipt | None:
     """The receipt of the first shard of a rung that has one."""
     names = storage.names(f"{dataset_path(digest)}/{rung_folder(steps)}")
-    indices = (int(name[len("shard-") : -len(".json")]) for name in names if name.endswith(".json"))
+    indices = (index for name in names if name.endswith(".json") and (index := shard_index(name)) is not None)
     found = (find_receipt(storage, digest, steps=steps, index=index) for index in indices)
     return next((receipt for receipt in found if receipt is not None), None)
 
 
 def rungs_begun(storage: Storage, digest: str) -> tuple[int, ...]:
     """Step counts of which any shard may be there, ascending."""
-    names = storage.names(dataset_path(digest))
-    steps = (name.removeprefix("rung-") for name in names if name.startswith("rung-"))
-    return tuple(sorted(int(digits) for digits in steps if digits.isdigit()))
+    found = (rung_steps(name) for name in storage.names(dataset_path(digest)))
+    return tuple(sorted(steps for steps in found if steps is not None))
 
 
 def sweep(storage: Storage, digest: str, *, kept: tuple[int, ...]) -> None:

@@ -19,7 +19,7 @@ import optuna
 from nefstudy.config import Scalar
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import Ledger, TrialRow, TrialState
-from nefstudy.paths import handover_path
+from nefstudy.paths import folder_below, handover_path
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import resolve_place
 from nefstudy.study.plan import CellPlan, StudyPlan
@@ -126,7 +126,7 @@ def _listed(space: Space) -> dict[str, list[Scalar]]:
 
 def handover_file(root: str, study: str) -> Path:
     """Where the hand-over of a study lies under a local root."""
-    return Path(root) / handover_path(study)
+    return folder_below(root, handover_path(study))
 
 
 def write_handover(found: Mapping[str, Any], path: Path) -> None:

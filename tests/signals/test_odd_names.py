@@ -1,6 +1,7 @@
 """Laws of names in a data set: a folder or file of any name is read, or refused in a line, by path and by URI alike."""
 
 import os
+import shutil
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
@@ -53,6 +54,14 @@ def test_a_class_of_any_name_is_read_by_path_and_by_uri(tmp_path: Path, name: st
             Terminal(file=nowhere, width=80).print(summary_card(summary(config, baseline=False)))
 
 
+def fresh(factory: pytest.TempPathFactory) -> Path:
+    """Return an empty directory, the same for each example: thousands of them would fill the disk."""
+    base = factory.getbasetemp() / "example"
+    shutil.rmtree(base, ignore_errors=True)
+    base.mkdir()
+    return base
+
+
 @pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(NAMES.filter(lambda name: not {"/", "\0"} & set(name) and name.strip(".")), st.booleans())
@@ -60,7 +69,7 @@ def test_any_name_is_read_or_refused_in_a_line(
     tmp_path_factory: pytest.TempPathFactory, name: str, by_uri: bool
 ) -> None:
     """No name of a folder, a class or a file ends in another error than bad input of one printable line."""
-    base = tmp_path_factory.mktemp("base")
+    base = fresh(tmp_path_factory)
     try:
         fill(base / name, name)
     except (OSError, UnicodeEncodeError):

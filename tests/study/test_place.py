@@ -1,6 +1,7 @@
 """Laws of places: explicit beats environment beats default, and what cannot work is refused first."""
 
 import os
+import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -118,12 +119,20 @@ EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
 PARTS = st.text(st.sampled_from("ab?#%;&=@:~ [].\n\\'\"{}ü\udcff\0\x1b$") | st.characters(), min_size=1, max_size=60)
 
 
+def fresh(factory: pytest.TempPathFactory) -> Path:
+    """Return an empty directory, the same for each example: thousands of them would fill the disk."""
+    base = factory.getbasetemp() / "example"
+    shutil.rmtree(base, ignore_errors=True)
+    base.mkdir()
+    return base
+
+
 @pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(PARTS.filter(lambda part: "/" not in part and part not in (".", "..")))
 def test_any_root_is_refused_in_a_line_or_holds_all_that_is_written(tmp_path_factory, part):
     """A root of any name is refused as bad input, or its probe, ledger and store lie below it."""
-    base = tmp_path_factory.mktemp("base")
+    base = fresh(tmp_path_factory)
     root, lines = f"{base}/{part}", []
     try:
         place = resolve_place(root, environment={})
@@ -148,7 +157,7 @@ def test_any_ledger_address_is_refused_in_a_line_or_makes_that_file(tmp_path_fac
     """An address of any characters is refused and leaves nothing, or makes the one file that it names."""
     name = unquote(part) if scheme else part
     assume("/" not in name and name.strip() not in (".", ".."))
-    base = tmp_path_factory.mktemp("base")
+    base = fresh(tmp_path_factory)
     lines = []
     try:
         with Ledger.open(f"{scheme}{base}/{part}") as ledger:
