@@ -1,4 +1,4 @@
-"""Laws of what a process prints by itself: no secrets, whoever logs, warns or fails."""
+"""Laws of what a process prints by itself: no secrets, whichever library logs, warns or fails."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ def test_a_process_prints_no_secret(way: str) -> None:
     assert "127.0.0.1:1" in shown or way == "stack"
 
 
-def test_the_ways_tell_secrets_without_the_door() -> None:
+def test_secrets_are_printed_without_the_door() -> None:
     """The test above would see a secret: nothing else hides it."""
     assert "hunter2" in said(WAYS["message"], hide=False)
     assert "hunter2" in said(WAYS["uncaught"], hide=False)

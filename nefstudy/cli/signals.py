@@ -65,6 +65,10 @@ def signals_check(
     else:
         split = ", ".join(f"{count} {part}" for part, count in found["split"].items())
         say(f"{location}: {found['signals']} signals of {len(found['classes'])} classes ({split}), sound")
+        if found["test_signals_in_train"]:
+            say(
+                f"warning: {found['test_signals_in_train']} test signals equal a training signal; remove them", err=True
+            )
 
 
 def parsed_options(given: list[str] | None) -> dict[str, Scalar]:

@@ -1,5 +1,6 @@
 """Signals as people look at them: the catalogue, one set's card and baseline, a contact sheet, a check."""
 
+import hashlib
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -78,6 +79,7 @@ def summary(config: SignalsConfig, *, baseline: bool = True, sources: Mapping[st
         "licence": card.licence,
         "source": card.source,
         "content": card.content_hash,
+        "test_signals_in_train": tested_in_training(signals),
         "baseline_test_accuracy": baseline_accuracy(signals) if baseline else None,
     }
 
@@ -90,12 +92,22 @@ def summary_card(found: Row) -> Group:
         head.add_row(name, " x ".join(map(str, value)) if isinstance(value, list) else str(value))
     if found["baseline_test_accuracy"] is not None:
         head.add_row("baseline", f"{found['baseline_test_accuracy']:.3f} test accuracy, logistic regression")
+    if found["test_signals_in_train"]:
+        head.add_row("warning", f"{found['test_signals_in_train']} test signals equal a training signal")
     classes = Table(box=None)
     for name in ("class", *SPLITS):
         classes.add_column(name, justify="left" if name == "class" else "right")
     for row in found["classes"]:
         classes.add_row(*(str(row[name]) for name in ("class", *SPLITS)))
     return Group(head, "", classes)
+
+
+def tested_in_training(signals: Signals) -> int:
+    """Return how many test signals equal a training signal, value for value: they measure memory, not learning."""
+    seen = signals.values if signals.samples is None else signals.samples.fitted
+    hashes = np.array([hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=12).hexdigest() for row in seen])
+    trained = hashes[signals.split == SPLITS["train"]]
+    return int(np.isin(hashes[signals.split == SPLITS["test"]], trained).sum())
 
 
 def features(signals: Signals) -> Float[np.ndarray, "S K"]:

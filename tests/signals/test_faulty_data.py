@@ -1,4 +1,4 @@
-"""Laws of data that is not what it seems: refused in one line that names the cause, never read in silence."""
+"""Laws of data that is not what it seems: refused in one line that names the cause, never read silently."""
 
 import gzip
 import io
@@ -94,8 +94,8 @@ def test_modes_of_pictures_are_converted_or_refused(tmp_path: Path):
             load(tmp_path / says)
 
 
-def test_what_viewers_leave_is_no_picture(tmp_path: Path):
-    """Thumbs.db, desktop.ini, .DS_Store and ._x.png are passed over."""
+def test_files_that_viewers_leave_are_skipped(tmp_path: Path):
+    """Thumbs.db, desktop.ini, .DS_Store and ._x.png are not pictures."""
     fill(tmp_path, "a", "b")
     for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._x0.png"):
         (tmp_path / "a" / name).write_bytes(b"x")
@@ -103,7 +103,7 @@ def test_what_viewers_leave_is_no_picture(tmp_path: Path):
 
 
 def test_split_folders_count_in_any_case(tmp_path: Path):
-    """Train/Test is a split; both spellings beside each other are refused."""
+    """Train/Test is a split; both spellings together are refused."""
     for part in ("Train", "Test"):
         fill(tmp_path / "d" / part, "a", "b")
     assert load(tmp_path / "d").card.class_names == ("a", "b")
@@ -118,6 +118,17 @@ def test_one_name_in_two_unicode_forms_is_one_class(tmp_path: Path):
     fill(tmp_path, "a", *(unicodedata.normalize(form, "größe") for form in ("NFC", "NFD")))
     with pytest.raises(BadSignals, match="one name in two Unicode forms"):
         load(tmp_path)
+
+
+def test_test_pictures_that_train_are_counted(tmp_path: Path):
+    """A picture that is in train and test is counted."""
+    for part in ("train", "test"):
+        fill(tmp_path / part, "a", "b")
+    for index in range(3):
+        (tmp_path / f"test/b/x{index}.png").write_bytes(encoded("PNG", seed=900 + index))
+    found = check_location(str(tmp_path), options={})
+    trained = load(tmp_path).split  # a tenth of train validates
+    assert 8 - 3 - int((trained == 1).sum()) <= found["test_signals_in_train"] <= 5
 
 
 def arrays(path: Path, values: np.ndarray, labels: np.ndarray | None = None) -> Path:
@@ -193,7 +204,7 @@ def test_a_hub_folder_without_test_files_says_so(tmp_path: Path):
     assert len(load(tmp_path, "parquet")) == 12
 
 
-def test_a_byte_order_mark_is_no_part_of_a_list(tmp_path: Path):
+def test_a_byte_order_mark_is_not_part_of_a_list(tmp_path: Path):
     """Lists written by an editor that marks them name the same models and wnids."""
     (tmp_path / "train.lst").write_text("one\ntwo\n", encoding="utf-8-sig")
     assert read_list(str(tmp_path / "train.lst")) == ["one", "two"]
@@ -249,7 +260,7 @@ def test_bits_of_another_count_are_refused(tmp_path: Path):
 
 
 def test_an_encrypted_archive_is_refused(tmp_path: Path):
-    """A member that asks for a password is no plain array."""
+    """A member that asks for a password is not a plain array."""
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("values.npy", b"x")
         archive.writestr("labels.npy", b"x")
