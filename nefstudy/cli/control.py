@@ -1,4 +1,4 @@
-"""`nefstudy pause | resume | stop | enqueue | retry | concurrency`: ask something of a study's driver."""
+"""`nefstudy pause | resume | stop | enqueue | retry | withdraw | concurrency`: ask something of a study's driver."""
 
 import json
 from typing import Annotated, Any
@@ -7,6 +7,7 @@ import typer
 
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger
 from nefstudy.errors import BadConfig
+from nefstudy.ledger import TrialState
 from nefstudy.terminal import say
 
 Study = Annotated[str, typer.Argument(help="Name of the study.")]
@@ -19,6 +20,7 @@ def add_control(cli: typer.Typer) -> None:
     cli.command()(stop)
     cli.command()(enqueue)
     cli.command()(retry)
+    cli.command()(withdraw)
     cli.command()(concurrency)
 
 
@@ -66,6 +68,37 @@ def retry(
 ) -> None:
     """Put failed trials back; a driver obeys at once, or the next one does when it starts."""
     _ask(study, "retry", {} if cause is None else {"cause": cause}, root=root, ledger=ledger, as_json=as_json)
+
+
+def withdraw(  # noqa: PLR0917  # typer calls it by keyword
+    key: Annotated[str, typer.Argument(help="Key of a trial that is queued or running.")],
+    study: Annotated[str | None, typer.Option(help="Its study, where several have an open trial of this key.")] = None,
+    phase: Annotated[str | None, typer.Option(help="Only the trial of this phase.")] = None,
+    root: Root = None,
+    ledger: LedgerUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Take a queued trial back, or end a running one; its row is FAILED (withdrawn) and `retry` repeats it.
+
+    A driver obeys at once; without one, the next does before it runs anything.
+    """
+    if study is None:
+        study = _study_of(key, root=root, ledger=ledger)
+    body = {"key": key} | ({} if phase is None else {"phase": phase})
+    _ask(study, "withdraw", body, root=root, ledger=ledger, as_json=as_json)
+
+
+def _study_of(key: str, *, root: str | None, ledger: str | None) -> str:
+    """The study that has a trial of this key which has not ended well."""
+    with open_ledger(root, ledger) as book:
+        rows = [row for one in book.studies() if (row := book.trial(key, study=one.study)) is not None]
+    found = [row.study for row in rows if row.state not in (TrialState.COMPLETE, TrialState.PRUNED)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise BadConfig(f"trial {key!r} is in the studies {', '.join(found)}; name one with --study")
+    states = ", ".join(f"{row.state} in {row.study}" for row in rows) or "not in this ledger"
+    raise BadConfig(f"trial {key!r} is {states}; give the key of a trial that is queued or running")
 
 
 def concurrency(

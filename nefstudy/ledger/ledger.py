@@ -220,8 +220,6 @@ class Ledger(Reading):
         """Whether the trial is COMPLETE now, by itself or copied at no cost from any study or phase."""
         return self._write(lambda c, now: attempts.reuse(c, study, phase=phase, trial=trial, now=now), lease=lease)
 
-    # Neural datasets
-
     def put_neural_dataset(self, row: NeuralDatasetRow, *, lease: Lease | None = None) -> None:
         """Record where a neural dataset is and which rungs it has."""
         self._write(lambda c, now: neural_datasets.put(c, row, now=now), lease=lease)

@@ -83,6 +83,18 @@ def retry_trials(
     return _asked(request, ledger, study, verb="retry", body={} if cause is None else {"cause": cause}, key=key)
 
 
+@router.post("/{study}:withdraw", status_code=202, response_model=Command)
+def withdraw_trial(
+    request: Request,
+    study: StudyName,
+    ledger: LedgerIn,
+    idempotency: IdempotencyKey,
+    key: Annotated[str, Query(pattern=r"^[0-9a-f]{1,64}$", description="key of a trial that is queued or running")],
+) -> Response:
+    """Ask the driver to take a queued trial back, or to end a running one; `retry` repeats it."""
+    return _asked(request, ledger, study, verb="withdraw", body={"key": key}, key=idempotency)
+
+
 @router.post("/{study}:concurrency", status_code=202, response_model=Command)
 def limit_trials(
     request: Request,

@@ -1,5 +1,6 @@
 """What of a plan is there already: results in the ledger, neural datasets under the root."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from nefstudy.signals.catalog import pin
 from nefstudy.storage import Storage
 from nefstudy.study.place import Place
 from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
+from nefstudy.study.rules import is_to_do
 from nefstudy.study.streams import DONE
 
 States = Mapping[tuple[str, str], TrialState]
@@ -46,12 +48,16 @@ def known(plan: StudyPlan, place: Place) -> list[Known]:
             if state is TrialState.COMPLETE
         }
         own = {place: state for place, (state, _) in ledger.states(plan.study).items()}
-        searched = ledger.counts(plan.study)
+        failed = ledger.trials(plan.study, state=TrialState.FAILED, limit=None).rows
+        again = [row for row in failed if is_to_do(row)]  # a run tries these anew
+        own = {place: state for place, state in own.items() if place not in {(row.phase, row.key) for row in again}}
+        searched = Counter(ledger.counts(plan.study))
+        searched.subtract(Counter((row.phase, row.cell, row.state) for row in again))
         found = []
         for cell in plan.cells:
             if cell.trials is not None:
                 ended = sum(n for (p, c, s), n in searched.items() if (p, c) == (cell.phase, cell.cell) and s in DONE)
-                ended = min(ended, cell.trials)
+                ended = min(ended, cell.planned)
                 found.append(Known(cell.phase, cell.cell, ended, ended))
             else:
                 found.append(_grid(plan, cell, place, complete=complete, own=own))

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from nefstudy.errors import DiskLow, LedgerReplaced, NefstudyError, StudyBusy, StudyStopped
-from nefstudy.ledger import Heartbeat, Ledger, Owner
+from nefstudy.ledger import Heartbeat, Ledger, Owner, TrialState
 from nefstudy.study.closing import say_closing
 from nefstudy.study.cluster import Headroom, connected_ray
 from nefstudy.study.continuing import continued
@@ -106,6 +107,7 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
         if low is not None and state != FINISHED:
             raise low
         _check_stopped(run, state)
+        _check_complete(run)
         counts = {name: run.ended[name] for name in ("complete", "failed", "retried", "reused", "pruned")}
         return Ending(state, **counts, unexported=exporter.left)
 
@@ -127,6 +129,20 @@ def _webhook(plan: StudyPlan, options: StudyOptions, *, ledger: Ledger, console:
         console.print(line, style="yellow", soft_wrap=True, highlight=False)
 
     return Webhook(options.webhook, plan.study, ledger=ledger, secret=os.environ.get(SECRET), warn=warn)
+
+
+def _check_complete(run: StudyRun) -> None:
+    """Raise StudyStopped when a study ends with nothing complete in the cells of its plan."""
+    counts = run.ledger.counts(run.plan.study)
+    if not any(state is TrialState.COMPLETE and (phase, cell) in run.plan.planned() for phase, cell, state in counts):
+        causes = Counter[str]()
+        for (_, _, cause), number in run.ledger.causes(run.plan.study).items():
+            causes[cause] += number
+        failed = ", ".join(f"{number} failed ({cause})" for cause, number in causes.most_common()) or "none failed"
+        raise StudyStopped(
+            f"study {run.plan.study!r} ended with nothing complete: {failed}; read why with `nefstudy status` and "
+            "`nefstudy logs KEY`, correct that, then `nefstudy retry` and the same command again"
+        )
 
 
 def _check_stopped(run: StudyRun, state: str) -> None:

@@ -53,6 +53,16 @@ def test_a_trial_can_be_enqueued(control, ledger):
     assert ledger.take_commands(STUDY)[0].body == body
 
 
+def test_a_trial_can_be_withdrawn(control, ledger):
+    """Its key reaches the driver; what is no key is refused and leaves no command."""
+    assert ask(control, "withdraw", params={"key": "ab12"}).status_code == 202
+    (command,) = ledger.take_commands(STUDY)
+    assert (command.verb, command.body) == ("withdraw", {"key": "ab12"})
+    for params in ({}, {"key": ""}, {"key": "../x"}, {"key": "a" * 65}):
+        assert ask(control, "withdraw", key="another-wish", params=params).status_code == 422
+    assert len(ledger.take_commands(STUDY)) == 1
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"{", b'"text"', b"\xff"])
 def test_an_enqueue_without_a_point_is_refused(control, ledger, body):
     """A body that names nothing is 422 and leaves no command."""

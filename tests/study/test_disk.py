@@ -192,3 +192,14 @@ def test_a_plan_knows_what_is_there(small_grid, open_run, drain, tmp_path):
     )
     assert (unknown.results, unknown.fits) == (None, None)
     assert np.isfinite(everything.results)
+
+
+def test_what_a_run_tries_anew_is_not_there_yet(ledger, small_grid, open_run, tmp_path):
+    """A trial failed for the disk is repeated by the next run, so a plan does not count it; a diverged one counts."""
+    plan = StudyPlan(study="s", cells=(small_grid,)).pinned()
+    run = open_run(ledger, plan)
+    for name, cause in (("a", "disk"), ("b", "diverged"), ("c", "too_big")):
+        assert run.next(name) is not None
+        run.failed(name, cause=cause, error="x")
+    (found,) = known(plan, place_at(tmp_path))
+    assert found.results == 1

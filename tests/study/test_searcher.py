@@ -4,15 +4,18 @@ import threading
 from collections import Counter
 from dataclasses import replace
 
+import optuna
 import pytest
 
+from nefstudy.config import SignalsConfig
 from nefstudy.ledger import TrialState
+from nefstudy.service.progress import progress
 from nefstudy.study.control import Control, requested_trial
-from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.plan import CellPlan, StudyPlan, trial_config
 from nefstudy.study.run import StudyRun
 from nefstudy.study.scales import SCALES, search_cells
 from nefstudy.study.search import SearchStream
-from nefstudy.study.space import Choice
+from nefstudy.study.space import GRID_FIXED, STARTS, Choice
 from nefstudy.study.streams import Suggestion
 from nefstudy.study.tune import StudySearcher
 
@@ -173,3 +176,62 @@ def test_the_driver_has_its_turns_while_nothing_may_start(ledger, small_grid, op
     ledger.append_command("s", "resume")
     assert searcher.suggest("b") is None
     assert searcher.suggest("c")["key"]
+
+
+def small(trials: int) -> CellPlan:
+    """A search of a space of two points."""
+    return CellPlan(
+        phase="phase1",
+        signals=SignalsConfig(name="digits8"),
+        field="siren",
+        space={"start": STARTS},
+        fixed={**GRID_FIXED["siren"], "hidden": 4, "steps": 1},
+        trials=trials,
+    )
+
+
+def test_a_search_plans_no_more_than_its_space_holds(ledger, open_run, drain):
+    """Six trials of two points are two, in the plan, in the ledger and in the run, which is then exhausted."""
+    plan = StudyPlan(study="s", cells=(small(6),))
+    assert plan.planned() == {("phase1", "digits8/siren"): 2}
+    run = open_run(ledger, plan)
+    assert len(drain(run)) == 2
+    assert run.exhausted
+    assert progress(ledger, "s").remaining == 0
+
+
+def test_a_small_space_is_tried_to_its_end(ledger, open_run, result, monkeypatch):
+    """A sampler that only ever repeats itself is offered the points that are left."""
+    space = {"start": STARTS, "hidden": Choice((4, 8, 12, 16, 20, 24, 28, 32)), "steps": Choice((1, 2, 3))}
+    cell = replace(small(48), space=space, fixed=GRID_FIXED["siren"])
+    asked = 0
+    ask = optuna.Study.ask
+
+    def counted(self, *arguments):
+        nonlocal asked
+        asked += 1
+        return ask(self, *arguments)
+
+    monkeypatch.setattr(optuna.Study, "ask", counted)
+    stream = SearchStream(StudyPlan(study="s", cells=(cell,)), cell, ())
+    keys = []
+    while (suggestion := stream.next(())) is not None:
+        keys.append(suggestion.trial.key)
+        stream.tell(suggestion.trial, 1.0 if suggestion.trial.steps == 1 else 0.0)
+    assert len(set(keys)) == len(keys) == 48
+    assert stream.exhausted
+    assert asked <= 48 * 12
+
+
+def test_requests_beside_the_plan_add_to_what_is_planned(ledger, small_grid, open_run, drain):
+    """A complete trial off the grid is not counted for one of its points, now or in a later run."""
+    plan = StudyPlan(study="s", cells=(small_grid,))
+    run = open_run(ledger, plan)
+    trial = trial_config(plan, small_grid, {**small_grid.fixed, "start": "shared", "hidden": 32, "steps": 2})
+    run.put_first(Suggestion("phase2", small_grid.cell, trial, (2,)))
+    assert ledger.planned("s")["phase2", small_grid.cell] == small_grid.planned + 1
+    assert drain(run)[0] == trial.key
+    assert progress(ledger, "s").remaining == 0
+    ledger.release(run.lease, state="finished")
+    open_run(ledger, plan)
+    assert ledger.planned("s")["phase2", small_grid.cell] == small_grid.planned + 1

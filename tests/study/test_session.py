@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from nefstudy.bench.noop import noop
-from nefstudy.errors import StudyBusy
+from nefstudy.errors import StudyBusy, StudyStopped
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.study.continuing import continued
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.place import resolve_place
+from nefstudy.study.place import Place, resolve_place
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.session import TERMINATED, _stop_on_signal, run_study
 
@@ -61,3 +61,38 @@ def test_a_driver_that_is_turned_away_changes_nothing(tmp_path, small_grid):
         with pytest.raises(StudyBusy):
             run_study(more, StudyOptions(keep="none"), place=place, console=Console(file=io.StringIO()))
         assert (ledger.study("s"), ledger.planned("s")) == before
+
+
+def test_a_study_that_ends_with_nothing_complete_says_why_and_exits_1(tmp_path, small_grid, open_run):
+    """All of its trials failed: one line with counts, causes and the next step; one complete trial is enough for 0."""
+    place = Place(str(tmp_path), f"sqlite:///{tmp_path}/ledger.db", "")
+    plan = StudyPlan(study="s", cells=(small_grid,))
+    with Ledger.open(place.ledger) as ledger:
+        run = open_run(ledger, plan.pinned())
+        for count in range(small_grid.planned):
+            assert run.next(f"t{count}") is not None
+            run.failed(f"t{count}", cause="diverged", error="x")
+        ledger.release(run.lease, state="stopped")
+    console = Console(file=io.StringIO())
+    with pytest.raises(
+        StudyStopped, match=r"ended with nothing complete: 12 failed \(diverged\); .*nefstudy retry"
+    ) as ended:
+        run_study(plan, StudyOptions(), place=place, console=console)
+    assert ended.value.exit_code == 1
+
+
+def test_a_search_larger_than_its_space_is_said_at_the_end(tmp_path, small_grid, open_run, drain):
+    """Two of six, because the space holds two points; the study is finished and says 2/2."""
+    place = Place(str(tmp_path), f"sqlite:///{tmp_path}/ledger.db", "")
+    fixed = {**small_grid.fixed, "hidden": 8, "steps": 1}
+    cell = replace(small_grid, phase="phase1", space={"start": small_grid.space["start"]}, fixed=fixed, trials=6)
+    plan = StudyPlan(study="s", cells=(cell,))
+    with Ledger.open(place.ledger) as ledger:
+        run = open_run(ledger, plan.pinned())
+        drain(run)
+        ledger.release(run.lease, state="stopped")
+    said = io.StringIO()
+    ending = run_study(plan, StudyOptions(), place=place, console=Console(file=said, width=200))
+    assert ending.state == "finished"
+    assert "phase1 digits8/siren: 2 of 6: the space holds 2 points" in said.getvalue()
+    assert "2/2 trials complete" in said.getvalue()

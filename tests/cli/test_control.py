@@ -1,0 +1,64 @@
+"""Laws of the commands that steer a study."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from nefstudy.cli.main import cli
+from nefstudy.config import SignalsConfig
+from nefstudy.errors import BadConfig
+from nefstudy.ledger import Ledger
+from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
+from nefstudy.study.space import GRID_FIXED, STARTS, Choice
+
+CELL = CellPlan(
+    phase="phase2",
+    signals=SignalsConfig(name="digits8"),
+    field="siren",
+    space={"start": STARTS, "steps": Choice((1,))},
+    fixed=GRID_FIXED["siren"] | {"hidden": 4},
+)
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """Two trials: one open in the studies a and b, one complete in a."""
+    both, done = grid_trials(StudyPlan(study="a", cells=(CELL,)), CELL)
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        for study in ("a", "b"):
+            ledger.put_study(study, {}, planned={})
+            ledger.request(study, "phase2", trial=both)
+        token = ledger.request("a", "phase2", trial=done)
+        ledger.complete("a", "phase2", key=done.key, token=token, metrics={"val_accuracy": 0.5})
+        only = ledger.request("b", "phase2", trial=done)
+        assert only
+    return both.key, done.key
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, list(map(str, arguments)))
+
+
+def test_a_trial_is_withdrawn_by_its_key(keys, tmp_path):
+    """The study is found by the key; where several have it open, --study names one."""
+    both, done = keys
+    answer = run("withdraw", done, "--root", tmp_path, "--json")
+    assert json.loads(answer.stdout) == {
+        "id": 1, "study": "b", "verb": "withdraw", "body": {"key": done}, "driver": False
+    }  # fmt: skip
+    twice = run("withdraw", both, "--root", tmp_path)
+    assert isinstance(twice.exception, BadConfig)
+    assert str(twice.exception) == f"trial {both!r} is in the studies a, b; name one with --study"
+    assert run("withdraw", both, "--study", "a", "--phase", "phase2", "--root", tmp_path).exit_code == 0
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
+        (command,) = ledger.take_commands("a")
+    assert (command.verb, command.body) == ("withdraw", {"key": both, "phase": "phase2"})
+
+
+def test_a_key_that_is_nowhere_is_refused(keys, tmp_path):
+    """The message says where it was looked for and what to give."""
+    answer = run("withdraw", "nothing", "--root", tmp_path)
+    assert str(answer.exception) == (
+        "trial 'nothing' is not in this ledger; give the key of a trial that is queued or running"
+    )
