@@ -33,8 +33,8 @@ from nefstudy.storage import Storage
 from nefstudy.study.judge import NONE
 from nefstudy.study.run import StudyRun
 from nefstudy.trial.causes import cause_of, first_line
-from nefstudy.trial.checked import read_result
-from nefstudy.trial.distributed import EPOCHS, OUTCOME, PROGRESS, TrialSetup, result_of, trainable, trial_resources
+from nefstudy.trial.checked import read_result, result_of
+from nefstudy.trial.distributed import EPOCHS, OUTCOME, PROGRESS, TrialSetup, trainable, trial_resources
 from nefstudy.trial.progress import working_of
 
 log = logging.getLogger(__name__)
@@ -176,9 +176,10 @@ class Recorder(tune.Callback):
                 self._run.completed(trial.trial_id, result_of(result[OUTCOME], trial=under_way.suggestion.trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """The trial's actor died; whether it is tried again is the run's to say."""
-        error = _actor_error(trial)
-        self._run.failed(trial.trial_id, cause=cause_of(error), error=first_line(error))
+        """Fail a trial whose actor died; one that has reported its outcome only leaves its process."""
+        if trial.trial_id in self._run.under_way:
+            error = _actor_error(trial)
+            self._run.failed(trial.trial_id, cause=cause_of(error), error=first_line(error))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial that ended without an outcome did not do its work."""
@@ -276,7 +277,8 @@ def _quiet() -> None:
     """
     for name in ("ray.tune", "ray.train", "ray.tune.analysis.experiment_analysis"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
+    for name in ("ray.tune.execution.tune_controller", "ray.tune.tune"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def storage_under(root: str, study: str) -> str:

@@ -44,6 +44,21 @@ def checked(result: object, *, trial: TrialConfig, whole: bool = True) -> TrialR
         ) from error
 
 
+def result_of(outcome: object, *, trial: TrialConfig) -> TrialResult:
+    """Return the result in the outcome of a trial, checked again: it comes from a process that ran user code.
+
+    Raises:
+        TrialFailed: the outcome is a failure, or is not an outcome.
+    """
+    entries = outcome if isinstance(outcome, dict) else {}
+    text, cause, error = (entries.get(name) for name in ("result", "cause", "error"))
+    if isinstance(text, str):
+        return read_result(text, trial=trial)
+    if isinstance(cause, str) and isinstance(error, str):
+        raise TrialFailed(error, cause=cause)
+    raise TrialFailed("the trial's process reported what is not an outcome; a trial must not call tune.report itself")
+
+
 def read_result(text: str, *, trial: TrialConfig, whole: bool = True) -> TrialResult:
     """Return the checked result that a JSON text holds.
 

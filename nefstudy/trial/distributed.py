@@ -27,11 +27,12 @@ from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import TrialFailed
 from nefstudy.fitting.compile_cache import why_no_place
 from nefstudy.trial.causes import cause_of, first_line, portable, traceback_of
-from nefstudy.trial.checked import checked, read_result
+from nefstudy.trial.checked import checked
 from nefstudy.trial.experiment import Choices, OnEpoch, Setting, Work, run_trial
 from nefstudy.trial.ground import check_root, lost_ground
 from nefstudy.trial.log import kept_log
 from nefstudy.trial.memory import device_memory
+from nefstudy.trial.process_state import kept
 from nefstudy.trial.progress import Progress, rarely
 from nefstudy.trial.provenance import UNKNOWN, made_by
 from nefstudy.trial.pruning import PRUNERS
@@ -48,6 +49,10 @@ Tell = Callable[[dict[str, Any]], Any]
 
 class Ended(BaseException):
     """Ray Tune ended the trial while it reported. Not SystemExit, which user code may raise itself."""
+
+
+class Spent(Exception):
+    """A process that must not run another trial: Ray Tune replaces an actor whose trial raises after its outcome."""
 
 
 OUTCOME, PROGRESS, EPOCHS = "outcome", "progress", "epochs"
@@ -98,15 +103,20 @@ def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
             suggested them.
     """
     began = time.monotonic()
+    changes: list[str] = []
     try:
         check_root(setup.root)
         with kept_log(setup.root, config["key"]):
-            outcome = _outcome(config, setup=setup)
+            outcome = _outcome(config, setup=setup, changes=changes)
     except Ended:
         raise SystemExit(0) from None  # as Ray Tune ended it
     except Exception as error:  # the log cannot be kept: the root cannot be written, or is not there
         outcome = {"cause": cause_of(error), "error": first_line(error)}
-    tune.report({OUTCOME: outcome | {"seconds": time.monotonic() - began}, "done": True})
+    is_spent = bool(changes) or outcome.get("cause") == "bug"
+    report = {OUTCOME: outcome | {"seconds": time.monotonic() - began}}
+    tune.report(report if is_spent else report | {"done": True})
+    if is_spent:
+        raise Spent(f"a trial failed with a bug or changed its process ({', '.join(changes)})")
 
 
 def _report(metrics: dict[str, Any]) -> None:
@@ -121,11 +131,11 @@ def _report(metrics: dict[str, Any]) -> None:
         raise Ended from None
 
 
-def _outcome(config: dict[str, Any], *, setup: TrialSetup) -> dict[str, Any]:
+def _outcome(config: dict[str, Any], *, setup: TrialSetup, changes: list[str]) -> dict[str, Any]:
     attempt = (config["token"], config["key"], platform.node(), os.getpid(), setup.workers, setup.revision)
     log.info("attempt %s at trial %s on %s, pid %s, %s workers, revision %s", *attempt)
     try:
-        text = run_through_ray_train(config, setup=setup, tell=_report)
+        text = run_through_ray_train(config, setup=setup, tell=_report, changes=changes)
     except Ended:
         log.info("pruned")
         raise
@@ -134,19 +144,25 @@ def _outcome(config: dict[str, Any], *, setup: TrialSetup) -> dict[str, Any]:
             log.exception("failed")
         told = lost_ground(setup.root) or error
         return {"cause": cause_of(told), "error": first_line(told)}
+    finally:
+        if changes:
+            log.warning("the trial changed its process, which runs no other trial: %s", ", ".join(changes))
     log.info("complete")
     return {"result": text}
 
 
-def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None = None) -> str:
+def run_through_ray_train(
+    config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None = None, changes: list[str] | None = None
+) -> str:
     """The result of a trial as JSON, from Ray Train's local mode or from a worker group.
 
     Args:
         tell: told where the trial is, every two seconds at most; a group's first rank speaks for all.
+        changes: receives what the trial changed in this process; a group's processes end with their trial.
     """
     if setup.workers == 0:
         trainer = TorchTrainer(
-            lambda loop: _loop(loop, setup=setup, tell=tell),
+            lambda loop: _loop(loop, setup=setup, tell=tell, changes=changes),
             train_loop_config=config,
             scaling_config=ScalingConfig(num_workers=0, use_gpu=setup.gpus > 0),
         )
@@ -174,7 +190,7 @@ def run_through_ray_train(config: dict[str, Any], *, setup: TrialSetup, tell: Te
         words.shutdown(force=True)
 
 
-def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None) -> str:
+def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None, changes: list[str] | None = None) -> str:
     check_versions(setup.versions)
     torch.set_num_threads(setup.threads)
     why_no_place()  # else the first step of any classifier's optimizer would fail
@@ -195,20 +211,22 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None) -> st
     )
     kept = kept_log(setup.root, config["key"]) if setup.workers and world.rank == 0 else nullcontext()
     with kept, device_memory() as memory:  # in the Tune actor itself the log is kept already
-        result = _worked(trial, setting=setting, work=setup.work)
+        result = _worked(trial, setting=setting, work=setup.work, changes=changes)
     made = made_by(revision=setup.revision, workers=setup.workers)
     return replace(result, metrics={**result.metrics, **memory}, made_by=made).to_json()
 
 
-def _worked(trial: TrialConfig, *, setting: Setting, work: Work) -> TrialResult:
-    """Return the checked result of user code.
+def _worked(trial: TrialConfig, *, setting: Setting, work: Work, changes: list[str] | None = None) -> TrialResult:
+    """Return the checked result of user code; `changes` receives what that changed in this process.
 
     Raises:
         TrialFailed: user code raised anything at all, or returned what cannot be recorded. It can be pickled, has
             one line, and is an Exception, which errors of user code need not be.
     """
     try:
-        return checked(work(trial, setting=setting), trial=trial)
+        with kept(changes, seed=trial.seed):
+            result = work(trial, setting=setting)
+        return checked(result, trial=trial)
     except Ended:
         raise
     except BaseException as error:
@@ -269,18 +287,3 @@ def _to_pruner(config: dict[str, Any], *, setup: TrialSetup) -> OnEpoch | None:
             _report({EPOCHS: checked(so_far, trial=trial, whole=False).to_json()})
 
     return report
-
-
-def result_of(outcome: object, *, trial: TrialConfig) -> TrialResult:
-    """Return the result in the outcome of a trial, checked again: it comes from a process that ran user code.
-
-    Raises:
-        TrialFailed: the outcome is a failure, or is not an outcome.
-    """
-    entries = outcome if isinstance(outcome, dict) else {}
-    text, cause, error = (entries.get(name) for name in ("result", "cause", "error"))
-    if isinstance(text, str):
-        return read_result(text, trial=trial)
-    if isinstance(cause, str) and isinstance(error, str):
-        raise TrialFailed(error, cause=cause)
-    raise TrialFailed("the trial's process reported what is not an outcome; a trial must not call tune.report itself")

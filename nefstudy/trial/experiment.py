@@ -25,6 +25,7 @@ from nefstudy.signals.catalog import SIGNALS, load_signals
 from nefstudy.signals.signal import SPLITS, Signals
 from nefstudy.storage import Storage
 from nefstudy.trial.artefacts import confusion_json, embedding_file, reconstruction_png
+from nefstudy.trial.process_state import kept
 from nefstudy.trial.progress import Progress, Working, fitting
 from nefstudy.trial.result import TrialResult
 from nefstudy.trial.world import World
@@ -91,12 +92,13 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
         FitDiverged: fewer than half of the fields survived the fit.
         BadSignals, BadNeuralDataset: the data cannot be read.
     """
-    signals = load_signals(config.dataset.signals, sources=setting.choices.signals)
-    try:
-        return _find_out(config, signals, setting=setting)
-    except BadNeuralDataset as damage:
-        _mend(config, damage, setting=setting)
-        return _find_out(config, signals, setting=setting)
+    with kept(seed=config.seed):
+        signals = load_signals(config.dataset.signals, sources=setting.choices.signals)
+        try:
+            return _find_out(config, signals, setting=setting)
+        except BadNeuralDataset as damage:
+            _mend(config, damage, setting=setting)
+            return _find_out(config, signals, setting=setting)
 
 
 def _find_out(config: TrialConfig, signals: Signals, *, setting: Setting) -> TrialResult:
@@ -157,11 +159,7 @@ def obtain_dataset(config: TrialConfig, signals: Signals, *, setting: Setting) -
         return known, False
     field_ = build(config.dataset.field, in_dim=signals.in_dim, out_dim=signals.out_dim, fields=setting.choices.fields)
     fit = FitConfig(
-        dataset=config.dataset,
-        rungs=setting.rungs,
-        engine=setting.engine,
-        halvings=setting.halvings,
-        fits=setting.fits,
+        dataset=config.dataset, rungs=setting.rungs, engine=setting.engine, halvings=setting.halvings, fits=setting.fits
     )
     world = setting.world
     world.barrier()  # every rank has looked before any writes

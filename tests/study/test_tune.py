@@ -1,12 +1,15 @@
 """Laws of the study on a real Ray: every trial once, on all that the cluster has at the time."""
 
 import io
+import itertools
 import os
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from nefstudy.bench.noop import noop
@@ -69,6 +72,30 @@ def test_a_root_may_be_a_uri(tmp_path) -> None:
     dataset = open_neural_dataset(place.root, row.dataset)
     assert dataset.rungs == (1, 2)
     assert (tmp_path / "root" / "trials" / row.key / "reconstruction.png").is_file()
+
+
+def test_a_process_is_used_again_unless_a_trial_changed_it_or_failed_in_it(place, small_grid) -> None:
+    """Healthy trials share few processes; each trial that left a default dtype, a thread or a bug had its last one."""
+
+    def marked(config, *, setting):
+        assert torch.get_default_dtype() is torch.float32
+        if config.dataset.start == "random" and config.steps == 4:
+            torch.set_default_dtype(torch.float64)
+        if config.dataset.start == "random" and config.steps == 2:
+            threading.Thread(target=time.sleep, args=(5,), name="left").start()
+        if config.dataset.start == "random" and config.steps == 1:
+            raise ValueError(os.getpid())
+        return replace(noop(config, setting=setting), fingerprint={"pid": str(os.getpid())})
+
+    options = StudyOptions(concurrency=1)
+    run_study(StudyPlan(study="s", cells=(small_grid,), work=marked), options, place=place, console=quiet())
+    with Ledger.open(place.ledger, read_only=True) as ledger:
+        rows = sorted(ledger.trials("s", limit=None).rows, key=lambda row: row.ended_at)
+    assert [row.state for row in rows if row.start == "shared"] == [TrialState.COMPLETE] * 6
+    ended = [(row.fingerprint.get("pid") or row.error.split()[-1], row.start) for row in rows]
+    for (pid, start), (following, _) in itertools.pairwise(ended):
+        assert (pid == following) == (start == "shared"), ended
+    assert len({pid for pid, start in ended if start == "random"}) == 6, "each was the last of its process"
 
 
 def test_short_trials_run_side_by_side(place, small_grid) -> None:
