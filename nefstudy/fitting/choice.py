@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from functools import cache
 
 from nefstudy.config import FitConfig
 from nefstudy.errors import BadConfig
@@ -14,6 +13,7 @@ from nefstudy.fitting.rehearsal import hindrance
 from nefstudy.signals.signal import Signals
 
 log = logging.getLogger(__name__)
+_warned: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,11 @@ def _asked(engine: Engine, config: FitConfig, field: NeuralField, signals: Signa
     return Choice(ENGINES["eager"], f"{engine.name} was asked for, but {why}")
 
 
-@cache
 def _warn(name: str, why: str) -> None:
-    """Log a warning once per process; the reason for its engine is in each trial's log."""
-    log.warning("engine %s cannot be used, eager takes its place: %s", name, why)
+    """Log a warning once per process and engine; the reason is in the log of each trial."""
+    if name not in _warned:
+        _warned.add(name)
+        log.warning("engine %s cannot be used, eager takes its place: %s", name, why)
 
 
 def _quickest(config: FitConfig, field: NeuralField, signals: Signals, *, fields: int, ranks: int) -> Choice:

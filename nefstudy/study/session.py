@@ -1,5 +1,6 @@
 """A whole run of a study, from plan to closing words: checks, lease, Ray, export, live view."""
 
+import logging
 import os
 import signal
 import sys
@@ -32,11 +33,13 @@ from nefstudy.study.tune import drive, storage_under
 from nefstudy.study.watchdog import Watchdog
 from nefstudy.study.webhook import SECRET, Webhook
 from nefstudy.terminal import complain
+from nefstudy.trial.causes import cause_of, first_line
 from nefstudy.trial.distributed import TrialSetup
 from nefstudy.trial.experiment import Choices
 from nefstudy.trial.ground import check_working_directory
 from nefstudy.trial.provenance import revision
 
+log = logging.getLogger(__name__)
 FINISHED, STOPPED, PAUSED = "finished", "stopped", "paused"
 TERMINATED = 128 + signal.SIGTERM
 
@@ -96,7 +99,8 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                         low = _drive(run, options, watch=watch, control=control, **around)
                 if beat.lost is not None:
                     raise beat.lost
-                Retention(run, place.root, keep=options.keep).sweep()
+                with _passing_trouble():
+                    Retention(run, place.root, keep=options.keep).sweep()
                 state = FINISHED if run.is_finished else STOPPED if low is None else PAUSED
         finally:
             with suppress(StudyBusy, LedgerReplaced):  # another driver's or ledger's trials are not ours to close
@@ -223,9 +227,11 @@ def _drive(
                 headroom.step(run)
                 control.step()
                 watchdog.step()
-                retention.step()
-                if watch.step():
-                    stop.set()
+                with _passing_trouble():
+                    retention.step()
+                with _passing_trouble():
+                    if watch.step():
+                        stop.set()
                 view.step()
 
             headroom.step(run)
@@ -245,6 +251,17 @@ def _say_left(console: Console) -> Callable[[int], None]:
         console.print(f"{left} results still go to MLflow; Ctrl-C leaves them to `nefstudy export`", highlight=False)
 
     return say
+
+
+@contextmanager
+def _passing_trouble() -> Iterator[None]:
+    """Log an error of the root's mount that may pass, such as EIO: the driver looks again at its next turn."""
+    try:
+        yield
+    except OSError as error:
+        if cause_of(error) != "machine":
+            raise
+        log.warning("the root cannot be looked at now: %s", first_line(error))
 
 
 @contextmanager

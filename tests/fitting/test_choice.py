@@ -25,7 +25,7 @@ Configure = Callable[..., FitConfig]
 def unrehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Choices by estimates alone: nothing is compiled for them."""
     monkeypatch.setattr(choosing, "hindrance", lambda engine, _config, field, _signals: engine.why_not(field))
-    choosing._warn.cache_clear()
+    choosing._warned.clear()
 
 
 def test_little_work_is_not_worth_compiling_for(configure: Configure, field: NeuralField, signals: Signals) -> None:

@@ -44,7 +44,7 @@ def break_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> Iterato
         monkeypatch.setattr(compiled, "_inductor", fail)
         monkeypatch.setattr(compiled, "_programs", {})
         monkeypatch.setattr(rehearsal, "_hindrances", {})
-        choice._warn.cache_clear()
+        choice._warned.clear()
         why_no_place.cache_clear()
         return calls
 

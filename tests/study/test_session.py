@@ -1,5 +1,6 @@
 """Laws of a run's two ends: who is turned away changes nothing, who asks it to end gets the exit code that says so."""
 
+import errno
 import io
 import os
 import signal
@@ -15,7 +16,7 @@ from nefstudy.study.continuing import continued
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place, resolve_place
 from nefstudy.study.plan import StudyPlan
-from nefstudy.study.session import TERMINATED, _stop_on_signal, run_study
+from nefstudy.study.session import TERMINATED, _passing_trouble, _stop_on_signal, run_study
 
 
 @pytest.mark.parametrize("code", [0, 1, TERMINATED])
@@ -96,3 +97,13 @@ def test_a_search_larger_than_its_space_is_said_at_the_end(tmp_path, small_grid,
     assert ending.state == "finished"
     assert "phase1 digits8/siren: 2 of 6: the space holds 2 points" in said.getvalue()
     assert "2/2 trials complete" in said.getvalue()
+
+
+def test_a_mount_that_is_away_for_a_moment_does_not_end_the_driver(caplog):
+    """Retention and the look at free space come again; what does not pass is raised."""
+    with _passing_trouble():
+        raise OSError(errno.ESTALE, "Stale file handle", "/mnt/root")
+    assert "Stale file handle" in caplog.text
+    for error in (OSError(errno.ENOENT, "No such file"), KeyError("x")):
+        with pytest.raises(type(error)), _passing_trouble():
+            raise error
