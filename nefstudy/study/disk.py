@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -60,13 +61,16 @@ def _cell_disk(plan: StudyPlan, cell: CellPlan, size: SignalSize, *, best: int |
 
 
 def free_bytes(root: str) -> int | None:
-    """Free space where a root is or will be; None where the root is no directory of this machine."""
+    """Return the free space where a root is or will be; None for a URI, and while the root's mount is away."""
     if "://" in root:
         return None
     path = Path(root)
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return shutil.disk_usage(path).free
+    try:
+        while not path.exists() and path != path.parent:
+            path = path.parent
+        return shutil.disk_usage(path).free
+    except OSError:
+        return None
 
 
 def ledger_folder(ledger: str) -> str | None:
@@ -162,7 +166,9 @@ class DiskWatch:
         if self._run.is_ready(suggestion):
             return 0
         whole = self._prices.bytes(suggestion) or 0
-        written = Storage.at(self._place.root).total(dataset_path(suggestion.dataset)) if whole else 0
+        written = 0
+        with suppress(OSError):  # the root's mount is away: nothing is known to be there
+            written = Storage.at(self._place.root).total(dataset_path(suggestion.dataset)) if whole else 0
         return max(0, whole - written)
 
     def _coming(self) -> int:

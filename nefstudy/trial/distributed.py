@@ -55,6 +55,7 @@ class Spent(Exception):
     """A process that must not run another trial: Ray Tune replaces an actor whose trial raises after its outcome."""
 
 
+SPENT_BY = ("bug", "machine")  # a CUDA error stays with its process; a retry may get another node
 OUTCOME, PROGRESS, EPOCHS = "outcome", "progress", "epochs"
 GROUP_DRIVER_CPU = 0.01  # of the actor that only waits for its workers; Ray refuses 0, so each worker gives it up
 
@@ -112,11 +113,11 @@ def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
         raise SystemExit(0) from None  # as Ray Tune ended it
     except Exception as error:  # the log cannot be kept: the root cannot be written, or is not there
         outcome = {"cause": cause_of(error), "error": first_line(error)}
-    is_spent = bool(changes) or outcome.get("cause") == "bug"
+    is_spent = bool(changes) or outcome.get("cause") in SPENT_BY
     report = {OUTCOME: outcome | {"seconds": time.monotonic() - began}}
     tune.report(report if is_spent else report | {"done": True})
     if is_spent:
-        raise Spent(f"a trial failed with a bug or changed its process ({', '.join(changes)})")
+        raise Spent(f"a trial failed ({outcome.get('cause')}) or changed its process ({', '.join(changes)})")
 
 
 def _report(metrics: dict[str, Any]) -> None:

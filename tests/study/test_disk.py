@@ -1,5 +1,8 @@
 """Laws of disk: the estimate is what a fit writes; a study stops while there is room, and says how to go on."""
 
+import errno
+import shutil
+
 import numpy as np
 import pytest
 
@@ -203,3 +206,13 @@ def test_what_a_run_tries_anew_is_not_there_yet(ledger, small_grid, open_run, tm
         run.failed(name, cause=cause, error="x")
     (found,) = known(plan, place_at(tmp_path))
     assert found.results == 1
+
+
+def test_a_mount_that_is_away_has_no_known_space(monkeypatch, tmp_path):
+    """Its error is not the driver's end: nothing is known, so nothing is held back or refused."""
+
+    def fail(_path: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(shutil, "disk_usage", fail)
+    assert free_bytes(str(tmp_path)) is None

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import pickle
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from nefstudy.errors import BadSignals, FitDiverged, TrialFailed
 from nefstudy.fields.catalog import complete
 from nefstudy.neural_dataset import shards
 from nefstudy.outside_text import ERROR_LENGTH
+from nefstudy.trial import distributed
 from nefstudy.trial.causes import cause_of, first_line
-from nefstudy.trial.distributed import TrialSetup, _worked, run_through_ray_train
+from nefstudy.trial.distributed import Spent, TrialSetup, _worked, run_through_ray_train, trainable
 from nefstudy.trial.experiment import Choices, Setting, run_trial
 from nefstudy.trial.result import TrialResult
 
@@ -179,3 +181,17 @@ def test_work_that_returns_no_result_is_a_failed_trial(returned):
 
     with pytest.raises(TrialFailed, match="must return a TrialResult"):
         _worked(trial(), setting=Setting(root="/nowhere", rungs=(2,), clock=time.monotonic), work=work)
+
+
+@pytest.mark.parametrize(("cause", "is_spent"), [("bug", True), ("machine", True), ("oom", False), ("diverged", False)])
+def test_a_process_that_may_be_broken_runs_no_other_trial(tmp_path, monkeypatch, cause, is_spent):
+    """After a CUDA or I/O error its actor is replaced; the outcome is reported first, and once."""
+    reports: list[dict[str, object]] = []
+    monkeypatch.setattr(distributed.tune, "report", reports.append)
+    monkeypatch.setattr(distributed, "_outcome", lambda *_, **__: {"cause": cause, "error": "x"})
+    setup = TrialSetup(root=str(tmp_path), storage=str(tmp_path), choices=Choices())
+    with pytest.raises(Spent) if is_spent else nullcontext():
+        trainable({"key": "k"}, setup=setup)
+    (report,) = reports
+    assert report["outcome"]["cause"] == cause
+    assert report.get("done", False) is not is_spent
