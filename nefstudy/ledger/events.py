@@ -48,3 +48,10 @@ def last_seq(connection: Connection, *, study: str | None) -> int:
     if study is not None:
         query = query.where(events.c.study == study)
     return int(connection.execute(query).scalar() or 0)
+
+
+def latest(connection: Connection, study: str, *, kind: str, among: int) -> EventRow | None:
+    """The latest event of a kind among the study's last ones, None where they hold none."""
+    last = select(events).where(events.c.study == study).order_by(events.c.seq.desc()).limit(among).subquery()
+    query = select(last).where(last.c.kind == kind).order_by(last.c.seq.desc()).limit(1)
+    return next((EventRow(**(row | {"data": load(row["data"])})) for row in fetch(connection, query)), None)

@@ -157,6 +157,10 @@ class Reading(ABC):
         """The events after number `seq`, oldest first."""
         return self._read(lambda c: events.since(c, seq, study=study, limit=limit))
 
+    def latest_event(self, study: str, kind: str, *, among: int = 5000) -> EventRow | None:
+        """The latest event of a kind among the study's last ones, None where they hold none."""
+        return self._read(lambda c: events.latest(c, study, kind=kind, among=among))
+
     def last_seq(self, study: str | None = None) -> int:
         """The number of the latest event: while a study's stays, so do its trials, counts, state and commands."""
         return self._read(lambda c: events.last_seq(c, study=study))

@@ -56,6 +56,15 @@ class CellProgress(Counts):
     best: Best | None = None
 
 
+class Silent(BaseModel):
+    """A running trial whose worker has not reported for minutes; `since` its last report, UTC seconds."""
+
+    phase: str
+    cell: str
+    key: str
+    since: float
+
+
 class PhaseProgress(Counts, Pace):
     """Progress of one phase over its cells."""
 
@@ -79,6 +88,7 @@ class Progress(Counts, Pace):
     at: float
     phases: list[PhaseProgress]
     best: list[Best]
+    silent: list[Silent] = []
 
 
 class PhaseStatus(Counts, Pace):
@@ -115,6 +125,7 @@ class StudyStatus(Pace):
     best: list[Best]
     setbacks: list[Setback] = []
     stopped_cells: list[StoppedCell] = []
+    silent: list[Silent] = []
 
 
 class Status(BaseModel):

@@ -14,6 +14,7 @@ from nefstudy.service.models import (
     PhaseProgress,
     PhaseStatus,
     Progress,
+    Silent,
     Status,
     StudyCard,
     StudyStatus,
@@ -54,9 +55,16 @@ def progress(ledger: Ledger, study: str, *, now: float | None = None) -> Progres
         at=now,
         phases=phases,
         best=_best_by_cell(best),
+        silent=[] if since is None or not total.running else silent(ledger, study),
         **total.model_dump(),
         **pace(ends, since=since, remaining=total.remaining, now=now).model_dump(),
     )
+
+
+def silent(ledger: Ledger, study: str) -> list[Silent]:
+    """The running trials whose workers have not reported for minutes, as the driver last listed them."""
+    event = ledger.latest_event(study, "silent")
+    return [] if event is None else [Silent(**trial) for trial in event.data["trials"]]
 
 
 def status(ledger: Ledger) -> Status:
@@ -181,5 +189,6 @@ def _study_status(found: Progress) -> StudyStatus:
         alive=found.alive,
         phases=[PhaseStatus(**phase.model_dump(include=names)) for phase in found.phases],
         best=found.best,
+        silent=found.silent,
         **{name: getattr(found, name) for name in Pace.model_fields},
     )

@@ -1,5 +1,6 @@
 """Where the studies stand, for a terminal."""
 
+import time
 from datetime import timedelta
 
 from rich.table import Table
@@ -9,7 +10,7 @@ from nefstudy.service.models import PhaseStatus, Status, StudyStatus
 
 def status_tables(found: Status) -> list[Table]:
     """The tables of each study that have rows: phases, the best trial of each cell, failures, cells left alone."""
-    makers = (_phases, _best, _setbacks, _stopped)
+    makers = (_phases, _best, _setbacks, _stopped, _silent)
     return [table for study in found.studies for make in makers if (table := make(study)).row_count]
 
 
@@ -48,6 +49,16 @@ def _setbacks(study: StudyStatus) -> Table:
         table.add_column(name, justify="left" if name in ("phase", "cell", "cause") else "right")
     for setback in study.setbacks:
         table.add_row(setback.phase, setback.cell, setback.cause, str(setback.failed), str(setback.retried))
+    return table
+
+
+def _silent(study: StudyStatus) -> Table:
+    table = Table(title="running without a report", title_justify="left", box=None, pad_edge=False)
+    for name in ("phase", "cell", "trial", "no report for"):
+        table.add_column(name)
+    for trial in study.silent:
+        minutes = f"{(time.time() - trial.since) / 60:.0f} min"
+        table.add_row(trial.phase, trial.cell, trial.key, minutes)
     return table
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from nefstudy.service.models import CellProgress, Progress
 from nefstudy.service.progress import progress
 from nefstudy.study.run import StudyRun
-from nefstudy.study.turns import UnderWay
+from nefstudy.study.turns import SILENT_S, UnderWay
 
 REFRESH_S = 1.0
 LINE_EVERY_S = 15.0  # without a terminal: one line of text
@@ -50,8 +50,9 @@ class LiveView:
         else:
             self._console.print(study_line(state), highlight=False, soft_wrap=True)
             longest = max(self._run.under_way.values(), key=_left, default=None)
-            if longest is not None and _left(longest) >= LINE_EVERY_S:
-                self._console.print(_now(longest).replace("\n   ", ":"), highlight=False, soft_wrap=True)
+            for trial in self._run.under_way.values():
+                if trial.silent_s >= SILENT_S or (trial is longest and _left(trial) >= LINE_EVERY_S):
+                    self._console.print(_now(trial).replace("\n   ", ":"), highlight=False, soft_wrap=True)
 
 
 def study_line(state: Progress) -> str:
@@ -100,6 +101,8 @@ def _now(trial: UnderWay) -> str:
     config = trial.suggestion.trial
     what = f"  {config.cell} {config.dataset.start} start, {config.dataset.field.params.get('hidden', '')} hidden, "
     what += f"{config.steps} steps"
+    if trial.silent_s >= SILENT_S:
+        what += f", no report for {trial.silent_s / 60:.0f} min"
     return what if trial.progress is None else f"{what}\n    {trial.progress}"
 
 

@@ -10,6 +10,8 @@ from nefstudy.study.streams import Suggestion
 from nefstudy.trial.progress import Working
 from nefstudy.trial.result import TrialResult
 
+SILENT_S = 300.0  # without a report, after which it is shown; a fit reports every few seconds, an epoch takes longer
+
 
 @dataclass(frozen=True)
 class Room:

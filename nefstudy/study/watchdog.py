@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import final
 
 from nefstudy.study.run import StudyRun
-from nefstudy.study.turns import UnderWay
+from nefstudy.study.turns import SILENT_S, UnderWay
 from nefstudy.trial.progress import Working
 
-SILENT_S = 300.0  # without a report, after which it is shown; a fit reports every few seconds, an epoch takes longer
+SILENCE = "silent"  # the kind of event that lists the trials without a report
 
 
 @dataclass
@@ -33,6 +33,8 @@ class Watchdog:
     """
 
     def __init__(self, run: StudyRun, *, max_hours: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._silent: set[tuple[str, str]] = set()
+        self._told = 0.0
         self._run = run
         self._most_s = None if max_hours is None else 3600 * max_hours
         self._max_hours = max_hours
@@ -51,6 +53,22 @@ class Watchdog:
                     f"ran longer than {self._max_hours:g} h (--max-trial-hours) and was killed; allow more, then retry"
                 )
                 self._run.abandon(trial_id, cause="timeout", error=error)
+
+        self._tell_silence(now)
+
+    def _tell_silence(self, now: float) -> None:
+        """Record which trials are silent when that changes, and every few minutes while any is."""
+        silent = [trial for trial in self._run.under_way.values() if trial.silent_s >= SILENT_S]
+        places = {trial.suggestion.place for trial in silent}
+        if places == self._silent and (not places or now - self._told < SILENT_S):
+            return
+        self._silent, self._told = places, now
+        trials = [
+            {"phase": s.phase, "cell": s.cell, "key": s.trial.key, "since": time.time() - trial.silent_s}
+            for trial in silent
+            for s in [trial.suggestion]
+        ]
+        self._run.ledger.append_event(self._run.plan.study, SILENCE, data={"trials": trials})
 
     def _watch(self, trial_id: str, trial: UnderWay, now: float) -> _Watch:
         watch = self._watched.get(trial_id) or _Watch(now, now)

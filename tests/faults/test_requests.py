@@ -51,13 +51,12 @@ def states(rows) -> dict:
     return {(row.classifier, row.steps): (str(row.state), row.cause, row.attempt) for row in rows}
 
 
-@pytest.mark.parametrize("workers", [0], ids=["trial-actor"])
-def test_a_loop_in_c_code_times_out_and_its_process_is_killed(with_loop, run_here, invariants, workers):
+def test_a_loop_in_c_code_times_out_and_its_process_is_killed(with_loop, run_here, invariants):
     """No signal and no exception reaches it: the driver kills the process, the trial is FAILED(timeout) as attempt 1,
     and every other trial completes.
     """
     plan, pid_file = with_loop
-    run_here(plan, concurrency=1, max_trial_hours=10 / 3600 if workers == 0 else 40 / 3600, workers=workers)
+    run_here(plan, concurrency=1, max_trial_hours=30 / 3600)
     assert states(invariants().rows()) == {
         ("loop", 1): ("FAILED", "timeout", 1),
         ("loop", 2): ("FAILED", "timeout", 1),
@@ -67,7 +66,8 @@ def test_a_loop_in_c_code_times_out_and_its_process_is_killed(with_loop, run_her
     wait_until(lambda: not psutil.pid_exists(int(pid_file.read_text())), "the end of the process", timeout=60)
 
 
-def test_a_running_trial_is_withdrawn(with_loop, run_here, invariants, monkeypatch, tmp_path):
+@pytest.mark.parametrize("workers", [0, 1], ids=["trial-actor", "train-worker"])
+def test_a_running_trial_is_withdrawn(with_loop, run_here, invariants, monkeypatch, workers):
     """Asked through the ledger while it loops: its process is killed, its row says withdrawn, the study ends."""
     plan, pid_file = with_loop
     asked = []
@@ -82,7 +82,7 @@ def test_a_running_trial_is_withdrawn(with_loop, run_here, invariants, monkeypat
         step(self)
 
     monkeypatch.setattr(Watchdog, "step", ask_once)
-    run_here(plan, concurrency=1)
+    run_here(plan, concurrency=1, workers=workers)
     assert states(invariants().rows()) == {
         ("loop", 1): ("FAILED", "withdrawn", 1),
         ("loop", 2): ("FAILED", "withdrawn", 1),

@@ -1,8 +1,13 @@
 """Laws of the watchdog: a trial's hours count from its start; silence is counted from its last report."""
 
+import time
+
 import pytest
 
 from nefstudy.ledger import TrialState
+from nefstudy.service.progress import status
+from nefstudy.service.tables import status_tables
+from nefstudy.study.live import _now
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.watchdog import Watchdog
 from nefstudy.trial.progress import Working
@@ -63,3 +68,26 @@ def test_silence_counts_from_the_last_report(ledger, small_grid, open_run, clock
         watchdog.step()
         silences.append(run.under_way["a"].silent_s)
     assert silences == [0.0, 400.0, 0.0, 400.0]
+
+
+def test_silence_is_shown_wherever_one_looks(ledger, small_grid, open_run, clock):
+    """In the live view, `status` and the REST answer after five minutes, until the trial reports again."""
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
+    watchdog = Watchdog(run, max_hours=None, clock=lambda: clock["now"])
+    key = run.next("a").trial.key
+    run.started("a")
+    watchdog.step()
+    clock["now"] = 299.0
+    watchdog.step()
+    assert status(ledger).studies[0].silent == []
+    clock["now"] = 720.0
+    watchdog.step()
+    (study,) = status(ledger).studies
+    (silent,) = study.silent
+    assert (silent.phase, silent.cell, silent.key) == ("phase2", "digits8/siren", key)
+    assert silent.since == pytest.approx(time.time() - 720, abs=60)
+    assert "no report for 12 min" in _now(run.under_way["a"])
+    assert "running without a report" in [table.title for table in status_tables(status(ledger))]
+    run.progressed("a", Working("fitting", 1, 2, 721.0))
+    watchdog.step()
+    assert status(ledger).studies[0].silent == []
