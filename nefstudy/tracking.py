@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from nefstudy.errors import BadRoot, StudyBusy
+from nefstudy.errors import BadRoot, LedgerReplaced, NefstudyError, StudyBusy
 from nefstudy.ledger import Heartbeat, Lease, Ledger, OutboxRow, Owner, TrialRow, TrialState, parameters
 from nefstudy.ledger.address import mlflow_url
 from nefstudy.outside_text import without_secrets
@@ -29,6 +29,7 @@ from nefstudy.storage import Storage
 
 log = logging.getLogger(__name__)
 
+Curves = dict[str, list[tuple[float, float]]]
 KEY = "nefstudy.key"  # the tag that says which trial a run is of
 TAGS = ("study", "phase", "cell", "state", "attempt", "start", "field", "signals", "hidden", "steps", "classifier")
 MORE_TAGS = ("seed", "dataset", "cause", "reused")
@@ -69,16 +70,13 @@ def drain(ledger: Ledger, *, root: str, tracking_uri: str | None = None, limit: 
     try:
         with Heartbeat(ledger, lease):
             _empty(ledger, Runs(uri, root=root), lease=lease, limit=limit)
-    except StudyBusy as lost:
+    except (StudyBusy, LedgerReplaced) as lost:
         log.info("%s", lost)
     except FAILURES as error:
         oldest = ledger.pending(1)
         for entry in oldest:
-            _complain(
-                ledger,
-                entry,
-                f"MLflow at {without_secrets(uri)} fails: {_first_line(error)}; results wait in the ledger",
-            )
+            where = without_secrets(uri)
+            _complain(ledger, entry, f"MLflow at {where} fails: {_first_line(error)}; results wait in the ledger")
     finally:
         ledger.release(lease)
     return ledger.outbox_size()
@@ -140,8 +138,13 @@ class Runs:
                 self._client.delete_run(run.info.run_id)
         return bool(kept)
 
-    def write(self, row: TrialRow, *, curves: dict[str, list[tuple[float, float]]], pictures: dict[str, str]) -> None:
-        """Write a trial's run. A crash in the middle leaves a run that is not of its final status."""
+    def write(self, row: TrialRow, *, curves: Curves, pictures: dict[str, str], check: Callable[[], None]) -> None:
+        """Write a trial's run. A crash in the middle leaves a run that is not of its final status.
+
+        Args:
+            check: raises unless the run may still be completed; one that may not is deleted. `has` deletes runs
+                without their final status, so a late exporter never completes a run that was written again.
+        """
         ended = _milliseconds(row.ended_at or row.requested_at)
         started = _milliseconds(row.started_at or row.requested_at)
         experiment, name = self._experiment(row), f"{row.start}-{row.steps}-{row.key[:8]}"
@@ -156,6 +159,11 @@ class Runs:
             metrics += [Metric(f"curves/{name}", value, ended, round(step)) for step, value in kept]
         self._client.log_batch(run_id, metrics=metrics, params=params)
         self._log_pictures(run_id, pictures)
+        try:
+            check()
+        except NefstudyError:
+            self._client.delete_run(run_id)
+            raise
         self._client.set_terminated(run_id, status=STATUS[row.state], end_time=ended)
 
     def settle(self) -> None:
@@ -225,30 +233,34 @@ def _empty(ledger: Ledger, runs: Runs, *, lease: Lease, limit: int) -> None:
     while limit > 0 and (taken := ledger.take(1, skip=refused, lease=lease)):
         (entry,) = taken
         try:
-            _write(ledger, runs, study=entry.study, phase=entry.phase, key=entry.key, first=entry.tries == 0)
-            ledger.mark(taken)
+            _write(ledger, runs, entry, check=lambda: ledger.check_held(lease))
+            ledger.mark(taken, lease=lease)
         except FAILURES as error:
             runs.check()  # MLflow itself fails: leave the rest
             refused.append(entry.id)
-            _complain(ledger, entry, f"MLflow refuses trial {entry.key}: {_first_line(error)}; it waits")
+            _complain(ledger, entry, f"MLflow refuses trial {entry.key}: {_first_line(error)}; it waits", lease=lease)
         limit -= 1
     runs.settle()
 
 
-def _write(ledger: Ledger, runs: Runs, *, study: str, phase: str, key: str, first: bool) -> None:
+def _write(ledger: Ledger, runs: Runs, entry: OutboxRow, *, check: Callable[[], None]) -> None:
+    """Write a trial's run unless it is there; after that no other one is, also where an earlier try was late."""
+    study, phase, key = entry.study, entry.phase, entry.key
     row = ledger.trial(key, study=study, phase=phase)
     if row is None or row.state not in STATUS:  # requested again: it comes back when it ends
         return
-    if first or not runs.has(row):
+    if not runs.has(row):
         curves = ledger.curves(study, phase, key=key)
-        runs.write(row, curves=curves, pictures=ledger.artefacts(study, phase, key=key))
+        runs.write(row, curves=curves, pictures=ledger.artefacts(study, phase, key=key), check=check)
+        if entry.tries:
+            runs.has(row)
 
 
-def _complain(ledger: Ledger, entry: OutboxRow, message: str) -> None:
+def _complain(ledger: Ledger, entry: OutboxRow, message: str, *, lease: Lease | None = None) -> None:
     """Log a failure once: not again while the entry that met it still waits."""
     if entry.error is None:
         log.warning("%s", message)
-    ledger.mark_failed(entry, error=message)
+    ledger.mark_failed(entry, error=message, lease=lease)
 
 
 def _tags(row: TrialRow) -> dict[str, str]:

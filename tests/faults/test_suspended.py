@@ -171,6 +171,46 @@ def test_collecting_keeps_its_leases_however_long_it_takes(tmp_path, read_thrice
     assert not list((tmp_path / "neural_datasets").iterdir())
 
 
+EXPORT = (
+    STOP
+    + """
+from functools import partialmethod
+from mlflow import MlflowClient
+from nefstudy.tracking import drain
+Ledger.acquire_export = partialmethod(Ledger.acquire_export, lease_s=1.0)
+for owner, name in (
+    (MlflowClient, "create_run"), (MlflowClient, "log_batch"), (Ledger, "check_held"),
+    (MlflowClient, "set_terminated"), (Ledger, "mark"),
+):
+    suspended(owner, name, moment)
+drain(ledger, root=root)
+"""
+)
+
+
+@pytest.mark.mlflow
+@pytest.mark.parametrize("moment", ["create_run 1", "log_batch 1", "check_held 1", "set_terminated 1", "mark 1"])
+def test_an_exporter_that_wakes_after_its_lease_leaves_one_run(tmp_path, trial, moment):  # noqa: F811
+    """Whether it had created its run or not, its successor's export and its late end leave one finished run."""
+    from mlflow import MlflowClient
+
+    from nefstudy.tracking import Runs, drain, store_of
+
+    Runs(store_of(str(tmp_path)), root=str(tmp_path)).check()
+    with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
+        ledger.put_study("s", {}, planned={})
+        token = ledger.request("s", "phase2", trial=trial())
+        ledger.complete("s", "phase2", key=trial().key, token=token, metrics={"val_accuracy": 0.5})
+        process = begin(EXPORT, tmp_path, moment)
+        wait_until_suspended(process)
+        wait_until(lambda: not drain(ledger, root=str(tmp_path)), "another process exports")
+        woken(process)
+        assert ledger.outbox_size() == 0
+    client = MlflowClient(store_of(str(tmp_path)))
+    (experiment,) = [e.experiment_id for e in client.search_experiments() if e.name.startswith("s/")]
+    assert [run.info.status for run in client.search_runs([experiment])] == ["FINISHED"]
+
+
 def taken_over(ledger: Ledger, study: str) -> Lease | None:
     """The lease, once it is free."""
     try:

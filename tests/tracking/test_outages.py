@@ -66,7 +66,7 @@ def test_crash_after_writing_leaves_one_run(ledger, root, runs, finish):
     """A process that dies between ending a run and saying so does not write it twice."""
     finish(ledger)
     with pytest.MonkeyPatch.context() as dying:
-        dying.setattr(Ledger, "mark", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        dying.setattr(Ledger, "mark", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             drain(ledger, root=root)
     before = [run.info.run_id for run in runs()]
@@ -104,8 +104,8 @@ def test_a_store_held_after_the_last_run_raises_nothing(ledger, root, runs, fini
     holders: list[sqlite3.Connection] = []
     mark = Ledger.mark
 
-    def marked(book, entries) -> None:
-        mark(book, entries)
+    def marked(book, entries, **options) -> None:
+        mark(book, entries, **options)
         holders.append(sqlite3.connect(Path(root) / "mlflow.db", isolation_level=None))
         holders[-1].execute("BEGIN EXCLUSIVE")
 

@@ -1,5 +1,6 @@
 """Laws of who is trying: an attempt is counted when it begins, and one process writes at a time."""
 
+import sqlite3
 import time
 from functools import partialmethod
 
@@ -64,7 +65,7 @@ def test_a_slow_store_costs_no_exporter_its_lease(ledger, root, runs, finish, mo
 
 
 def test_an_exporter_that_was_taken_over_begins_nothing_more(ledger, root, runs, finish, monkeypatch) -> None:
-    """One that was suspended for longer than its lease ends with the run it was writing."""
+    """One that was suspended for longer than its lease ends, and takes the run back that it was writing."""
     for seed in range(3):
         finish(ledger, seed)
     acquire, write, lent = Ledger.acquire_export, Runs.write, []
@@ -80,6 +81,18 @@ def test_an_exporter_that_was_taken_over_begins_nothing_more(ledger, root, runs,
 
     monkeypatch.setattr(Ledger, "acquire_export", remembered)
     monkeypatch.setattr(Runs, "write", taken_over)
-    assert drain(ledger, root=root) == 2
-    assert len(runs()) == 1
-    assert [entry.tries for entry in ledger.pending()] == [0, 0]
+    assert drain(ledger, root=root) == 3
+    assert runs() == []
+    assert [entry.tries for entry in ledger.pending()] == [0, 0, 1]
+
+
+def test_a_ledger_set_back_to_before_an_export_doubles_no_run(ledger, root, runs, finish, tmp_path) -> None:
+    """What an earlier copy of the ledger holds as never exported is looked for before it is written."""
+    finish(ledger, 0)
+    with sqlite3.connect(tmp_path / "ledger.db") as source, sqlite3.connect(tmp_path / "backup.db") as target:
+        source.backup(target)
+    assert drain(ledger, root=root) == 0
+    (run,) = runs()
+    with Ledger.open(str(tmp_path / "backup.db")) as earlier:
+        assert drain(earlier, root=root) == 0
+    assert [each.info.run_id for each in runs()] == [run.info.run_id]
