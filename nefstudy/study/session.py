@@ -208,7 +208,7 @@ def _drive(
         sharing = options.gpus is None and resources.gpus > 0
         setup = TrialSetup(
             root=place.root,
-            storage=storage_under(place.root, run.plan.study),
+            storage=storage_under(place.root, run.lease),
             choices=Choices(run.plan.fields, run.plan.classifiers, run.plan.signals),
             workers=options.workers,
             gpus=min(1.0, resources.gpus) if options.gpus is None else options.gpus,

@@ -28,6 +28,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from nefstudy.errors import BadConfig, BadRoot, NefstudyError, TrialFailed
+from nefstudy.ledger import Lease
 from nefstudy.paths import scratch_path
 from nefstudy.storage import Storage
 from nefstudy.study.judge import NONE
@@ -248,7 +249,7 @@ def drive(
             ),
         )
         _fit(tuner)
-        clear_storage(setup.root, run.plan.study)
+        clear_storage(setup.root, run.lease)
         spent = (not searcher.left and not run.exhausted) or run.resumes()
 
 
@@ -281,15 +282,18 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def storage_under(root: str, study: str) -> str:
-    """Where Ray Train and Tune keep what they must while a study runs; nothing there outlives the run."""
-    storage, path = Storage.at(root), scratch_path(study)
+def storage_under(root: str, lease: Lease) -> str:
+    """Return where Ray Train and Tune keep files while a driver holds this lease; nothing there outlives the run."""
+    storage, path = Storage.at(root), f"{scratch_path(lease.study)}/{lease.epoch}"
     return storage.locate(path) if storage.is_local else storage.uri(path)
 
 
-def clear_storage(root: str, study: str) -> None:
-    """Remove what Ray Train and Tune left, as far as it lets itself be removed: the ledger holds all that matters."""
+def clear_storage(root: str, lease: Lease) -> None:
+    """Remove what Ray Train and Tune left, where possible, for this driver and earlier ones; a later one's stays."""
+    storage, path = Storage.at(root), scratch_path(lease.study)
     try:
-        Storage.at(root).remove(scratch_path(study))
+        for epoch in storage.names(path):
+            if epoch.isdecimal() and int(epoch) <= lease.epoch:
+                storage.remove(f"{path}/{epoch}")
     except (OSError, BadRoot) as error:
-        log.info("%s stays: %s", scratch_path(study), getattr(error, "strerror", None) or error)
+        log.info("%s stays: %s", path, getattr(error, "strerror", None) or error)

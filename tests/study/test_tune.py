@@ -14,7 +14,7 @@ from rich.console import Console
 
 from nefstudy.bench.noop import noop
 from nefstudy.config import ClassifierConfig, SignalsConfig
-from nefstudy.ledger import Ledger, TrialState
+from nefstudy.ledger import Lease, Ledger, Owner, TrialState
 from nefstudy.neural_dataset.read import open_neural_dataset
 from nefstudy.paths import scratch_path
 from nefstudy.study import tune
@@ -51,7 +51,16 @@ def test_a_study_larger_than_a_tuner_runs_every_trial_once(place, small_grid, mo
         rows = ledger.trials("s", limit=None).rows
     assert {(row.state, row.attempt) for row in rows} == {(TrialState.COMPLETE, 1)}
     assert len(rows) == small_grid.planned
-    assert not Path(place.root, scratch_path("s")).exists()
+    assert not list(Path(place.root, scratch_path("s")).iterdir())
+
+
+def test_a_driver_removes_no_scratch_of_its_successor(tmp_path) -> None:
+    """A driver that wakes after its lease clears up after itself and those before it only."""
+    leases = [Lease("s", epoch, nonce="", owner=Owner.here(), lease_s=1.0) for epoch in (1, 2, 10)]
+    for lease in leases:
+        Path(tune.storage_under(str(tmp_path), lease)).mkdir(parents=True)
+    tune.clear_storage(str(tmp_path), leases[1])
+    assert [path.name for path in Path(tmp_path, scratch_path("s")).iterdir()] == ["10"]
 
 
 def test_a_root_may_be_a_uri(tmp_path) -> None:
