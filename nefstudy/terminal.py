@@ -1,17 +1,23 @@
 """What a command prints: text from outside is shown as it is, never as markup, emoji codes or terminal escapes."""
 
+import errno
+import io
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, final
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from nefstudy.errors import NefstudyError
+from nefstudy.errors import BadConfig, NefstudyError
 from nefstudy.outside_text import one_line, printable, without_secrets
 from nefstudy.process_text import hide_secrets, print_error
+
+UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 @final
@@ -41,14 +47,33 @@ def complain(error: Exception) -> None:
 def run_command(command: Callable[[], object]) -> None:
     """Run a command line; an error becomes one line and its exit code, and nothing printed holds a secret."""
     hide_secrets()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding shows \xb1 for what it lacks
+            stream.reconfigure(errors="backslashreplace")
     try:
         command()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except NefstudyError as error:
         complain(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is not None:
+            print_error(type(error), error, error.__traceback__)
+            sys.exit(1)
+        _discard_output()
+        if error.errno != errno.EPIPE:
+            complain(BadConfig(f"the output cannot be written ({error.strerror}); free space, or send it elsewhere"))
+        sys.exit(1)
     except Exception as error:  # a fault of ours: its traceback is for us, but not what it quotes
         print_error(type(error), error, error.__traceback__)
         sys.exit(1)
+
+
+def _discard_output() -> None:
+    """Let what stdout still holds go nowhere, or Python would try to write it once more when it ends."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def command_line(*words: str) -> str:

@@ -1,0 +1,85 @@
+"""Commands that only look, in surroundings unlike a developer's terminal: they answer, or say why in one line."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from nefstudy.ledger import Ledger
+
+from ..faults.conftest import PROJECT
+
+pytestmark = [pytest.mark.slow]
+SAYS = (
+    "from nefstudy.terminal import Terminal, run_command; run_command(lambda: Terminal().print('gain – %, 0.5 ± 0.1'))"
+)
+
+
+@pytest.fixture
+def looked_at(tmp_path):
+    """Run `nefstudy ARGS` by a shell that may redirect it, on a root with one study: the finished process."""
+    with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
+        ledger.put_study("digits", {}, planned={("phase1", "digits8/siren"): 3})
+
+    def run(arguments, *, redirected="", unset=(), **environment):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("NEFSTUDY_", "MLFLOW_"))} | environment
+        clean = {k: v for k, v in clean.items() if k not in unset} | {"NEFSTUDY_ROOT": str(tmp_path)}
+        command = f"'{sys.executable}' -m nefstudy {arguments} {redirected}"
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=PROJECT,
+            env=clean,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("arguments", ["status", "signals ls"])
+@pytest.mark.parametrize(
+    "surroundings",
+    [
+        *({"unset": ("HOME",)}, {"COLUMNS": "5"}, {"COLUMNS": "wide"}, {"redirected": "<&-"}, {"redirected": ">&-"}),
+        *({"redirected": "2>&-"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}),
+        {"PYTHONIOENCODING": "ascii"},
+    ],
+    ids=str,
+)
+def test_a_command_answers_in_odd_surroundings(looked_at, arguments, surroundings):
+    """No home directory, no or a tiny terminal, closed streams, another encoding: exit code 0 and no complaint."""
+    done = looked_at(arguments, **surroundings)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", ["status", "status --json"])
+def test_a_reader_who_leaves_early_hears_nothing(looked_at, arguments):
+    """`nefstudy ... | head -1`, or a reader that is gone before the first byte: no traceback, no complaint."""
+    assert looked_at(arguments, redirected="| true").stderr == ""
+
+
+@pytest.mark.parametrize("arguments", ["status", "status --json"])
+def test_an_output_on_a_full_disk_is_one_line(looked_at, arguments):
+    done = looked_at(arguments, redirected="> /dev/full")
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "error: the output cannot be written (No space left on device); free space, or send it elsewhere\n"
+    )
+
+
+def test_text_that_the_terminal_lacks_is_escaped():
+    """An ASCII terminal gets escapes for what it cannot show."""
+    done = subprocess.run(
+        [sys.executable, "-c", SAYS],
+        cwd=PROJECT,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "gain \\u2013 %, 0.5 \\xb1 0.1\n"
