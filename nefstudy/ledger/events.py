@@ -55,3 +55,9 @@ def latest(connection: Connection, study: str, *, kind: str, among: int) -> Even
     last = select(events).where(events.c.study == study).order_by(events.c.seq.desc()).limit(among).subquery()
     query = select(last).where(last.c.kind == kind).order_by(last.c.seq.desc()).limit(1)
     return next((EventRow(**(row | {"data": load(row["data"])})) for row in fetch(connection, query)), None)
+
+
+def last_of_kind(connection: Connection, study: str, *, kind: str) -> EventRow | None:
+    """Return a study's latest event of a kind; the search takes longer the more events came later."""
+    query = select(events).where(events.c.study == study, events.c.kind == kind).order_by(events.c.seq.desc()).limit(1)
+    return next((EventRow(**(row | {"data": load(row["data"])})) for row in fetch(connection, query)), None)

@@ -172,3 +172,7 @@ class Reading(ABC):
     def outbox_size(self, study: str | None = None) -> int:
         """How many results, of one study or of all, are not exported yet."""
         return self._read(lambda c: outbox.size(c, study=study))
+
+    def last_of_kind(self, study: str, kind: str) -> EventRow | None:
+        """Return a study's latest event of a kind, None before the first."""
+        return self._read(lambda c: events.last_of_kind(c, study, kind=kind))

@@ -116,7 +116,12 @@ class StoppedCell(BaseModel):
 
 
 class StudyStatus(Pace):
-    """One study in `nefstudy status`."""
+    """One study in `nefstudy status`.
+
+    Attributes:
+        unexported: results that wait to be exported to MLflow.
+        export: why they wait longer than usual: the process that exports them has ended; None while all is well.
+    """
 
     study: str
     state: str
@@ -126,6 +131,8 @@ class StudyStatus(Pace):
     setbacks: list[Setback] = []
     stopped_cells: list[StoppedCell] = []
     silent: list[Silent] = []
+    unexported: int = 0
+    export: str | None = None
 
 
 class Status(BaseModel):

@@ -19,7 +19,7 @@ from nefstudy.service.models import (
     StudyCard,
     StudyStatus,
 )
-from nefstudy.service.setbacks import setbacks, stopped_cells
+from nefstudy.service.setbacks import export_trouble, setbacks, stopped_cells
 
 WINDOW = 200  # trials the pace is taken over: 7 % counting error, and young enough to follow a changed cluster
 
@@ -72,6 +72,8 @@ def status(ledger: Ledger) -> Status:
     studies = [_study_status(progress(ledger, row.study)) for row in ledger.studies()]
     for study in studies:
         study.setbacks, study.stopped_cells = setbacks(ledger, study.study), stopped_cells(ledger, study.study)
+        study.unexported = ledger.outbox_size(study.study)
+        study.export = export_trouble(ledger, study.study) if study.unexported else None
     return Status(studies=studies)
 
 

@@ -3,6 +3,8 @@
 from nefstudy.ledger import Ledger
 from nefstudy.service.models import Setback, StoppedCell
 
+EXPORT = "export"  # the kind of event that tells of the process that exports results
+
 
 def setbacks(ledger: Ledger, study: str) -> list[Setback]:
     """Failed trials and repeated attempts of each phase, cell and cause."""
@@ -18,3 +20,11 @@ def stopped_cells(ledger: Ledger, study: str) -> list[StoppedCell]:
     """The cells whose rest is left alone, and why."""
     found = sorted(ledger.stopped_cells(study).items())
     return [StoppedCell(phase=phase, cell=cell, reason=reason) for (phase, cell), reason in found]
+
+
+def export_trouble(ledger: Ledger, study: str) -> str | None:
+    """Return why a study's results are not exported to MLflow; None while the process that exports them runs."""
+    event = ledger.last_of_kind(study, EXPORT)
+    if event is None or event.data["state"] == "running":
+        return None
+    return f"{event.data['state']}, ended {event.data['ends']} times in a row ({event.data['why']})"

@@ -10,7 +10,7 @@ from nefstudy.service.models import PhaseStatus, Status, StudyStatus
 
 def status_tables(found: Status) -> list[Table]:
     """The tables of each study that have rows: phases, the best trial of each cell, failures, cells left alone."""
-    makers = (_phases, _best, _setbacks, _stopped, _silent)
+    makers = (_phases, _best, _setbacks, _stopped, _silent, _export)
     return [table for study in found.studies for make in makers if (table := make(study)).row_count]
 
 
@@ -68,4 +68,13 @@ def _stopped(study: StudyStatus) -> Table:
         table.add_column(name)
     for cell in study.stopped_cells:
         table.add_row(cell.phase, cell.cell, cell.reason)
+    return table
+
+
+def _export(study: StudyStatus) -> Table:
+    table = Table(title="export to MLflow", title_justify="left", box=None, pad_edge=False)
+    for name in ("results that wait", "process", "next step"):
+        table.add_column(name)
+    if study.export is not None:
+        table.add_row(str(study.unexported), study.export, "nefstudy export mlflow")
     return table

@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,14 +13,13 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-import psutil
 import ray
 from ray._private.services import canonicalize_bootstrap_address
 
 from nefstudy.errors import BadConfig, StudyStopped
 from nefstudy.outside_text import safe_error
 from nefstudy.study.ray_folder import make_ray_folder, remove_ray_folder, sweep_rays
-from nefstudy.study.ray_watch import PATIENCE_S, Look, RayWatch, look_at_head, look_at_own, own_processes, unreachable
+from nefstudy.study.ray_watch import PATIENCE_S, Look, RayWatch, end_processes, look_at_head, look_at_own, unreachable
 from nefstudy.study.run import StudyRun
 from nefstudy.study.turns import Room
 from nefstudy.trial.distributed import TrialSetup
@@ -27,7 +27,6 @@ from nefstudy.trial.distributed import TrialSetup
 LOOK_EVERY_S = 3.0
 MOST_TRIALS = 10_000
 START_TRIES = 2
-KILL_S = 10.0
 CLIENT_PORT = 10001  # of ray:// without a port
 
 
@@ -40,12 +39,12 @@ class Resources:
 
 
 @contextmanager
-def connected_ray(on_lost: Callable[[str], None] | None = None) -> Iterator[Resources]:
+def connected_ray(on_lost: Callable[[str], int] | None = None) -> Iterator[Resources]:
     """Connect to the cluster of RAY_ADDRESS, else start a local Ray and stop it at the end.
 
     Args:
-        on_lost: called, in another thread, with what happened once Ray has died. The caller then waits in a call of
-            Ray's that may never return: only this function can still end the process in order.
+        on_lost: called with what happened once Ray has died, in another thread: the caller then waits in a call of
+            Ray's that may never return. The process ends with the exit code that it returns.
 
     Raises:
         BadConfig: RAY_ADDRESS is not an address, or no Ray answers there; no directory can hold a Ray.
@@ -65,7 +64,7 @@ def connected_ray(on_lost: Callable[[str], None] | None = None) -> Iterator[Reso
             look, patience_s = (_start(own), 0.0) if own is not None else (_join(str(address)), PATIENCE_S)
         with ExitStack() as watched:
             if on_lost is not None and look is not None:
-                watched.enter_context(RayWatch(look, patience_s=patience_s, on_lost=on_lost))
+                watched.enter_context(RayWatch(look, patience_s=patience_s, on_lost=_ending(on_lost, own)))
             yield offered()
     finally:
         with _own_signals():
@@ -104,11 +103,25 @@ def _clear_half_started(folder: Path) -> None:
     """End what a failed start of Ray left, which Ray itself has lost sight of."""
     with suppress(Exception):  # of a Ray that is half there
         ray.shutdown()
-    left = own_processes(str(folder))
-    for process in left:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(left, timeout=KILL_S)
+    end_processes(str(folder))
+
+
+def _ending(on_lost: Callable[[str], int], own: Path | None) -> Callable[[str], None]:
+    """Return how the process ends when Ray has died."""
+
+    def end(problem: str) -> None:
+        code = 1
+        try:
+            code = on_lost(problem)
+            if own is not None:
+                end_processes(str(own))
+                remove_ray_folder(own)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    return end
 
 
 def _join(address: str) -> Look | None:

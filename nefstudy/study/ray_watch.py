@@ -1,5 +1,6 @@
 """A watch on the Ray that a driver uses: a driver whose Ray has died waits inside Ray, which ends it a minute later."""
 
+import os
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import final
 import psutil
 
 LOOK_EVERY_S = 1.0
+KILL_S = 10.0
 PROBE_S = 3.0  # for an answer of a cluster's head
 PATIENCE_S = 25.0  # for a head that restarts; Ray ends its drivers after 60
 PARTS = ("gcs_server", "raylet")  # the processes without which a Ray of our own is dead
@@ -57,23 +59,24 @@ class RayWatch:
                 return
 
 
-def own_processes(folder: str) -> list[psutil.Process]:
-    """Return the children of this process that belong to the Ray in `folder`."""
-    found = []
-    for child in psutil.Process().children():
-        with suppress(psutil.Error):
-            if any(folder in word for word in child.cmdline()):
-                found.append(child)
-    return found
+def end_processes(folder: str) -> None:
+    """Kill every process but this one that holds a file in a Ray's folder: Ray's agents outlive their raylet."""
+    left = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and any(file.path.startswith(f"{folder}/") for file in process.open_files()):
+                process.kill()
+                left.append(process)
+    psutil.wait_procs(left, timeout=KILL_S)
 
 
 def look_at_own(folder: str) -> Look:
     """Return a look at the processes of a Ray that this process started in `folder`."""
     parts = {}
-    for process in own_processes(folder):
+    for child in psutil.Process().children():
         with suppress(psutil.Error):
-            if process.name() in PARTS:
-                parts[process.name()] = process
+            if child.name() in PARTS and any(folder in word for word in child.cmdline()):
+                parts[child.name()] = child
 
     def look() -> str | None:
         for name, process in parts.items():

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from rich.console import Console
 
 from nefstudy.errors import DiskLow, LedgerReplaced, NefstudyError, StudyBusy, StudyStopped
 from nefstudy.ledger import Heartbeat, Ledger, Owner, TrialState
+from nefstudy.service.setbacks import EXPORT
 from nefstudy.study.closing import say_closing
 from nefstudy.study.cluster import Headroom, connected_ray
 from nefstudy.study.continuing import continued
@@ -86,16 +86,11 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                 watch = DiskWatch(run, place, min_free_gb=options.min_free_gb)
                 control = Control(run, stop=stop, max_hours=options.request_hours)
                 control.obey(starting=True)
-                with Exporter(ledger, place=place, leave=stop.is_set, on_wait=_say_left(console)) as exporter:
+                with _exporter(ledger, plan.study, place=place, stop=stop, console=console) as exporter:
                     if not run.exhausted:
                         lost = _ending_without_ray(run, hook, console=console)
-                        around: dict[str, Any] = {
-                            "place": place,
-                            "console": console,
-                            "beat": beat,
-                            "stop": stop,
-                            "on_lost": lost,
-                        }
+                        around: dict[str, Any] = {"place": place, "console": console, "beat": beat, "stop": stop}
+                        around |= {"exporter": exporter, "on_lost": lost}
                         low = _drive(run, options, watch=watch, control=control, **around)
                 if beat.lost is not None:
                     raise beat.lost
@@ -167,23 +162,19 @@ def _check_stopped(run: StudyRun, state: str) -> None:
         )
 
 
-def _ending_without_ray(run: StudyRun, hook: Webhook, *, console: Console) -> Callable[[str], None]:
-    """Return how this process ends once Ray is lost: in order, but from a thread, as the main one waits for Ray."""
+def _ending_without_ray(run: StudyRun, hook: Webhook, *, console: Console) -> Callable[[str], int]:
+    """Return how a run ends whose Ray has died: as others do, but from a thread, while the main one waits for Ray."""
 
-    def end(problem: str) -> None:
+    def end(problem: str) -> int:
         error = StudyStopped(f"study {run.plan.study!r} stopped: {problem}; run the same command again")
-        try:
-            with suppress(NefstudyError):  # a ledger that is away, too
-                run.ledger.interrupt(run.plan.study, lease=run.lease)
-            with suppress(NefstudyError):
-                run.ledger.release(run.lease, state=STOPPED)
-            hook.__exit__(StudyStopped, error, None)
-            console.show_cursor()  # the live view hides it
-            complain(error)
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(error.exit_code)
+        with suppress(NefstudyError):  # a ledger that is away, too
+            run.ledger.interrupt(run.plan.study, lease=run.lease)
+        with suppress(NefstudyError):
+            run.ledger.release(run.lease, state=STOPPED)
+        hook.__exit__(StudyStopped, error, None)
+        console.show_cursor()  # the live view hides it
+        complain(error)
+        return error.exit_code
 
     return end
 
@@ -196,7 +187,8 @@ def _drive(
     console: Console,
     beat: Heartbeat,
     stop: threading.Event,
-    on_lost: Callable[[str], None],
+    exporter: Exporter,
+    on_lost: Callable[[str], int],
     watch: DiskWatch,
     control: Control,
 ) -> DiskLow | None:
@@ -229,6 +221,7 @@ def _drive(
                 watchdog.step()
                 with _passing_trouble():
                     retention.step()
+                exporter.step()
                 with _passing_trouble():
                     if watch.step():
                         stop.set()
@@ -242,6 +235,17 @@ def _drive(
                 stopped=lambda: stop.is_set() or beat.lost is not None or run.halted is not None,
             )
     return watch.problem
+
+
+def _exporter(ledger: Ledger, study: str, *, place: Place, stop: threading.Event, console: Console) -> Exporter:
+    """Return the export of a run; what happens to it is an event of the study."""
+    return Exporter(
+        ledger,
+        place=place,
+        leave=stop.is_set,
+        on_wait=_say_left(console),
+        on_change=lambda change: ledger.append_event(study, EXPORT, data=change),
+    )
 
 
 def _say_left(console: Console) -> Callable[[int], None]:

@@ -5,7 +5,9 @@ import time
 
 import pytest
 
-from nefstudy.study.exporter import Exporter
+from nefstudy.service.progress import status
+from nefstudy.study import exporter as exporters
+from nefstudy.study.exporter import MOST_ENDS, Exporter
 from nefstudy.study.place import resolve_place
 from nefstudy.study.plan import StudyPlan
 
@@ -24,6 +26,15 @@ def never() -> bool:
 
 def ignored(left: int) -> None:
     pass
+
+
+def kill_and_wait_for_another(exporter: Exporter) -> None:
+    """Kill the process, and give the driver's steps until it has another."""
+    killed = exporter._process
+    killed.kill()
+    while exporter._process in (killed, None):
+        exporter.step()
+        time.sleep(0.02)
 
 
 def test_everything_is_exported_when_it_ends(ledger, small_grid, open_run, drain, place) -> None:
@@ -81,3 +92,74 @@ def test_a_second_ctrl_c_leaves_the_rest_to_another_time(ledger, small_grid, ope
         pass
     assert len(asked) == 2
     assert exporter.left > 0
+
+
+def test_a_killed_process_is_started_again(ledger, small_grid, open_run, drain, place) -> None:
+    """kill -9 at its start and twice in mid-study: each time the state is recorded, and at the end all is exported."""
+    from mlflow import MlflowClient
+
+    changes = []
+    run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
+    with Exporter(ledger, place=place, leave=never, on_wait=ignored, on_change=changes.append) as exporter:
+        for kills in (1, 2, 3):
+            kill_and_wait_for_another(exporter)
+            assert [change["state"] for change in changes] == ["restarting", "running"] * kills
+        assert changes[-2] == {"state": "restarting", "ends": 3, "why": "killed by signal 9"}
+        drain(run)
+        exporter._process.kill()  # and once more, when the end is all that is left
+    assert exporter.left == ledger.outbox_size() == 0
+    client = MlflowClient(tracking_uri=place.mlflow)
+    names = [found.experiment_id for found in client.search_experiments()]
+    assert len(client.search_runs(names)) == small_grid.planned
+
+
+def test_a_process_that_ends_at_once_is_given_up(  # noqa: PLR0917  # fixtures
+    ledger, small_grid, open_run, drain, place, monkeypatch, caplog
+) -> None:
+    """After MOST_ENDS quick ends it stays away: two lines in all, its own last words in the ledger and in `status`."""
+    monkeypatch.setattr(exporters, "PROGRAM", "nefstudy.not_there")
+    monkeypatch.setattr(exporters, "LONGEST_PAUSE_S", 0.0)
+    drain(open_run(ledger, StudyPlan(study="s", cells=(small_grid,))))
+
+    def note(change: dict[str, object]) -> None:
+        ledger.append_event("s", "export", data=change)
+
+    with Exporter(ledger, place=place, leave=never, on_wait=ignored, on_change=note) as exporter:
+        while exporter.step():
+            time.sleep(0.02)
+        assert not exporter.step()
+    assert exporter.left == small_grid.planned
+    own = [record.message for record in caplog.records if record.message.startswith("the export")]
+    assert [line.partition("(")[0] for line in own] == [
+        "the export to MLflow ended ",
+        f"the export to MLflow ended {MOST_ENDS} times in a row ",
+    ]
+    assert own[1].endswith("results wait in the ledger: nefstudy export mlflow")
+    (found,) = status(ledger).studies
+    assert found.unexported == small_grid.planned
+    assert found.export.startswith(f"stopped, ended {MOST_ENDS} times in a row (")
+    assert "not_there" in found.export
+
+
+def test_a_process_that_cannot_be_started_delays_nothing(ledger, place, monkeypatch) -> None:
+    """A machine without room for another process is the same as a process that ended."""
+
+    def full(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    changes = []
+    monkeypatch.setattr("subprocess.Popen", full)
+    monkeypatch.setattr(exporters, "LONGEST_PAUSE_S", 0.0)
+    with Exporter(ledger, place=place, leave=lambda: bool(changes), on_wait=ignored, on_change=changes.append) as left:
+        assert left.step()
+    assert changes[0] == {"state": "restarting", "ends": 1, "why": "Resource temporarily unavailable"}
+
+
+def test_a_process_that_lived_long_is_started_again_soon(ledger, place, monkeypatch) -> None:
+    """Only ends in a row count: after a long life the pause is short again."""
+    changes = []
+    monkeypatch.setattr(exporters, "HEALTHY_S", 0.0)
+    with Exporter(ledger, place=place, leave=never, on_wait=ignored, on_change=changes.append) as exporter:
+        for _ in range(2):
+            kill_and_wait_for_another(exporter)
+    assert [change["ends"] for change in changes] == [1, 1, 1, 1]
