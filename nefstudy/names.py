@@ -33,6 +33,15 @@ def phase_name(text: str) -> str:
     return _checked("phase", text)
 
 
+def trial_key(text: str) -> str:
+    """Return the key of a trial if it can be one.
+
+    Raises:
+        BadConfig: it cannot.
+    """
+    return _checked("trial", text)
+
+
 def cell_name(text: str) -> str:
     """Return the label of a cell, `signals/field`, if each of its names obeys the rule.
 

@@ -4,13 +4,14 @@ import re
 from pathlib import Path
 
 from nefstudy.errors import BadRoot
-from nefstudy.names import study_name
-from nefstudy.outside_text import without_secrets
+from nefstudy.names import study_name, trial_key
+from nefstudy.outside_text import shortened, without_secrets
 
 LEDGER = "ledger.db"
 MLFLOW = "mlflow.db"
 DATASETS = "neural_datasets"
 DROPPED = ".dropped"
+PART_BYTES, PATH_LENGTH = 255, 4000  # of Linux and macOS; the names of files come on top
 _RUNG = re.compile(r"rung-([0-9]{8})")
 _SHARD = re.compile(r"shard-([0-9]{5,9})\.(?:arrow|json)")
 
@@ -57,7 +58,7 @@ def trial_file(key: str, name: str) -> str:
 
 def trial_path(key: str) -> str:
     """Path of a trial's files."""
-    return f"trials/{key}"
+    return f"trials/{trial_key(key)}"
 
 
 def log_path(key: str) -> str:
@@ -120,8 +121,14 @@ def expanded(text: str) -> Path:
     """Return a path from outside with its `~` replaced by the home directory.
 
     Raises:
-        BadRoot: there is no such home directory.
+        BadRoot: there is no such home directory, or the path is longer than a file system takes.
     """
+    longest = max(len(part.encode(errors="surrogatepass")) for part in text.split("/"))
+    if longest > PART_BYTES or len(text) > PATH_LENGTH:
+        raise BadRoot(
+            f"path {shortened(text, 100)!r} is too long: a name has at most {PART_BYTES} bytes, a path {PATH_LENGTH}; "
+            "choose a shorter one"
+        )
     try:
         return Path(text).expanduser()
     except RuntimeError:
