@@ -88,7 +88,8 @@ class TrialFailed(NefstudyError):
     """One trial could not be completed; its `cause` names the rule that applies.
 
     Attributes:
-        cause: one of `diverged`, `oom`, `disk`, `bad_data`, `machine`, `worker_lost`, `preempted`, `bug`.
+        cause: one of `diverged`, `oom`, `disk`, `bad_data`, `machine`, `worker_lost`, `preempted`, `timeout`,
+            `too_big`, `withdrawn`, `bug`.
     """
 
     def __init__(self, message: str, *, cause: str = "bug") -> None:
