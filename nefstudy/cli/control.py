@@ -113,10 +113,14 @@ def concurrency(
 
 
 def _ask(study: str, verb: str, body: dict[str, Any], *, root: str | None, ledger: str | None, as_json: bool) -> None:
+    from nefstudy.service.control import check_cell
+
     with open_ledger(root, ledger, read_only=False) as book:
-        if book.study(study) is None:
+        if (row := book.study(study)) is None:
             names = ", ".join(row.study for row in book.studies()) or "none yet"
             raise BadConfig(f"unknown study {study!r}: the ledger holds {names}; name one of them")
+        if verb == "enqueue":
+            check_cell(row.plan, body)
         command = book.append_command(study, verb, body=body)
         driver = book.holder(study)
     if as_json:

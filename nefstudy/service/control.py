@@ -1,13 +1,16 @@
 """What may be asked of a study's driver: appended to the ledger's commands, obeyed by the driver, no sooner."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
+from nefstudy.errors import BadConfig
 from nefstudy.ledger import CommandRow, Ledger
+from nefstudy.outside_text import shortened
 from nefstudy.service.answers import LedgerIn, StudyName, answer, encode, require_study
 from nefstudy.service.models import Command, Commands
 
@@ -68,6 +71,9 @@ def enqueue_trial(
     ],
 ) -> Response:
     """Ask the driver to run a point of your choice next; it refuses what its plan cannot hold."""
+    row = ledger.study(study)
+    if row is not None:
+        check_cell(row.plan, body)
     return _asked(request, ledger, study, verb="enqueue", body=body, key=key)
 
 
@@ -115,6 +121,14 @@ def list_commands(
     require_study(ledger, study)
     found = [_command(row) for row in ledger.commands(study, limit=limit)]
     return answer(request, encode(Commands(commands=found)))
+
+
+def check_cell(plan: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """Raise BadConfig if a request names a phase or cell that the study's recorded plan does not have."""
+    have = [(name, cell["cell"]) for name in plan if isinstance(plan[name], dict) for cell in plan[name]["cells"]]
+    if have and not any(body.get("phase", phase) == phase and body.get("cell") == cell for phase, cell in have):
+        asked = shortened(f"{body.get('phase', '')} {body.get('cell')!r}", 200)
+        raise BadConfig(f"no cell {asked} in this study; it has {', '.join(map(' '.join, have))}")
 
 
 def _asked(request: Request, ledger: Ledger, study: str, *, verb: str, body: dict[str, Any], key: str) -> Response:
