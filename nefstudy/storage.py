@@ -8,7 +8,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +18,7 @@ from uuid import uuid4
 import pyarrow as pa
 from pyarrow import fs
 
+from nefstudy.dangling import refuse_dangling
 from nefstudy.errors import BadRoot, BadSignals
 from nefstudy.outside_text import printable, without_secrets
 from nefstudy.paths import expanded
@@ -257,27 +258,10 @@ def list_tree(location: str) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
     except (OSError, ValueError) as error:
         raise BadSignals(f"{location} cannot be listed ({_reason(error)}); check its permissions") from error
     entries = [(entry, kind) for entry, kind in entries if not any(part.startswith(".") for part in entry.parts)]
-    files = [entry for entry, kind in entries if kind != fs.FileType.Directory]
     folders = [entry for entry, kind in entries if kind == fs.FileType.Directory]
     if isinstance(filesystem, fs.LocalFileSystem):
-        _refuse_dangling(location, root, folders)
-    return files, folders
-
-
-def _refuse_dangling(location: str, root: PurePosixPath, folders: list[PurePosixPath]) -> None:
-    """Refuse links to nothing, which pyarrow leaves out of its listings: their content was not fetched, or moved."""
-    dangling = []
-    for folder in (PurePosixPath(), *folders):
-        with suppress(OSError), os.scandir(root / folder) as entries:
-            links = [entry for entry in entries if entry.is_symlink() and not entry.name.startswith(".")]
-            dangling += [folder / entry.name for entry in links if not Path(entry.path).exists()]
-    if dangling:
-        first = min(dangling)
-        target = Path(root / first).readlink()
-        raise BadSignals(
-            f"{location}: {first} is a link to {target}, which is not there ({len(dangling)} such); fetch it (git "
-            "annex get, dvc pull), mount its disk, or remove the link"
-        )
+        refuse_dangling(location, root, folders)
+    return [entry for entry, kind in entries if kind != fs.FileType.Directory], folders
 
 
 def below(location: str, *parts: str) -> str:
