@@ -15,7 +15,7 @@ from nefstudy.study.watchdog import Watchdog
 
 from .processes import wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture
