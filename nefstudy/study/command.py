@@ -16,7 +16,7 @@ from nefstudy.study.cost import cost_summary, plan_cost
 from nefstudy.study.device import measure_device
 from nefstudy.study.judge import check_pruner
 from nefstudy.study.options import MakePlan, StudyOptions
-from nefstudy.study.place import resolve_place
+from nefstudy.study.place import ensure_home, resolve_place
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.retention import parse_keep
 from nefstudy.study.stock import stock
@@ -186,6 +186,7 @@ def execute(make_plan: MakePlan, options: StudyOptions) -> None:
                 f"the plan needs about {summary['total']['device_hours']['mid']:.1f} device-hours, more than "
                 f"--budget-hours {options.budget_hours:g}; raise it, or plan fewer trials"
             )
+    ensure_home(os.environ)
     from nefstudy.study.session import run_study
 
     place = resolve_place(options.root, options.ledger, environment=os.environ)

@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +107,14 @@ def _thrown_away(what: str, instead: str) -> str:
     return (
         f"{what} is relative, but a Ray job runs in a copy of the working directory that is thrown away; pass {instead}"
     )
+
+
+def ensure_home(environment: MutableMapping[str, str]) -> None:
+    """Name a home directory where the system knows none, as for a container's user without a name: Ray asks for one."""
+    try:
+        Path.home()
+    except RuntimeError:
+        environment["HOME"] = "/nonexistent"
 
 
 def ensure_writable(place: Place) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from nefstudy.errors import BadConfig, BadInput, BadLedger, BadRoot
 from nefstudy.ledger import Ledger
-from nefstudy.study.place import RAY_JOB, Place, ensure_writable, resolve_place
+from nefstudy.study.place import RAY_JOB, Place, ensure_home, ensure_writable, resolve_place
 
 
 def test_flags_beat_environment_beats_default(tmp_path, monkeypatch):
@@ -168,3 +168,22 @@ def test_any_ledger_address_is_refused_in_a_line_or_makes_that_file(tmp_path_fac
     assert [path.name for path in base.iterdir() if not path.name.endswith(("-wal", "-shm"))] == (
         [] if lines else [name]
     )
+
+
+def test_a_user_without_a_home_gets_the_name_of_one(monkeypatch) -> None:
+    """A uid that the system has no name for, without HOME: libraries that ask for a home directory get a name."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    with pytest.raises(RuntimeError):
+        Path.home()
+    environment = {}
+    ensure_home(environment)
+    assert environment == {"HOME": "/nonexistent"}
+
+
+def test_a_home_that_is_known_is_kept(monkeypatch) -> None:
+    """Writable or not, it is the user's."""
+    monkeypatch.setenv("HOME", "/proc")
+    environment = {"HOME": "/proc"}
+    ensure_home(environment)
+    assert environment == {"HOME": "/proc"}
