@@ -20,8 +20,8 @@ from pyarrow import fs
 
 from nefstudy.dangling import refuse_dangling
 from nefstudy.errors import BadRoot, BadSignals
+from nefstudy.location import parsed
 from nefstudy.outside_text import printable, without_secrets
-from nefstudy.paths import expanded
 
 TEMPORARY = ".part"
 _HALF_WRITTEN = re.compile(rf".+\.[0-9a-f]{{8,32}}{re.escape(TEMPORARY)}", re.DOTALL)
@@ -43,7 +43,7 @@ class Storage:
             BadRoot: a URI that pyarrow cannot open.
         """
         try:
-            filesystem, base = _parsed(root)
+            filesystem, base = parsed(root)
         except (OSError, ValueError) as error:
             raise BadRoot(f"root {root!r}: {_reason(error)}; give a path or a URI that pyarrow opens") from None
         if isinstance(filesystem, fs.LocalFileSystem):
@@ -271,30 +271,6 @@ def below(location: str, *parts: str) -> str:
 
 def _open(location: str) -> tuple[Any, str]:
     try:
-        return _parsed(location)
+        return parsed(location)
     except (OSError, ValueError) as error:
         raise BadSignals(f"{location!r} cannot be opened ({_reason(error)}); give a path or a pyarrow URI") from error
-
-
-def _parsed(location: str) -> tuple[Any, str]:
-    """The file system that a location names and its path there; ValueError or OSError says what is wrong with it."""
-    try:
-        location.encode()
-    except UnicodeEncodeError:
-        raise ValueError("it is not UTF-8") from None
-    if "\0" in location:
-        raise ValueError("it holds a zero byte")
-    scheme, mark, _ = location.partition("://")
-    if not mark and scheme.startswith("file:"):
-        raise ValueError(f"a URI begins with file://, and a path may be written as ./{scheme}")
-    if not mark:
-        return fs.LocalFileSystem(), str(expanded(location))
-    quoted = quote(location, safe=_URI if scheme == "file" else f"{_URI}?")
-    if quoted != location:
-        raise ValueError(f"in a URI characters such as spaces, #, ? and [ are percent-encoded: {quoted}")
-    filesystem, path = fs.FileSystem.from_uri(location)
-    return filesystem, path
-
-
-_URI = "%/:=@+,;!$&'()*~"
-"""Characters of a URI that `quote` is to leave as they are, besides letters, digits and _.-"""
