@@ -4,7 +4,6 @@ A location is a local path, or any URI that pyarrow's filesystems open (file, s3
 found below it is joined to the file system's own path, so that names with spaces, % or # are only names.
 """
 
-import errno
 import os
 import re
 from collections.abc import Iterator
@@ -140,33 +139,14 @@ class Storage:
         target = self.locate(path)
         kind = self.filesystem.get_file_info(target).type
         if kind != fs.FileType.NotFound and self.is_local:
-            self._refuse_outside(target)
+            self.refuse_outside(target)
         if kind == fs.FileType.Directory:
             self.filesystem.delete_dir(target)
         elif kind == fs.FileType.File:
             self.filesystem.delete_file(target)
 
-    def move(self, path: str, to: str) -> bool:
-        """Rename a file or a directory of a local root; return False where `path` is absent or `to` is taken.
-
-        Raises:
-            BadRoot: a path leads out of the root.
-        """
-        source, target = Path(self.locate(path)), Path(self.locate(to))
-        if not source.exists() or target.is_file():
-            return False
-        self._refuse_outside(str(source))
-        self._refuse_outside(str(target))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            source.rename(target)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY):
-                raise
-            return False
-        return True
-
-    def _refuse_outside(self, target: str) -> None:
+    def refuse_outside(self, target: str) -> None:
+        """Raise BadRoot where a local path is the root or leads out of it."""
         base, found = Path(self.base).resolve(), Path(target).resolve()
         if base == found or not found.is_relative_to(base):
             raise BadRoot(

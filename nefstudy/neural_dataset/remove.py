@@ -1,5 +1,6 @@
 """Removal of a neural dataset by one process, while others may read it, fit it again, or outlive this one."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
@@ -27,7 +28,7 @@ def remove_neural_dataset(root: str, digest: str, *, check: Callable[[], None]) 
         storage.remove(dataset_path(digest))
         return
     aside = dropped_path(f"{digest}.{uuid4().hex}")
-    if storage.move(dataset_path(digest), aside):
+    if move(storage, dataset_path(digest), aside):
         try:
             check()
         except NefstudyError:
@@ -49,8 +50,29 @@ def sweep_dropped(root: str, *, is_present: Callable[[str], bool]) -> None:
 
 def _restore(storage: Storage, aside: str, digest: str) -> None:
     """Move a neural dataset back; files that were written at its place in the meantime stay."""
-    if not storage.move(aside, dataset_path(digest)):
+    if not move(storage, aside, dataset_path(digest)):
         base = Path(storage.locate(aside))
         for file in (found.relative_to(base).as_posix() for found in sorted(base.rglob("*")) if found.is_file()):
-            storage.move(f"{aside}/{file}", f"{dataset_path(digest)}/{file}")
+            move(storage, f"{aside}/{file}", f"{dataset_path(digest)}/{file}")
         storage.remove(aside)
+
+
+def move(storage: Storage, path: str, to: str) -> bool:
+    """Rename a file or a directory of a local root; return False where `path` is absent or `to` is taken.
+
+    Raises:
+        BadRoot: a path leads out of the root.
+    """
+    source, target = Path(storage.locate(path)), Path(storage.locate(to))
+    if not source.exists() or target.is_file():
+        return False
+    storage.refuse_outside(str(source))
+    storage.refuse_outside(str(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return False
+    return True

@@ -47,10 +47,11 @@ def suspended(owner, name, when):
 DROP = (
     STOP
     + """
+from nefstudy.neural_dataset import remove
 from nefstudy.storage import Storage
 from nefstudy.study.retention import drop
 lease = ledger.acquire("s", Owner.here(), lease_s=1.0)
-for owner, name in ((Ledger, "begin_drop"), (Ledger, "check_held"), (Storage, "move"), (Storage, "remove")):
+for owner, name in ((Ledger, "begin_drop"), (Ledger, "check_held"), (remove, "move"), (Storage, "remove")):
     suspended(owner, name, moment)
 try:
     drop(ledger, root, "d" * 20, held=(lease,))

@@ -191,16 +191,16 @@ def test_collecting_stops_when_a_study_is_begun_or_taken_over(ledger, started, r
     """A study that gc does not hold ends it before the next removal; what was moved aside is back."""
     finish(started, ledger, tmp_path, result)
     ledger.release(started.lease, state="finished")
-    kept = remove.Storage.move
+    kept = remove.move
     moves = []
 
-    def begin(self, path, to):
+    def begin(storage, path, to):
         moves.append(path)
         if len(moves) == 1:
             ledger.put_study("new", {}, planned={})
-        return kept(self, path, to)
+        return kept(storage, path, to)
 
-    monkeypatch.setattr(remove.Storage, "move", begin)
+    monkeypatch.setattr(remove, "move", begin)
     with pytest.raises(StudyBusy, match="'new' was begun"):
         collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
     assert len(list((tmp_path / "neural_datasets").iterdir())) == 4
