@@ -16,6 +16,7 @@ from jaxtyping import Int8, Shaped
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadConfig, BadSignals
+from nefstudy.outside_text import one_line
 from nefstudy.signals.check import refuse
 from nefstudy.signals.image_set import image_set
 from nefstudy.signals.kind import kind_of
@@ -130,7 +131,7 @@ def _read_table(path: str, name: str, *, config: SignalsConfig) -> Any:
             columns = _columns(file.schema_arrow, location=location, config=config)
             table = file.read(columns=columns).select(columns).rename_columns(["image", "label"])
             return table.replace_schema_metadata(file.schema_arrow.metadata)  # renaming loses it
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
         reason = " ".join(str(error).split())[:100]
         kind = kind_of(_head(path, name))
         reason = reason if kind in (None, "a parquet file") else f"it is {kind}"
@@ -152,13 +153,13 @@ def _columns(schema: Any, *, location: str, config: SignalsConfig) -> list[str]:
     for option, name in (("image", image), ("label", label)):
         if name not in schema.names:
             raise BadSignals(
-                f"{location} has no column {name!r} (it has {', '.join(schema.names)}); "
+                f"{location} has no column {name!r} (it has {one_line(', '.join(schema.names))[:300]}); "
                 f"give option {option}=NAME of the column that holds it"
             )
     kind = schema.field(image).type
     if not types.is_struct(kind) or kind.get_field_index("bytes") < 0:
         raise BadSignals(
-            f"{location}: column {image!r} is {kind}, not a struct of bytes and path; give option image=NAME"
+            f"{location}: column {image!r} is {one_line(str(kind))[:300]}, not a struct of bytes and path; give option image=NAME"
         )
     return [image, label]
 
