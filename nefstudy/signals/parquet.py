@@ -159,7 +159,8 @@ def _columns(schema: Any, *, location: str, config: SignalsConfig) -> list[str]:
     kind = schema.field(image).type
     if not types.is_struct(kind) or kind.get_field_index("bytes") < 0:
         raise BadSignals(
-            f"{location}: column {image!r} is {one_line(str(kind))[:300]}, not a struct of bytes and path; give option image=NAME"
+            f"{location}: column {image!r} is {one_line(str(kind))[:300]}, not a struct of bytes and path; "
+            "give option image=NAME"
         )
     return [image, label]
 
