@@ -3,11 +3,13 @@
 import math
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, final
 from urllib.parse import quote
+from uuid import uuid4
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, func, select, text
 from sqlalchemy.exc import DataError, DBAPIError
@@ -27,6 +29,11 @@ SQLITE_PASSING = (*SQLITE_LOCKS, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, 
 PASSING_CLASSES = ("", "08", "40", "53", "57")
 READ_ONLY = "25006"  # a standby, or a primary that was demoted, until a failover is complete
 PASSING_STATES = (READ_ONLY, "25P03", "55P03", "58030")  # also: idle too long, lock not available, I/O error
+# A write is signed by a row of its own: transaction numbers are used again after a crash of the server
+_LANDED = text("SELECT 1 FROM commits WHERE nonce = :nonce")
+_SIGN = text(
+    "WITH heard AS (DELETE FROM commits WHERE nonce = ANY(CAST(:heard AS text[]))) INSERT INTO commits VALUES (:nonce)"
+)
 CHECK_S = 2.0  # a ledger of somebody else's is asked this often whether its version is still ours
 
 
@@ -57,6 +64,8 @@ class Database:
             self._engine if self.is_sqlite else self._engine.execution_options(isolation_level="REPEATABLE READ")
         )
         self._writers = self._engine.execution_options(nefstudy_writes=True)
+        self._lock = threading.Lock()
+        self._heard: list[str] = []
         self._file: tuple[int, ...] | None = None
         self._table: int | None = None
         self._checked_at = -math.inf
@@ -141,20 +150,32 @@ class Database:
         if self.read_only:
             raise BadLedger(f"the ledger {self.where} was opened read-only; open it for writing")
 
-        earlier: list[tuple[int, T]] = []  # tries of this write on a server whose answers may have been lost
+        tried: list[tuple[str, T]] = []  # tries of this write on a server whose answers may have been lost
 
         def alone(connection: Connection) -> T:
-            number = self._exclude(connection)
-            for tried, found in earlier:
-                if self._landed(connection, tried):
+            if self.is_sqlite:  # a commit that fails for a moment (busy, locked) has not landed
+                return act(connection)
+            self._exclude(connection)
+            for nonce, found in tried:
+                if connection.execute(_LANDED, {"nonce": nonce}).first():
                     return found
+            nonce = uuid4().hex
+            connection.execute(_SIGN, {"nonce": nonce, "heard": self._take_heard()})
             found = act(connection)
-            if number is not None:
-                earlier.append((number, found))
+            tried.append((nonce, found))
             return found
 
         self._follow()
-        return self._patiently(self._writers, alone, patience_s=self._patience_s)
+        found = self._patiently(self._writers, alone, patience_s=self._patience_s)
+        with self._lock:
+            self._heard += [nonce for nonce, _ in tried]
+        return found
+
+    def _take_heard(self) -> list[str]:
+        """Return the signatures of writes whose answers arrived, for deletion."""
+        with self._lock:
+            heard, self._heard = self._heard, []
+        return heard
 
     def now(self, connection: Connection) -> float:
         """Seconds by the database's own clock: all drivers of a server share it, whatever their hosts think."""
@@ -166,23 +187,10 @@ class Database:
         """Close every connection."""
         self._engine.dispose()
 
-    def _exclude(self, connection: Connection) -> int | None:
-        """Become the only writer; return a server's number of this transaction.
-
-        A SQLite commit that fails for a moment (busy, locked) has not landed, so it needs no number.
-        """
-        if self.is_sqlite:
-            return None
-        alone = text("SELECT pg_advisory_xact_lock(:key), txid_current() AS number")
-        return int(connection.execute(alone, {"key": WRITER}).one().number)
-
-    @staticmethod
-    def _landed(connection: Connection, number: int) -> bool:
-        """Return whether an earlier transaction was committed; after a failover its number may lie ahead."""
-        asked = text(
-            "SELECT CASE WHEN CAST(:number AS bigint) < txid_current() THEN txid_status(:number) END = 'committed'"
-        )
-        return bool(connection.execute(asked, {"number": number}).scalar())
+    def _exclude(self, connection: Connection) -> None:
+        """Become the only writer; SQLite's own transactions do that already."""
+        if not self.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER})
 
     def _patiently(self, engine: Engine, act: Callable[[Connection], T], *, patience_s: float) -> T:
         deadline = time.monotonic() + patience_s

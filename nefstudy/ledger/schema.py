@@ -9,6 +9,7 @@ studies ─┬─ phases      planned trials of each (phase, cell)
                     ├─ curves, artefacts
                     └─ outbox               results not exported yet
 neural_datasets                             by digest, shared by all studies
+commits                                     writes to a server whose answer may have been lost
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +37,7 @@ from sqlalchemy import (
 
 from nefstudy.errors import BadLedger, NoLedger, OtherVersion
 
-VERSION = 2
+VERSION = 3
 
 Migration = Callable[[Connection], None]
 
@@ -226,12 +227,22 @@ events = Table(
 )
 
 
+commits = Table("commits", metadata, Column("nonce", Text, primary_key=True))
+
+
 def _stops_and_retries(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE phases ADD COLUMN stopped TEXT"))
     connection.execute(text("CREATE INDEX events_of_retries ON events (study) WHERE kind = 'retried'"))
 
 
-MIGRATIONS: dict[int, Migration] = {1: _stops_and_retries}  # version k -> the step that makes it k + 1
+def _signed_commits(connection: Connection) -> None:
+    commits.create(connection)
+
+
+MIGRATIONS: dict[int, Migration] = {
+    1: _stops_and_retries,
+    2: _signed_commits,
+}  # version k -> the step that makes it k + 1
 
 
 def version(connection: Connection) -> int | None:

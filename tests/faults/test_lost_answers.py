@@ -1,6 +1,9 @@
 """Commits that land although their answer is lost: the write is neither repeated nor reported as failed."""
 
+import os
+import signal
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -131,6 +134,57 @@ def test_a_write_that_did_not_land_is_made(postgres, trial):  # noqa: F811
                 event.remove(Engine, "before_cursor_execute", cut)
             assert len(cuts) == 1
             assert [row.kind for row in ledger.since(0)] == ["study", "note"]
+
+
+@pytest.mark.postgres
+def test_a_transaction_number_that_a_crash_frees_proves_nothing(postgres):
+    """The server crashes before the commit, and another transaction lands under the same number: the write is made."""
+    database(postgres, "crashed")
+    url = postgres.url("crashed")
+    with Ledger.open(url, patience_s=60.0) as ledger:
+        ledger.put_study("s", {}, planned={})
+        crashed = []
+
+        def crash(connection):
+            if not crashed:
+                number, pid = connection.exec_driver_sql("SELECT txid_current(), pg_backend_pid()").one()
+                crashed.append(number)
+                os.kill(pid, signal.SIGKILL)
+                use_up(url, number)
+
+        event.listen(Engine, "commit", crash)
+        try:
+            ledger.append_event("s", "note")
+        finally:
+            event.remove(Engine, "commit", crash)
+        assert crashed
+        assert [row.kind for row in ledger.since(0)] == ["study", "note"]
+
+
+def use_up(url: str, number: int) -> None:
+    """Commit transactions on a server that restarts until one has this number or a later one."""
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        try:
+            with psycopg.connect(url) as connection:
+                (reached,) = connection.execute("SELECT txid_current()").fetchone()
+                connection.execute("CREATE TEMPORARY TABLE used (n int)")
+            if reached >= number:
+                return
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+    raise AssertionError("the server did not come back")
+
+
+@pytest.mark.postgres
+def test_heard_answers_leave_one_signature_behind(postgres):
+    """Signatures of commits do not pile up."""
+    database(postgres, "tidy")
+    with Ledger.open(postgres.url("tidy")) as ledger:
+        ledger.put_study("s", {}, planned={})
+        for _ in range(5):
+            ledger.append_event("s", "note")
+        assert len(contents(ledger)["commits"]) == 1
 
 
 def test_an_error_after_a_landed_commit_of_sqlite_ends_in_one_line_and_the_next_call_finds_it(tmp_path, trial):  # noqa: F811
