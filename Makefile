@@ -89,7 +89,11 @@ test: system $(VENV)/.installed-dev ## every test: fast ones with shapes checked
 	exit $$failed
 
 faults: system $(VENV)/.installed-dev ## every fault: killed drivers, workers and nodes, full disks, torn files; over an hour
-	$(in_short_tmp); $(TEST_ENV) $(BIN)/python -m pytest -q -m "fault $(SYSTEM_TESTS)" $(PYTEST_ARGS)
+	$(in_short_tmp); failed=0; \
+	$(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist loadfile \
+	  -m "fault and not ray $(SYSTEM_TESTS)" $(PYTEST_ARGS) || failed=$$?; \
+	$(TEST_ENV) $(BIN)/python -m pytest -q -m "fault and ray $(SYSTEM_TESTS)" $(PYTEST_ARGS) || failed=$$?; \
+	exit $$failed
 
 check: lint ## format, lint, types, import contracts and the fast tests, under two minutes
 	$(in_short_tmp); $(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 -m "$(FAST)" $(PYTEST_ARGS)

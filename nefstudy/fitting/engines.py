@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
+from nefstudy.errors import TrialFailed
 from nefstudy.fields.field import NeuralField
 from nefstudy.fitting import compiled, eager
 from nefstudy.fitting.fused import engine as fused
@@ -40,6 +43,19 @@ class Engine:
     on_device: bool = False
     compiles: bool = False
     asked_only: Callable[[], str | None] = lambda: None
+
+    def exhausted(self, lanes: int) -> TrialFailed:
+        """Return the error of a fit for which its fewest fields at a time are too many."""
+        return TrialFailed(
+            f"out of memory with {lanes} fields at a time by engine {self.name}, which is its least; free memory, "
+            "or draw fewer points a step",
+            cause="oom",
+        )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether memory ran out; PyTorch's CPU allocator says so by a RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 ENGINES: dict[str, Engine] = {

@@ -10,11 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nefstudy.config import FitConfig
-from nefstudy.errors import BadConfig, BadSignals, TrialFailed
+from nefstudy.errors import BadConfig, BadSignals
 from nefstudy.fields.field import NeuralField, unflatten
 from nefstudy.fields.padding import padded
 from nefstudy.fitting.choice import choose
-from nefstudy.fitting.engines import Engine
+from nefstudy.fitting.engines import Engine, is_out_of_memory
 from nefstudy.fitting.ladder import Climb, climb
 from nefstudy.fitting.lanes import LEAST
 from nefstudy.fitting.problem import Problem, loss_of, step_points
@@ -137,14 +137,10 @@ def _smaller(size: int, engine: Engine, error: Exception) -> int:
     Raises:
         TrialFailed: not even the smallest chunk fits.
     """
-    if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+    if not is_out_of_memory(error):
         raise error
     if engine.fixed or size <= LEAST:
-        raise TrialFailed(
-            f"out of memory with {size} fields at a time by engine {engine.name}, which is its least; free memory, "
-            "or draw fewer points a step",
-            cause="oom",
-        ) from error
+        raise engine.exhausted(size) from error
     half = max(size // 2, LEAST)
     log.warning("out of memory with %d fields at a time; going on with %d, which changes no result", size, half)
     return half

@@ -6,7 +6,7 @@ import torch
 from nefstudy.config import FitConfig
 from nefstudy.fields.field import NeuralField, parameter_count
 from nefstudy.fitting.compiled import CannotCompile, Shape, shape_of
-from nefstudy.fitting.engines import Engine
+from nefstudy.fitting.engines import Engine, is_out_of_memory
 from nefstudy.fitting.problem import Problem, loss_of, step_points
 from nefstudy.fitting.step import first_state
 from nefstudy.fitting.threads import threads
@@ -20,6 +20,9 @@ def hindrance(engine: Engine, config: FitConfig, field: NeuralField, signals: Si
 
     An engine that compiles takes a step of the first signal. The answer holds for the life of the process, so that
     all shards of a neural dataset get one engine.
+
+    Raises:
+        TrialFailed: the step ran out of memory.
     """
     why = engine.why_not(field)
     if why is not None or not engine.compiles:
@@ -37,6 +40,10 @@ def hindrance(engine: Engine, config: FitConfig, field: NeuralField, signals: Si
                 engine.advance(problem, config.dataset.optimiser, state, data, 1)
         except CannotCompile as error:
             _hindrances[shape] = str(error)
+        except (MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise engine.exhausted(lanes) from error
+            raise
         else:
             _hindrances[shape] = None
     return _hindrances[shape]
