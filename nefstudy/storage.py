@@ -125,7 +125,9 @@ class Storage:
         return sum(int(info.size) for info in found if info.type == fs.FileType.File)
 
     def sweep(self, path: str) -> None:
-        """Remove what a killed writer left half-written in a directory."""
+        """Remove what a killed writer left half-written in a directory; nothing in one that lies outside the root."""
+        if self.outside(path) is not None:
+            return
         for name in self.names(path):
             if _HALF_WRITTEN.fullmatch(name):
                 self.remove(f"{path}/{name}")
@@ -138,20 +140,28 @@ class Storage:
         """
         target = self.locate(path)
         kind = self.filesystem.get_file_info(target).type
-        if kind != fs.FileType.NotFound and self.is_local:
-            self.refuse_outside(target)
+        if kind != fs.FileType.NotFound:
+            self.refuse_outside(path)
         if kind == fs.FileType.Directory:
             self.filesystem.delete_dir(target)
         elif kind == fs.FileType.File:
             self.filesystem.delete_file(target)
 
-    def refuse_outside(self, target: str) -> None:
-        """Raise BadRoot where a local path is the root or leads out of it."""
+    def outside(self, path: str) -> str | None:
+        """Return where a path leads that a symbolic link takes out of the root, or to the root itself; None inside."""
+        target = self.locate(path)
+        if not self.is_local:
+            return None
         base, found = Path(self.base).resolve(), Path(target).resolve()
-        if base == found or not found.is_relative_to(base):
+        return str(found) if base == found or not found.is_relative_to(base) else None
+
+    def refuse_outside(self, path: str) -> None:
+        """Raise BadRoot where a symbolic link takes a path out of the root."""
+        found = self.outside(path)
+        if found is not None:
             raise BadRoot(
-                f"{target!r} is not removed: it leads to {str(found)!r}, outside the root {self.root!r}, by a symbolic "
-                "link; remove it by hand, or replace the link by a folder"
+                f"{self.locate(path)!r} is not removed: it leads to {found!r}, outside the root {self.root!r}, by a "
+                "symbolic link; remove it by hand, or replace the link by a folder"
             )
 
 

@@ -215,3 +215,16 @@ def test_only_what_a_writer_left_is_swept(tmp_path: Path):
         (tmp_path / "d" / name).touch()
     Storage.at(str(tmp_path)).sweep("d")
     assert Storage.at(str(tmp_path)).names("d") == (".part", "mine.part")
+
+
+def test_a_sweep_leaves_what_lies_outside_the_root(tmp_path: Path) -> None:
+    """A folder on another disk, behind a symbolic link, is neither swept nor an error; the link's twin inside is."""
+    root, other = tmp_path / "root", tmp_path / "other"
+    for folder in (root / "folder", other):
+        folder.mkdir(parents=True)
+        (folder / "a.0123456789abcdef.part").write_text("half")
+    (root / "link").symlink_to(other, target_is_directory=True)
+    storage = Storage.at(str(root))
+    for name in ("link", "folder"):
+        storage.sweep(name)
+    assert [len(list(folder.iterdir())) for folder in (root / "folder", other)] == [0, 1]

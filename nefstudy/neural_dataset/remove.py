@@ -37,10 +37,16 @@ def remove_neural_dataset(root: str, digest: str, *, check: Callable[[], None]) 
         storage.remove(aside)
 
 
+def folder_outside(storage: Storage, digest: str) -> str | None:
+    """Return the folder outside the root in which a neural dataset lies, or would be while it is removed; else None."""
+    found = storage.outside(dataset_path(digest))
+    return storage.outside(DROPPED) if found is None else str(Path(found).parent)
+
+
 def sweep_dropped(root: str, *, is_present: Callable[[str], bool]) -> None:
     """Remove what a killed process left in the middle of removing; put back what is to be there and is not."""
     storage = Storage.at(root)
-    for name in storage.names(DROPPED):
+    for name in () if storage.outside(DROPPED) is not None else storage.names(DROPPED):
         digest = name.partition(".")[0]
         if is_present(digest) and storage.size(manifest_path(digest)) is None:
             _restore(storage, dropped_path(name), digest)
@@ -66,8 +72,8 @@ def move(storage: Storage, path: str, to: str) -> bool:
     source, target = Path(storage.locate(path)), Path(storage.locate(to))
     if not source.exists() or target.is_file():
         return False
-    storage.refuse_outside(str(source))
-    storage.refuse_outside(str(target))
+    storage.refuse_outside(path)
+    storage.refuse_outside(to)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         source.rename(target)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from nefstudy.config import ClassifierConfig, SignalsConfig, parse
-from nefstudy.errors import BadConfig, BadInput, StudyBusy
+from nefstudy.errors import BadConfig, BadInput, BadRoot, StudyBusy
 from nefstudy.ledger import Heartbeat, Lease, Ledger, Owner, StudyRow, TrialState
 from nefstudy.ledger.neural_datasets import DROPPED, DROPPING
-from nefstudy.neural_dataset.remove import remove_neural_dataset, sweep_dropped
+from nefstudy.neural_dataset.remove import folder_outside, remove_neural_dataset, sweep_dropped
 from nefstudy.paths import DATASETS, dataset_path
 from nefstudy.storage import Storage
 from nefstudy.study.plan import PHASES, CellPlan, StudyPlan, grid_trials
@@ -80,14 +80,17 @@ def verdicts(
         wanted |= reasons
         cells |= read
     sizes = {row.digest: row.bytes for row in ledger.neural_datasets() if row.state != DROPPED}
+    storage = Storage.at(root or ".")
     if root is not None:
-        storage = Storage.at(root)
         sizes |= {name: storage.total(dataset_path(name)) for name in storage.names(DATASETS) if name not in sizes}
     found = []
     for digest, size in sizes.items():
         known = digest in cells
         reason = wanted.get(digest, "no trial wants it any more" if known else "no trial of this ledger read it")
         goes = known and digest not in wanted
+        outside = folder_outside(storage, digest) if root is not None and goes else None
+        if outside is not None:
+            goes, reason = False, f"a symbolic link leads to {outside}, outside the root: remove it there by hand"
         found.append(Verdict(digest, cells.get(digest, ""), size, goes=goes, reason=reason))
     return found
 
@@ -103,6 +106,7 @@ class Retention:
         self._all = parse_keep(keep) is None
         self._clock = clock
         self._swept = clock()
+        self._outside: set[str] = set()  # folders that a line was logged of
 
     def step(self) -> None:
         """Drop what may go, once a minute."""
@@ -117,9 +121,21 @@ class Retention:
         wanted = self._run.wanted
         _sweep(self._run.ledger, self._root)
         for verdict in verdicts(self._run.ledger, keep=self._keep, plan=self._run.plan):
-            if verdict.goes and verdict.dataset not in wanted:
+            if verdict.goes and verdict.dataset not in wanted and not self._lies_outside(verdict.dataset):
                 drop(self._run.ledger, self._root, verdict.dataset, held=(self._run.lease,))
                 self._run.forget(verdict.dataset)
+
+    def _lies_outside(self, digest: str) -> bool:
+        """Return whether a neural dataset stays because a symbolic link leads to it; the log names each folder once."""
+        folder = folder_outside(Storage.at(self._root), digest)
+        if folder is not None and folder not in self._outside:
+            self._outside.add(folder)
+            log.warning(
+                "neural datasets in %s stay whatever --keep is, for a symbolic link leads there, outside the root: "
+                "remove them by hand, or put the whole root on that disk",
+                folder,
+            )
+        return folder is not None
 
 
 def collect(ledger: Ledger, root: str, *, keep: Mapping[str, str] | None = None) -> list[Verdict]:
@@ -165,8 +181,8 @@ def drop(ledger: Ledger, root: str, digest: str, *, held: Sequence[Lease] = (), 
         return
     try:
         remove_neural_dataset(root, digest, check=check)
-    except OSError as error:
-        log.warning("neural dataset %s cannot be removed now: %s", digest, error.strerror or error)
+    except (OSError, BadRoot) as error:
+        log.warning("neural dataset %s cannot be removed now: %s", digest, getattr(error, "strerror", None) or error)
         return
     ledger.end_drop(digest, held=held)
 

@@ -83,6 +83,7 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                     pruner=options.pruner,
                     max_equal_failures=options.max_equal_failures,
                 )
+                retention = Retention(run, place.root, keep=options.keep)
                 watch = DiskWatch(run, place, min_free_gb=options.min_free_gb)
                 control = Control(run, stop=stop, max_hours=options.request_hours)
                 control.obey(starting=True)
@@ -90,12 +91,12 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                     if not run.exhausted:
                         lost = _ending_without_ray(run, hook, console=console)
                         around: dict[str, Any] = {"place": place, "console": console, "beat": beat, "stop": stop}
-                        around |= {"exporter": exporter, "on_lost": lost}
+                        around |= {"exporter": exporter, "retention": retention, "on_lost": lost}
                         low = _drive(run, options, watch=watch, control=control, **around)
                 if beat.lost is not None:
                     raise beat.lost
                 with _passing_trouble():
-                    Retention(run, place.root, keep=options.keep).sweep()
+                    retention.sweep()
                 state = FINISHED if run.is_finished else STOPPED if low is None else PAUSED
         finally:
             with suppress(StudyBusy, LedgerReplaced):  # another driver's or ledger's trials are not ours to close
@@ -188,6 +189,7 @@ def _drive(
     beat: Heartbeat,
     stop: threading.Event,
     exporter: Exporter,
+    retention: Retention,
     on_lost: Callable[[str], int],
     watch: DiskWatch,
     control: Control,
@@ -195,7 +197,6 @@ def _drive(
     """Drive the run until nothing is left, it is stopped, or space is low; the latter is returned."""
     if watch.step():
         return watch.problem
-    retention = Retention(run, place.root, keep=options.keep)
     with connected_ray(on_lost) as resources:
         sharing = options.gpus is None and resources.gpus > 0
         setup = TrialSetup(

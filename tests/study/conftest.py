@@ -1,12 +1,14 @@
 """A small grid, a real ledger, and a driver's turns without Ray."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nefstudy.config import SignalsConfig
-from nefstudy.ledger import Ledger, Owner
+from nefstudy.ledger import Ledger, NeuralDatasetRow, Owner
+from nefstudy.paths import dataset_path, manifest_path
 from nefstudy.study.plan import CellPlan, StudyPlan
 from nefstudy.study.run import StudyRun
 from nefstudy.study.space import GRID_FIXED, STARTS, Choice
@@ -76,3 +78,34 @@ def drain(result) -> Callable[..., list[str]]:
         return keys
 
     return run_all
+
+
+@pytest.fixture
+def started(ledger, small_grid, open_run, tmp_path):
+    """A run of the small grid, described in the ledger, and a function that ends trials with a value."""
+    plan = StudyPlan(study="s", cells=(small_grid,))
+    run = open_run(ledger, plan)
+    told = {"seed": 0, "cells": plan.describe()["cells"]}
+    ledger.put_study("s", {"phase2": told, "keep": "best:1"}, planned=plan.planned())
+    return run
+
+
+def finish(run, ledger, root, result, *, most: int = 1000) -> list[tuple[str, float]]:
+    """Run trials one by one; each dataset is put there by its first: (dataset, accuracy) in order."""
+    seen = []
+    while len(seen) < most and (suggestion := run.next("t")) is not None:
+        if suggestion.dataset not in {dataset for dataset, _ in seen}:
+            put(ledger, root, suggestion.dataset)
+        value = (int(suggestion.trial.key[:6], 16) % 1000) / 1000
+        run.completed("t", result(value))
+        seen.append((suggestion.dataset, value))
+    return seen
+
+
+def put(ledger: Ledger, root: Path, digest: str, *, size: int = 100) -> None:
+    """A neural dataset as far as dropping it goes: a manifest, a shard, a row."""
+    for path in (manifest_path(digest), f"{dataset_path(digest)}/rung-00000004/shard-00000.arrow"):
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x" * (size // 2))
+    ledger.put_neural_dataset(NeuralDatasetRow(digest, dataset_path(digest), rungs=(4,), bytes=size, fingerprint={}))

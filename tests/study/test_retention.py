@@ -1,13 +1,11 @@
 """Laws of what a study keeps: never less than a trial needs, never more than its plan asks for."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from nefstudy.config import TrialConfig, parse
-from nefstudy.errors import BadConfig, StudyBusy
-from nefstudy.ledger import Ledger, NeuralDatasetRow
+from nefstudy.errors import BadConfig
 from nefstudy.ledger.neural_datasets import DROPPED
 from nefstudy.neural_dataset import remove
 from nefstudy.paths import DROPPED as DROPPED_FOLDER
@@ -18,36 +16,7 @@ from nefstudy.study.retention import Retention, described_cell, drop, parse_keep
 from nefstudy.study.scales import SCALES, grid_cells, search_cells
 from nefstudy.study.streams import Suggestion
 
-
-def put(ledger: Ledger, root: Path, digest: str, *, size: int = 100) -> None:
-    """A neural dataset as far as dropping it goes: a manifest, a shard, a row."""
-    for path in (manifest_path(digest), f"{dataset_path(digest)}/rung-00000004/shard-00000.arrow"):
-        file = root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(b"x" * (size // 2))
-    ledger.put_neural_dataset(NeuralDatasetRow(digest, dataset_path(digest), rungs=(4,), bytes=size, fingerprint={}))
-
-
-@pytest.fixture
-def started(ledger, small_grid, open_run, tmp_path):
-    """A run of the small grid, described in the ledger, and a function that ends trials with a value."""
-    plan = StudyPlan(study="s", cells=(small_grid,))
-    run = open_run(ledger, plan)
-    told = {"seed": 0, "cells": plan.describe()["cells"]}
-    ledger.put_study("s", {"phase2": told, "keep": "best:1"}, planned=plan.planned())
-    return run
-
-
-def finish(run, ledger, root, result, *, most: int = 1000) -> list[tuple[str, float]]:
-    """Run trials one by one; each dataset is put there by its first: (dataset, accuracy) in order."""
-    seen = []
-    while len(seen) < most and (suggestion := run.next("t")) is not None:
-        if suggestion.dataset not in {dataset for dataset, _ in seen}:
-            put(ledger, root, suggestion.dataset)
-        value = (int(suggestion.trial.key[:6], 16) % 1000) / 1000
-        run.completed("t", result(value))
-        seen.append((suggestion.dataset, value))
-    return seen
+from .conftest import finish, put
 
 
 def test_the_best_stay_and_the_others_go(ledger, started, result, tmp_path):
@@ -185,40 +154,6 @@ def test_what_was_fitted_again_while_it_was_dropped_is_present(ledger, started, 
     put(ledger, tmp_path, "d" * 20)
     ledger.end_drop("d" * 20)
     assert ledger.neural_dataset("d" * 20).state == "present"
-
-
-def test_collecting_stops_when_a_study_is_begun_or_taken_over(ledger, started, result, tmp_path, monkeypatch):
-    """A study that gc does not hold ends it before the next removal; what was moved aside is back."""
-    finish(started, ledger, tmp_path, result)
-    ledger.release(started.lease, state="finished")
-    kept = remove.move
-    moves = []
-
-    def begin(storage, path, to):
-        moves.append(path)
-        if len(moves) == 1:
-            ledger.put_study("new", {}, planned={})
-        return kept(storage, path, to)
-
-    monkeypatch.setattr(remove, "move", begin)
-    with pytest.raises(StudyBusy, match="'new' was begun"):
-        collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
-    assert len(list((tmp_path / "neural_datasets").iterdir())) == 4
-    assert ledger.holder("s") is None
-
-
-def test_collecting_asks_for_the_lease_and_a_dry_run_touches_nothing(ledger, started, result, tmp_path):
-    """With a driver at work: refused. A dry run names the same ones and leaves all. State of the study is as before."""
-    finish(started, ledger, tmp_path, result)
-    with pytest.raises(StudyBusy):
-        collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
-    would = collected(ledger, str(tmp_path), keep="none", study="s", dry_run=True)
-    assert len(list((tmp_path / "neural_datasets").iterdir())) == 4
-    ledger.release(started.lease, state="finished")
-    assert collected(ledger, str(tmp_path), keep="none", study="s", dry_run=False) == would
-    assert not list((tmp_path / "neural_datasets").iterdir())
-    assert ledger.study("s").state == "finished"
-    assert ledger.holder("s") is None
 
 
 def test_a_grid_with_a_field_of_its_own_keeps_its_cell(ledger, small_grid, started, result, tmp_path):

@@ -1,0 +1,113 @@
+"""Laws of removing neural datasets: on request, and next to symbolic links that lead out of the root."""
+
+import pytest
+
+from nefstudy.errors import StudyBusy
+from nefstudy.neural_dataset import remove
+from nefstudy.paths import DROPPED as DROPPED_FOLDER
+from nefstudy.paths import dataset_path
+from nefstudy.study.gc import collected
+from nefstudy.study.retention import Retention
+
+from .conftest import finish
+
+
+def test_collecting_stops_when_a_study_is_begun_or_taken_over(ledger, started, result, tmp_path, monkeypatch):
+    """A study that gc does not hold ends it before the next removal; what was moved aside is back."""
+    finish(started, ledger, tmp_path, result)
+    ledger.release(started.lease, state="finished")
+    kept = remove.move
+    moves = []
+
+    def begin(storage, path, to):
+        moves.append(path)
+        if len(moves) == 1:
+            ledger.put_study("new", {}, planned={})
+        return kept(storage, path, to)
+
+    monkeypatch.setattr(remove, "move", begin)
+    with pytest.raises(StudyBusy, match="'new' was begun"):
+        collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
+    assert len(list((tmp_path / "neural_datasets").iterdir())) == 4
+    assert ledger.holder("s") is None
+
+
+def test_collecting_asks_for_the_lease_and_a_dry_run_touches_nothing(ledger, started, result, tmp_path):
+    """With a driver at work: refused. A dry run names the same ones and leaves all. State of the study is as before."""
+    finish(started, ledger, tmp_path, result)
+    with pytest.raises(StudyBusy):
+        collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
+    would = collected(ledger, str(tmp_path), keep="none", study="s", dry_run=True)
+    assert len(list((tmp_path / "neural_datasets").iterdir())) == 4
+    ledger.release(started.lease, state="finished")
+    assert collected(ledger, str(tmp_path), keep="none", study="s", dry_run=False) == would
+    assert not list((tmp_path / "neural_datasets").iterdir())
+    assert ledger.study("s").state == "finished"
+    assert ledger.holder("s") is None
+
+
+@pytest.fixture
+def linked(tmp_path, tmp_path_factory):
+    """The folder of neural datasets as a symbolic link to another disk."""
+    disk = tmp_path_factory.mktemp("disk")
+    (tmp_path / "neural_datasets").symlink_to(disk, target_is_directory=True)
+    return disk
+
+
+def test_neural_datasets_on_another_disk_stay_and_the_study_continues(  # noqa: PLR0917  # fixtures
+    ledger, started, result, linked, tmp_path, caplog
+):
+    """Nothing outside the root is removed; one line gives the reason, however often the study sweeps."""
+    finish(started, ledger, tmp_path, result)
+    retention = Retention(started, str(tmp_path), keep="none")
+    for _ in range(2):
+        retention.sweep()
+    assert len(list(linked.glob("*/manifest.json"))) == 4
+    assert {row.state for row in ledger.neural_datasets()} == {"present"}
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "outside the root" in line
+    assert str(linked) in line
+    assert "\n" not in line
+
+
+def test_one_neural_dataset_on_another_disk_stays_alone(ledger, started, result, tmp_path):
+    """The others are removed as before."""
+    digest = finish(started, ledger, tmp_path, result)[0][0]
+    (tmp_path / dataset_path(digest)).rename(tmp_path / "elsewhere")
+    (tmp_path / dataset_path(digest)).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    root = tmp_path / "root"  # the link leads out of this one
+    root.mkdir()
+    (tmp_path / "neural_datasets").rename(root / "neural_datasets")
+    Retention(started, str(root), keep="none").sweep()
+    assert [path.name for path in (root / "neural_datasets").iterdir()] == [digest]
+    assert (tmp_path / "elsewhere" / "manifest.json").exists()
+    assert [row.digest for row in ledger.neural_datasets() if row.state == "present"] == [digest]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_collecting_lists_what_lies_on_another_disk_as_kept(  # noqa: PLR0917  # fixtures
+    ledger, started, result, linked, tmp_path, dry_run
+):
+    """The verdict gives the reason; nothing is removed, no row changes, no error is raised."""
+    finish(started, ledger, tmp_path, result)
+    ledger.release(started.lease, state="finished")
+    found = collected(ledger, str(tmp_path), keep="none", study=None, dry_run=dry_run)
+    assert len(found) == 4
+    assert all(not v.goes and "outside the root" in v.reason and str(linked) in v.reason for v in found)
+    assert len(list(linked.glob("*/manifest.json"))) == 4
+    assert {row.state for row in ledger.neural_datasets()} == {"present"}
+
+
+def test_a_linked_folder_of_dropped_ones_is_not_touched(ledger, started, result, tmp_path):
+    """What lies behind a link in the place of `.dropped` stays, and so do the neural datasets."""
+    finish(started, ledger, tmp_path, result)
+    ledger.release(started.lease, state="finished")
+    root, other = tmp_path / "root", tmp_path / "other"
+    root.mkdir()
+    (other / "theirs").mkdir(parents=True)
+    (tmp_path / "neural_datasets").rename(root / "neural_datasets")
+    (root / DROPPED_FOLDER).symlink_to(other, target_is_directory=True)
+    found = collected(ledger, str(root), keep="none", study=None, dry_run=False)
+    assert not any(verdict.goes for verdict in found)
+    assert [path.name for path in other.iterdir()] == ["theirs"]
+    assert len(list((root / "neural_datasets").iterdir())) == 4
