@@ -17,6 +17,7 @@ from nefstudy.fitting.choice import choose
 from nefstudy.fitting.engines import Engine, is_out_of_memory
 from nefstudy.fitting.ladder import Climb, climb
 from nefstudy.fitting.lanes import LEAST
+from nefstudy.fitting.precision import full_precision
 from nefstudy.fitting.problem import Problem, loss_of, step_points
 from nefstudy.fitting.start import start_rows
 from nefstudy.fitting.stop import Stop
@@ -70,7 +71,7 @@ def fit_fields(
     size = best if engine.fixed else max((config.chunk or best) >> config.halvings, LEAST)
     climbs: list[Climb] = []
     done, decibels = 0, 0.0
-    with threads(config.threads):
+    with threads(config.threads), full_precision():
         while done < len(rows):
             chunk = rows[done : done + size]
             lanes = size if engine.fixed else max(len(chunk), LEAST)

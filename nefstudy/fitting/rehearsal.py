@@ -7,6 +7,7 @@ from nefstudy.config import FitConfig
 from nefstudy.fields.field import NeuralField, parameter_count
 from nefstudy.fitting.compiled import CannotCompile, Shape, shape_of
 from nefstudy.fitting.engines import Engine, is_out_of_memory
+from nefstudy.fitting.precision import full_precision
 from nefstudy.fitting.problem import Problem, loss_of, step_points
 from nefstudy.fitting.step import first_state
 from nefstudy.fitting.threads import threads
@@ -36,7 +37,7 @@ def hindrance(engine: Engine, config: FitConfig, field: NeuralField, signals: Si
         _, data = step_points(signals, config.dataset, rows=np.zeros(lanes, dtype=np.int64), view=0)
         state = first_state(torch.zeros(lanes, parameter_count(field)))
         try:
-            with threads(config.threads):
+            with threads(config.threads), full_precision():
                 engine.advance(problem, config.dataset.optimiser, state, data, 1)
         except CannotCompile as error:
             _hindrances[shape] = str(error)

@@ -15,6 +15,7 @@ from nefstudy.fitting.choice import choose
 from nefstudy.fitting.engines import ENGINES, Engine
 from nefstudy.fitting.fingerprint import fingerprint
 from nefstudy.fitting.fit import Fits, Progress, fit_fields
+from nefstudy.fitting.precision import full_precision
 from nefstudy.fitting.rehearsal import hindrance
 from nefstudy.fitting.step import NEVER
 from nefstudy.fitting.threads import threads
@@ -80,7 +81,7 @@ def write_neural_dataset(
         progress = _onward(on_progress, done=done, total=total, decibels=decibels)
         ladder = config.model_copy(update={"rungs": rungs})
         fits = fit_fields(field, signals, ladder, rows=shard.places, view=shard.view, on_progress=progress)
-        with threads(config.threads):
+        with threads(config.threads), full_precision():
             quality = _write_shard(storage, config, signals, field=field, shard=shard, fits=fits, marks=marks)
         done, decibels = done + len(shard.places), decibels + quality
     return Written(len(missing), len(shards) - len(missing), restarted)

@@ -27,16 +27,12 @@ import torch
 from torch.nn.modules import module as hooks
 
 from nefstudy import seeds
+from nefstudy.fitting.precision import DEFAULT_PRECISIONS, flushes_denormals, get_precisions, set_precisions
 from nefstudy.trial.patches import Code
 
 _KEPT = object()  # a value that no trial is given: it keeps what is there
 _THREADED = ("grpc", "nefstudy", "ray", "torch", "tqdm")  # packages that keep threads for later trials
 _RECURSION = 1000  # Python's own limit, which torch.compile raises and nothing healthy lowers
-_PRECISIONS = [
-    ("generic", "all"),
-    *((name, op) for name in ("mkldnn", "cuda") for op in ("all", "matmul", "conv", "rnn")),
-]
-_DEFAULT_PRECISIONS = ("highest", "none", *("none",) * 4, "none", "none", "tf32", "tf32")  # as torch starts
 _HOOKS: tuple[dict[Any, Any], ...] = (
     hooks._global_backward_hooks,
     hooks._global_backward_pre_hooks,
@@ -163,7 +159,7 @@ def _torch_states() -> tuple[_State, ...]:
     c = torch._C
     return (
         _State("default dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32),
-        _State("float32 precision", _get_precisions, _set_precisions, _DEFAULT_PRECISIONS),
+        _State("float32 precision", get_precisions, set_precisions, DEFAULT_PRECISIONS),
         _State("grad mode", torch.is_grad_enabled, c._set_grad_enabled, wanted=True),
         _State(
             "autocast",
@@ -172,7 +168,7 @@ def _torch_states() -> tuple[_State, ...]:
             wanted=False,
         ),
         _State("default device", torch.get_default_device, _set_device, torch.device("cpu")),
-        _State("flushing of denormals", lambda: 5e-324 * 1.0 == 0.0, torch.set_flush_denormal, wanted=False),
+        _State("flushing of denormals", flushes_denormals, torch.set_flush_denormal, wanted=False),
         _State("deterministic algorithms", _get_deterministic, _set_deterministic, (False, False, True)),
         _State("mkldnn", c._get_mkldnn_enabled, c._set_mkldnn_enabled, wanted=True),
         _State("mkldnn.deterministic", c._get_mkldnn_deterministic, c._set_mkldnn_deterministic, wanted=False),
@@ -209,17 +205,6 @@ def _set_hooks(tables: Sequence[dict[Any, Any]]) -> None:
     for table, before in zip(_HOOKS, tables, strict=True):
         table.clear()
         table.update(before)
-
-
-def _get_precisions() -> tuple[str, ...]:
-    own = torch._C._get_float32_matmul_precision()  # raises where the newer way was used as well
-    return (own, *(torch._C._get_fp32_precision_getter(*place) for place in _PRECISIONS))
-
-
-def _set_precisions(values: Sequence[str]) -> None:
-    torch.set_float32_matmul_precision(values[0])
-    for place, value in zip(_PRECISIONS, values[1:], strict=True):
-        torch._C._set_fp32_precision_setter(*place, value)
 
 
 def _set_device(device: torch.device) -> None:
