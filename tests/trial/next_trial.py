@@ -1,0 +1,90 @@
+"""A healthy trial in the process of one that changed it: a child process for each act, a JSON line for each result.
+
+python -m tests.trial.next_trial ROOT ACT...
+ACT is a name of ACTS, `fresh` (no trial before it), or `kept-not:NAME` (the state of the process is not restored).
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nefstudy.classifiers.catalog import CLASSIFIERS
+from nefstudy.classifiers.catalog import complete as complete_classifier
+from nefstudy.classifiers.mlp import Mlp
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.fields.catalog import complete
+from nefstudy.signals.catalog import pin
+from nefstudy.trial import experiment
+from nefstudy.trial.experiment import Choices, Setting, run_trial
+from tests.trial.test_process_state import ACTS
+
+SIGNALS = pin(SignalsConfig(name="digits8", subset=120))
+FIELD = complete(FieldConfig(name="siren", params={"hidden": 32}))
+
+
+@dataclass(frozen=True)
+class Trap:
+    """A small MLP; building it changes the process."""
+
+    act: str = "dtype"
+
+    def build(self, field: object, classes: int) -> object:
+        ACTS[self.act][0]()
+        return Mlp(width=8, depth=1).build(field, classes)
+
+
+CHOICES = Choices(classifiers=CLASSIFIERS | {"trap": Trap})
+
+
+def trial(init: str, classifier: ClassifierConfig) -> TrialConfig:
+    data = NeuralDatasetConfig(signals=SIGNALS, field=FIELD, start=init)
+    return TrialConfig(
+        dataset=data, steps=5, classifier=complete_classifier(classifier, classifiers=CHOICES.classifiers)
+    )
+
+
+@contextmanager
+def not_kept(*_: object, **__: object) -> Iterator[None]:
+    yield
+
+
+def after(act: str, root: Path) -> dict[str, object]:
+    """Return what the healthy trial found."""
+    setting = Setting(root=str(root), rungs=(5,), clock=time.monotonic, engine="eager", choices=CHOICES)
+    if act.startswith("kept-not:"):
+        experiment.kept = not_kept
+    if act != "fresh":
+        try:
+            params = {"act": act.removeprefix("kept-not:")}
+            run_trial(trial("random", ClassifierConfig(name="trap", params=params, epochs=1)), setting=setting)
+        except Exception as error:  # some acts break their own trial
+            print(act, type(error).__name__, error, file=sys.stderr)  # noqa: T201
+    torch.set_num_threads(1)  # as before each trial
+    result = run_trial(trial("shared", ClassifierConfig(name="gnn-sign", epochs=2)), setting=setting)
+    metrics = {name: repr(value) for name, value in result.metrics.items() if not name.endswith("_seconds")}
+    return {"bytes": result.rung_sha256, "fingerprint": result.fingerprint, "metrics": metrics}
+
+
+def main() -> None:
+    for number, act in enumerate(sys.argv[2:]):
+        if pid := os.fork():
+            os.waitpid(pid, 0)
+            continue
+        try:
+            found = after(act, Path(sys.argv[1], str(number)))
+        except Exception as error:
+            found = {"failed": repr(error)}
+        print(json.dumps({"act": act, **found}), flush=True)  # noqa: T201
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
