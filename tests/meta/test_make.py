@@ -47,6 +47,21 @@ def test_serving_without_a_study_says_what_to_do(tmp_path: Path) -> None:
     assert "none/ledger.db; run 'make study' first" in told.stderr
 
 
+def test_a_part_without_a_test_fails_only_a_run_that_is_not_narrowed(tmp_path: Path) -> None:
+    """With PYTEST_ARGS pytest's exit code 5 (no test matched) is not a failure; without them it is, as 1 always is."""
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\nexit "$CODE"\n')
+    python.chmod(0o755)
+    (tmp_path / "Makefile").write_bytes((REPOSITORY / "Makefile").read_bytes())
+    old = ("--assume-old=.venv/.installed-dev", "SKIP_SYSTEM=1")
+    for name in ("pyproject.toml", "constraints.txt", ".venv/.installed-dev"):
+        (tmp_path / name).touch()
+    for target in ("test", "faults"):
+        ends = [make(target, *old, f"PYTEST_ARGS={a}", cwd=tmp_path, CODE=c) for a in ("", "-k 'x y'") for c in "015"]
+        assert [bool(end.returncode) for end in ends] == [False, True, True, False, True, False]
+
+
 def test_ci_runs_the_gate_without_input() -> None:
     """.ci/run can be executed and is `make lint test`."""
     script = REPOSITORY / ".ci" / "run"
