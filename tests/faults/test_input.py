@@ -1,5 +1,6 @@
 """What people and files give wrongly is refused in one line before anything starts, and costs nothing."""
 
+import os
 import random
 import resource
 import shutil
@@ -19,7 +20,7 @@ from nefstudy.study.space import GRID_FIXED, STARTS, Choice, Real, Whole
 
 pytestmark = [pytest.mark.fault]
 
-EXAMPLES = 5000
+EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
 TRIAL = {
     "dataset": {
         "signals": {"name": "digits8", "subset": 60},
@@ -90,7 +91,7 @@ POINTS = st.dictionaries(
 
 
 @pytest.mark.slow
-@settings(max_examples=EXAMPLES // 5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=max(EXAMPLES // 5, 1), deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(fixed=POINTS, field=st.sampled_from(["siren", "mfn", "rffnet", "nerf", ""]), replicates=st.integers(-2, 3))
 def test_no_plan_ends_in_a_traceback(fixed, field, replicates):
     """A plan of any fixed values gives its trials, or an error of ours."""
