@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from nefstudy.errors import NefstudyError
 from nefstudy.paths import DROPPED, dataset_path, dropped_path, manifest_path
-from nefstudy.storage import Storage
+from nefstudy.storage import TEMPORARY, Storage
 
 
 def remove_neural_dataset(root: str, digest: str, *, check: Callable[[], None]) -> None:
@@ -60,6 +60,42 @@ def _restore(storage: Storage, aside: str, digest: str) -> None:
         base = Path(storage.locate(aside))
         for file in (found.relative_to(base).as_posix() for found in sorted(base.rglob("*")) if found.is_file()):
             move(storage, f"{aside}/{file}", f"{dataset_path(digest)}/{file}")
+        storage.remove(aside)
+
+
+def remove_if(storage: Storage, path: str, *, may_go: Callable[[bytes], bool]) -> bool:
+    """Remove a file whose bytes may go; return whether it is gone by this.
+
+    A process that is suspended at any point removes, when it wakes, nothing that was written since: the file is renamed
+    first, and removed only if its bytes are those that were judged and may still go. An object store renames nothing
+    atomically: there the check comes right before the removal.
+    """
+    if storage.size(path) is None:
+        return False
+    judged = storage.read(path)
+    if not may_go(judged):
+        return False
+    if not storage.is_local:
+        storage.remove(path)
+        return True
+    aside = f"{path}.{uuid4().hex}{TEMPORARY}"
+    if not move(storage, path, aside):
+        return False
+    try:
+        found = storage.read(aside)
+        if found == judged and may_go(found):
+            storage.remove(aside)
+            return True
+    except (NefstudyError, OSError):
+        _restore_file(storage, aside, path)
+        raise
+    _restore_file(storage, aside, path)
+    return False
+
+
+def _restore_file(storage: Storage, aside: str, path: str) -> None:
+    """Move a file back; one that was written at its place in the meantime stays."""
+    if not move(storage, aside, path):
         storage.remove(aside)
 
 

@@ -22,6 +22,7 @@ from nefstudy.fitting.threads import threads
 from nefstudy.neural_dataset.quality import quality_columns
 from nefstudy.neural_dataset.read import NeuralDataset
 from nefstudy.neural_dataset.receipts import find_receipt, first_receipt, put_shard, rungs_begun, sweep
+from nefstudy.neural_dataset.remove import remove_if
 from nefstudy.neural_dataset.schema import Manifest, RungRecord, new_manifest, shard_bytes, shard_schema
 from nefstudy.neural_dataset.shards import Shard, all_shards, owned
 from nefstudy.paths import dataset_path, manifest_path, shard_file
@@ -182,12 +183,11 @@ def _by(steps: int, when: Int[Tensor, " F"]) -> Int[np.ndarray, " F"]:
 def _withdraw(storage: Storage, digest: str, marks: dict[str, str]) -> bool:
     """Remove a manifest of another fingerprint, so that no reader sees shards change under it."""
     path = manifest_path(digest)
-    if storage.size(path) is None:
-        return False
-    if Manifest.from_json(storage.read(path), where=storage.locate(path)).fingerprint == marks:
-        return False
-    storage.remove(path)
-    return True
+
+    def may_go(text: bytes) -> bool:
+        return Manifest.from_json(text, where=storage.locate(path)).fingerprint != marks
+
+    return remove_if(storage, path, may_go=may_go)
 
 
 def _onward(on_progress: Progress | None, *, done: int, total: int, decibels: float) -> Progress | None:
