@@ -4,6 +4,10 @@ One Optuna study per phase and cell, `study/phase/cell`: distributions of the de
 the value, its curve by epoch as intermediate values, and who a trial is as user attributes.
 """
 
+import errno
+import logging
+import os
+import tempfile
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,17 +18,19 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
+from sqlalchemy.exc import OperationalError
 
 from nefstudy import __version__
 from nefstudy.errors import BadConfig, BadRoot
 from nefstudy.ledger import Ledger, StudyRow, TrialRow, TrialState
 from nefstudy.ledger.address import sqlite_url
+from nefstudy.study.described import described_cells
 from nefstudy.study.judge import ledger_curve
-from nefstudy.study.plan import PHASES, CellPlan
+from nefstudy.study.plan import CellPlan
 from nefstudy.study.points import holds, point_of
-from nefstudy.study.retention import described_cell
 from nefstudy.study.space import Choice, Dimension, Real
 
+log = logging.getLogger(__name__)
 MARK = "nefstudy"  # user attribute of every study we wrote, with our version
 STATES: Mapping[TrialState, OptunaState] = {
     TrialState.COMPLETE: OptunaState.COMPLETE,
@@ -59,30 +65,41 @@ def export_optuna(
         BadRoot: `out` cannot be written.
     """
     chosen = _chosen(ledger, study=study, phase=phase, cell=cell)
-    _check_ours(out)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    beside = out.with_name(f"{out.name}.{uuid.uuid4().hex}.tmp")
     try:
-        storage = optuna.storages.RDBStorage(sqlite_url(beside.absolute()))
-        written = [_write(ledger, row, described, storage=storage) for row, described in chosen]
-        storage.engine.dispose()
-        beside.replace(out)
-    except OSError as error:
-        raise BadRoot(f"out = {out}: {error.strerror}; name a file that can be written with --out") from None
-    finally:
-        beside.unlink(missing_ok=True)
+        _check_file(out)
+        _check_ours(out)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        beside = out.with_name(f"{uuid.uuid4().hex}.tmp")
+        try:
+            storage = optuna.storages.RDBStorage(sqlite_url(beside.absolute()))
+            written = [_write(ledger, row, described, storage=storage) for row, described in chosen]
+            storage.engine.dispose()
+            beside.replace(out)
+        finally:
+            beside.unlink(missing_ok=True)
+    except (OSError, ValueError, OperationalError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or getattr(error, "orig", None) or error
+        raise BadRoot(f"out = {str(out)!r}: {reason}; name a file that can be written with --out") from None
     return written
+
+
+def _check_file(out: Path) -> None:
+    """Raise OSError unless a file can be made or replaced there."""
+    if out.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    str(out).encode()  # the URL of a database holds UTF-8
+    tempfile.TemporaryFile(dir=out.parent).close()
 
 
 def _chosen(
     ledger: Ledger, *, study: str | None, phase: str | None, cell: str | None
 ) -> list[tuple[StudyRow, CellPlan]]:
-    described = [
-        (row, described_cell(told))
-        for row in ledger.studies()
-        for named in PHASES
-        for told in row.plan.get(named, {}).get("cells", ())
-    ]
+    described = []
+    for row in ledger.studies():
+        try:
+            described += [(row, plan) for plan in described_cells(row)]
+        except BadConfig as error:
+            log.warning("%s", error)
     found = [
         (row, plan)
         for row, plan in described

@@ -14,24 +14,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, final
 
-from nefstudy.config import ClassifierConfig, SignalsConfig, parse
 from nefstudy.errors import BadConfig, BadInput, BadRoot, StudyBusy
 from nefstudy.ledger import Heartbeat, Lease, Ledger, Owner, StudyRow, TrialState
 from nefstudy.ledger.neural_datasets import DROPPED, DROPPING
 from nefstudy.neural_dataset.remove import folder_outside, remove_neural_dataset, sweep_dropped
 from nefstudy.paths import DATASETS, dataset_path
 from nefstudy.storage import Storage
+from nefstudy.study.described import described_cell, described_cells
 from nefstudy.study.plan import PHASES, CellPlan, StudyPlan, grid_trials
 from nefstudy.study.rules import rule_of
 from nefstudy.study.run import StudyRun
-from nefstudy.study.space import Choice, Dimension, Real, Whole
 from nefstudy.study.streams import DONE
 
 KEEP = "keep"  # the plan's word, beside its phases
 log = logging.getLogger(__name__)
 PERIOD_S = 60.0
 COLUMNS = ("phase", "cell", "key", "dataset", "state", "cause", "val_accuracy")
-DIMENSIONS: Mapping[str, Callable[..., Dimension]] = {"Real": Real, "Whole": Whole, "Choice": Choice}
 
 
 def parse_keep(text: str) -> int | None:
@@ -65,6 +63,7 @@ def verdicts(
     keep: Mapping[str, str] | None = None,
     plan: StudyPlan | None = None,
     root: str | None = None,
+    on_skip: Callable[[str], object] = lambda _line: None,
 ) -> list[Verdict]:
     """A verdict on every neural dataset that the ledger holds to be there, oldest first.
 
@@ -72,11 +71,12 @@ def verdicts(
         keep: by study, in place of what its plan says.
         plan: the plan of a study that runs, in place of its description in the ledger.
         root: look here too, for what failed trials left or a drop that was cut off.
+        on_skip: called with one line for each study whose plan cannot be used; all that it has read stays.
     """
     wanted: dict[str, str] = {}
     cells: dict[str, str] = {}
     for study in ledger.studies():
-        reasons, read = _wants(ledger, study, keep=(keep or {}).get(study.study), plan=plan)
+        reasons, read = _wants(ledger, study, keep=(keep or {}).get(study.study), plan=plan, on_skip=on_skip)
         wanted |= reasons
         cells |= read
     sizes = {row.digest: row.bytes for row in ledger.neural_datasets() if row.state != DROPPED}
@@ -106,7 +106,7 @@ class Retention:
         self._all = parse_keep(keep) is None
         self._clock = clock
         self._swept = clock()
-        self._outside: set[str] = set()  # folders that a line was logged of
+        self._logged: set[str] = set()
 
     def step(self) -> None:
         """Drop what may go, once a minute."""
@@ -120,7 +120,7 @@ class Retention:
         self._swept = self._clock()
         wanted = self._run.wanted
         _sweep(self._run.ledger, self._root)
-        for verdict in verdicts(self._run.ledger, keep=self._keep, plan=self._run.plan):
+        for verdict in verdicts(self._run.ledger, keep=self._keep, plan=self._run.plan, on_skip=self._log_once):
             if verdict.goes and verdict.dataset not in wanted and not self._lies_outside(verdict.dataset):
                 drop(self._run.ledger, self._root, verdict.dataset, held=(self._run.lease,))
                 self._run.forget(verdict.dataset)
@@ -128,14 +128,17 @@ class Retention:
     def _lies_outside(self, digest: str) -> bool:
         """Return whether a neural dataset stays because a symbolic link leads to it; the log names each folder once."""
         folder = folder_outside(Storage.at(self._root), digest)
-        if folder is not None and folder not in self._outside:
-            self._outside.add(folder)
-            log.warning(
-                "neural datasets in %s stay whatever --keep is, for a symbolic link leads there, outside the root: "
-                "remove them by hand, or put the whole root on that disk",
-                folder,
+        if folder is not None:
+            self._log_once(
+                f"neural datasets in {folder} stay whatever --keep is, for a symbolic link leads there, outside the "
+                "root: remove them by hand, or put the whole root on that disk"
             )
         return folder is not None
+
+    def _log_once(self, line: str) -> None:
+        if line not in self._logged:
+            self._logged.add(line)
+            log.warning("%s", line)
 
 
 def collect(ledger: Ledger, root: str, *, keep: Mapping[str, str] | None = None) -> list[Verdict]:
@@ -151,7 +154,7 @@ def collect(ledger: Ledger, root: str, *, keep: Mapping[str, str] | None = None)
             kept.callback(ledger.release, held[-1], state=study.state)
             kept.enter_context(Heartbeat(ledger, held[-1]))
         _sweep(ledger, root)
-        found = verdicts(ledger, keep=keep, root=root)
+        found = verdicts(ledger, keep=keep, root=root, on_skip=log.warning)
         for verdict in found:
             if verdict.goes:
                 drop(ledger, root, verdict.dataset, held=held, all_studies=True)
@@ -194,13 +197,23 @@ def _sweep(ledger: Ledger, root: str) -> None:
 
 
 def _wants(
-    ledger: Ledger, study: StudyRow, *, keep: str | None, plan: StudyPlan | None
+    ledger: Ledger,
+    study: StudyRow,
+    *,
+    keep: str | None,
+    plan: StudyPlan | None,
+    on_skip: Callable[[str], object],
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Why a study wants neural datasets, by digest; and the cell of each that it has ever named."""
     named = study.study
     columns = ledger.columns(named, COLUMNS, state=None)
     rows = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     cells = {row["dataset"]: row["cell"] for row in rows}
+    try:
+        described_cells(study)
+    except BadConfig as error:
+        on_skip(str(error))
+        return dict.fromkeys(cells, str(error)), cells
     best = parse_keep(keep or study.plan.get(KEEP, "all"))
     reasons = {} if best is not None else dict.fromkeys(cells, f"{named} keeps all")
     reasons |= _best(rows, named, count=best or 0)
@@ -255,25 +268,3 @@ def _grids(study: StudyRow, plan: StudyPlan | None) -> Iterator[tuple[StudyPlan,
             if told["trials"] is None and (phase, told["cell"]) not in own:
                 cell = described_cell(told)
                 yield StudyPlan(study=study.study, cells=(cell,), seed=int(study.plan[phase]["seed"])), cell
-
-
-def described_cell(told: Mapping[str, Any]) -> CellPlan:
-    """A cell from what `StudyPlan.describe` said of it."""
-    return CellPlan(
-        phase=told["phase"],
-        signals=parse(SignalsConfig, told["signals"], where="plan"),
-        field=told["cell"].rpartition("/")[2],
-        space={name: _dimension(found) for name, found in told["space"].items()},
-        fixed=dict(told["fixed"]),
-        trials=told["trials"],
-        classifier=parse(ClassifierConfig, told["classifier"], where="plan"),
-        replicates=told["replicates"],
-        classifiers={k: parse(ClassifierConfig, v, where="plan") for k, v in told.get("classifiers", {}).items()},
-    )
-
-
-def _dimension(told: Mapping[str, Any]) -> Dimension:
-    values: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in told.items() if name != "kind"
-    }
-    return DIMENSIONS[told["kind"]](**values)

@@ -1,5 +1,7 @@
 """A small grid, a real ledger, and a driver's turns without Ray."""
 
+import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,3 +111,21 @@ def put(ledger: Ledger, root: Path, digest: str, *, size: int = 100) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"x" * (size // 2))
     ledger.put_neural_dataset(NeuralDatasetRow(digest, dataset_path(digest), rungs=(4,), bytes=size, fingerprint={}))
+
+
+def make_old(url: str, study: str, *, cell: str | None = None, phase: str = "phase2") -> str:
+    """Give a study, or a cell of its plan, a name that an older version accepted; returns the study's name."""
+    name = study if cell else "gr\u00f6\u00dfe"
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
+        if cell:
+            ((text,),) = database.execute("SELECT plan FROM studies WHERE study = ?", (study,))
+            told = json.loads(text)
+            told[phase]["cells"][0]["cell"] = cell
+            database.execute("UPDATE studies SET plan = ? WHERE study = ?", (json.dumps(told), study))
+            return name
+        tables = [table for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            if any(column[1] == "study" for column in database.execute(f"PRAGMA table_info({table})")):
+                database.execute(f"UPDATE {table} SET study = ? WHERE study = ?", (name, study))
+    database.close()
+    return name

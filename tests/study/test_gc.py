@@ -1,5 +1,7 @@
 """Laws of removing neural datasets: on request, and next to symbolic links that lead out of the root."""
 
+from dataclasses import replace
+
 import pytest
 
 from nefstudy.errors import StudyBusy
@@ -7,9 +9,10 @@ from nefstudy.neural_dataset import remove
 from nefstudy.paths import DROPPED as DROPPED_FOLDER
 from nefstudy.paths import dataset_path
 from nefstudy.study.gc import collected
+from nefstudy.study.plan import StudyPlan
 from nefstudy.study.retention import Retention
 
-from .conftest import finish
+from .conftest import finish, make_old
 
 
 def test_collecting_stops_when_a_study_is_begun_or_taken_over(ledger, started, result, tmp_path, monkeypatch):
@@ -111,3 +114,26 @@ def test_a_linked_folder_of_dropped_ones_is_not_touched(ledger, started, result,
     assert not any(verdict.goes for verdict in found)
     assert [path.name for path in other.iterdir()] == ["theirs"]
     assert len(list((root / "neural_datasets").iterdir())) == 4
+
+
+@pytest.mark.parametrize("cell", [None, "digits8/gr\u00f6\u00dfe"])
+def test_a_study_with_a_name_of_an_older_version_is_kept_whole_and_others_are_served(  # noqa: PLR0917  # fixtures
+    ledger, started, result, small_grid, open_run, tmp_path, caplog, cell
+):
+    """One line names the study; what another study alone has read is removed, on request and by its driver."""
+    finish(started, ledger, tmp_path, result, most=6)
+    ledger.release(started.lease, state="finished")
+    old = make_old(f"sqlite:///{tmp_path}/ledger.db", "s", cell=cell)
+    kept = {row.digest for row in ledger.neural_datasets()}
+    second = open_run(ledger, StudyPlan(study="two", cells=(replace(small_grid, replicates=2),)))
+    finish(second, ledger, tmp_path, result)
+    Retention(second, str(tmp_path), keep="none").sweep()
+    assert {path.name for path in (tmp_path / "neural_datasets").iterdir()} == kept
+    ledger.release(second.lease, state="finished")
+    caplog.clear()
+    found = collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
+    assert {verdict.dataset for verdict in found if not verdict.goes} == kept
+    assert all(f"study {old!r} is skipped" in verdict.reason for verdict in found)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"study {old!r} is skipped")
+    assert "\n" not in line

@@ -13,13 +13,15 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from nefstudy.errors import BadConfig
+from nefstudy.errors import BadConfig, BadRoot
 from nefstudy.ledger import Ledger, Owner, TrialState
 from nefstudy.study.optuna_export import export_optuna
 from nefstudy.study.plan import StudyPlan, trial_config
 from nefstudy.study.run import StudyRun
 from nefstudy.study.scales import SCALES, search_cells
 from nefstudy.trial.result import TrialResult
+
+from .conftest import make_old
 
 pytestmark = pytest.mark.slow
 
@@ -103,6 +105,46 @@ def test_exporting_again_brings_it_up_to_date_and_spares_others(searched: Ledger
     with pytest.raises(BadConfig, match="nothing to export"):
         export_optuna(searched, out, cell="nowhere/siren")
     assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("cell", [None, "mnist5k/gr\u00f6\u00dfe"])
+def test_a_study_with_a_name_of_an_older_version_is_skipped(searched: Ledger, tmp_path: Path, caplog, cell):
+    """One line names it; the others are exported, and asking for that one alone is refused."""
+    plan = StudyPlan(study="two", cells=search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=2))
+    searched.put_study("two", {"phase1": {"seed": 0, "cells": plan.describe()["cells"]}}, planned=plan.planned())
+    old = make_old(f"sqlite:///{tmp_path}/ledger.db", "s", cell=cell, phase="phase1")
+    assert [one.name for one in export_optuna(searched, tmp_path / "out.db")] == ["two/phase1/mnist5k/siren"]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"study {old!r} is skipped")
+    with pytest.raises(BadConfig, match="nothing to export"):
+        export_optuna(searched, tmp_path / "out.db", study=old)
+
+
+UNWRITABLE = {
+    "a directory": ".",
+    "its parent": "..",
+    "the root": "/",
+    "no such directory": "not/there/study.db",
+    "not a directory": "file/study.db",
+    "read-only": "/proc/study.db",
+    "too long": "x" * 300,
+    "not UTF-8": "\udcff.db",
+    "zero": "a\0b.db",
+}
+
+
+@pytest.mark.parametrize("out", UNWRITABLE.values(), ids=UNWRITABLE)
+def test_a_file_that_cannot_be_written_is_refused_in_one_line(searched: Ledger, tmp_path: Path, monkeypatch, out):
+    """The line names it and what to give; nothing is left behind."""
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises((BadRoot, BadConfig), match="--out") as refused:
+        export_optuna(searched, Path(out))
+    assert "\n" not in str(refused.value)
+    assert [path for path in sorted(tmp_path.rglob("*")) if not path.name.startswith("ledger.db")] == [
+        path for path in before if not path.name.startswith("ledger.db")
+    ]
 
 
 def test_a_grid_over_classifiers_is_exported_by_their_names(ledger: Ledger, tmp_path: Path):

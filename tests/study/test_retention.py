@@ -10,9 +10,10 @@ from nefstudy.ledger.neural_datasets import DROPPED
 from nefstudy.neural_dataset import remove
 from nefstudy.paths import DROPPED as DROPPED_FOLDER
 from nefstudy.paths import dataset_path, manifest_path
+from nefstudy.study.described import described_cell
 from nefstudy.study.gc import collected
 from nefstudy.study.plan import StudyPlan
-from nefstudy.study.retention import Retention, described_cell, drop, parse_keep, verdicts
+from nefstudy.study.retention import Retention, drop, parse_keep, verdicts
 from nefstudy.study.scales import SCALES, grid_cells, search_cells
 from nefstudy.study.streams import Suggestion
 
