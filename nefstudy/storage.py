@@ -7,7 +7,7 @@ found below it is joined to the file system's own path, so that names with space
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -163,6 +163,12 @@ class Storage:
                 f"{self.locate(path)!r} is not removed: it leads to {found!r}, outside the root {self.root!r}, by a "
                 "symbolic link; remove it by hand, or replace the link by a folder"
             )
+
+    def remove_empty(self, path: str) -> None:
+        """Remove a directory that holds nothing; object stores have no directories."""
+        if self.is_local:
+            with suppress(OSError):  # it is not empty, or not there
+                Path(self.locate(path)).rmdir()
 
 
 def _write_local(beside: Path, target: Path, data: bytes) -> None:

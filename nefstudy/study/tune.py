@@ -295,5 +295,6 @@ def clear_storage(root: str, lease: Lease) -> None:
         for epoch in storage.names(path):
             if epoch.isdecimal() and int(epoch) <= lease.epoch:
                 storage.remove(f"{path}/{epoch}")
+        storage.remove_empty(path)
     except (OSError, BadRoot) as error:
         log.info("%s stays: %s", path, getattr(error, "strerror", None) or error)
