@@ -77,8 +77,8 @@ def report_path(study: str) -> str:
 
 
 def comparison_path(study: str, other: str) -> str:
-    """Path of the report that compares two studies."""
-    return f"reports/{study_name(study)}-{study_name(other)}"
+    """Path of the report that compares two studies; no study has that name, for names hold no two dots in a row."""
+    return f"reports/{study_name(study)}..{study_name(other)}"
 
 
 def handover_path(study: str) -> str:

@@ -92,3 +92,11 @@ def test_a_plan_and_a_ledger_refuse_a_bad_name(name: str, tmp_path_factory: pyte
             with pytest.raises(BadConfig, match="cannot be used"):
                 ledger.put_study(study, {}, planned={(phase, cell): 1})
         assert ledger.studies() == []
+
+
+def test_no_study_has_the_folder_of_a_comparison() -> None:
+    """The report of `a-b` and the comparison of `a` with `b` lie apart, and so do all comparisons."""
+    assert comparison_path("a", "b") != report_path("a-b")
+    assert comparison_path("a-b", "c") != comparison_path("a", "b-c")
+    with pytest.raises(BadConfig):
+        study_name(comparison_path("a", "b").removeprefix("reports/"))

@@ -17,6 +17,7 @@ from nefstudy.config import (
     SignalsConfig,
     TrialConfig,
 )
+from nefstudy.errors import BadConfig
 from nefstudy.ledger import Lease, Ledger, TrialState, attempts, studies
 from nefstudy.ledger.attempts import Claim
 from nefstudy.ledger.database import Database
@@ -73,10 +74,17 @@ def end_another_trial(ledger: Ledger, lease: Lease, *, seed: int) -> None:
 
 
 def size_of_large_study(path: Path) -> int:
-    """How many trials the ledger at `path` holds of such a study; 0 when there is none."""
+    """How many trials the ledger at `path` holds of such a study; 0 when there is none.
+
+    Raises:
+        BadConfig: the ledger holds other studies, so it is a user's own.
+    """
     if not path.exists():
         return 0
     with Ledger.open(str(path)) as ledger:  # an older one, kept from before, is brought up
+        others = {row.study for row in ledger.studies()} - {STUDY}
+        if others:
+            raise BadConfig(f"{path} holds study {min(others)!r} and would be replaced; choose another --root")
         return sum(ledger.counts(STUDY).values())
 
 

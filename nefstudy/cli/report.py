@@ -23,7 +23,7 @@ def report(  # noqa: PLR0917  # typer calls it by keyword
     root: Root = None,
     ledger: LedgerUrl = None,
     out: Annotated[
-        Path | None, typer.Option(help="Directory to write to; ROOT/reports/STUDY by default, of two STUDY-OTHER.")
+        Path | None, typer.Option(help="Directory to write to; ROOT/reports/STUDY by default, of two STUDY..OTHER.")
     ] = None,
     other_root: Annotated[str | None, typer.Option(help="Root of the second study, if it has another.")] = None,
     without: Annotated[

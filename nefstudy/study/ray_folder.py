@@ -60,7 +60,7 @@ def remove_ray_folder(folder: Path) -> None:
     """Remove a Ray's directory once its processes have let go of it."""
     for _ in range(LEAVING_TRIES):
         _remove(folder)
-        if not folder.exists():
+        if folder.is_symlink() or not folder.exists():
             break
         time.sleep(LEAVING_S)
 
@@ -110,6 +110,8 @@ def _is_silent(folder: Path) -> bool:
 
 def _remove(folder: Path) -> None:
     """Remove a Ray's directory; while a dying process of it still writes, its owner's name stays for the next sweep."""
+    if folder.is_symlink():  # what it leads to is not ours
+        return
     with suppress(OSError):
         owner = (folder / OWNER).read_text() if (folder / OWNER).exists() else Owner.here().to_json()
         for part in folder.iterdir():

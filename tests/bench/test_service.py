@@ -11,6 +11,7 @@ from nefstudy.bench.large_study import CELLS, PHASES, STUDY, size_of_large_study
 from nefstudy.bench.load import Answers
 from nefstudy.bench.service import FILTERS, TARGETS, Asked, ServiceRow, service_json, service_table
 from nefstudy.cli.main import cli
+from nefstudy.errors import BadConfig
 from nefstudy.ledger import Ledger, TrialState
 
 
@@ -50,6 +51,17 @@ def test_the_command_prints_the_promised_shape(tmp_path):
         assert 0 < found[name]["p50_ms"] <= found[name]["p99_ms"]
     assert found["start_s"] > 0
     assert found["rss_mb"] > 20
+
+
+def test_a_users_own_file_is_not_replaced(tmp_path):
+    """A file of the ledger's name that the benchmark did not make stays, and one line refuses the root."""
+    with Ledger.open(str(tmp_path / "large-study.db")) as ledger:
+        ledger.put_study("mine", {}, planned={})
+    answer = CliRunner().invoke(cli, ["bench", "service", "--trials", "200", "--root", str(tmp_path)])
+    assert isinstance(answer.exception, BadConfig)
+    assert "large-study.db" in str(answer.exception)
+    with Ledger.open(str(tmp_path / "large-study.db"), read_only=True) as ledger:
+        assert [row.study for row in ledger.studies()] == ["mine"]
 
 
 def answers(ms: float) -> Answers:

@@ -112,6 +112,15 @@ def test_what_is_not_a_rays_directory_is_never_removed(base) -> None:
     assert sorted(base.rglob("*")) == before
 
 
+def test_a_directory_that_became_a_link_is_not_emptied(base) -> None:
+    """The link and all behind it stay when the driver removes its directory."""
+    kept = left(base, "kept", owner=HERE.to_json())
+    (base / "nef-0a1b2c3d").symlink_to(kept)
+    before = sorted(base.rglob("*"))
+    ray_folder.remove_ray_folder(base / "nef-0a1b2c3d")
+    assert sorted(base.rglob("*")) == before
+
+
 def test_what_a_dying_ray_still_writes_goes_with_a_later_sweep(base, monkeypatch) -> None:
     """A directory that cannot be emptied yet keeps its owner's name, by which the next driver finds it."""
     folder = left(base, "nef-dead", owner=DEAD.to_json())
