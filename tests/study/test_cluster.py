@@ -92,6 +92,7 @@ def test_as_many_trials_fit_as_their_scarcest_resource_allows() -> None:
     assert trials_that_fit(Resources(cpus=1, gpus=2), workers=2, cpus=1.0, gpus=0.5) == 0
 
 
+@pytest.mark.timeout(60)  # of minutes that Ray itself would try for
 @pytest.mark.parametrize(
     "address",
     ["nonsense", "http://127.0.0.1:8265", "127.0.0.1:9", "localhost:99999", "[::1]:9", "ray://127.0.0.1:9", "ray://["],
