@@ -204,8 +204,8 @@ def _columns(
     shard: Shard,
     *,
     schema: pa.Schema,
-    labels: Int[np.ndarray, " n"],
-    split: Int[np.ndarray, " n"],
+    labels: Int[np.ndarray, " signals"],
+    split: Int[np.ndarray, " signals"],
 ) -> dict[str, np.ndarray]:
     places = shard.places
     sound = np.isfinite(rows).all(axis=1)

@@ -86,8 +86,8 @@ def kept(changes: list[str] | None = None, *, seed: int) -> Iterator[None]:
         _enter(seed)
         yield
         return
-    before = [(state, _value(state)) for state in _states()]
     generators = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - as user code has them
+    before = [(state, _value(state)) for state in _states()]
     code = Code.now()
     threads = set(threading.enumerate())
     token = _inside.set(True)
