@@ -197,8 +197,12 @@ class Driver:
             time.sleep(0.2)
         raise AssertionError(f"only {len(self._rows())} rows after {timeout} s: {self.said()}")
 
-    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        self.process.send_signal(how)
+    def kill(self, how: signal.Signals = signal.SIGKILL, *, group: bool = False) -> None:
+        """Send a signal to the driver, or as a batch system does to its whole process group, its Ray included."""
+        if group:
+            os.killpg(self.process.pid, how)
+        else:
+            self.process.send_signal(how)
 
     def end(self, timeout: float = 400) -> int:
         """Its exit code."""

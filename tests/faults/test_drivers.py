@@ -80,6 +80,18 @@ def test_a_terminated_driver_gives_its_study_up_and_is_continued(start_driver, i
 
 
 @pytest.mark.nightly
+def test_a_driver_terminated_with_its_ray_gives_its_study_up(start_driver):
+    """A batch system's SIGTERM to the whole process group: exit 143, the lease released, nothing open."""
+    driver = start_driver("--replicates", 8, script="tests/faults/slow_study.py", **NO_MLFLOW)
+    driver.wait_for(1, state=TrialState.RUNNING)
+    driver.kill(signal.SIGTERM, group=True)
+    assert driver.end(120) == 143, driver.said()
+    with Ledger.open(f"sqlite:///{driver.root}/ledger.db", read_only=True) as ledger:
+        assert ledger.holder("quick") is None
+        assert not ledger.trials("quick", state=TrialState.RUNNING, limit=None).rows
+
+
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_a_driver_killed_at_any_share_loses_and_repeats_nothing(share, start_driver, invariants, quick_plan, tmp_path):
