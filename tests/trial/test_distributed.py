@@ -80,7 +80,8 @@ def test_what_the_searcher_suggested_reaches_the_trial(tmp_path, local_ray, work
 
     def telling(config: TrialConfig, *, setting: Setting) -> TrialResult:
         told = {"fits": float(setting.fits or -1), "halvings": float(setting.halvings)}
-        return replace(noop(config, setting=setting), metrics=told)
+        result = noop(config, setting=setting)
+        return replace(result, metrics={**result.metrics, **told})
 
     setup = TrialSetup(
         root=str(tmp_path), storage=str(tmp_path / ".ray"), choices=Choices(), workers=workers, work=telling
