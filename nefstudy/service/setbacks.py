@@ -3,7 +3,7 @@
 from nefstudy.ledger import Ledger
 from nefstudy.service.models import Setback, StoppedCell
 
-EXPORT = "export"  # the kind of event that tells of the process that exports results
+EXPORT = "export"  # the kind of event about the process that exports results
 
 
 def setbacks(ledger: Ledger, study: str) -> list[Setback]:
