@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from nefstudy.errors import BadSignals
+from nefstudy.outside_text import one_line, shortened
 from nefstudy.signals.kind import reason_for
 from nefstudy.storage import below, read_bytes
 
+MOST_NAMES = 300  # characters of the names of a file's arrays in an error
 UNREADABLE = (
     OSError,
     ValueError,
@@ -54,7 +56,7 @@ def read_npz(
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             missing = [key for key in needed if key not in archive.files]
             if missing:
-                held = ", ".join(archive.files) or "nothing"
+                held = one_line(shortened(", ".join(archive.files), MOST_NAMES)) or "nothing"
                 raise BadSignals(f"{path} lacks {' and '.join(missing)} (it holds {held}); {fix}")
             return {key: archive[key] for key in (*needed, *optional) if key in archive.files}
     except UNREADABLE as error:

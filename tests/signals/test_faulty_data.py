@@ -273,3 +273,13 @@ def test_an_encrypted_archive_is_refused(tmp_path: Path):
     (tmp_path / "x.npz").write_bytes(bytes(data))
     with pytest.raises(BadSignals, match="cannot be read as npz"):
         load(tmp_path / "x.npz", "arrays")
+
+
+def test_names_of_arrays_are_shown_in_one_line(tmp_path: Path) -> None:
+    """An error that lists what a file holds stays one line, whatever names a damaged archive gives its arrays."""
+    np.savez(tmp_path / "odd.npz", **{"val\nues\x1b[31m": np.zeros(3), "x" * 5000: np.zeros(3)})
+    config = SignalsConfig(name="arrays", options={"path": str(tmp_path / "odd.npz")})
+    with pytest.raises(BadSignals, match=r"lacks values and labels \(it holds val\\nues, x") as refused:
+        load_signals(config)
+    assert len(str(refused.value)) < 1000
+    assert str(refused.value).isprintable()
