@@ -17,6 +17,7 @@ from nefstudy.errors import BadConfig, NefstudyError
 from nefstudy.outside_text import one_line, printable, without_secrets
 from nefstudy.process_text import hide_secrets, print_error
 
+USAGE_ERROR: Any = typer.BadParameter.__mro__[2]  # click's ClickException, which typer does not export
 UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -44,16 +45,21 @@ def complain(error: Exception) -> None:
     Terminal(stderr=True).print(line, style="red", soft_wrap=True, highlight=False)
 
 
-def run_command(command: Callable[[], object]) -> None:
-    """Run a command line; an error becomes one line and its exit code, and nothing printed holds a secret."""
+def run_command(command: Callable[[], int | None]) -> None:
+    """Run a command line; an error becomes one line and its exit code, and nothing printed holds a secret.
+
+    Args:
+        command: a typer app called with `standalone_mode=False`, so that usage errors reach this function.
+    """
     hide_secrets()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding shows \xb1 for what it lacks
             stream.reconfigure(errors="backslashreplace")
     try:
-        command()
+        code = _exit_code(command)
         if sys.stdout is not None:
             sys.stdout.flush()
+        sys.exit(code)
     except NefstudyError as error:
         complain(error)
         sys.exit(error.exit_code)
@@ -68,6 +74,19 @@ def run_command(command: Callable[[], object]) -> None:
     except Exception as error:  # a fault of ours: its traceback is for us, but not what it quotes
         print_error(type(error), error, error.__traceback__)
         sys.exit(1)
+
+
+def _exit_code(command: Callable[[], int | None]) -> int:
+    """Run a typer app and return its exit code; a usage error is printed without the secrets that it may quote."""
+    try:
+        return command() or 0
+    except USAGE_ERROR as error:
+        shown = io.StringIO()
+        error.show(file=shown)
+        say(shown.getvalue().rstrip(), err=True)
+        return int(error.exit_code)
+    except typer.Abort:
+        return 1
 
 
 def _discard_output() -> None:

@@ -1,11 +1,12 @@
 """Laws of what is printed: outside text is shown, never interpreted, and commands to copy mean what they say."""
 
 import io
+import os
 import shlex
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Group
 from rich.table import Table
@@ -14,6 +15,7 @@ from rich.text import Text
 from nefstudy.outside_text import one_line
 from nefstudy.terminal import Terminal, command_line, complain, say
 
+EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
 HOSTILE = (
     "[/b]",
     "[red]x[/red]",
@@ -52,6 +54,7 @@ def test_markup_and_emoji_codes_are_only_text(text: str) -> None:
     assert said.count(text) == 6
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(TEXTS)
 def test_no_text_reaches_the_terminal_as_a_control_sequence(text: str) -> None:
     """Whatever a table, a group or a line holds, no control characters but line breaks are sent."""
@@ -61,6 +64,7 @@ def test_no_text_reaches_the_terminal_as_a_control_sequence(text: str) -> None:
     assert "\u202e" not in said
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(TEXTS)
 def test_an_error_is_one_line(text: str) -> None:
     """An error's line breaks are shown, and it cannot move the cursor."""
@@ -77,6 +81,7 @@ def test_errors_and_lines_are_printable(capsys: pytest.CaptureFixture[str]) -> N
     assert err == "error: [/b] \\nat postgresql://***@h/d\n"
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_characters="\0"), max_size=20).filter(lambda word: word[:1] != "$")))
 def test_a_command_to_copy_is_read_back_by_a_shell(words: list[str]) -> None:
     """Splitting the line as a shell does gives the words."""

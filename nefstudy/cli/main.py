@@ -43,7 +43,7 @@ cli.add_typer(export, name="export")
 
 def app() -> None:
     """Entry point: errors of ours become one line and their exit code."""
-    run_command(cli)
+    run_command(lambda: cli(standalone_mode=False))
 
 
 @cli.callback(invoke_without_command=True)

@@ -157,7 +157,7 @@ def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
 
 def main(make_plan: MakePlan, *, about: str, arguments: list[str] | None = None) -> None:
     """Run a study script's command line; errors become one line and an exit code."""
-    run_command(lambda: study_app(make_plan, about=about)(args=arguments))
+    run_command(lambda: study_app(make_plan, about=about)(args=arguments, standalone_mode=False))
 
 
 def execute(make_plan: MakePlan, options: StudyOptions) -> None:

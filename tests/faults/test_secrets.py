@@ -64,6 +64,17 @@ def test_a_ledger_address_is_not_repeated(url: str, tmp_path: Path) -> None:
 
 @pytest.mark.fault
 @pytest.mark.slow
+@pytest.mark.parametrize("words", [["-m", "nefstudy", "status"], [SCRIPT], ["-m", "nefstudy"]], ids=" ".join)
+def test_a_stray_word_is_not_repeated_with_its_secret(words: list[str]) -> None:
+    """A URL without its flag is a usage error, which quotes it: not the password."""
+    code, said = command(*words, LEDGERS[0])
+    assert code == 2, said
+    assert SECRET not in said
+    assert "Error:" in said
+
+
+@pytest.mark.fault
+@pytest.mark.slow
 @pytest.mark.parametrize("url", STORED)
 def test_credentials_that_would_be_stored_are_refused(url: str, tmp_path: Path) -> None:
     """A root or data URI is kept with every result: refused in one line that names the variables to set."""
