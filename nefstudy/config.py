@@ -6,7 +6,7 @@ MLflow tags). *How* it was computed (engine, versions, device) is a fingerprint 
 
     SignalsConfig ─┐
     FieldConfig ───┼─ NeuralDatasetConfig ──┬─ FitConfig    which rungs, by which engine
-    OptimiserConfig┘   (digest: the dataset)└─ TrialConfig  one rung + a classifier (digest: the key)
+    OptimizerConfig┘   (digest: the dataset)└─ TrialConfig  one rung + a classifier (digest: the key)
                                    ClassifierConfig ─┘
 """
 
@@ -70,7 +70,7 @@ class FieldConfig(Config):
     params: dict[str, Scalar] = {}
 
 
-class OptimiserConfig(Config):
+class OptimizerConfig(Config):
     """How a field is fitted: full-batch steps at a constant learning rate.
 
     `adamw` decouples weight decay from the gradient (Loshchilov & Hutter 2019); at weight decay 0 it
@@ -82,23 +82,38 @@ class OptimiserConfig(Config):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
+class InitConfig(Config):
+    """How the fields of a neural dataset are initialized: a name of `INITS` and that code's parameters.
+
+    A bare name is read as one without parameters: `init="shared"`.
+    """
+
+    name: Name
+    params: dict[str, Scalar] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, given: object) -> object:
+        return {"name": given} if isinstance(given, str) else given
+
+
 class NeuralDatasetConfig(Config):
     """The recipe of a neural dataset. Its digest names the dataset; step counts are its rungs.
 
     Args:
-        start: `random` draws initial parameters per (seed, signal id); `shared` draws one set for all.
-        views: independent fits of each signal (random start only gives different ones).
-        points: coordinates per step drawn from the signal's own stream; None takes an image's whole grid, and of
+        init: where fits start, such as `random` (drawn per seed and signal id) or `shared` (one draw for all).
+        views: independent fits of each signal; only an init that is not shared makes them differ.
+        batch_points: coordinates per step drawn from the signal's own stream; None takes an image's whole grid, and of
             a shape 2,048 points inside and as many outside.
         stop_psnr: decibels at which a signal's fit stops while others go on, looked at every 10 steps; None never.
     """
 
     signals: SignalsConfig
     field: FieldConfig
-    start: Literal["random", "shared"]
-    optimiser: OptimiserConfig = OptimiserConfig()
+    init: InitConfig
+    optimizer: OptimizerConfig = OptimizerConfig()
     views: Annotated[int, Field(ge=1, le=1000)] = 1
-    points: Annotated[int, Field(ge=1)] | None = None
+    batch_points: Annotated[int, Field(ge=1)] | None = None
     stop_psnr: Annotated[float, Field(gt=0, le=100)] | None = None
     seed: Seed = 0
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 Curves = dict[str, list[tuple[float, float]]]
 KEY = "nefstudy.key"  # the tag that says which trial a run is of
-TAGS = ("study", "phase", "cell", "state", "attempt", "start", "field", "signals", "hidden", "steps", "classifier")
+TAGS = ("study", "phase", "cell", "state", "attempt", "init", "field", "signals", "hidden", "steps", "classifier")
 MORE_TAGS = ("seed", "dataset", "cause", "reused")
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.FAILED: "FAILED", TrialState.PRUNED: "KILLED"}
 PICTURES = (".png", ".svg")
@@ -147,7 +147,7 @@ class Runs:
         """
         ended = _milliseconds(row.ended_at or row.requested_at)
         started = _milliseconds(row.started_at or row.requested_at)
-        experiment, name = self._experiment(row), f"{row.start}-{row.steps}-{row.key[:8]}"
+        experiment, name = self._experiment(row), f"{row.init}-{row.steps}-{row.key[:8]}"
         with _without_repeats():
             run = self._client.create_run(experiment, start_time=started, tags=_tags(row), run_name=name)
         run_id = run.info.run_id
@@ -185,7 +185,7 @@ class Runs:
     def _find_experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            # a server keeps artefacts where it was told to; a store of our own keeps them beside it
+            # a server keeps artifacts where it was told to; a store of our own keeps them beside it
             place = None if self._file is None else self._storage.uri(artifacts_path(name))
             return str(self._client.create_experiment(name, artifact_location=place))
         if found.lifecycle_stage == "deleted":
@@ -251,7 +251,7 @@ def _write(ledger: Ledger, runs: Runs, entry: OutboxRow, *, check: Callable[[], 
         return
     if not runs.has(row):
         curves = ledger.curves(study, phase, key=key)
-        runs.write(row, curves=curves, pictures=ledger.artefacts(study, phase, key=key), check=check)
+        runs.write(row, curves=curves, pictures=ledger.artifacts(study, phase, key=key), check=check)
         if entry.tries:
             runs.has(row)
 

@@ -62,7 +62,7 @@ def plan(options: StudyOptions) -> StudyPlan:
                 phase="phase2",
                 signals=SignalsConfig(name=signals, subset=None if full else 1000),
                 field=field,
-                space={"start": STARTS, "classifier": Choice(names), "steps": Choice((200,) if full else (75,))},
+                space={"init": STARTS, "classifier": Choice(names), "steps": Choice((200,) if full else (75,))},
                 fixed={**GRID_FIXED[field], "hidden": 32},
                 classifiers=readers,
                 replicates=options.replicates,

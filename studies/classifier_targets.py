@@ -36,7 +36,7 @@ def cell(
         signals=SignalsConfig(name="mnist5k"),
         field=field,
         space={"steps": Choice(steps)},
-        fixed={**GRID_FIXED[field], "hidden": 32, "start": start, **fixed},
+        fixed={**GRID_FIXED[field], "hidden": 32, "init": start, **fixed},
         classifier=classifier,
     )
 

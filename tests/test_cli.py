@@ -41,7 +41,7 @@ def root_with_dataset(tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     signals = SignalsConfig(name="digits8", subset=40)
     dataset = NeuralDatasetConfig(
-        signals=signals, field=complete(FieldConfig(name="siren", params={"hidden": 8})), start="shared"
+        signals=signals, field=complete(FieldConfig(name="siren", params={"hidden": 8})), init="shared"
     )
     config, loaded = FitConfig(dataset=dataset, rungs=(1, 2), engine="eager"), load_signals(signals)
     field = build(dataset.field, in_dim=2, out_dim=1)

@@ -5,7 +5,7 @@ from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig
 
 def test_a_changed_copy_has_a_digest_of_its_own():
     """Whether or not the original's digest was asked for before, a copy's is that of the same values made anew."""
-    made = {"signals": SignalsConfig(name="digits8"), "field": FieldConfig(name="siren"), "start": "shared"}
+    made = {"signals": SignalsConfig(name="digits8"), "field": FieldConfig(name="siren"), "init": "shared"}
     original = NeuralDatasetConfig(**made)
     before = original.digest
     changed = original.model_copy(update={"seed": 7})

@@ -24,9 +24,7 @@ BAD = (
     "x" * (NAME_LENGTH + 1), "١", "ﬁ",
 )  # fmt: skip
 NEAR = st.text(alphabet="aZ0._-/ ~\n\0%é", max_size=8) | st.text(max_size=120)
-SIREN = CellPlan(
-    "phase2", SignalsConfig(name="digits8"), "siren", {"start": Choice(("random",)), "steps": Choice((1,))}
-)
+SIREN = CellPlan("phase2", SignalsConfig(name="digits8"), "siren", {"init": Choice(("random",)), "steps": Choice((1,))})
 
 
 @pytest.mark.parametrize("name", GOOD)

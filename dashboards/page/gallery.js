@@ -18,7 +18,7 @@ export async function drawGallery(study, { cell, phase, onTrial }) {
   });
   const rungs = [...chosen.values()].sort((a, b) => a.steps - b.steps || (a.start < b.start ? 1 : -1));
   const first = rungs[0];
-  const shown = first && (await get(`v1/trials/${first.key}?${new URLSearchParams({ study })}`)).artefacts.includes(PICTURE);
+  const shown = first && (await get(`v1/trials/${first.key}?${new URLSearchParams({ study })}`)).artifacts.includes(PICTURE);
   byId("gallery-part").hidden = !shown;
   if (!shown) return;
   byId("gallery-lead").textContent = `${cell}: originals above, reconstructions below, by steps and start.`;
@@ -32,7 +32,7 @@ function picture(trial, onTrial) {
   const words = `${whole(trial.steps)} steps, ${trial.start} start`;
   const figure = h("figure", { class: "small" },
     h("button", { type: "button", onclick: () => onTrial(trial), "aria-label": `${words}: show trial ${trial.key}` },
-      h("img", { src: `v1/trials/${trial.key}/artefacts/${PICTURE}`, loading: "lazy", alt: `Originals and reconstructions, ${words}`,
+      h("img", { src: `v1/trials/${trial.key}/artifacts/${PICTURE}`, loading: "lazy", alt: `Originals and reconstructions, ${words}`,
         onerror: () => figure.remove() })),
     h("figcaption", {}, `${words} · hidden ${number(trial.hidden)} · ${quality(trial.quality, trial.measure)}`));
   return figure;

@@ -38,8 +38,8 @@ function numbers(trial) {
 }
 
 function pictures(trial) {
-  return trial.artefacts.filter((name) => name.endsWith(".png")).map((name) => h("p", {},
-    h("img", { src: `v1/trials/${trial.key}/artefacts/${encodeURIComponent(name)}`, loading: "lazy",
+  return trial.artifacts.filter((name) => name.endsWith(".png")).map((name) => h("p", {},
+    h("img", { src: `v1/trials/${trial.key}/artifacts/${encodeURIComponent(name)}`, loading: "lazy",
       alt: name === "reconstruction.png" ? "Originals above, reconstructions below" : name })));
 }
 

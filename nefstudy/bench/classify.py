@@ -24,7 +24,7 @@ from nefstudy.config import ClassifierConfig, FieldConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.catalog import build as build_field
 from nefstudy.fields.field import NeuralField
-from nefstudy.fitting.start import start_rows
+from nefstudy.inits.drawn import Random
 
 Path = Literal["dense", "pyg"]
 
@@ -96,7 +96,7 @@ def bench_classify(
 def measure(work: Workload, name: str, path: Path) -> ClassifyRow:
     """One measurement in this process, which is left with one thread."""
     torch.set_num_threads(1)
-    rows = start_rows(work.field, start="random", seed=0, ids=np.arange(work.batch), view=0)
+    rows = Random().rows(work.field, seed=0, ids=np.arange(work.batch), view=0)
     before = _peak_mb()
     torch.manual_seed(seeds.integer(0, "bench", name))
     reader = build(ClassifierConfig(name=name), work.field, classes=CLASSES)

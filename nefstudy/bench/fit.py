@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 
 from nefstudy.bench.runs import PLAIN, Run, new_run
-from nefstudy.config import FieldConfig, OptimiserConfig, SignalsConfig
+from nefstudy.config import FieldConfig, OptimizerConfig, SignalsConfig
 from nefstudy.errors import BadConfig
 from nefstudy.evaluation.reconstruction import bilinear, psnr
 from nefstudy.fields.catalog import build
@@ -220,8 +220,8 @@ class _Subject:
     def run(self, engine: str) -> Run:
         """A new run from the start."""
         targets = (self._images[: self.lanes[engine]] - self._mean) / self._std
-        optimiser = OptimiserConfig(lr=RATES[self._case.field])
-        return new_run(self._case.network, targets, engine=engine, optimiser=optimiser)
+        optimizer = OptimizerConfig(lr=RATES[self._case.field])
+        return new_run(self._case.network, targets, engine=engine, optimizer=optimizer)
 
     def seconds(self, engine: str, run: Run, *, steps: int) -> float:
         """Seconds of so many steps: CPU time on one thread, which neighbours disturb little; else wall time."""

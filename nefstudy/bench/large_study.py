@@ -12,7 +12,7 @@ from nefstudy.config import (
     ClassifierConfig,
     FieldConfig,
     NeuralDatasetConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     Scalar,
     SignalsConfig,
     TrialConfig,
@@ -116,8 +116,8 @@ def _trial(rng: random.Random, cell: str, *, seed: int) -> TrialConfig:
         {
             "signals": SignalsConfig(name=signals, content=f"{rng.getrandbits(128):032x}"),
             "field": FieldConfig(name=field, params=params),
-            "start": point["start"],
-            "optimiser": OptimiserConfig.model_validate({name: point[name] for name in ("lr", "weight_decay")}),
+            "init": point["init"],
+            "optimizer": OptimizerConfig.model_validate({name: point[name] for name in ("lr", "weight_decay")}),
             "seed": seed,
         }
     )
@@ -149,14 +149,14 @@ def _outcome(rng: random.Random, trial: TrialConfig) -> Outcome:
     }
     rungs = {name: [(2**rung, metrics[name] * rung / RUNGS) for rung in range(RUNGS)] for name in ("all_psnr",)}
     pictures = {name: trial_file(trial.key, name) for name in ("reconstruction.png", "confusion.json")}
-    fingerprint = {"engine": "eager", "torch": "2.13.0", "optimiser": "fused-adam", "device": "cpu:x86_64"}
+    fingerprint = {"engine": "eager", "torch": "2.13.0", "optimizer": "fused-adam", "device": "cpu:x86_64"}
     return Outcome(TrialState.COMPLETE, metrics, epochs | rungs, pictures, fingerprint)
 
 
 def _metrics(rng: random.Random, trial: TrialConfig) -> dict[str, float]:
     """Numbers of the size, number and digits that a real trial has; a shared start and more steps help."""
     quality = 8 + 2.5 * math.log(trial.steps) + rng.gauss(0, 2)
-    accuracy = min(0.99, max(0.1, rng.gauss(0.7 if trial.dataset.start == "shared" else 0.4, 0.15)))
+    accuracy = min(0.99, max(0.1, rng.gauss(0.7 if trial.dataset.init.name == "shared" else 0.4, 0.15)))
     names = ("psnr", "ssim", "off_grid_psnr", "off_grid_ratio")
     return (
         {f"{split}_{name}": quality * rng.uniform(0.9, 1.1) for split in ("all", "test") for name in names}

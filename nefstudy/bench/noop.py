@@ -14,8 +14,8 @@ SECONDS = ("fit_seconds", "classify_seconds")
 
 def noop(config: TrialConfig, *, setting: Setting) -> TrialResult:
     """A result as long as a real one (some 25 metrics, two curves), at once; a smooth function of the point."""
-    optimiser = config.dataset.optimiser
-    score = 0.9 - 0.05 * (log10(optimiser.lr) + 3) ** 2 - 0.02 / max(config.steps, 1)
+    optimizer = config.dataset.optimizer
+    score = 0.9 - 0.05 * (log10(optimizer.lr) + 3) ** 2 - 0.02 / max(config.steps, 1)
     scores = {"train_accuracy": score, "val_accuracy": score, "test_accuracy": score}
     metrics = {**scores, "all_psnr": 20.0 + score, "test_psnr": 20.0 + score}
     longest = max(setting.rungs)
@@ -25,7 +25,7 @@ def noop(config: TrialConfig, *, setting: Setting) -> TrialResult:
             "all_psnr": [(steps, 20.0) for steps in setting.rungs],
             "val_accuracy": [(epoch, score) for epoch in range(EPOCHS)],
         },
-        artefacts={},
+        artifacts={},
         fingerprint={"engine": "none"},
         dataset=config.dataset.digest,
         fitted=config.steps == longest,

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nefstudy.config import OptimiserConfig
+from nefstudy.config import OptimizerConfig
 from nefstudy.fields.field import NeuralField, flatten, unflatten
 from nefstudy.fitting.engines import ENGINES
 from nefstudy.fitting.problem import Problem, WholeGrid
-from nefstudy.fitting.start import start_rows
 from nefstudy.fitting.step import first_state
+from nefstudy.inits.drawn import Random
 from nefstudy.signals.signal import grid_coordinates
 
 PLAIN = "plain"
@@ -33,17 +33,17 @@ class EngineRun:
     """A chunk under one of the engines."""
 
     def __init__(
-        self, field: NeuralField, targets: Float[np.ndarray, "F H W C"], *, engine: str, optimiser: OptimiserConfig
+        self, field: NeuralField, targets: Float[np.ndarray, "F H W C"], *, engine: str, optimizer: OptimizerConfig
     ) -> None:
         self._advance = ENGINES[engine].advance
-        self._problem = Problem(field, "mse", optimiser.name)
-        self._optimiser = optimiser
+        self._problem = Problem(field, "mse", optimizer.name)
+        self._optimizer = optimizer
         self._data = _grid(targets)
         self._state = first_state(_start(field, len(targets)))
 
     def take(self, steps: int) -> None:
         """So many steps more."""
-        self._state = self._advance(self._problem, self._optimiser, self._state, self._data, steps)
+        self._state = self._advance(self._problem, self._optimizer, self._state, self._data, steps)
 
     def rows(self) -> Float[Tensor, "F N"]:
         """The parameters reached."""
@@ -54,13 +54,13 @@ class PlainRun:
     """A chunk as one would first write it in torch: batched forward pass, autograd, torch's fused Adam."""
 
     def __init__(
-        self, field: NeuralField, targets: Float[np.ndarray, "F H W C"], *, optimiser: OptimiserConfig
+        self, field: NeuralField, targets: Float[np.ndarray, "F H W C"], *, optimizer: OptimizerConfig
     ) -> None:
         self._field = field
         self._data = _grid(targets)
         rows = _start(field, len(targets))
         self._params = {name: value.clone().requires_grad_() for name, value in unflatten(field, rows).items()}
-        self._adam = torch.optim.Adam(list(self._params.values()), lr=optimiser.lr, fused=True)
+        self._adam = torch.optim.Adam(list(self._params.values()), lr=optimizer.lr, fused=True)
 
     def take(self, steps: int) -> None:
         """So many steps more."""
@@ -76,16 +76,16 @@ class PlainRun:
 
 
 def new_run(
-    field: NeuralField, targets: Float[np.ndarray, "F H W C"], *, engine: str, optimiser: OptimiserConfig
+    field: NeuralField, targets: Float[np.ndarray, "F H W C"], *, engine: str, optimizer: OptimizerConfig
 ) -> Run:
     """A run from the start, under an engine or `plain`."""
     if engine == PLAIN:
-        return PlainRun(field, targets, optimiser=optimiser)
-    return EngineRun(field, targets, engine=engine, optimiser=optimiser)
+        return PlainRun(field, targets, optimizer=optimizer)
+    return EngineRun(field, targets, engine=engine, optimizer=optimizer)
 
 
 def _start(field: NeuralField, count: int) -> Float[Tensor, "F N"]:
-    return start_rows(field, start="random", seed=0, ids=range(count), view=0)
+    return Random().rows(field, seed=0, ids=range(count), view=0)
 
 
 def _grid(targets: Float[np.ndarray, "F H W C"]) -> WholeGrid:

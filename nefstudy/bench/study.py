@@ -93,7 +93,7 @@ def _cell(name: str, field: str, sampler: Sampler, trials: int) -> CellPlan:
     if sampler == "tpe":
         return CellPlan(phase, signals, field, {**OPTIMISATION, **ARCHITECTURE[field]}, trials=trials)
     rates = Choice(tuple(1e-5 * 1.05**step for step in range(ceil(trials / 2 / len(GRID_STEPS)))))
-    space = {"start": STARTS, "lr": rates, "steps": Choice(GRID_STEPS)}
+    space = {"init": STARTS, "lr": rates, "steps": Choice(GRID_STEPS)}
     rest = {key: value for key, value in GRID_FIXED[field].items() if key not in space}
     return CellPlan(phase, signals, field, space, rest)
 

@@ -24,7 +24,7 @@ def average(mean: nn.Module, network: nn.Module, *, decay: float, step: int) -> 
     untrained start is no average of anything.
     """
     keep = min(decay, (1.0 + step) / (_EARLY + step))
-    torch._foreach_lerp_(_numbers(mean), _numbers(network), 1.0 - keep)  # torch's own optimisers use it
+    torch._foreach_lerp_(_numbers(mean), _numbers(network), 1.0 - keep)  # torch's own optimizers use it
 
 
 def _numbers(network: nn.Module) -> list[Tensor]:

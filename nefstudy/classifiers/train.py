@@ -141,9 +141,9 @@ def _run(
 ) -> tuple[tuple[Epoch, ...], _Best]:
     rows = data.rows("train")
     batches = ceil(len(rows) / config.batch_size)
-    optimiser = torch.optim.AdamW(_groups(reader, config), lr=config.lr)
+    optimizer = torch.optim.AdamW(_groups(reader, config), lr=config.lr)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: learning_rate_factor(step, config.epochs * batches, warmup=config.warmup)
+        optimizer, lambda step: learning_rate_factor(step, config.epochs * batches, warmup=config.warmup)
     )
     scored = averaged_copy(reader) if config.average else reader
     epochs: list[Epoch] = []
@@ -153,7 +153,7 @@ def _run(
         counts = torch.zeros(2, dtype=torch.float64)
         noise = seeds.stream(seed, "classifier", "augment", number)
         for picked in np.array_split(order, batches):
-            counts += _step(config, reader, data.select(rows[picked]), optimiser, rng=noise)
+            counts += _step(config, reader, data.select(rows[picked]), optimizer, rng=noise)
             if config.average:
                 average(scored, reader, decay=config.average, step=schedule.last_epoch)
             schedule.step()
@@ -178,7 +178,7 @@ def _step(
     config: ClassifierConfig,
     reader: WeightReader,
     batch: WeightData,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     *,
     rng: np.random.Generator,
 ) -> Tensor:
@@ -189,12 +189,12 @@ def _step(
     shown = blend(changed, batch.labels, alpha=config.mixup, rng=rng).part(own)
     answers = [member(shown.rows) for member in members(reader)]
     losses = torch.stack([shown.loss(logits, label_smoothing=config.label_smoothing) for logits in answers])
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     torch.autograd.backward(losses.sum() / len(batch))  # each member learns as if alone
     norm.add_gradients(reader)
     for member in members(reader):
         nn.utils.clip_grad_norm_(member.parameters(), config.clip_norm)
-    optimiser.step()
+    optimizer.step()
     right = (agree(answers).detach().argmax(dim=1) == shown.labels).sum()
     return norm.sum_across(torch.stack([losses.detach().mean().double(), right.double()]).cpu())
 

@@ -42,7 +42,7 @@ def stop(study: Study, root: Root = None, ledger: LedgerUrl = None, as_json: Jso
 def enqueue(  # noqa: PLR0917  # typer calls it by keyword
     study: Study,
     cell: Annotated[str, typer.Argument(help="Cell of the trial, as signals/field.")],
-    point: Annotated[str, typer.Argument(help='Its parameters as JSON: \'{"start": "shared", "steps": 75}\'.')],
+    point: Annotated[str, typer.Argument(help='Its parameters as JSON: \'{"init": "shared", "steps": 75}\'.')],
     phase: Annotated[str, typer.Option(help="Phase of the trial.")] = "phase1",
     root: Root = None,
     ledger: LedgerUrl = None,

@@ -117,9 +117,9 @@ def dataset_import(  # noqa: PLR0917  # typer calls it by keyword
     name: Annotated[str, typer.Option(help="What to call the signals, such as mnist.")],
     field: Annotated[str, typer.Option(help="Field and hyperparameters: siren,hidden=32,layers=3,omega_0=9.")],
     grid: Annotated[str, typer.Option(help="Extent of the signals' grid: 28,28.")],
-    steps: Annotated[int, typer.Option(help="Optimiser steps the fields had.")],
+    steps: Annotated[int, typer.Option(help="Optimizer steps the fields had.")],
     channels: Annotated[int, typer.Option(help="Values per point.")] = 1,
-    start: Annotated[str, typer.Option(help="random or shared.")] = "shared",
+    init: Annotated[str, typer.Option(help="random or shared.")] = "shared",
     split: Annotated[
         str | None, typer.Option(help="Rows that train, validate, test, in order: 55000,5000,10000.")
     ] = None,
@@ -136,7 +136,7 @@ def dataset_import(  # noqa: PLR0917  # typer calls it by keyword
     """Bring a published neural dataset (HDF5) into our format, so that classifiers can read it."""
     from nefstudy.neural_dataset.show import import_folder
 
-    said = {"name": name, "field": field, "grid": grid, "channels": channels, "start": start, "steps": steps}
+    said = {"name": name, "field": field, "grid": grid, "channels": channels, "init": init, "steps": steps}
     given = {**said, "mean": mean, "std": std, "first_axis": first_axis}
     found = import_folder(folder, place_of(root).root, said=given, split=split)
     if as_json:

@@ -28,7 +28,7 @@ def report(  # noqa: PLR0917  # typer calls it by keyword
     other_root: Annotated[str | None, typer.Option(help="Root of the second study, if it has another.")] = None,
     without: Annotated[
         list[str] | None,
-        typer.Option(help="Leave this part out when pairing trials, such as classifier or dataset.start; repeatable."),
+        typer.Option(help="Leave this part out when pairing trials, such as classifier or dataset.init; repeatable."),
     ] = None,
     as_json: Json = False,
 ) -> None:

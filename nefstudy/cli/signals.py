@@ -35,7 +35,7 @@ def signals_show(  # noqa: PLR0917  # typer calls it by keyword
     baseline: Annotated[bool, typer.Option(help="Train logistic regression on the signals themselves.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Show one set: size, classes by split, licence, content hash, baseline accuracy, and its pictures."""
+    """Show one set: size, classes by split, license, content hash, baseline accuracy, and its pictures."""
     from nefstudy.config import SignalsConfig, parse
     from nefstudy.signals.catalog import load_signals
     from nefstudy.signals.show import class_sheet, summary, summary_card

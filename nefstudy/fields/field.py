@@ -60,7 +60,7 @@ class NeuralField(Protocol):
     def symmetry(self) -> Symmetry:
         """The field's graph and the actions on its parameters that leave its function unchanged."""
 
-    def start(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
+    def init(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
         """One set of initial parameters, float32, drawn in layout order."""
 
     def forward(self, params: Params, points: Float[Tensor, "*F P D"]) -> Float[Tensor, "F P C"]:

@@ -85,7 +85,7 @@ class Mfn:
         """input_scale = 1: it shapes the start only."""
         return replace(self, input_scale=1.0), {}
 
-    def start(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
+    def init(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
         """phase U(pi), omega U(sqrt(s / filters)), kernels U(sqrt(6 / fan_in)), biases 0.
 
         Papa et al. 2024 suppl., eq. 5; the phases as in the study's public code.

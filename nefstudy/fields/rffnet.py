@@ -84,7 +84,7 @@ class RffNet:
         """std = 1, with the frequencies scaled by std."""
         return replace(self, std=1.0), {"frequencies": self.std}
 
-    def start(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
+    def init(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
         """Frequencies N(0, 1); kernels U(sqrt(6 / fan_in)); biases 0 (Papa et al. 2024 suppl.: He et al. 2015)."""
         shape = (self.in_dim, self.hidden // 2)
         params = {"frequencies": rng.standard_normal(shape).astype(np.float32)}

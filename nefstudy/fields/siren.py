@@ -81,7 +81,7 @@ class Siren:
         scaled = (f"{kind}_{layer}" for layer in range(self.layers - 1) for kind in ("bias", "kernel"))
         return replace(self, omega_0=1.0), dict.fromkeys(scaled, self.omega_0)
 
-    def start(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
+    def init(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
         """Kernels: first U(1 / fan_in), hidden U(sqrt(6 / fan_in) / omega_0), output N(0, 1 / fan_in); biases 0.
 
         Hidden layers: Papa et al. 2024 suppl., eq. 4 with c = sqrt(6) / omega_0.

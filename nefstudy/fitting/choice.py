@@ -62,8 +62,8 @@ def _warn(name: str, why: str) -> None:
 
 
 def _quickest(config: FitConfig, field: NeuralField, signals: Signals, *, fields: int, ranks: int) -> Choice:
-    problem = Problem(field, loss_of(signals.card), config.dataset.optimiser.name)
-    drawn = config.dataset.points or signals.step_points
+    problem = Problem(field, loss_of(signals.card), config.dataset.optimizer.name)
+    drawn = config.dataset.batch_points or signals.step_points
     points = drawn or signals.size
     work = Work(fields, config.rungs[-1], points)
     seconds: dict[str, float] = {}

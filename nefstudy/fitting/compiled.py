@@ -1,6 +1,6 @@
 """The fast engine on a CPU: one step of a fixed number of lanes, compiled by torch's inductor.
 
-Each (unit field, loss, optimiser, lanes, points, threads) is traced and compiled once per process; inductor's
+Each (unit field, loss, optimizer, lanes, points, threads) is traced and compiled once per process; inductor's
 cache on disk, shared by all processes of a user, makes that one C++ compilation per shape and machine. Learning
 rate, weight decay, omega_0 and std are inputs of the program, so a search over them compiles nothing anew.
 
@@ -24,13 +24,13 @@ from filelock import FileLock
 from jaxtyping import Float
 from torch import Tensor
 
-from nefstudy.config import OptimiserConfig
+from nefstudy.config import OptimizerConfig
 from nefstudy.fields.field import NeuralField, WrittenGradient, flatten
 from nefstudy.fields.padding import padded
 from nefstudy.fields.wave import joint
 from nefstudy.fitting.compile_cache import passes, reason, remove_named, remove_torn, why_no_place
 from nefstudy.fitting.lanes import lanes_in_cache
-from nefstudy.fitting.optimiser import Moments, Pace, pace
+from nefstudy.fitting.optimizer import Moments, Pace, pace
 from nefstudy.fitting.problem import Points, Problem
 from nefstudy.fitting.product import use_products
 from nefstudy.fitting.step import State, take_step
@@ -102,7 +102,7 @@ def why_not(field: NeuralField) -> str | None:
 
 
 @torch.no_grad()
-def advance(problem: Problem, optimiser: OptimiserConfig, state: State, data: Points, steps: int) -> State:
+def advance(problem: Problem, optimizer: OptimizerConfig, state: State, data: Points, steps: int) -> State:
     """Lanes after `steps` more steps; exactly `lanes_in_cache`, so that one program serves all."""
     if steps == 0:
         return state
@@ -114,7 +114,7 @@ def advance(problem: Problem, optimiser: OptimiserConfig, state: State, data: Po
         if found is not before:
             before, tensors = found, (padded(found[0]).mT.contiguous(), found[1].mT.contiguous())
         assert tensors is not None
-        now = pace(optimiser, state.step)
+        now = pace(optimizer, state.step)
         inputs = (*_tensors_of(state), now.size, now.spread, now.kept, now.count, factors, *tensors)
         if program is None:
             points, drawn = tensors[1].shape[-1], tensors[0].ndim == 3

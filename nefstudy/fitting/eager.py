@@ -4,18 +4,18 @@ from dataclasses import replace
 
 import torch
 
-from nefstudy.config import OptimiserConfig
+from nefstudy.config import OptimizerConfig
 from nefstudy.fields.padding import padded
-from nefstudy.fitting.optimiser import pace
+from nefstudy.fitting.optimizer import pace
 from nefstudy.fitting.problem import Points, Problem
 from nefstudy.fitting.step import State, take_step
 
 
 @torch.no_grad()
-def advance(problem: Problem, optimiser: OptimiserConfig, state: State, data: Points, steps: int) -> State:
+def advance(problem: Problem, optimizer: OptimizerConfig, state: State, data: Points, steps: int) -> State:
     """Lanes after `steps` more steps."""
     for _ in range(steps):
         points, targets = data.at(state.step)
-        after = take_step(problem, state, padded(points), targets, pace(optimiser, state.step))
+        after = take_step(problem, state, padded(points), targets, pace(optimizer, state.step))
         state = replace(after, step=state.step + 1)
     return state

@@ -19,7 +19,7 @@ class Engine:
     """A way of computing steps.
 
     Attributes:
-        optimiser: its implementation of the update, for the fingerprint; bits differ between them.
+        optimizer: its implementation of the update, for the fingerprint; bits differ between them.
         why_not: why it cannot step a field on this machine, or None if it can.
         is_ready: whether a (problem, points, drawn, threads) costs it no more preparation here.
         lanes: fields it steps together for a field and a number of points.
@@ -33,7 +33,7 @@ class Engine:
 
     name: str
     advance: Advance
-    optimiser: str
+    optimizer: str
     why_not: Callable[[NeuralField], str | None]
     is_ready: Callable[[Problem, int, bool, int], bool]
     lanes: Callable[[NeuralField, int], int]

@@ -7,10 +7,10 @@ from nefstudy.fitting.engines import Engine
 
 
 def fingerprint(config: FitConfig, engine: Engine) -> dict[str, str]:
-    """Engine, optimiser implementation, library version, device class, CPU capability, threads, dtype."""
+    """Engine, optimizer implementation, library version, device class, CPU capability, threads, dtype."""
     return {
         "engine": engine.name,
-        "optimiser": f"{config.dataset.optimiser.name}/{engine.optimiser}",
+        "optimizer": f"{config.dataset.optimizer.name}/{engine.optimizer}",
         "torch": torch.__version__,
         "device": "cpu",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),

@@ -1,8 +1,9 @@
 """Fits of many signals: chunk by chunk, each field's bytes its own."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +20,10 @@ from nefstudy.fitting.ladder import Climb, climb
 from nefstudy.fitting.lanes import LEAST
 from nefstudy.fitting.precision import full_precision
 from nefstudy.fitting.problem import Problem, loss_of, step_points
-from nefstudy.fitting.start import start_rows
 from nefstudy.fitting.stop import Stop
 from nefstudy.fitting.threads import threads
+from nefstudy.inits.catalog import INITS, build
+from nefstudy.inits.init import Init
 from nefstudy.signals.signal import Signals
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ def fit_fields(
     *,
     rows: Int[np.ndarray, " F"],
     view: int = 0,
+    inits: Mapping[str, Any] = INITS,
     on_progress: Progress | None = None,
 ) -> Fits:
     """Fields fitted to the given rows of `signals`, at every rung of the ladder.
@@ -66,9 +69,10 @@ def fit_fields(
     """
     _check(field, signals, config, rows)
     engine = choose(config, field, signals, fields=len(rows)).engine
-    points = config.dataset.points or signals.step_points or signals.size
+    points = config.dataset.batch_points or signals.step_points or signals.size
     best = engine.lanes(field, points)
     size = best if engine.fixed else max((config.chunk or best) >> config.halvings, LEAST)
+    init = build(config.dataset.init, inits=inits)
     climbs: list[Climb] = []
     done, decibels = 0, 0.0
     with threads(config.threads), full_precision():
@@ -77,7 +81,7 @@ def fit_fields(
             lanes = size if engine.fixed else max(len(chunk), LEAST)
             padded = np.concatenate([chunk, np.repeat(chunk[-1:], lanes - len(chunk))])
             try:
-                found = _fit_chunk(field, signals, config, rows=padded, view=view, engine=engine)
+                found = _fit_chunk(field, signals, config, rows=padded, view=view, engine=engine, init=init)
             except (MemoryError, RuntimeError) as error:
                 size = _smaller(size, engine, error)
                 continue
@@ -108,7 +112,14 @@ def psnr_of_loss(losses: Float[Tensor, " F"], signals: Signals) -> Float[Tensor,
 
 
 def _fit_chunk(
-    field: NeuralField, signals: Signals, config: FitConfig, *, rows: Int[np.ndarray, " F"], view: int, engine: Engine
+    field: NeuralField,
+    signals: Signals,
+    config: FitConfig,
+    *,
+    rows: Int[np.ndarray, " F"],
+    view: int,
+    engine: Engine,
+    init: Init,
 ) -> Climb:
     recipe = config.dataset
     ids = signals.ids[rows]
@@ -118,9 +129,9 @@ def _fit_chunk(
         bad = ids[~finite][0]
         raise BadSignals(f"signal {bad} of {signals.card.name}: a value is NaN or infinite; repair or remove it")
     return climb(
-        Problem(field, loss_of(signals.card), recipe.optimiser.name),
-        recipe.optimiser,
-        rows=start_rows(field, start=recipe.start, seed=recipe.seed, ids=ids, view=view),
+        Problem(field, loss_of(signals.card), recipe.optimizer.name),
+        recipe.optimizer,
+        rows=init.rows(field, seed=recipe.seed, ids=ids, view=view),
         data=data,
         grid=grid,
         rungs=config.rungs,
@@ -169,9 +180,9 @@ def _check(field: NeuralField, signals: Signals, config: FitConfig, rows: Int[np
             f"{name}: signals map {signals.in_dim} coordinates to {signals.out_dim} channels, the field "
             f"{field.in_dim} to {field.out_dim}; build the field with the signals' dimensions"
         )
-    points = config.dataset.points
+    points = config.dataset.batch_points
     if points is not None and (points > signals.size or points % signals.strata):
         even = "" if signals.strata == 1 else f" and a multiple of {signals.strata}"
-        raise BadConfig(f"points = {points}: must be at most a signal's {signals.size}{even}; or leave it out")
+        raise BadConfig(f"batch_points = {points}: must be at most a signal's {signals.size}{even}; or leave it out")
     if config.dataset.stop_psnr is not None and loss_of(signals.card) != "mse":
         raise BadConfig(f"stop_psnr = {config.dataset.stop_psnr}: {name} are shapes, which have no PSNR; leave it out")

@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nefstudy.config import OptimiserConfig
+from nefstudy.config import OptimizerConfig
 from nefstudy.fields.field import unflatten
 from nefstudy.fields.loss import LOSSES
 from nefstudy.fitting.problem import Points, Problem, WholeGrid
 from nefstudy.fitting.step import State, first_not_finite, first_state
 from nefstudy.fitting.stop import EVERY, Stop, look
 
-Advance = Callable[[Problem, OptimiserConfig, State, Points, int], State]
+Advance = Callable[[Problem, OptimizerConfig, State, Points, int], State]
 GridLosses = Callable[[Problem, Tensor, WholeGrid], Tensor]
 
 
@@ -48,7 +48,7 @@ def grid_loss(problem: Problem, rows: Float[Tensor, "F N"], grid: WholeGrid) -> 
 @torch.no_grad()
 def climb(
     problem: Problem,
-    optimiser: OptimiserConfig,
+    optimizer: OptimizerConfig,
     *,
     rows: Float[Tensor, "F N"],
     data: Points,
@@ -62,7 +62,7 @@ def climb(
     state = first_state(rows)
     snapshots, losses = [], []
     for rung in rungs:
-        state = _onward(partial(advance, problem, optimiser), state, data, rung=rung, stop=stop)
+        state = _onward(partial(advance, problem, optimizer), state, data, rung=rung, stop=stop)
         reached = grid_losses(problem, state.rows, grid)
         state = replace(state, diverged_at=first_not_finite(state.diverged_at, reached, rung))
         gone = state.diverged_at >= 0

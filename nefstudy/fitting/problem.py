@@ -1,4 +1,4 @@
-"""What a fit minimises: a field, a loss, an optimiser, and the points each step looks at."""
+"""What a fit minimises: a field, a loss, an optimizer, and the points each step looks at."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Problem:
 
     field: NeuralField
     loss: LossName
-    optimiser: Literal["adamw", "sgd"]
+    optimizer: Literal["adamw", "sgd"]
 
 
 def loss_of(card: SignalCard) -> LossName:
@@ -88,7 +88,7 @@ def step_points(
     """Return the whole grid of some signals, and the points that the steps of a fit look at."""
     targets = torch.from_numpy(np.ascontiguousarray(signals.targets(rows)))
     grid = WholeGrid(padded(torch.from_numpy(signals.points(rows))), targets)
-    count = recipe.points or signals.step_points
+    count = recipe.batch_points or signals.step_points
     if count is None:
         return grid, grid
     ids = signals.ids[rows]

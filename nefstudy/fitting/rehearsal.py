@@ -28,8 +28,8 @@ def hindrance(engine: Engine, config: FitConfig, field: NeuralField, signals: Si
     why = engine.why_not(field)
     if why is not None or not engine.compiles:
         return why
-    problem = Problem(field, loss_of(signals.card), config.dataset.optimiser.name)
-    drawn = config.dataset.points or signals.step_points
+    problem = Problem(field, loss_of(signals.card), config.dataset.optimizer.name)
+    drawn = config.dataset.batch_points or signals.step_points
     points = drawn or signals.size
     shape = shape_of(problem, points=points, drawn=drawn is not None, threads=config.threads)
     if shape not in _hindrances:
@@ -38,7 +38,7 @@ def hindrance(engine: Engine, config: FitConfig, field: NeuralField, signals: Si
         state = first_state(torch.zeros(lanes, parameter_count(field)))
         try:
             with threads(config.threads), full_precision():
-                engine.advance(problem, config.dataset.optimiser, state, data, 1)
+                engine.advance(problem, config.dataset.optimizer, state, data, 1)
         except CannotCompile as error:
             _hindrances[shape] = str(error)
         except (MemoryError, RuntimeError) as error:

@@ -9,7 +9,7 @@ from torch import Tensor
 from nefstudy.fields.field import flatten, loss_gradient, unflatten
 from nefstudy.fields.loss import LOSSES
 from nefstudy.fields.wave import Waves, separate
-from nefstudy.fitting.optimiser import OPTIMISERS, Moments, Pace
+from nefstudy.fitting.optimizer import OPTIMIZERS, Moments, Pace
 from nefstudy.fitting.problem import Problem
 
 NEVER = -1
@@ -67,7 +67,7 @@ def take_step(
         field, unflatten(field, rows), points, targets, loss=LOSSES[problem.loss], waves=waves
     )
     grads = flatten(field, gradient) if factors is None else flatten(field, gradient) * factors
-    moved, moments = OPTIMISERS[problem.optimiser](state.rows, grads, state.moments, now)
+    moved, moments = OPTIMIZERS[problem.optimizer](state.rows, grads, state.moments, now)
     moves = state.active.unsqueeze(1)
     if not all(parameter.trained for parameter in field.layout):
         moves = moves & torch.cat([torch.full((p.size,), p.trained, dtype=torch.bool) for p in field.layout])

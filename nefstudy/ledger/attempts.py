@@ -15,7 +15,7 @@ from nefstudy.ledger import outcome as outcomes
 from nefstudy.ledger.fetch import Found, fetch_one
 from nefstudy.ledger.outcome import SCORES, Outcome
 from nefstudy.ledger.rows import OPEN, TrialState
-from nefstudy.ledger.schema import artefacts, curves, documents, names, trials
+from nefstudy.ledger.schema import artifacts, curves, documents, names, trials
 from nefstudy.ledger.schema import measures as measured
 from nefstudy.ledger.texts import dump
 
@@ -163,7 +163,7 @@ def _create(connection: Connection, claim: Claim, *, trial: TrialConfig, now: fl
         "cell": trial.cell,
         "state": TrialState.REQUESTED,
         "attempt": claim.token,
-        "start": trial.dataset.start,
+        "init": trial.dataset.init.name,
         "field": trial.dataset.field.name,
         "signals": trial.dataset.signals.name,
         "hidden": hidden if isinstance(hidden, int) else None,
@@ -188,5 +188,5 @@ def _reopen(connection: Connection, trial_id: int, *, attempt: int, now: float) 
     connection.execute(update(documents).where(documents.c.trial_id == trial_id).values(texts))
     metric = select(names.c.id).where(names.c.id == measured.c.name_id, names.c.kind == "metric").exists()
     connection.execute(delete(measured).where(measured.c.trial_id == trial_id, metric))
-    for table in (curves, artefacts):
+    for table in (curves, artifacts):
         connection.execute(delete(table).where(table.c.trial_id == trial_id))

@@ -165,12 +165,12 @@ class Ledger(Reading):
         token: int,
         metrics: Mapping[str, Number],
         curves: Mapping[str, Curve] | None = None,
-        artefacts: Mapping[str, str] | None = None,
+        artifacts: Mapping[str, str] | None = None,
         fingerprint: Mapping[str, str] | None = None,
         lease: Lease | None = None,
     ) -> bool:
         """Commit a result for ever; False when this token had committed it already, StaleAttempt for any other."""
-        outcome = Outcome(TrialState.COMPLETE, metrics, curves or {}, artefacts or {}, fingerprint or {})
+        outcome = Outcome(TrialState.COMPLETE, metrics, curves or {}, artifacts or {}, fingerprint or {})
         return self._end(Claim(study, phase, key, token), outcome=outcome, lease=lease)
 
     def prune(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from nefstudy.ledger import events, measures, outbox
 from nefstudy.ledger.fetch import Found
 from nefstudy.ledger.rows import TrialState
-from nefstudy.ledger.schema import artefacts, curves, documents, trials
+from nefstudy.ledger.schema import artifacts, curves, documents, trials
 from nefstudy.ledger.texts import dump, load
 from nefstudy.outside_text import safe_error
 
@@ -23,7 +23,7 @@ Curve = Sequence[tuple[Number, Number]]
 
 _CLOSE = update(trials).where(trials.c.id == bindparam("closed"))
 _DESCRIBE = update(documents).where(documents.c.trial_id == bindparam("closed"))
-_CURVES, _ARTEFACTS = insert(curves), insert(artefacts)
+_CURVES, _ARTIFACTS = insert(curves), insert(artifacts)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Outcome:
     state: TrialState
     metrics: Mapping[str, Number] = field(default_factory=dict)
     curves: Mapping[str, Curve] = field(default_factory=dict)
-    artefacts: Mapping[str, str] = field(default_factory=dict)
+    artifacts: Mapping[str, str] = field(default_factory=dict)
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     cause: str | None = None
     error: str | None = None
@@ -47,8 +47,8 @@ def write(connection: Connection, row: Found, *, outcome: Outcome, now: float, r
         {"trial_id": row["id"], "name": name, "points": dump([[float(x), float(y)] for x, y in points])}
         for name, points in outcome.curves.items()
     ]
-    files = [{"trial_id": row["id"], "name": name, "path": path} for name, path in outcome.artefacts.items()]
-    for statement, values in ((_CURVES, lines), (_ARTEFACTS, files)):
+    files = [{"trial_id": row["id"], "name": name, "path": path} for name, path in outcome.artifacts.items()]
+    for statement, values in ((_CURVES, lines), (_ARTIFACTS, files)):
         if values:
             connection.execute(statement, values)
     data = {"attempt": row["attempt"], "cell": row["cell"], "cause": outcome.cause}
@@ -63,13 +63,13 @@ def read(connection: Connection, trial_id: int) -> Outcome:
     """The outcome of a COMPLETE trial as another trial may take it over: the same, with its costs at zero."""
     texts = connection.execute(select(documents).where(documents.c.trial_id == trial_id)).one()
     points = connection.execute(select(curves.c.name, curves.c.points).where(curves.c.trial_id == trial_id))
-    files = connection.execute(select(artefacts.c.name, artefacts.c.path).where(artefacts.c.trial_id == trial_id))
+    files = connection.execute(select(artifacts.c.name, artifacts.c.path).where(artifacts.c.trial_id == trial_id))
     metrics = load(texts.metrics)
     return Outcome(
         state=TrialState.COMPLETE,
         metrics=metrics | {name: 0.0 for name in COSTS if name in metrics},
         curves={row.name: [(x, y) for x, y in load(row.points)] for row in points},
-        artefacts={row.name: row.path for row in files},
+        artifacts={row.name: row.path for row in files},
         fingerprint=load(texts.fingerprint),
     )
 

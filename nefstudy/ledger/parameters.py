@@ -25,7 +25,7 @@ def parameters(config: Mapping[str, Any]) -> dict[str, Scalar]:
     """Every scalar of a trial's configuration by its shortest name that nothing else has.
 
     A name is the path without a leading `dataset.` and without `.params`: `dataset.field.params.omega_0` is
-    `field.omega_0`, `dataset.optimiser.lr` is `optimiser.lr`; `dataset.seed` keeps its path because `seed` is taken.
+    `field.omega_0`, `dataset.optimizer.lr` is `optimizer.lr`; `dataset.seed` keeps its path because `seed` is taken.
     """
     found: dict[Path, Scalar] = {}
     _collect(config, (), found)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, null, select
 from nefstudy.ledger import pages
 from nefstudy.ledger.filters import find_or_none
 from nefstudy.ledger.rows import TrialRow, TrialState
-from nefstudy.ledger.schema import artefacts, curves, names, trials
+from nefstudy.ledger.schema import artifacts, curves, names, trials
 from nefstudy.ledger.schema import measures as measures_table
 from nefstudy.ledger.texts import load
 
@@ -119,10 +119,10 @@ def trial_curves(connection: Connection, study: str, *, phase: str, key: str) ->
     return {row.name: [(x, y) for x, y in load(row.points)] for row in connection.execute(query)}
 
 
-def trial_artefacts(connection: Connection, study: str, *, phase: str, key: str) -> dict[str, str]:
+def trial_artifacts(connection: Connection, study: str, *, phase: str, key: str) -> dict[str, str]:
     """A trial's files by name, each a path relative to the root."""
-    query = select(artefacts.c.name, artefacts.c.path).join(trials, trials.c.id == artefacts.c.trial_id)
+    query = select(artifacts.c.name, artifacts.c.path).join(trials, trials.c.id == artifacts.c.trial_id)
     query = query.where(trials.c.study == study, trials.c.phase == phase, trials.c.key == key).order_by(
-        artefacts.c.name
+        artifacts.c.name
     )
     return {row.name: row.path for row in connection.execute(query)}

@@ -133,9 +133,9 @@ class Reading(ABC):
         """A trial's curves by name, each a list of (step, value)."""
         return self._read(lambda c: queries.trial_curves(c, study, phase=phase, key=key))
 
-    def artefacts(self, study: str, phase: str, *, key: str) -> dict[str, str]:
+    def artifacts(self, study: str, phase: str, *, key: str) -> dict[str, str]:
         """A trial's files by name, each a path relative to the root."""
-        return self._read(lambda c: queries.trial_artefacts(c, study, phase=phase, key=key))
+        return self._read(lambda c: queries.trial_artifacts(c, study, phase=phase, key=key))
 
     def neural_datasets(self) -> list[NeuralDatasetRow]:
         """The neural datasets, oldest first."""

@@ -59,7 +59,7 @@ def setting(config: dict[str, Any], *, without: Iterable[str] = ()) -> str:
     """A trial's configuration without its seeds, as one text.
 
     Args:
-        without: more to leave out, by path: `classifier`, `dataset.start`.
+        without: more to leave out, by path: `classifier`, `dataset.init`.
     """
     left = {**config, "dataset": {**config.get("dataset", {})}}
     for path in ("seed", "dataset.seed", *without):

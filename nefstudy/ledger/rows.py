@@ -45,7 +45,7 @@ class TrialRow:
     state: TrialState
     attempt: int
     config: dict[str, Any]
-    start: str
+    init: str
     field: str
     signals: str
     hidden: int | None

@@ -6,7 +6,7 @@ studies ─┬─ phases      planned trials of each (phase, cell)
          ├─ events      what happened, numbered
          └─ trials ─┬─ documents            the bulky texts, apart so that scans of trials stay narrow
                     ├─ measures ── names    every metric and parameter, indexed by (name, value)
-                    ├─ curves, artefacts
+                    ├─ curves, artifacts
                     └─ outbox               results not exported yet
 neural_datasets                             by digest, shared by all studies
 commits                                     writes to a server whose answer may have been lost
@@ -82,7 +82,7 @@ trials = Table(
     Column("cell", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("start", Text, nullable=False),
+    Column("init", Text, nullable=False),
     Column("field", Text, nullable=False),
     Column("signals", Text, nullable=False),
     Column("hidden", Integer),
@@ -150,8 +150,8 @@ curves = Table(
     Column("points", Text, nullable=False),
 )
 
-artefacts = Table(
-    "artefacts",
+artifacts = Table(
+    "artifacts",
     metadata,
     Column("trial_id", _Id, ForeignKey("trials.id"), primary_key=True, autoincrement=False),
     Column("name", Text, primary_key=True),

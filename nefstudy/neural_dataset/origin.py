@@ -20,7 +20,7 @@ class Origin:
         name: what to call the signals, such as `mnist`.
         field: the field and its hyperparameters; its rows must be those of the files.
         grid: extent of the grid the signals were on; its length is the field's input dimension.
-        steps: optimiser steps the fields had.
+        steps: optimizer steps the fields had.
         counts: signals that train, validate and test, in the files' order; None splits stratified, 72 / 8 / 20.
         mean, std: constants of the signals, per channel or one for all: value = output * std + mean. None: the
             outputs are taken as values on [0, 1].
@@ -32,7 +32,7 @@ class Origin:
     field: FieldConfig
     grid: tuple[int, ...]
     channels: int
-    start: Literal["random", "shared"]
+    init: Literal["random", "shared"]
     steps: int
     counts: tuple[int, int, int] | None = None
     mean: tuple[float, ...] | None = None
@@ -67,7 +67,7 @@ class Origin:
         """Return the recipe whose digest names the imported neural dataset."""
         axis = {} if self.first_axis == "row" else {"first_axis": self.first_axis}
         signals = SignalsConfig(name=self.name, options={"imported": True, **axis}, content=content)
-        data = {"signals": signals, "field": complete(self.field), "start": self.start}
+        data = {"signals": signals, "field": complete(self.field), "init": self.init}
         return parse(NeuralDatasetConfig, data, where="import")
 
     def card(self, content: str, *, classes: int) -> SignalCard:
@@ -76,7 +76,7 @@ class Origin:
             name=self.name,
             kind=self.kind,
             quality="psnr" if self.kind == "image" else "iou",
-            licence="as published",
+            license="as published",
             source="imported from HDF5",
             content_hash=content,
             class_names=tuple(str(index) for index in range(classes)),

@@ -29,9 +29,9 @@ def _row(manifest: Manifest) -> Row:
     return {
         "dataset": manifest.digest,
         "cell": f"{recipe['signals']['name']}/{recipe['field']['name']}",
-        "start": recipe["start"],
+        "init": recipe["init"]["name"],
         "field": recipe["field"]["params"],
-        "optimiser": recipe["optimiser"],
+        "optimizer": recipe["optimizer"],
         "rungs": [record.steps for record in manifest.rungs],
         "fields": manifest.rows,
         "bytes": sum(shard.bytes for record in manifest.rungs for shard in record.shards),
@@ -41,13 +41,13 @@ def _row(manifest: Manifest) -> Row:
 def dataset_table(rows: list[Row]) -> Table:
     """The rows for a terminal."""
     table = Table(box=None, title=None if rows else "no neural dataset under this root yet")
-    for name in ("dataset", "cell", "start", "hidden", "rungs", "fields", "MB"):
+    for name in ("dataset", "cell", "init", "hidden", "rungs", "fields", "MB"):
         table.add_column(name, justify="right" if name in ("hidden", "fields", "MB") else "left")
     for row in rows:
         rungs = " ".join(map(str, row["rungs"]))
         hidden = str(row["field"].get("hidden", ""))
         size = f"{row['bytes'] / 1e6:.1f}"
-        table.add_row(row["dataset"], row["cell"], row["start"], hidden, rungs, str(row["fields"]), size)
+        table.add_row(row["dataset"], row["cell"], row["init"], hidden, rungs, str(row["fields"]), size)
     return table
 
 
@@ -90,7 +90,7 @@ def _quality(dataset: NeuralDataset, steps: int) -> Row:
 def dataset_card(card: Row) -> Group:
     """The summary for a terminal."""
     head = Table.grid(padding=(0, 2))
-    for name in ("dataset", "cell", "start", "field", "optimiser", "signals", "fields", "parameters", "fingerprint"):
+    for name in ("dataset", "cell", "init", "field", "optimizer", "signals", "fields", "parameters", "fingerprint"):
         value = card[name]
         said = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
         head.add_row(name, said)
@@ -133,10 +133,10 @@ def import_folder(folder: Path, root: str, *, said: Row, split: str | None) -> R
     """Bring a folder of HDF5 files under the root, as described by text from a command line.
 
     Raises:
-        BadConfig: a field, grid, start or split that is not written as it should be.
+        BadConfig: a field, grid, init or split that is not written as it should be.
     """
-    if said["start"] not in ("random", "shared"):
-        raise BadConfig(f"start {said['start']!r}: allowed are random, shared; give one of them")
+    if said["init"] not in ("random", "shared"):
+        raise BadConfig(f"init {said['init']!r}: allowed are random, shared; give one of them")
     if said["first_axis"] not in ("row", "column"):
         raise BadConfig(f"first axis {said['first_axis']!r}: allowed are row, column; give one of them")
     train, val, test = (0, 0, 0) if split is None else _whole_numbers(split, what="split", count=3)

@@ -1,7 +1,8 @@
 """Writing: fit the missing shards, each with its receipt; then the manifest, last and whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from nefstudy.fitting.precision import full_precision
 from nefstudy.fitting.rehearsal import hindrance
 from nefstudy.fitting.step import NEVER
 from nefstudy.fitting.threads import threads
+from nefstudy.inits.catalog import INITS
 from nefstudy.neural_dataset.quality import quality_columns
 from nefstudy.neural_dataset.read import NeuralDataset
 from nefstudy.neural_dataset.receipts import find_receipt, first_receipt, put_shard, rungs_begun, sweep
@@ -51,6 +53,7 @@ def write_neural_dataset(
     root: str,
     *,
     field: NeuralField,
+    inits: Mapping[str, Any] = INITS,
     rank: int = 0,
     world: int = 1,
     on_progress: Progress | None = None,
@@ -81,7 +84,7 @@ def write_neural_dataset(
     for shard, rungs in missing:
         progress = _onward(on_progress, done=done, total=total, decibels=decibels)
         ladder = config.model_copy(update={"rungs": rungs})
-        fits = fit_fields(field, signals, ladder, rows=shard.places, view=shard.view, on_progress=progress)
+        fits = fit_fields(field, signals, ladder, rows=shard.places, view=shard.view, inits=inits, on_progress=progress)
         with threads(config.threads), full_precision():
             quality = _write_shard(storage, config, signals, field=field, shard=shard, fits=fits, marks=marks)
         done, decibels = done + len(shard.places), decibels + quality

@@ -54,7 +54,7 @@ def _line(found: Sequence[TrialRow]) -> ClassifierLine:
     sizes = [int(row.metrics.get("classifier_parameters", 0)) for row in found]
     accuracy: dict[Column, list[float]] = defaultdict(list)
     for row in picked(found):
-        accuracy[row.field, row.start].append(row.test_accuracy or 0.0)
+        accuracy[row.field, row.init].append(row.test_accuracy or 0.0)
     return ClassifierLine(
         classifier=found[0].classifier,
         parameters=(min(sizes), max(sizes)),
@@ -68,7 +68,7 @@ def picked(rows: Iterable[TrialRow]) -> list[TrialRow]:
     """Of each field, start and seed the trial of highest validation accuracy; a tie goes to fewer steps."""
     best: dict[tuple[str, str, int], TrialRow] = {}
     for row in sorted(rows, key=lambda row: (-(row.val_accuracy or 0.0), row.steps, row.key)):
-        best.setdefault((row.field, row.start, row.seed), row)
+        best.setdefault((row.field, row.init, row.seed), row)
     return [best[place] for place in sorted(best)]
 
 
@@ -104,7 +104,7 @@ def sized(rows: Iterable[TrialRow]) -> dict[tuple[str, str], list[TrialRow]]:
     groups: dict[tuple[str, str, str], dict[float, TrialRow]] = defaultdict(dict)
     for row in finished(rows):
         size = row.metrics.get("classifier_parameters", 0.0)
-        groups[row.classifier, row.start, row.field].setdefault(size, row)
+        groups[row.classifier, row.init, row.field].setdefault(size, row)
     return {
         (name, start): [by_size[size] for size in sorted(by_size)]
         for (name, start, _), by_size in sorted(groups.items())

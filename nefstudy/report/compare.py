@@ -140,7 +140,7 @@ def cell_cells(found: Comparison) -> tuple[list[str], list[list[str]]]:
 def pair_rows(found: Comparison) -> list[list[str | int | float | None]]:
     """Every pair as a CSV row, header first."""
     rows: list[list[str | int | float | None]] = [
-        ["cell", "phase", "start", "hidden", "steps", "n_left", "n_right", *(f"difference_{m}" for m in METRICS),
+        ["cell", "phase", "init", "hidden", "steps", "n_left", "n_right", *(f"difference_{m}" for m in METRICS),
          "left_keys", "right_keys"]
     ]  # fmt: skip
     for pair in found.pairs:
@@ -151,7 +151,7 @@ def pair_rows(found: Comparison) -> list[list[str | int | float | None]]:
             [
                 row.cell,
                 row.phase,
-                row.start,
+                row.init,
                 row.hidden,
                 row.steps,
                 len(pair.left),

@@ -16,7 +16,7 @@ from nefstudy.storage import Storage
 Cell = str | int | float | None
 COSTS = ("field_steps", "fit_seconds", "classify_seconds")
 COLUMNS = (
-    "phase", "key", "cell", "state", "attempt", "start", "field", "signals", "hidden", "steps", "classifier", "seed",
+    "phase", "key", "cell", "state", "attempt", "init", "field", "signals", "hidden", "steps", "classifier", "seed",
     "val_accuracy", "test_accuracy", "quality", "reused", "cause", "dataset",
 )  # fmt: skip
 
@@ -129,8 +129,8 @@ def files_of(
 ) -> Iterable[tuple[TrialRow, bytes]]:
     """Trials and the file of that name which each left, where it left one that can still be read."""
     for row in rows:
-        path = ledger.artefacts(row.study, row.phase, key=row.key).get(name)
-        content = read_artefact(root, path) if path else None
+        path = ledger.artifacts(row.study, row.phase, key=row.key).get(name)
+        content = read_artifact(root, path) if path else None
         if content is not None:
             yield row, content
 
@@ -145,7 +145,7 @@ def learned_picture(ledger: Ledger, rows: Iterable[TrialRow], *, root: str | Pat
     return encode(figure, "png"), encode(figure, "svg")
 
 
-def read_artefact(root: str | Path, path: str) -> bytes | None:
+def read_artifact(root: str | Path, path: str) -> bytes | None:
     """A file under a root directory or filesystem URI; None where it has been dropped."""
     storage = Storage.at(str(root))
     try:

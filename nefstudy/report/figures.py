@@ -73,7 +73,7 @@ def draw_ladders(axes: Axes, rows: Sequence[TrialRow], markers: dict[str, str]) 
     scatter(axes, rows, metric="quality", markers=markers)
     joined = [ladder for ladder in ladders(rows) if len(ladder) > 1]
     lines = [[(value(row, "quality"), accuracy(row)) for row in ladder] for ladder in joined]
-    colours = [start_colour(ladder[0].start) for ladder in joined]
+    colours = [start_colour(ladder[0].init) for ladder in joined]
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=1.1, alpha=0.55, zorder=2))
     peaked = [index for index, line in enumerate(lines) if len(line) > 2]
     peaks = [max(lines[index], key=lambda point: point[1]) for index in peaked]
@@ -110,7 +110,7 @@ def draw_structure(axes: Axes, rows: Sequence[TrialRow], markers: dict[str, str]
 def draw_smoothness(axes: Axes, rows: Sequence[TrialRow], markers: dict[str, str]) -> None:
     """Accuracy against the off-grid over in-grid ratio, with the shared start's rank correlation."""
     scatter(axes, rows, metric="all_off_grid_ratio", markers=markers)
-    shared = [row for row in rows if row.start == "shared"]
+    shared = [row for row in rows if row.init == "shared"]
     rank = correlation([value(row, "all_off_grid_ratio") for row in shared], [accuracy(row) for row in shared])
     if rank is not None:
         text = f"shared: rank correlation {rank:+.2f}, n = {len(shared)}"
@@ -129,7 +129,7 @@ def scatter(axes: Axes, rows: Sequence[TrialRow], *, metric: str, markers: dict[
     """Points of trials at (metric, test accuracy): colour and fill by start, shape by signals."""
     groups: dict[tuple[str, str], list[TrialRow]] = defaultdict(list)
     for row in rows:
-        groups[row.start, row.signals].append(row)
+        groups[row.init, row.signals].append(row)
     for (start, signals), group in groups.items():
         colour = start_colour(start)
         axes.scatter(
@@ -205,7 +205,7 @@ def draw(name: str, rows: Sequence[TrialRow], *, drawings: dict[str, Drawing] = 
     source = f" · {signals[0]}" if len(signals) == 1 else ""
     figure.suptitle(drawing.title + source, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     if shown:
-        add_legend(figure, starts={row.start for row in shown}, markers=markers if len(markers) > 1 else {})
+        add_legend(figure, starts={row.init for row in shown}, markers=markers if len(markers) > 1 else {})
     else:
         say_empty(panels[0][0])
     figure.draw_without_rendering()

@@ -76,7 +76,7 @@ def draw_learned(found: Sequence[Learned]) -> Figure:
 
 def _draw_panel(axes: Axes, one: Learned) -> None:
     row = one.row
-    dress(axes, title=f"{row.signals}, {field_title(row.field)}, {row.start} start", x_label=_about(row))
+    dress(axes, title=f"{row.signals}, {field_title(row.field)}, {row.init} start", x_label=_about(row))
     points = plane(one.features)
     for label in np.unique(one.labels):
         x, y = points[one.labels == label].T

@@ -10,7 +10,7 @@ from nefstudy.report.content import Picture, Report
 from nefstudy.report.replicates import NOTE, replicate_cells
 from nefstudy.report.tables import start_cells, start_notes
 
-WORDS = {"cell", "phase", "start", "cause", "what", "key", "classifier"}  # columns that hold no numbers
+WORDS = {"cell", "phase", "init", "cause", "what", "key", "classifier"}  # columns that hold no numbers
 STYLE = """
 :root { color-scheme: light dark; --ink: #22262b; --faint: #5c646d; --line: #d9dde1; --paper: #fff; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --faint: #a3abb3; --line: #3a4047; --paper: #16191c; } }
@@ -108,7 +108,7 @@ def _figure(picture: Picture) -> str:
 def _best(report: Report) -> list[str]:
     if not report.best:
         return []
-    header = ["cell", "phase", "val", "test", "quality", "start", "hidden", "steps", "key"]
+    header = ["cell", "phase", "val", "test", "quality", "init", "hidden", "steps", "key"]
     shots = [
         f"<figure>{embedded(png, alt=f'reconstructions, {place}')}<figcaption>{escape(place)}</figcaption></figure>"
         for place, png in report.reconstructions.items()
@@ -141,7 +141,7 @@ def best_cells(row: TrialRow) -> list[str]:
     """One line of the table of best trials."""
     return [
         row.cell, row.phase, number(row.val_accuracy, 3), number(row.test_accuracy, 3), quality(row),
-        row.start, number(row.hidden, 0), str(row.steps), row.key,
+        row.init, number(row.hidden, 0), str(row.steps), row.key,
     ]  # fmt: skip
 
 

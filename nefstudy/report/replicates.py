@@ -13,7 +13,7 @@ NOTE = (
 
 def replicate_cells(found: Sequence[Replicated]) -> tuple[list[str], list[list[str]]]:
     """Header and body of the table, the first few settings of each phase and cell."""
-    header = ["cell", "phase", "start", "hidden", "steps", "n", "val", "test", "quality"]
+    header = ["cell", "phase", "init", "hidden", "steps", "n", "val", "test", "quality"]
     seen: dict[tuple[str, str], int] = {}
     body = []
     for line in found:
@@ -23,7 +23,7 @@ def replicate_cells(found: Sequence[Replicated]) -> tuple[list[str], list[list[s
             quality = "–" if line.quality is None else f"{line.quality.mean:.2f}"
             hidden = "–" if row.hidden is None else str(row.hidden)
             body.append(
-                [row.cell, row.phase, row.start, hidden, str(row.steps), str(line.val.n), str(line.val),
+                [row.cell, row.phase, row.init, hidden, str(row.steps), str(line.val.n), str(line.val),
                  str(line.test), quality]
             )  # fmt: skip
     return header, body
@@ -32,14 +32,14 @@ def replicate_cells(found: Sequence[Replicated]) -> tuple[list[str], list[list[s
 def replicate_rows(found: Sequence[Replicated]) -> list[list[str | int | float | None]]:
     """All settings as CSV rows, header first, full precision."""
     rows: list[list[str | int | float | None]] = [
-        ["cell", "phase", "start", "hidden", "steps", "classifier", "n", "confidence", "mean_val_accuracy",
+        ["cell", "phase", "init", "hidden", "steps", "classifier", "n", "confidence", "mean_val_accuracy",
          "half_val_accuracy", "mean_test_accuracy", "half_test_accuracy", "mean_quality", "half_quality", "keys"]
     ]  # fmt: skip
     for line in found:
         row = line.example
         numbers = [value for found in (line.val, line.test, line.quality) for value in _pair(found)]
         rows.append(
-            [row.cell, row.phase, row.start, row.hidden, row.steps, row.classifier, line.val.n, CONFIDENCE, *numbers,
+            [row.cell, row.phase, row.init, row.hidden, row.steps, row.classifier, line.val.n, CONFIDENCE, *numbers,
              " ".join(line.keys)]
         )  # fmt: skip
     return rows

@@ -121,7 +121,7 @@ def start_table(rows: Iterable[TrialRow]) -> StartTable:
     """
     groups: dict[tuple[str, str], dict[str, list[TrialRow]]] = defaultdict(lambda: defaultdict(list))
     for row in finished(rows):
-        groups[row.signals, row.field][row.start].append(row)
+        groups[row.signals, row.field][row.init].append(row)
     return StartTable(
         lines=tuple(
             StartLine(
@@ -168,7 +168,7 @@ def _accuracy(row: TrialRow) -> float:
 
 def _setting(row: TrialRow) -> str:
     """What identifies a trial beside its start."""
-    dataset = {name: value for name, value in row.config.get("dataset", {}).items() if name != "start"}
+    dataset = {name: value for name, value in row.config.get("dataset", {}).items() if name != "init"}
     return repr(sorted((row.config | {"dataset": sorted(dataset.items())}).items()))
 
 
@@ -252,7 +252,7 @@ def start_rich(table: StartTable) -> Table:
 def start_rows(table: StartTable) -> list[list[str | int | float | None]]:
     """The start table as CSV rows, header first: one row for each signals x field x start, full precision."""
     rows: list[list[str | int | float | None]] = [
-        ["signals", "field", "start", "n", "mean_test_accuracy", "sd_test_accuracy", "gain_percent", "matched",
+        ["signals", "field", "init", "n", "mean_test_accuracy", "sd_test_accuracy", "gain_percent", "matched",
          "paper_mean_test_accuracy", "paper_sd_test_accuracy", "paper_gain_percent"]
     ]  # fmt: skip
     for line in table.lines:

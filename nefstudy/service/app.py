@@ -12,7 +12,7 @@ from fastapi.security import HTTPBearer
 import nefstudy
 from nefstudy.ledger import Ledger
 from nefstudy.service import control, events, figures, health, metrics, neural_datasets, page, studies, timeline, trials
-from nefstudy.service.artefacts import Artefacts
+from nefstudy.service.artifacts import Artifacts
 from nefstudy.service.events import Streams
 from nefstudy.service.forwarded import Forwarding
 from nefstudy.service.page import Page, page_directory
@@ -74,7 +74,7 @@ def create_app(
     )
     app.state.ledger = ledger
     app.state.snapshots = Snapshots(ledger)
-    app.state.artefacts = Artefacts(root)
+    app.state.artifacts = Artifacts(root)
     app.state.page = Page(page_directory())
     app.state.streams = Streams()
     app.state.controls = bool(token)

@@ -14,7 +14,7 @@ class Points(BaseModel):
     key: list[str]
     phase: list[str]
     cell: list[str]
-    start: list[str]
+    init: list[str]
     steps: list[int]
     hidden: list[int | None]
     dataset: list[str]
@@ -29,7 +29,7 @@ class Point(BaseModel):
     key: str
     phase: str
     cell: str
-    start: str
+    init: str
     steps: int
     hidden: int | None
     dataset: str
@@ -84,7 +84,7 @@ class Replicate(BaseModel):
 
     phase: str
     cell: str
-    start: str
+    init: str
     hidden: int | None
     steps: int
     classifier: str
@@ -144,7 +144,7 @@ class Importance(BaseModel):
 
 
 class Savings(BaseModel):
-    """What reuse spared: optimiser steps of fields that the complete trials name, and those really done for them."""
+    """What reuse spared: optimizer steps of fields that the complete trials name, and those really done for them."""
 
     complete: int
     reused: int

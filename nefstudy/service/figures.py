@@ -43,7 +43,7 @@ router = APIRouter(prefix="/v1/studies/{study}", tags=["figures"])
 
 Axis = Annotated[str, Query(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$", description="a column, metric or parameter")]
 COMPUTING: dict[int | str, dict[str, Any]] = {202: {"model": Importance, "description": "it is being computed"}}
-LABELS = ("key", "phase", "cell", "start", "steps", "hidden", "dataset")
+LABELS = ("key", "phase", "cell", "init", "steps", "hidden", "dataset")
 Also = Annotated[
     str | None,
     Query(pattern=r"^[A-Za-z0-9_.,]{1,800}$", description="comma-separated columns, metrics or parameters to add"),
@@ -214,7 +214,7 @@ def _points(
 
 
 def _start_table(ledger: Ledger, study: str, phase: str | None) -> bytes:
-    names = ("phase", "cell", "start", "test_accuracy")
+    names = ("phase", "cell", "init", "test_accuracy")
     columns = ledger.columns(study, names, phase=phase) if phase else _of_last_phase(ledger, study, names)
     rows = [row for row in zip(*(columns[name] for name in names), strict=True) if _is_number(row[3])]
     phases = {row[0] for row in rows}

@@ -23,7 +23,7 @@ HELP = {
     "nefstudy_trials_per_minute": "Trials ended a minute, of late.",
     "nefstudy_eta_seconds": "Estimated time until the study is complete.",
     "nefstudy_driver_alive": "1 while a driver holds the study.",
-    "nefstudy_field_steps": "Optimiser steps of fields in complete trials.",
+    "nefstudy_field_steps": "Optimizer steps of fields in complete trials.",
     "nefstudy_fit_seconds": "Seconds spent on fitting in complete trials.",
     "nefstudy_classify_seconds": "Seconds spent on classifiers in complete trials.",
     "nefstudy_outbox": "Results not yet exported to MLflow.",

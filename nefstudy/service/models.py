@@ -15,7 +15,7 @@ class Best(BaseModel):
     test_accuracy: float | None
     quality: float | None
     measure: Literal["psnr", "iou"] | None
-    start: str
+    init: str
     hidden: int | None
     steps: int
 
@@ -172,7 +172,7 @@ class Trial(BaseModel):
     cell: str
     state: str
     attempt: int
-    start: str
+    init: str
     field: str
     signals: str
     hidden: int | None
@@ -194,7 +194,7 @@ class Trial(BaseModel):
 
 
 class TrialDetail(Trial):
-    """One trial with its configuration, fingerprint, curves and the names of its artefacts.
+    """One trial with its configuration, fingerprint, curves and the names of its artifacts.
 
     Attributes:
         log: last lines of what a failed trial said; empty for others.
@@ -203,7 +203,7 @@ class TrialDetail(Trial):
     config: dict[str, Any]
     fingerprint: dict[str, str]
     curves: dict[str, list[tuple[float, float | None]]]
-    artefacts: list[str]
+    artifacts: list[str]
     log: list[str]
 
 

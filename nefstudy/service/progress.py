@@ -133,7 +133,7 @@ def best_of(trial: TrialRow) -> Best:
         test_accuracy=_finite(trial.test_accuracy),
         quality=_finite(trial.quality),
         measure="psnr" if "all_psnr" in trial.metrics else "iou" if "all_iou" in trial.metrics else None,
-        start=trial.start,
+        init=trial.init,
         hidden=trial.hidden,
         steps=trial.steps,
     )

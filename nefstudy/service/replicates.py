@@ -19,7 +19,7 @@ def _row(found: Replicated) -> Replicate:
     return Replicate(
         phase=row.phase,
         cell=row.cell,
-        start=row.start,
+        init=row.init,
         hidden=row.hidden,
         steps=row.steps,
         classifier=row.classifier,

@@ -23,7 +23,7 @@ from nefstudy.service.answers import (
     presentable_line,
     require_study,
 )
-from nefstudy.service.artefacts import Artefacts
+from nefstudy.service.artifacts import Artifacts
 from nefstudy.service.formats import OTHER_CONTENT, Format, written
 from nefstudy.service.listing import SUMMARY
 from nefstudy.service.models import TrialDetail, TrialPage
@@ -86,23 +86,23 @@ def get_trial(
     study: OneStudy = None,
     phase: PhaseName = None,
 ) -> Response:
-    """One trial with its configuration, curves and the names of its artefacts that are still there."""
+    """One trial with its configuration, curves and the names of its artifacts that are still there."""
     row = _found(ledger, key, study=study, phase=phase)
-    artefacts: Artefacts = request.app.state.artefacts
-    files = ledger.artefacts(row.study, row.phase, key=key)
+    artifacts: Artifacts = request.app.state.artifacts
+    files = ledger.artifacts(row.study, row.phase, key=key)
     values = {name: value for name, value in vars(row).items() if name in TrialDetail.model_fields}
     more = {
         "parameters": parameters(row.config),
         "error": presentable(row.error),
         "curves": ledger.curves(row.study, row.phase, key=key),
-        "artefacts": sorted(name for name, path in files.items() if artefacts.read(path) is not None),
-        "log": _last_words(artefacts, row),
+        "artifacts": sorted(name for name, path in files.items() if artifacts.read(path) is not None),
+        "log": _last_words(artifacts, row),
     }
     return answer(request, encode(values | more))
 
 
-@router.get("/trials/{key}/artefacts/{name}", response_class=Response)
-def get_artefact(
+@router.get("/trials/{key}/artifacts/{name}", response_class=Response)
+def get_artifact(
     request: Request,
     key: TrialKey,
     name: Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.[a-z]{2,5}$")],
@@ -110,17 +110,17 @@ def get_artefact(
 ) -> Response:
     """A picture of a trial, by the name the trial lists."""
     row = _found(ledger, key, study=None, phase=None)
-    path = ledger.artefacts(row.study, row.phase, key=key).get(name)
-    artefacts: Artefacts = request.app.state.artefacts
-    found = None if path is None else artefacts.read(path)
+    path = ledger.artifacts(row.study, row.phase, key=key).get(name)
+    artifacts: Artifacts = request.app.state.artifacts
+    found = None if path is None else artifacts.read(path)
     if found is None:
-        raise HTTPException(404, f"trial {key} has no artefact {name!r} here; GET /v1/trials/{key} lists its artefacts")
-    return answer(request, found, media_type=artefacts.media_type(name))
+        raise HTTPException(404, f"trial {key} has no artifact {name!r} here; GET /v1/trials/{key} lists its artifacts")
+    return answer(request, found, media_type=artifacts.media_type(name))
 
 
-def _last_words(artefacts: Artefacts, row: TrialRow) -> list[str]:
+def _last_words(artifacts: Artifacts, row: TrialRow) -> list[str]:
     """The last lines of a failed trial's log, where it lies under the service's root."""
-    said = artefacts.read(log_path(row.key)) if row.state is TrialState.FAILED else None
+    said = artifacts.read(log_path(row.key)) if row.state is TrialState.FAILED else None
     lines = (said or b"").decode(errors="replace").splitlines()
     return [presentable_line(line) for line in lines[-LAST_LINES:]]
 

@@ -34,7 +34,7 @@ def read_arrays(config: SignalsConfig) -> Signals:
         arrays["labels"],
         config=config,
         class_names=_class_names(arrays, path=path),
-        licence="as given by its owner",
+        license="as given by its owner",
         source=path,
         split=arrays.get("split"),
         ids=arrays.get("ids"),

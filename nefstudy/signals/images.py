@@ -44,7 +44,7 @@ def read_folder(config: SignalsConfig) -> Signals:
         labels,
         config=config,
         class_names=class_names,
-        licence="as given by its owner",
+        license="as given by its owner",
         source=path,
         split=split,
     )

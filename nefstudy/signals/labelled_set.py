@@ -35,7 +35,7 @@ def labelled_set(
     *,
     config: SignalsConfig,
     class_names: Sequence[str],
-    licence: str,
+    license: str,
     source: str,
     split: Shaped[np.ndarray, "..."] | None = None,
     ids: Shaped[np.ndarray, "..."] | None = None,
@@ -54,7 +54,7 @@ def labelled_set(
     labels, ids = labels.astype(np.int64), ids.astype(np.int64)
     split = _whole_split(labels, split, class_names=class_names, share=validation_share, config=config, where=where)
     content = content_hash(values, labels, split=split, ids=ids, samples=samples)
-    words = _Words(config.name, licence, source, tuple(class_names))
+    words = _Words(config.name, license, source, tuple(class_names))
     if samples is None:
         card = _image_card(words, content, values=values, training=values[split == SPLITS["train"]], where=where)
     else:
@@ -64,7 +64,7 @@ def labelled_set(
 
 class _Words(NamedTuple):
     name: str
-    licence: str
+    license: str
     source: str
     class_names: tuple[str, ...]
 

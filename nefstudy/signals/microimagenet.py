@@ -51,7 +51,7 @@ def read_microimagenet(config: SignalsConfig) -> Signals:
         labels,
         config=config,
         class_names=tuple(groups),
-        licence="ImageNet terms of access",
+        license="ImageNet terms of access",
         source=path,
         split=stratified_split(labels, seed=config.split_seed, fractions=FRACTIONS),
     )

@@ -49,7 +49,7 @@ def read_mnist(config: SignalsConfig) -> Signals:
         labels,
         config=config,
         class_names=numbered_classes(labels, where=path),
-        licence=MNIST_LICENCE if config.name == "mnist" else "as given by its owner",
+        license=MNIST_LICENCE if config.name == "mnist" else "as given by its owner",
         source=path,
         split=np.concatenate([np.full(len(labels), SPLITS[part]) for part, (_, labels) in parts.items()]),
         validation_share=VALIDATION_SHARE,

@@ -92,7 +92,7 @@ def _read(config: SignalsConfig, *, classes: Mapping[str, str] | None) -> Signal
         labels,
         config=config,
         class_names=class_names,
-        licence="ShapeNet terms of use" if classes else "as given by its owner",
+        license="ShapeNet terms of use" if classes else "as given by its owner",
         source=path,
         split=split,
     )

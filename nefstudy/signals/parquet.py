@@ -64,7 +64,7 @@ def read_parquet(config: SignalsConfig, *, validation_share: float = VALIDATION_
         labels,
         config=config,
         class_names=_class_names(tables, config=config) or numbered_classes(labels, where=path),
-        licence="as given by its owner",
+        license="as given by its owner",
         source=path,
         split=_split([part for _, _, part in chosen], sizes=sizes),
         validation_share=validation_share,

@@ -17,19 +17,19 @@ from nefstudy.signals.signal import SPLITS, Signals, Split
 
 @dataclass(frozen=True)
 class Photograph:
-    """One photograph, one class: the package and path it ships under, and its licence."""
+    """One photograph, one class: the package and path it ships under, and its license."""
 
     package: str
     parts: tuple[str, ...]
-    licence: str
+    license: str
 
 
-def _skimage(name: str, licence: str) -> Photograph:
-    return Photograph("skimage", ("data", name), licence)
+def _skimage(name: str, license: str) -> Photograph:
+    return Photograph("skimage", ("data", name), license)
 
 
-def _sklearn(name: str, licence: str) -> Photograph:
-    return Photograph("sklearn", ("datasets", "images", name), licence)
+def _sklearn(name: str, license: str) -> Photograph:
+    return Photograph("sklearn", ("datasets", "images", name), license)
 
 
 PHOTOGRAPHS: Mapping[str, Photograph] = {
@@ -74,13 +74,13 @@ def _patches(config: SignalsConfig, *, side: int) -> Signals:
             values.append(_cut(pixels, blocks, side=side, count=PATCHES[part], name=f"{name}/{part}", config=config))
             labels += [label] * PATCHES[part]
             split += [SPLITS[part]] * PATCHES[part]
-    licences = "; ".join(f"{name}: {photograph.licence}" for name, photograph in PHOTOGRAPHS.items())
+    licenses = "; ".join(f"{name}: {photograph.license}" for name, photograph in PHOTOGRAPHS.items())
     return image_set(
         np.concatenate(values),
         np.array(labels),
         config=config,
         class_names=tuple(PHOTOGRAPHS),
-        licence=licences,
+        license=licenses,
         source=f"{len(PHOTOGRAPHS)} photographs of scikit-image and scikit-learn",
         split=np.array(split),
     )

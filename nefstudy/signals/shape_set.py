@@ -47,7 +47,7 @@ def shape_set(
     *,
     config: SignalsConfig,
     class_names: Sequence[str],
-    licence: str,
+    license: str,
     source: str,
     split: Shaped[np.ndarray, "..."] | None = None,
 ) -> Signals:
@@ -72,7 +72,7 @@ def shape_set(
         labels,
         config=config,
         class_names=class_names,
-        licence=licence,
+        license=license,
         source=source,
         split=split,
         samples=whole,

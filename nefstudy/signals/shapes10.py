@@ -40,7 +40,7 @@ def shapes10(config: SignalsConfig) -> Signals:
         np.repeat(np.arange(len(MAKERS)), per_class),
         config=config,
         class_names=tuple(MAKERS),
-        licence="Apache-2.0 (generated)",
+        license="Apache-2.0 (generated)",
         source="parametric solids of nefstudy",
     )
 

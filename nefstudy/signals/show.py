@@ -76,7 +76,7 @@ def summary(config: SignalsConfig, *, baseline: bool = True, sources: Mapping[st
             for index, name in enumerate(card.class_names)
         ],
         "split": {part: sum(counts[part]) for part in SPLITS},
-        "licence": card.licence,
+        "license": card.license,
         "source": card.source,
         "content": card.content_hash,
         "test_signals_in_train": tested_in_training(signals),
@@ -87,7 +87,7 @@ def summary(config: SignalsConfig, *, baseline: bool = True, sources: Mapping[st
 def summary_card(found: Row) -> Group:
     """The summary for a terminal."""
     head = Table.grid(padding=(0, 2))
-    for name in ("name", "kind", "signals", "grid", "channels", "points", "quality", "licence", "source", "content"):
+    for name in ("name", "kind", "signals", "grid", "channels", "points", "quality", "license", "source", "content"):
         value = found[name]
         head.add_row(name, " x ".join(map(str, value)) if isinstance(value, list) else str(value))
     if found["baseline_test_accuracy"] is not None:

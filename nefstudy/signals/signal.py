@@ -29,7 +29,7 @@ class SignalCard:
     name: str
     kind: Literal["image", "shape"]
     quality: Literal["psnr", "iou"]
-    licence: str
+    license: str
     source: str
     content_hash: str
     class_names: tuple[str, ...]

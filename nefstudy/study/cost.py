@@ -130,7 +130,7 @@ def _fit_cost(
 ) -> tuple[str, float, float, NeuralField]:
     """The engine that a fit gets, what its shape costs once, what the fit costs each time, and the shape."""
     field = build(trial.dataset.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=plan.fields)
-    work = Work(size.signals * trial.dataset.views, trial.steps, trial.dataset.points or size.points)
+    work = Work(size.signals * trial.dataset.views, trial.steps, trial.dataset.batch_points or size.points)
 
     def seconds(name: str, **preparation: Any) -> float:
         return fit_seconds(field, work, engine=name, lanes=ENGINES[name].lanes(field, work.points), **preparation)

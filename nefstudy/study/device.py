@@ -8,14 +8,14 @@ from math import prod
 import numpy as np
 import torch
 
-from nefstudy.config import OptimiserConfig
+from nefstudy.config import OptimizerConfig
 from nefstudy.fields.siren import Siren
 from nefstudy.fitting import eager
 from nefstudy.fitting.cost import step_seconds
 from nefstudy.fitting.problem import Problem, WholeGrid
-from nefstudy.fitting.start import start_rows
 from nefstudy.fitting.step import first_state
 from nefstudy.fitting.threads import threads
+from nefstudy.inits.drawn import Random
 from nefstudy.signals.signal import grid_coordinates
 from nefstudy.study.cost import Device
 
@@ -41,15 +41,15 @@ def measure_device(*, engine: str = "auto") -> Device:
 
 def _seconds() -> float:
     """CPU seconds of `STEPS` steps of one chunk on one thread, in the turn that was disturbed least."""
-    problem, optimiser = Problem(FIELD, "mse", "adamw"), OptimiserConfig()
+    problem, optimizer = Problem(FIELD, "mse", "adamw"), OptimizerConfig()
     points = torch.from_numpy(grid_coordinates(GRID))
     ramp = np.linspace(-1, 1, FIELDS * prod(GRID), dtype=np.float32).reshape(FIELDS, prod(GRID), 1)
     data = WholeGrid(points, torch.from_numpy(ramp))
-    state = first_state(start_rows(FIELD, start="random", seed=0, ids=range(FIELDS), view=0))
+    state = first_state(Random().rows(FIELD, seed=0, ids=range(FIELDS), view=0))
     best = float("inf")
     with threads(1):
         for _ in range(TURNS):
             began = time.process_time()
-            state = eager.advance(problem, optimiser, state, data, STEPS)
+            state = eager.advance(problem, optimizer, state, data, STEPS)
             best = min(best, time.process_time() - began)
     return best

@@ -99,7 +99,7 @@ def _left(trial: UnderWay) -> float:
 
 def _now(trial: UnderWay) -> str:
     config = trial.suggestion.trial
-    what = f"  {config.cell} {config.dataset.start} start, {config.dataset.field.params.get('hidden', '')} hidden, "
+    what = f"  {config.cell} {config.dataset.init.name} start, {config.dataset.field.params.get('hidden', '')} hidden, "
     what += f"{config.steps} steps"
     if trial.silent_s >= SILENT_S:
         what += f", no report for {trial.silent_s / 60:.0f} min"

@@ -41,7 +41,7 @@ STATES: Mapping[TrialState, OptunaState] = {
     TrialState.INTERRUPTED: OptunaState.WAITING,
 }
 ATTRIBUTES = (
-    "key", "dataset", "attempt", "start", "hidden", "steps", "classifier", "seed", "test_accuracy", "quality", "cause",
+    "key", "dataset", "attempt", "init", "hidden", "steps", "classifier", "seed", "test_accuracy", "quality", "cause",
     "error", "reused",
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from nefstudy.config import (
     ClassifierConfig,
     FieldConfig,
     NeuralDatasetConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     SignalsConfig,
     TrialConfig,
     parse,
@@ -31,7 +31,7 @@ Phase = Literal["phase1", "phase2"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
 MAX_GRID = 1_000_000
-SHAPELESS = frozenset({"start", "lr", "weight_decay", "steps", "views", "classifier"})
+SHAPELESS = frozenset({"init", "lr", "weight_decay", "steps", "views", "classifier"})
 """Parameters that the shapes of a fit's tensors do not depend on; nor do they on any real number."""
 
 
@@ -198,7 +198,7 @@ class _Trials:
     def at(self, point: Point, *, replicate: int) -> TrialConfig:
         """The trial of one point."""
         rest, where = dict(point), self._cell.cell
-        missing = [name for name in ("start", "steps") if name not in rest]
+        missing = [name for name in ("init", "steps") if name not in rest]
         if missing:
             raise BadConfig(f"{where}: the point {point} lacks {missing}; put them into `space` or `fixed`")
         steps, reader = rest.pop("steps"), rest.pop("classifier", None)
@@ -213,16 +213,16 @@ class _Trials:
         return parse(TrialConfig, {**trial, "seed": integer(seed, "classifier") % 2**31}, where=where)
 
     def _dataset(self, rest: Point, seed: int) -> NeuralDatasetConfig:
-        where, start = self._cell.cell, rest.pop("start")
-        optimiser: Point = {name: rest.pop(name) for name in ("lr", "weight_decay") if name in rest}
-        recipe: Point = {name: rest.pop(name) for name in ("views", "points") if name in rest}
+        where, start = self._cell.cell, rest.pop("init")
+        optimizer: Point = {name: rest.pop(name) for name in ("lr", "weight_decay") if name in rest}
+        recipe: Point = {name: rest.pop(name) for name in ("views", "batch_points") if name in rest}
         field = parse(FieldConfig, {"name": self._cell.field, "params": rest}, where=where)
         data = {
             **recipe,
             "signals": self._cell.signals,
             "field": complete_field(field, fields=self._plan.fields),
-            "start": start,
-            "optimiser": parse(OptimiserConfig, optimiser, where=where),
+            "init": start,
+            "optimizer": parse(OptimizerConfig, optimizer, where=where),
             "seed": seed,
         }
         return parse(NeuralDatasetConfig, data, where=where)

@@ -44,11 +44,11 @@ def point_of(
     dataset = config["dataset"]
     known: dict[str, Scalar | None] = {
         **dataset["field"]["params"],
-        **dataset["optimiser"],
-        "start": dataset["start"],
+        **dataset["optimizer"],
+        "init": dataset["init"]["name"],
         "steps": config["steps"],
         "views": dataset.get("views"),
-        "points": dataset.get("points"),
+        "batch_points": dataset.get("batch_points"),
         "classifier": next(_named(cell, config["classifier"], classifiers), None),
     }
     found = {name: known.get(name) for name in cell.space}

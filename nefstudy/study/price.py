@@ -72,7 +72,7 @@ class Prices:
         if size is None:
             return None
         field = build(trial.dataset.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=self._plan.fields)
-        points = trial.dataset.points or size.points
+        points = trial.dataset.batch_points or size.points
         fast = ENGINES["fused"].why_not(field) is None and ENGINES["fused"].asked_only() is None
         rate = RATES["fused" if fast else "compiled"]
         steps = size.signals * trial.dataset.views * trial.steps

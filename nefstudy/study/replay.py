@@ -20,7 +20,7 @@ from nefstudy.trial.provenance import UNKNOWN, made_by, revision
 from nefstudy.trial.result import TrialResult
 
 COSTS = ("field_steps", "_seconds", "_mb")  # ends of names of what the run spent, not of what it found
-FIT_MARKS = ("engine", "optimiser", "torch", "device", "cpu_capability", "threads", "dtype")
+FIT_MARKS = ("engine", "optimizer", "torch", "device", "cpu_capability", "threads", "dtype")
 NUMBER_MARKS = ("numpy", "scipy", "scikit-learn", "workers")  # what else a metric may depend on
 
 TOLERANCES: Mapping[str, float] = {

@@ -190,7 +190,7 @@ class StudyRun:
         s, value = trial.suggestion, result.metrics["val_accuracy"]
         try:
             found = trial.outcome(result, self.lease)
-            self.ledger.complete(self.plan.study, s.phase, metrics=result.metrics, artefacts=result.artefacts, **found)
+            self.ledger.complete(self.plan.study, s.phase, metrics=result.metrics, artifacts=result.artifacts, **found)
         except StaleAttempt:
             del self.under_way[trial_id]
             self.ended["stale"] += 1

@@ -48,14 +48,14 @@ class Scale:
         return tuple(f"{signals}/{name}" for signals, name in product(self.signals, STUDY_FIELDS))
 
 
-_SMOKE_GRID: Space = {"start": STARTS, "hidden": Choice((16, 32)), "steps": Choice((10, 25, 75))}
+_SMOKE_GRID: Space = {"init": STARTS, "hidden": Choice((16, 32)), "steps": Choice((10, 25, 75))}
 
 SCALES: Mapping[str, Scale] = {
     "smoke": Scale(
         signals=("mnist5k",),
         search_trials=4,
         options={"shapes10": {"per_class": 30}},
-        fixed={"shapes10": {"points": 512}},
+        fixed={"shapes10": {"batch_points": 512}},
         search_subset={"mnist5k": 400, "photo-patches-32": 300, "photo-patches-64": 200},
         search_space={
             "steps": Choice((10, 25, 75)),

@@ -20,7 +20,14 @@ def memory_class(trial: TrialConfig) -> str:
     """What decides a trial's memory: the shape of its field, the points and signals it is fitted to, its classifier."""
     dataset, reader = trial.dataset, trial.classifier
     shape = {name: value for name, value in dataset.field.params.items() if isinstance(value, int)}
-    said = [dataset.field.name, shape, dataset.signals.name, dataset.signals.subset, dataset.points, dataset.views]
+    said = [
+        dataset.field.name,
+        shape,
+        dataset.signals.name,
+        dataset.signals.subset,
+        dataset.batch_points,
+        dataset.views,
+    ]
     return digest(canonical_json([*said, reader.name, reader.params, reader.batch_size]))
 
 

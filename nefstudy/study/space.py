@@ -71,7 +71,7 @@ def count(dimension: Dimension) -> int:
 STARTS = Choice(("shared", "random"))
 
 OPTIMISATION: Space = {
-    "start": STARTS,
+    "init": STARTS,
     "weight_decay": Real(1e-8, 1e-2, log=True),
     "lr": Real(1e-5, 1e-1, log=True),
     "steps": Choice((20, 200, 1000, 5000, 10000, 20000)),
@@ -92,9 +92,9 @@ ARCHITECTURE: Mapping[str, Space] = {
 GRID_STEPS = (5, 15, 25, 50, 75, 1000, 5000, 10000, 20000, 50000)
 
 GRID: Mapping[str, Space] = {
-    "siren": {"start": STARTS, "hidden": Choice((8, 32, 64)), "steps": Choice(GRID_STEPS)},
-    "rffnet": {"start": STARTS, "hidden": Choice((16, 32, 64)), "steps": Choice(GRID_STEPS)},
-    "mfn": {"start": STARTS, "hidden": Choice((16, 32, 64)), "steps": Choice(GRID_STEPS)},
+    "siren": {"init": STARTS, "hidden": Choice((8, 32, 64)), "steps": Choice(GRID_STEPS)},
+    "rffnet": {"init": STARTS, "hidden": Choice((16, 32, 64)), "steps": Choice(GRID_STEPS)},
+    "mfn": {"init": STARTS, "hidden": Choice((16, 32, 64)), "steps": Choice(GRID_STEPS)},
 }
 """Table 3, the free part: a full grid per field."""
 

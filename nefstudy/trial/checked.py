@@ -86,7 +86,7 @@ def _plain(result: object, *, trial: TrialConfig, whole: bool) -> TrialResult:
         result,
         metrics=metrics,
         curves=_curves(result),
-        artefacts={name: _path(name, path, trial.key) for name, path in _entries(result.artefacts, "file")},
+        artifacts={name: _path(name, path, trial.key) for name, path in _entries(result.artifacts, "file")},
         fingerprint=_texts(result.fingerprint, "fingerprint"),
         dataset=trial.dataset.digest,
         fitted=bool(result.fitted),

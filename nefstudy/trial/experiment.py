@@ -24,7 +24,7 @@ from nefstudy.paths import trial_file, trial_path
 from nefstudy.signals.catalog import SIGNALS, load_signals
 from nefstudy.signals.signal import SPLITS, Signals
 from nefstudy.storage import Storage
-from nefstudy.trial.artefacts import confusion_json, embedding_file, reconstruction_png
+from nefstudy.trial.artifacts import confusion_json, embedding_file, reconstruction_png
 from nefstudy.trial.process_state import kept
 from nefstudy.trial.progress import Progress, Working, fitting
 from nefstudy.trial.result import TrialResult
@@ -124,7 +124,7 @@ def _find_out(config: TrialConfig, signals: Signals, *, setting: Setting) -> Tri
         read,
         metrics={**read.metrics, **metrics},
         curves={**read.curves, **trained.curves},
-        artefacts=_keep(config, trained, signals=signals, dataset=dataset, learned=learned, setting=setting),
+        artifacts=_keep(config, trained, signals=signals, dataset=dataset, learned=learned, setting=setting),
         confusion=[list(row) for row in trained.test.confusion],
     )
 
@@ -142,7 +142,7 @@ def _read(
             "field_steps": float(len(rung.ids) * max(setting.rungs)) if fitted else 0.0,
         },
         curves=_ladder_curves(dataset, rung.split.numpy()),
-        artefacts={},
+        artifacts={},
         fingerprint=dict(dataset.manifest.fingerprint),
         dataset=config.dataset.digest,
         fitted=fitted,
@@ -201,7 +201,7 @@ def survivors(config: TrialConfig, dataset: NeuralDataset, rung: Rung) -> Weight
     if float(keep.float().mean()) < MIN_SURVIVORS or lost:
         raise FitDiverged(
             f"{int((~keep).sum())} of {len(keep)} fields diverged within {config.steps} steps at lr "
-            f"{config.dataset.optimiser.lr:g}{' (none left in ' + ', '.join(lost) + ')' if lost else ''}; "
+            f"{config.dataset.optimizer.lr:g}{' (none left in ' + ', '.join(lost) + ')' if lost else ''}; "
             f"at least {MIN_SURVIVORS:.0%} must survive, lower the learning rate"
         )
     return WeightData(

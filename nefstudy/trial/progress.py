@@ -19,7 +19,7 @@ class Working:
         what: `fitting` by field, or `classifying` by epoch.
         done, total: fields, of those this rank had to fit; or epochs.
         seconds: since this began.
-        steps: optimiser steps of one field; 0 when classifying.
+        steps: optimizer steps of one field; 0 when classifying.
         psnr: mean of the fields done at the ladder's last rung, dB; NaN where there is none.
     """
 

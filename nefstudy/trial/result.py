@@ -12,7 +12,7 @@ class TrialResult:
     Attributes:
         metrics: flat numbers; each name carries its split (`test_accuracy`, `all_psnr`).
         curves: (step or epoch, value) pairs by metric name.
-        artefacts: file name -> path relative to the root.
+        artifacts: file name -> path relative to the root.
         fingerprint: how it was computed: engine, versions, device class.
         dataset: digest of the neural dataset read.
         fitted: whether this trial fitted that dataset, or found it.
@@ -23,7 +23,7 @@ class TrialResult:
 
     metrics: dict[str, float]
     curves: dict[str, list[tuple[int, float]]]
-    artefacts: dict[str, str]
+    artifacts: dict[str, str]
     fingerprint: dict[str, str]
     dataset: str
     fitted: bool

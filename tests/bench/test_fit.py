@@ -12,7 +12,7 @@ from rich.console import Console
 from nefstudy.bench.fit import Case, Effort, FitRow, bench_fit, cases, images, measure
 from nefstudy.bench.fit_rows import RECORDED, TARGETS, fit_json, fit_table, target_table, verdict
 from nefstudy.bench.runs import PLAIN, new_run
-from nefstudy.config import OptimiserConfig
+from nefstudy.config import OptimizerConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.mfn import Mfn
 from nefstudy.fields.rffnet import RffNet
@@ -55,8 +55,8 @@ def test_images_are_real_ones_of_the_size_asked_for() -> None:
 def test_plain_torch_fits_the_same_fields(field: Siren | RffNet | Mfn) -> None:
     """The yardstick takes the steps that the engines take: their parameters agree after ten."""
     targets = images(Case("siren", 4, "8x8x1"), 3)
-    optimiser = OptimiserConfig(lr=1e-2)
-    plain, eager = (new_run(field, targets, engine=engine, optimiser=optimiser) for engine in (PLAIN, "eager"))
+    optimizer = OptimizerConfig(lr=1e-2)
+    plain, eager = (new_run(field, targets, engine=engine, optimizer=optimizer) for engine in (PLAIN, "eager"))
     before = plain.rows().clone()
     for run in (plain, eager):
         run.take(4)

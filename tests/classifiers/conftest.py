@@ -25,7 +25,7 @@ def field(request: pytest.FixtureRequest) -> NeuralField:
 def random_rows(field: NeuralField, count: int, *, seed: int = 0) -> torch.Tensor:
     """Starts with noise on every parameter, in float64, so that no bias is zero."""
     rng = seeds.stream(seed, "test", "rows")
-    rows = np.stack([np.concatenate([v.ravel() for v in field.start(rng).values()]) for _ in range(count)])
+    rows = np.stack([np.concatenate([v.ravel() for v in field.init(rng).values()]) for _ in range(count)])
     return torch.from_numpy(rows.astype(np.float64) + 0.1 * rng.standard_normal(rows.shape))
 
 

@@ -16,7 +16,7 @@ CELL = CellPlan(
     phase="phase2",
     signals=SignalsConfig(name="digits8"),
     field="siren",
-    space={"start": STARTS, "steps": Choice((1,))},
+    space={"init": STARTS, "steps": Choice((1,))},
     fixed=GRID_FIXED["siren"] | {"hidden": 4},
 )
 

@@ -63,7 +63,7 @@ def test_an_import_states_how_outputs_become_values(folder: Path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"start": "warm"}, "allowed are random, shared"),
+        ({"init": "warm"}, "allowed are random, shared"),
         ({"grid": "8x8"}, "grid '8x8' is not a few whole numbers"),
         ({"split": "8,4"}, "split '8,4' is not 3 whole numbers"),
         ({"field": "siren,hidden"}, "'hidden' is not NAME=NUMBER"),

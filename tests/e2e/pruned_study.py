@@ -18,11 +18,11 @@ def plan(options: StudyOptions) -> StudyPlan:
     (search,) = search_cells(SCALES["smoke"], ("digits8/siren",))
     (grid,) = grid_cells(SCALES["smoke"], ("digits8/siren",))
     common = {"signals": DIGITS, "classifier": READER}
-    space = {"start": STARTS, "lr": Real(1e-3, 1e-2, log=True)}
+    space = {"init": STARTS, "lr": Real(1e-3, 1e-2, log=True)}
     cells = (
         replace(search, **common, space=space, fixed={"hidden": 8, "steps": 20}, trials=options.trials or 8),
         replace(
-            grid, **common, space={"start": STARTS, "steps": Choice((4,))}, fixed={**GRID_FIXED["siren"], "hidden": 8}
+            grid, **common, space={"init": STARTS, "steps": Choice((4,))}, fixed={**GRID_FIXED["siren"], "hidden": 8}
         ),
     )
     return StudyPlan(study=options.name, cells=cells, seed=options.seed)

@@ -196,6 +196,6 @@ def test_the_reports_tables_are_rests_trials(service, report):
     found = {row["cell"]: row for row in service(f"{base}/start-table")["rows"]}
     for row in told.table_of(report / "start_table.csv"):
         line = found[f"{row['signals']}/{row['field']}"]
-        start = line[row["start"]]
+        start = line[row["init"]]
         numbers = (row["n"], row["mean_test_accuracy"], row["sd_test_accuracy"], row["gain_percent"])
         assert tuple(map(float, numbers)) == (start["n"], start["mean"], start["sd"], line["gain_percent"])

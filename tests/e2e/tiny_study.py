@@ -21,7 +21,7 @@ def plan(options: StudyOptions) -> StudyPlan:
             cell,
             signals=DIGITS,
             classifier=QUICK,
-            space={"start": STARTS, "lr": Real(1e-3, 1e-2, log=True)},
+            space={"init": STARTS, "lr": Real(1e-3, 1e-2, log=True)},
             fixed={"hidden": 8, "steps": 3},
             trials=options.trials or 3,
         )
@@ -32,7 +32,7 @@ def plan(options: StudyOptions) -> StudyPlan:
             cell,
             signals=DIGITS,
             classifier=QUICK,
-            space={"start": STARTS, "steps": Choice((2, 4))},
+            space={"init": STARTS, "steps": Choice((2, 4))},
             fixed={**GRID_FIXED[cell.field], "hidden": 8},
         )
         for cell in grid_cells(SCALES["smoke"], options.cells or CELLS)

@@ -11,8 +11,8 @@ QUICK = ClassifierConfig(name="mlp", params={"width": 8, "depth": 1}, epochs=1)
 
 def plan(options: StudyOptions) -> StudyPlan:
     """Six quick trials for each replicate and one slow one, whose 1,797 fields are four shards."""
-    quick = {"start": STARTS, "hidden": Choice((4,)), "steps": Choice((1, 2, 3))}
-    slow = {"start": Choice(("shared",)), "hidden": Choice((16,)), "steps": Choice((60,))}
+    quick = {"init": STARTS, "hidden": Choice((4,)), "steps": Choice((1, 2, 3))}
+    slow = {"init": Choice(("shared",)), "hidden": Choice((16,)), "steps": Choice((60,))}
     cells = [
         CellPlan(
             phase="phase2",

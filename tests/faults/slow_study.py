@@ -13,7 +13,7 @@ def plan(options: StudyOptions) -> StudyPlan:
         phase="phase2",
         signals=SignalsConfig(name="digits8"),
         field="siren",
-        space={"start": Choice(("shared",)), "steps": Choice((60,))},
+        space={"init": Choice(("shared",)), "steps": Choice((60,))},
         fixed={**GRID_FIXED["siren"], "hidden": 16},
         classifier=ClassifierConfig(name="mlp", params={"width": 8, "depth": 1}, epochs=1),
         replicates=options.replicates,

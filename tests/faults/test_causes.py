@@ -66,7 +66,7 @@ def with_trap(quick_plan, tmp_path):
 
         plan = quick_plan()
         quick, trap = plan.cells[0].classifier, ClassifierConfig(name="trap", params={"width": 8}, epochs=1)
-        space = {"start": Choice(("shared",)), "steps": Choice((1,)), "classifier": Choice(("quick", "trap"))}
+        space = {"init": Choice(("shared",)), "steps": Choice((1,)), "classifier": Choice(("quick", "trap"))}
         trapped = [
             replace(cell, space=space, fixed={**cell.fixed, "hidden": 4}, classifiers={"quick": quick, "trap": trap})
             for cell in plan.cells[:cells]
@@ -170,7 +170,7 @@ def test_equal_bugs_stop_the_study(with_trap, run_here, invariants):
 def test_a_diverged_fit_fails_its_trial_alone(quick_plan, run_here, invariants):
     """A learning rate of a thousand million: FAILED for divergence, told so; the other cell is complete."""
     plan = quick_plan()
-    space = {"start": Choice(("shared",)), "steps": Choice((30,))}
+    space = {"init": Choice(("shared",)), "steps": Choice((30,))}
     wild = replace(plan.cells[0], field="mfn", space=space, fixed={**GRID_FIXED["mfn"], "hidden": 4, "lr": 1e9})
     run_here(replace(plan, cells=(wild, plan.cells[1])))
     rows = invariants().check()

@@ -118,7 +118,7 @@ RETURNS: dict[str, Callable[[TrialResult], object]] = {
     "None in a curve": lambda result: replace(result, curves={"c": [(0, None)]}),
     "a long curve": lambda result: replace(result, curves={"c": [(i, 1.0) for i in range(2_000_000)]}),
     "a number in the fingerprint": lambda result: replace(result, fingerprint={"n": 5}),
-    "a file elsewhere": lambda result: replace(result, artefacts={"passwd": "../../../etc/passwd"}),
+    "a file elsewhere": lambda result: replace(result, artifacts={"passwd": "../../../etc/passwd"}),
 }
 
 
@@ -163,7 +163,7 @@ def plan_of(quick_plan):
         mixed = sorted(names, key=lambda name: names.index(name) * 7 % (len(names) + 1))
         cell = replace(
             plan.cells[0],
-            space={"start": Choice(("shared",)), "steps": Choice((1,)), "classifier": Choice(tuple(mixed))},
+            space={"init": Choice(("shared",)), "steps": Choice((1,)), "classifier": Choice(tuple(mixed))},
             fixed={**plan.cells[0].fixed, "hidden": 4},
             classifiers=hostile | healthy,
         )

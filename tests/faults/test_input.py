@@ -25,8 +25,8 @@ TRIAL = {
     "dataset": {
         "signals": {"name": "digits8", "subset": 60},
         "field": {"name": "siren", "params": {"hidden": 8}},
-        "start": "shared",
-        "optimiser": {"name": "adamw", "lr": 1e-3},
+        "init": "shared",
+        "optimizer": {"name": "adamw", "lr": 1e-3},
         "seed": 0,
     },
     "steps": 10,
@@ -83,7 +83,7 @@ def test_no_configuration_ends_in_a_traceback(path, name, new):
 
 POINTS = st.dictionaries(
     st.sampled_from(
-        ["start", "steps", "lr", "hidden", "omega_0", "views", "points", "weight_decay", "classifier", "x"]
+        ["init", "steps", "lr", "hidden", "omega_0", "views", "batch_points", "weight_decay", "classifier", "x"]
     ),
     SCALARS,
     max_size=6,
@@ -95,8 +95,8 @@ POINTS = st.dictionaries(
 @given(fixed=POINTS, field=st.sampled_from(["siren", "mfn", "rffnet", "nerf", ""]), replicates=st.integers(-2, 3))
 def test_no_plan_ends_in_a_traceback(fixed, field, replicates):
     """A plan of any fixed values gives its trials, or an error of ours."""
-    base = {"start": "shared", "steps": 3} | fixed
-    space = {name: Choice((base.pop(name),)) for name in ("start", "steps")}
+    base = {"init": "shared", "steps": 3} | fixed
+    space = {name: Choice((base.pop(name),)) for name in ("init", "steps")}
     trials, planned, said = [], 0, ""
     try:
         cell = CellPlan(
@@ -115,7 +115,7 @@ def test_no_plan_ends_in_a_traceback(fixed, field, replicates):
 def test_a_grid_of_a_thousand_million_points_is_refused_at_once():
     """The refusal says how many and how many are allowed, before it is laid out: in a few megabytes."""
     space = {
-        "start": STARTS,
+        "init": STARTS,
         "steps": Choice(tuple(range(1, 1001))),
         "lr": Choice(tuple(i / 1e6 for i in range(1, 1001))),
         "hidden": Choice(tuple(range(1, 501))),
@@ -166,7 +166,7 @@ def test_bad_data_is_refused_before_any_trial_and_named(kind, tmp_path):
         shutil.rmtree(folder)
     signals = SignalsConfig(name="folder", options={"path": str(folder), "size": 8})
     cell = CellPlan(
-        phase="phase2", signals=signals, field="siren", space={"start": STARTS, "steps": Choice((1,))},
+        phase="phase2", signals=signals, field="siren", space={"init": STARTS, "steps": Choice((1,))},
         fixed={**GRID_FIXED["siren"], "hidden": 4},
     )  # fmt: skip
     with pytest.raises(BadSignals) as refused:

@@ -45,7 +45,7 @@ def starved(quick_plan):
         wide = replace(
             plan.cells[0],
             signals=SignalsConfig(name="digits8", subset=60),
-            space={"start": Choice(("shared",)), "hidden": Choice((512,)), "steps": Choice((1,))},
+            space={"init": Choice(("shared",)), "hidden": Choice((512,)), "steps": Choice((1,))},
         )
         return replace(plan, cells=(plan.cells[1], wide), work=work).pinned()
 

@@ -17,7 +17,7 @@ TRIAL = TrialConfig(
     dataset=NeuralDatasetConfig(
         signals=SignalsConfig(name="digits8", content="c"),
         field=FieldConfig(name="siren", params={"hidden": 4}),
-        start="shared",
+        init="shared",
     ),
     steps=1,
 )

@@ -36,7 +36,7 @@ def with_loop(quick_plan, tmp_path):
 
     plan = quick_plan()
     quick, loop = plan.cells[0].classifier, ClassifierConfig(name="loop", params={"width": 8}, epochs=1)
-    space = {"start": Choice(("shared",)), "steps": Choice((1, 2)), "classifier": Choice(("loop", "quick"))}
+    space = {"init": Choice(("shared",)), "steps": Choice((1, 2)), "classifier": Choice(("loop", "quick"))}
     cell = replace(
         plan.cells[0],
         space=space,
@@ -98,7 +98,7 @@ def test_a_request_for_terabytes_is_refused_and_the_study_ends(quick_plan, run_h
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         ledger.put_study("quick", {}, planned=plan.planned())
         body = {"phase": "phase2", "cell": "digits8/siren"}
-        point = {"start": "shared", "steps": 2, "hidden": 4096, "views": 10**6}
+        point = {"init": "shared", "steps": 2, "hidden": 4096, "views": 10**6}
         asked = ledger.append_command("quick", "enqueue", body={**body, "point": point})
         run_here(plan)
         (outcome,) = (command.outcome for command in ledger.commands("quick") if command.id == asked.id)

@@ -29,7 +29,7 @@ def field(request: pytest.FixtureRequest) -> NeuralField:
 @pytest.fixture
 def params(field: NeuralField) -> dict[str, torch.Tensor]:
     """Five fields of random start, biases moved off zero, in double precision."""
-    lanes = [field.start(stream(0, "test", lane)) for lane in range(5)]
+    lanes = [field.init(stream(0, "test", lane)) for lane in range(5)]
     noise = stream(0, "noise")
     return {
         p.name: torch.from_numpy(np.stack([lane[p.name] for lane in lanes]) + noise.normal(0, 0.1, (5, *p.shape)))

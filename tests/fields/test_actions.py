@@ -23,7 +23,7 @@ F = 4
 def random_rows(field: NeuralField, count: int = F) -> torch.Tensor:
     """Starts with noise on every parameter, so that no bias is zero."""
     rng = seeds.stream(0, "test", "rows")
-    rows = [np.concatenate([v.ravel() for v in field.start(rng).values()]) for _ in range(count)]
+    rows = [np.concatenate([v.ravel() for v in field.init(rng).values()]) for _ in range(count)]
     noisy = np.stack(rows).astype(np.float64)
     return torch.from_numpy(noisy + 0.1 * rng.standard_normal(noisy.shape))
 

@@ -29,7 +29,7 @@ def lane(params: Params, i: int) -> Params:
 
 def test_start_matches_the_declared_layout(field: NeuralField) -> None:
     """A start names every parameter, in layout order, with its declared shape, in float32."""
-    start = field.start(stream(3, "start"))
+    start = field.init(stream(3, "start"))
     assert list(start) == [p.name for p in field.layout]
     assert [value.shape for value in start.values()] == [p.shape for p in field.layout]
     assert {value.dtype for value in start.values()} == {np.dtype(np.float32)}
@@ -37,7 +37,7 @@ def test_start_matches_the_declared_layout(field: NeuralField) -> None:
 
 def test_start_depends_on_its_stream_only(field: NeuralField) -> None:
     """The same stream draws the same start, another stream another."""
-    one, again, other = (field.start(stream(3, "start", i)) for i in (0, 0, 1))
+    one, again, other = (field.init(stream(3, "start", i)) for i in (0, 0, 1))
     assert all(np.array_equal(one[name], again[name]) for name in one)
     assert any(not np.array_equal(one[name], other[name]) for name in one)
 
@@ -144,8 +144,8 @@ class Bare:
     def symmetry(self) -> Symmetry:
         return self.inner.symmetry
 
-    def start(self, rng: np.random.Generator) -> dict[str, Any]:
-        return self.inner.start(rng)
+    def init(self, rng: np.random.Generator) -> dict[str, Any]:
+        return self.inner.init(rng)
 
     def forward(self, params: Params, points: Tensor) -> Tensor:
         return self.inner.forward(params, points)

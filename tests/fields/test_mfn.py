@@ -13,7 +13,7 @@ from nefstudy.seeds import stream
 def test_forward_is_the_formula() -> None:
     """z_0 = g_0, z_{i+1} = (z_i W_i + b_i) g_{i+1}, out linear, g_i = sin(x omega_i + phase_i)."""
     field = Mfn(2, 1, hidden=3, filters=3)
-    params = {name: value + 0.1 for name, value in field.start(stream(0, "test")).items()}
+    params = {name: value + 0.1 for name, value in field.init(stream(0, "test")).items()}
     x = np.array([0.3, -0.7])
     waves = [np.sin(x @ params[f"omega_{i}"] + params[f"phase_{i}"]) for i in range(3)]
     state = waves[0]
@@ -26,7 +26,7 @@ def test_forward_is_the_formula() -> None:
 
 def test_start_fills_its_ranges() -> None:
     """phase U(pi), omega U(sqrt(s/filters)), kernels U(sqrt(6/fan_in)), biases 0."""
-    start = Mfn(2, 1, hidden=400, filters=4, input_scale=25.0).start(stream(0, "test"))
+    start = Mfn(2, 1, hidden=400, filters=4, input_scale=25.0).init(stream(0, "test"))
     bounds = {"phase": pi, "omega": sqrt(25 / 4), "kernel": sqrt(6 / 400)}
     for i in range(4):
         for name, bound in bounds.items():

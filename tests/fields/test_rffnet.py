@@ -14,7 +14,7 @@ from nefstudy.seeds import stream
 def test_forward_is_the_formula() -> None:
     """[sin, cos](2 pi std x B), ReLU layers, last layer linear; computed unit by unit."""
     field = RffNet(2, 1, hidden=4, layers=2, std=0.5)
-    params = {name: value + 0.1 for name, value in field.start(stream(0, "test")).items()}
+    params = {name: value + 0.1 for name, value in field.init(stream(0, "test")).items()}
     x = np.array([0.3, -0.7])
     angles = [2 * pi * 0.5 * sum(x * params["frequencies"][:, j]) for j in range(2)]
     features = np.array([np.sin(a) for a in angles] + [np.cos(a) for a in angles])
@@ -26,7 +26,7 @@ def test_forward_is_the_formula() -> None:
 
 def test_start_fills_its_ranges() -> None:
     """Frequencies N(0, 1) whatever std is; kernels U(sqrt(6/fan_in)); biases 0."""
-    start = RffNet(2, 1, hidden=400, layers=3, std=0.01).start(stream(0, "test"))
+    start = RffNet(2, 1, hidden=400, layers=3, std=0.01).init(stream(0, "test"))
     assert start["frequencies"].std() == pytest.approx(1, rel=0.1)
     assert start["frequencies"].mean() == pytest.approx(0, abs=0.15)
     for layer in range(3):
@@ -39,7 +39,7 @@ def test_start_fills_its_ranges() -> None:
 def test_std_scales_the_frequencies() -> None:
     """Twice the std is twice the frequencies: the same function of parameters halved."""
     narrow, wide = RffNet(2, 1, hidden=4, layers=2, std=0.5), RffNet(2, 1, hidden=4, layers=2, std=1.0)
-    params = {k: torch.from_numpy(v[None]).double() for k, v in narrow.start(stream(0, "test")).items()}
+    params = {k: torch.from_numpy(v[None]).double() for k, v in narrow.init(stream(0, "test")).items()}
     points = torch.from_numpy(stream(1, "points").uniform(-1, 1, (9, 2)))
     halved = params | {"frequencies": params["frequencies"] / 2}
     torch.testing.assert_close(wide.forward(halved, points), narrow.forward(params, points))

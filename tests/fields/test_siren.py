@@ -16,7 +16,7 @@ FIELD = Siren(2, 3, hidden=200, layers=4, omega_0=12.0)
 def test_forward_is_the_formula() -> None:
     """h_l = sin(omega_0 (h_{l-1} W_l + b_l)), last layer linear; computed unit by unit."""
     field = Siren(2, 1, hidden=3, layers=3, omega_0=5.0)
-    params = {name: value + 0.1 for name, value in field.start(stream(0, "test")).items()}
+    params = {name: value + 0.1 for name, value in field.init(stream(0, "test")).items()}
     x = np.array([0.3, -0.7])
     hidden = x
     for layer in range(2):
@@ -29,7 +29,7 @@ def test_forward_is_the_formula() -> None:
 
 def test_start_fills_its_ranges() -> None:
     """First U(1/2), hidden U(sqrt(6/200)/12), output N(0, 1/200), biases 0: bounds and variances."""
-    start = FIELD.start(stream(0, "test"))
+    start = FIELD.init(stream(0, "test"))
     for name, bound in (("kernel_0", 1 / 2), ("kernel_1", sqrt(6 / 200) / 12), ("kernel_2", sqrt(6 / 200) / 12)):
         assert np.abs(start[name]).max() <= bound
         assert np.abs(start[name]).max() > 0.95 * bound
@@ -43,7 +43,7 @@ def test_start_fills_its_ranges() -> None:
 def test_half_periods_and_signs_leave_the_function_unchanged() -> None:
     """b += pi / omega_0 with the outgoing row's sign, and a unit's sign flip, are unnoticed; half of either is not."""
     field = Siren(2, 1, hidden=4, layers=3)
-    params = {k: torch.from_numpy(v[None]).double() for k, v in field.start(stream(0, "test")).items()}
+    params = {k: torch.from_numpy(v[None]).double() for k, v in field.init(stream(0, "test")).items()}
     points = torch.from_numpy(stream(1, "points").uniform(-1, 1, (9, 2)))
     expected = field.forward(params, points)
     phase = field.symmetry.phases[1]

@@ -4,7 +4,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, OptimiserConfig, SignalsConfig
+from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, OptimizerConfig, SignalsConfig
 from nefstudy.fields.catalog import build, complete
 from nefstudy.fields.field import NeuralField
 from nefstudy.fitting.fit import Fits, fit_fields
@@ -38,13 +38,13 @@ def field(name: str) -> NeuralField:
 def fit_config(name: str, **changes: object) -> FitConfig:
     """A fit of digits8 by a small field; recipe keys and fit keys alike can be changed by name."""
     recipe = {key: changes.pop(key) for key in list(changes) if key in NeuralDatasetConfig.model_fields}
-    optimiser = {key: changes.pop(key) for key in ("lr", "weight_decay") if key in changes}
-    if optimiser:
-        recipe["optimiser"] = OptimiserConfig(**optimiser)
+    optimizer = {key: changes.pop(key) for key in ("lr", "weight_decay") if key in changes}
+    if optimizer:
+        recipe["optimizer"] = OptimizerConfig(**optimizer)
     dataset = NeuralDatasetConfig(
         signals=SignalsConfig(name="digits8", subset=70),
         field=complete(FieldConfig(name=name, params=SMALL[name])),
-        **{"start": "random", **recipe},
+        **{"init": "random", **recipe},
     )
     return FitConfig(dataset=dataset, **{"rungs": (12,), "engine": "eager", **changes})
 

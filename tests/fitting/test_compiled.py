@@ -99,10 +99,10 @@ def test_a_diverging_field_is_alone(fit: Fit, signals: Signals) -> None:
 
 def test_drawn_points_agree_with_eager(fit: Fit) -> None:
     """Minibatches are the same points for every engine, and keep the chunk law."""
-    drawn = fit(list(range(20)), points=16, engine="compiled")
-    eager = fit(list(range(20)), points=16, engine="eager")
+    drawn = fit(list(range(20)), batch_points=16, engine="compiled")
+    eager = fit(list(range(20)), batch_points=16, engine="eager")
     torch.testing.assert_close(drawn.parameters, eager.parameters, rtol=1e-3, atol=1e-4)
-    assert same(fit([17, 3], points=16, engine="compiled").parameters, drawn.parameters[:, [17, 3]])
+    assert same(fit([17, 3], batch_points=16, engine="compiled").parameters, drawn.parameters[:, [17, 3]])
 
 
 @pytest.mark.parametrize("name", ["siren"], indirect=True)
@@ -137,16 +137,16 @@ from torch._dynamo.utils import counters
 from nefstudy.fields.siren import Siren
 from nefstudy.fitting.compiled import advance, is_ready
 from nefstudy.fitting.problem import Problem, WholeGrid
-from nefstudy.fitting.start import start_rows
+from nefstudy.inits.drawn import Random
 from nefstudy.fitting.step import first_state
-from nefstudy.config import OptimiserConfig
+from nefstudy.config import OptimizerConfig
 field = Siren(2, 1, hidden=3)
 problem = Problem(field, "mse", "adamw")
 print("ready", is_ready(problem, 9, False, 1))
 points = torch.linspace(-1, 1, 18).reshape(9, 2)
-rows = start_rows(field, start="random", seed=0, ids=range(8), view=0)
+rows = Random().rows(field, seed=0, ids=range(8), view=0)
 state = first_state(rows)
-state = advance(problem, OptimiserConfig(), state, WholeGrid(points, torch.ones(8, 9, 1)), 3)
+state = advance(problem, OptimizerConfig(), state, WholeGrid(points, torch.ones(8, 9, 1)), 3)
 print("bytes", state.rows.numpy().tobytes().hex())
 print("cached", counters["inductor"]["fxgraph_cache_hit"])
 """

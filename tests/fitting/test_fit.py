@@ -96,7 +96,7 @@ def test_psnr_of_loss_is_the_psnr_of_unclipped_values(fit: Fit, field: NeuralFie
 def test_views_of_a_signal_differ_by_their_random_start_only(fit: Fit) -> None:
     """Another view starts elsewhere; with a shared start all views are the same."""
     assert not same(fit(view=1).parameters, fit(view=0).parameters)
-    assert same(fit(view=1, start="shared").parameters, fit(view=0, start="shared").parameters)
+    assert same(fit(view=1, init="shared").parameters, fit(view=0, init="shared").parameters)
 
 
 def test_a_diverging_field_is_flagged_and_alone(fit: Fit, signals: Signals) -> None:
@@ -120,8 +120,8 @@ def test_the_step_of_divergence_does_not_depend_on_the_ladder(
     signals: Signals, configure: Configure, field: NeuralField, chunk: int
 ) -> None:
     """A rate that blows up by plain descent is flagged at one step, whatever the rungs and chunks."""
-    sgd = configure(lr=1e9).dataset.optimiser.model_copy(update={"name": "sgd"})
-    ladders = [configure(optimiser=sgd, rungs=rungs, chunk=chunk) for rungs in ((40,), (0, 1, 2, 3, 40))]
+    sgd = configure(lr=1e9).dataset.optimizer.model_copy(update={"name": "sgd"})
+    ladders = [configure(optimizer=sgd, rungs=rungs, chunk=chunk) for rungs in ((40,), (0, 1, 2, 3, 40))]
     coarse, fine = (fit_fields(field, signals, config, rows=np.arange(4)) for config in ladders)
     if isinstance(field, Siren):
         assert torch.equal(coarse.diverged_at, fine.diverged_at)
@@ -136,9 +136,9 @@ def test_the_step_of_divergence_does_not_depend_on_the_ladder(
 def test_drawn_points_are_each_signals_own(fit: Fit) -> None:
     """Minibatches of points keep the chunk, order and ladder laws, and are not the whole grid."""
     rows = list(range(5))
-    drawn = fit(rows, points=16, rungs=(4, 9))
-    assert same(fit(rows, points=16, rungs=(4, 9), chunk=2).parameters, drawn.parameters)
-    assert same(fit([3, 1], points=16, rungs=(9,)).parameters[0], drawn.parameters[1, [3, 1]])
+    drawn = fit(rows, batch_points=16, rungs=(4, 9))
+    assert same(fit(rows, batch_points=16, rungs=(4, 9), chunk=2).parameters, drawn.parameters)
+    assert same(fit([3, 1], batch_points=16, rungs=(9,)).parameters[0], drawn.parameters[1, [3, 1]])
     assert not same(fit(rows, rungs=(4, 9)).parameters, drawn.parameters)
 
 
@@ -157,8 +157,8 @@ def test_bad_input_is_refused_by_name(signals: Signals, configure: Configure, fi
         fit_fields(field, signals, configure(), rows=rows[:0])
     with pytest.raises(BadSignals, match="2 coordinates to 1 channels, the field 3 to 1"):
         fit_fields(Siren(3, 1), signals, configure(), rows=rows)
-    with pytest.raises(BadConfig, match="points = 65: must be at most a signal's 64"):
-        fit_fields(field, signals, configure(points=65), rows=rows)
+    with pytest.raises(BadConfig, match="batch_points = 65: must be at most a signal's 64"):
+        fit_fields(field, signals, configure(batch_points=65), rows=rows)
     values = signals.originals(rows).reshape(3, 8, 8, 1).copy()
     values[1, 4, 4] = np.nan
     broken = Signals(signals.card, values, signals.ids[:3], signals.labels[:3], signals.split[:3])

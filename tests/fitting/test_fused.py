@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from nefstudy.config import FitConfig, OptimiserConfig
+from nefstudy.config import FitConfig, OptimizerConfig
 from nefstudy.fields.field import NeuralField
 from nefstudy.fields.mfn import Mfn
 from nefstudy.fields.rffnet import RffNet
@@ -25,8 +25,8 @@ from nefstudy.fitting.fit import Fits, fit_fields
 from nefstudy.fitting.fused.engine import advance, losses, marks, why_not
 from nefstudy.fitting.ladder import grid_loss
 from nefstudy.fitting.problem import DrawnPoints, Problem, WholeGrid
-from nefstudy.fitting.start import start_rows
 from nefstudy.fitting.step import State, first_state
+from nefstudy.inits.drawn import Random, Shared
 from nefstudy.signals.signal import Signals
 
 pytest.importorskip("triton")
@@ -76,18 +76,18 @@ def same(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def states(
-    interpret: Interpret, problem: Problem, optimiser: OptimiserConfig, steps: int
+    interpret: Interpret, problem: Problem, optimizer: OptimizerConfig, steps: int
 ) -> tuple[State, State, State]:
     """Two lanes, a made-up signal each: the start, and so many steps later by the fused and by the eager engine."""
     random = torch.Generator().manual_seed(3)
     field = problem.field
     points = torch.rand(50, field.in_dim, generator=random) * 2 - 1
     grid = WholeGrid(points, torch.rand(2, 50, field.out_dim, generator=random))
-    start = first_state(start_rows(field, start="random", seed=0, ids=range(2), view=0))
+    start = first_state(Random().rows(field, seed=0, ids=range(2), view=0))
     return (
         start,
-        interpret(advance, problem, optimiser, start, grid, steps),
-        eager.advance(problem, optimiser, start, grid, steps),
+        interpret(advance, problem, optimizer, start, grid, steps),
+        eager.advance(problem, optimizer, start, grid, steps),
     )
 
 
@@ -100,14 +100,14 @@ def apart(start: State, found: State, expected: State) -> float:
 @pytest.mark.parametrize("steps", [1, 10])
 def test_it_agrees_with_eager(interpret: Interpret, field: NeuralField, steps: int) -> None:
     """After 1 and 10 steps the parameters have moved as eager's have, to a hundred-thousandth of the way."""
-    problem, optimiser = Problem(field, "mse", "adamw"), OptimiserConfig(lr=1e-3, weight_decay=0.01)
-    assert apart(*states(interpret, problem, optimiser, steps)) < 1e-5
+    problem, optimizer = Problem(field, "mse", "adamw"), OptimizerConfig(lr=1e-3, weight_decay=0.01)
+    assert apart(*states(interpret, problem, optimizer, steps)) < 1e-5
 
 
 def test_it_agrees_with_eager_after_a_hundred_steps(interpret: Interpret, field: NeuralField) -> None:
     """Rounding grows with the steps; after 100 it is still under a thousandth of the way."""
-    problem, optimiser = Problem(field, "mse", "adamw"), OptimiserConfig(lr=1e-3, weight_decay=0.01)
-    assert apart(*states(interpret, problem, optimiser, 100)) < 1e-3
+    problem, optimizer = Problem(field, "mse", "adamw"), OptimizerConfig(lr=1e-3, weight_decay=0.01)
+    assert apart(*states(interpret, problem, optimizer, 100)) < 1e-3
 
 
 @pytest.mark.parametrize("name", ["siren"], indirect=True)
@@ -125,14 +125,14 @@ def test_it_agrees_with_eager_for_long(fused: Callable[..., Fits], configure: Co
 def test_no_size_is_special(interpret: Interpret, field: NeuralField, loss: Any) -> None:
     """Widths that are no powers of two, three channels, three coordinates, more layers, either loss."""
     problem = Problem(field, loss, "adamw")
-    assert apart(*states(interpret, problem, OptimiserConfig(lr=1e-3), 2)) < 2e-5
+    assert apart(*states(interpret, problem, OptimizerConfig(lr=1e-3), 2)) < 2e-5
 
 
 @pytest.mark.parametrize("field", [Siren(2, 1, hidden=8), RffNet(2, 1, hidden=8, layers=2, train_frequencies=False)])
 def test_plain_descent_and_frozen_frequencies(interpret: Interpret, field: NeuralField) -> None:
     """SGD's steps are eager's, and what is not trained keeps its bytes."""
-    optimiser = OptimiserConfig(name="sgd", lr=1e-2, weight_decay=0.1)
-    start, found, expected = states(interpret, Problem(field, "mse", "sgd"), optimiser, 3)
+    optimizer = OptimizerConfig(name="sgd", lr=1e-2, weight_decay=0.1)
+    start, found, expected = states(interpret, Problem(field, "mse", "sgd"), optimizer, 3)
     assert apart(start, found, expected) < 1e-5
     if isinstance(field, RffNet):
         assert same(found.rows[:, :8], start.rows[:, :8])
@@ -151,10 +151,10 @@ def test_drawn_points_agree_with_eager(
     fused: Callable[..., Fits], field: NeuralField, configure: Configure, signals: Signals
 ) -> None:
     """Minibatches are the same points for every engine, and where a rung lies changes no byte."""
-    found = fused([3, 7], points=16, rungs=(2, 5))
-    expected = fit_fields(field, signals, configure(points=16, rungs=(2, 5)), rows=np.array([3, 7]))
+    found = fused([3, 7], batch_points=16, rungs=(2, 5))
+    expected = fit_fields(field, signals, configure(batch_points=16, rungs=(2, 5)), rows=np.array([3, 7]))
     torch.testing.assert_close(found.parameters, expected.parameters, rtol=1e-4, atol=1e-6)
-    assert same(fused([7, 3], points=16, rungs=(5,)).parameters[0], found.parameters[1, [1, 0]])
+    assert same(fused([7, 3], batch_points=16, rungs=(5,)).parameters[0], found.parameters[1, [1, 0]])
 
 
 def test_shapes_are_fitted_to_occupancies(interpret: Interpret, name: str) -> None:
@@ -162,11 +162,11 @@ def test_shapes_are_fitted_to_occupancies(interpret: Interpret, name: str) -> No
     random = torch.Generator().manual_seed(5)
     inside = torch.arange(80).expand(2, 80).unsqueeze(2) < 40
     grid = WholeGrid(torch.rand(2, 80, 3, generator=random), inside.float())
-    problem, optimiser = Problem(SOLID[name], "bce", "adamw"), OptimiserConfig(lr=1e-3)
-    start = first_state(start_rows(SOLID[name], start="shared", seed=0, ids=range(2), view=0))
+    problem, optimizer = Problem(SOLID[name], "bce", "adamw"), OptimizerConfig(lr=1e-3)
+    start = first_state(Shared().rows(SOLID[name], seed=0, ids=range(2), view=0))
     draws = [DrawnPoints(grid, count=40, seed=0, ids=range(2), view=0, strata=2) for _ in range(2)]
-    found = interpret(advance, problem, optimiser, start, draws[0], 3)
-    assert apart(start, found, eager.advance(problem, optimiser, start, draws[1], 3)) < 2e-5
+    found = interpret(advance, problem, optimizer, start, draws[0], 3)
+    assert apart(start, found, eager.advance(problem, optimizer, start, draws[1], 3)) < 2e-5
 
 
 def test_a_diverging_field_is_alone(fused: Callable[..., Fits], signals: Signals) -> None:
@@ -184,12 +184,12 @@ def test_a_diverging_field_is_alone(fused: Callable[..., Fits], signals: Signals
 @pytest.mark.parametrize("name", ["siren"], indirect=True)
 def test_a_field_that_blows_up_is_noticed_when_it_does(interpret: Interpret, field: NeuralField) -> None:
     """The step at which a field's loss was first not finite is eager's, and stays what it was afterwards."""
-    problem, optimiser = Problem(field, "mse", "sgd"), OptimiserConfig(name="sgd", lr=1e9)
-    _, found, expected = states(interpret, problem, optimiser, 6)
+    problem, optimizer = Problem(field, "mse", "sgd"), OptimizerConfig(name="sgd", lr=1e9)
+    _, found, expected = states(interpret, problem, optimizer, 6)
     assert found.diverged_at.tolist() == expected.diverged_at.tolist()
     assert (found.diverged_at > 0).all()
     grid = WholeGrid(torch.zeros(50, 2), torch.zeros(2, 50, 1))
-    assert same(interpret(advance, problem, optimiser, found, grid, 1).diverged_at, found.diverged_at)
+    assert same(interpret(advance, problem, optimizer, found, grid, 1).diverged_at, found.diverged_at)
 
 
 @pytest.mark.parametrize("name", ["siren"], indirect=True)
@@ -206,7 +206,7 @@ def test_losses_are_eagers(interpret: Interpret, field: NeuralField) -> None:
     """The loss over the whole grid agrees with torch's, for points of each field's own too."""
     random = torch.Generator().manual_seed(1)
     grid = WholeGrid(torch.rand(2, 80, 2, generator=random), torch.rand(2, 70, 1, generator=random))
-    rows = start_rows(field, start="random", seed=1, ids=range(2), view=0)
+    rows = Random().rows(field, seed=1, ids=range(2), view=0)
     for loss in ("mse", "bce"):
         problem = Problem(field, loss, "adamw")  # type: ignore[arg-type]  # a name of the loop
         torch.testing.assert_close(interpret(losses, problem, rows, grid), grid_loss(problem, rows, grid))

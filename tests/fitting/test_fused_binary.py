@@ -54,7 +54,7 @@ def compiled(field: NeuralField, path: Path, *, loss: str = "mse") -> Binary:
     from nefstudy.fitting.fused.kernel import climb
 
     arguments, options = constants(field)
-    constant = {**arguments, "LOSS": loss, "OPTIMISER": "adamw"}
+    constant = {**arguments, "LOSS": loss, "OPTIMIZER": "adamw"}
     kinds = dict.fromkeys(FLOATS, "*fp32") | dict.fromkeys(PLACES, "*i32")
     kinds |= dict.fromkeys(("factor", "share", "kept"), "fp32") | dict.fromkeys(constant, "constexpr")
     names: list[str] = climb.arg_names

@@ -24,7 +24,7 @@ from nefstudy.signals.catalog import load_signals
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 signals = load_signals(SignalsConfig(name="digits8", subset=70))
 field = FieldConfig(name="siren", params={"hidden": 1024})
-recipe = NeuralDatasetConfig(signals=SignalsConfig(name="digits8"), field=field, start="random")
+recipe = NeuralDatasetConfig(signals=SignalsConfig(name="digits8"), field=field, init="random")
 network = build(field, in_dim=2, out_dim=1)
 
 def fit(chunk, rows, spare_mb):

@@ -28,7 +28,7 @@ ACTS: dict[str, Callable[[], object]] = {
 def fit(signals: Signals) -> Fit:
     """Fit six digits by a field that is wide enough for matrix routines of lower precision."""
     siren = complete(FieldConfig(name="siren", params={"hidden": 32}))
-    dataset = NeuralDatasetConfig(signals=SignalsConfig(name="digits8", subset=70), field=siren, start="random")
+    dataset = NeuralDatasetConfig(signals=SignalsConfig(name="digits8", subset=70), field=siren, init="random")
     config = FitConfig(dataset=dataset, rungs=(12,), engine="eager")
     return lambda: fit_fields(build(siren, in_dim=2, out_dim=1), signals, config, rows=np.arange(6))
 

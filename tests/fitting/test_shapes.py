@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, OptimiserConfig, SignalsConfig
+from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, OptimizerConfig, SignalsConfig
 from nefstudy.fields.catalog import build, complete
 from nefstudy.fitting.fit import Fits, fit_fields
 from nefstudy.signals.catalog import load_signals
@@ -16,9 +16,9 @@ def fit(name: str, rows: list[int], *, chunk: int, steps: int = 6, seed: int = 0
     recipe = NeuralDatasetConfig(
         signals=SHAPES,
         field=complete(FieldConfig(name=name, params=HYPERPARAMETERS[name])),
-        start="shared",
-        optimiser=OptimiserConfig(lr=3e-3),
-        points=256,
+        init="shared",
+        optimizer=OptimizerConfig(lr=3e-3),
+        batch_points=256,
         seed=seed,
     )
     config = FitConfig(dataset=recipe, rungs=(0, steps), engine="eager", chunk=chunk)

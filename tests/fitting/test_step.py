@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nefstudy.config import OptimiserConfig
+from nefstudy.config import OptimizerConfig
 from nefstudy.fields.field import NeuralField, flatten, unflatten
 from nefstudy.fields.rffnet import RffNet
 from nefstudy.fields.siren import Siren
 from nefstudy.fields.wave import joint
-from nefstudy.fitting.optimiser import pace
+from nefstudy.fitting.optimizer import pace
 from nefstudy.fitting.problem import Problem
-from nefstudy.fitting.start import start_rows
 from nefstudy.fitting.step import State, first_not_finite, first_state, take_step
+from nefstudy.inits.drawn import Random
 
 POINTS = torch.rand(9, 2, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.rand(3, 9, 1, generator=torch.Generator().manual_seed(1))
@@ -21,7 +21,7 @@ TARGETS = torch.rand(3, 9, 1, generator=torch.Generator().manual_seed(1))
 
 def stepped(field: NeuralField, state: State, **how: object) -> State:
     with torch.no_grad():
-        now = pace(OptimiserConfig(weight_decay=0.1), 0)
+        now = pace(OptimizerConfig(weight_decay=0.1), 0)
         return take_step(Problem(field, "mse", "adamw"), state, POINTS, TARGETS, now, **how)
 
 
@@ -29,7 +29,7 @@ def stepped(field: NeuralField, state: State, **how: object) -> State:
 def test_untrained_parameters_keep_their_start(trained: bool) -> None:
     """Frequencies move if they are trained; if not, neither gradient nor weight decay touches them."""
     field = RffNet(2, 1, hidden=8, layers=3, train_frequencies=trained)
-    rows = start_rows(field, start="random", seed=0, ids=[0, 1, 2], view=0)
+    rows = Random().rows(field, seed=0, ids=[0, 1, 2], view=0)
     before, after = unflatten(field, rows), unflatten(field, stepped(field, first_state(rows)).rows)
     assert torch.equal(before["frequencies"], after["frequencies"]) is not trained
     assert not torch.equal(before["kernel_0"], after["kernel_0"])
@@ -38,7 +38,7 @@ def test_untrained_parameters_keep_their_start(trained: bool) -> None:
 def test_inactive_lanes_keep_their_rows() -> None:
     """A lane that is not active stays; the others take the bits they would take anyway."""
     field = Siren(2, 1, hidden=4)
-    state = first_state(start_rows(field, start="random", seed=0, ids=[0, 1, 2], view=0))
+    state = first_state(Random().rows(field, seed=0, ids=[0, 1, 2], view=0))
     free = stepped(field, state).rows
     held = stepped(field, replace(state, active=torch.tensor([True, False, True]))).rows
     assert torch.equal(held[1], state.rows[1])
@@ -49,7 +49,7 @@ def test_inactive_lanes_keep_their_rows() -> None:
 def test_a_step_of_the_unit_form_is_the_fields_step() -> None:
     """Stepping the unit form at scaled rows moves the rows as stepping the field itself does."""
     field = Siren(2, 1, hidden=4, omega_0=7.0)
-    state = first_state(start_rows(field, start="random", seed=0, ids=[0, 1, 2], view=0))
+    state = first_state(Random().rows(field, seed=0, ids=[0, 1, 2], view=0))
     unit, factors = field.unit
     row = flatten(field, {p.name: torch.full((1, *p.shape), factors.get(p.name, 1.0)) for p in field.layout})[0]
     expected, found = stepped(field, state), stepped(unit, state, factors=row, waves=joint)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from nefstudy.config import FieldConfig, NeuralDatasetConfig, OptimiserConfig, SignalsConfig, TrialConfig
+from nefstudy.config import FieldConfig, NeuralDatasetConfig, OptimizerConfig, SignalsConfig, TrialConfig
 from nefstudy.ledger import Ledger, Owner
 
 
@@ -132,13 +132,13 @@ def trial() -> Callable[..., TrialConfig]:
     """Makes trials that differ by seed, field, start, steps or learning rate."""
 
     def make(
-        seed: int = 0, *, field: str = "siren", start: str = "shared", steps: int = 75, lr: float = 1e-3
+        seed: int = 0, *, field: str = "siren", init: str = "shared", steps: int = 75, lr: float = 1e-3
     ) -> TrialConfig:
         dataset = NeuralDatasetConfig(
             signals=SignalsConfig(name="digits8", content="c0ffee"),
             field=FieldConfig(name=field, params={"hidden": 16, "omega_0": 9.0}),
-            start=start,
-            optimiser=OptimiserConfig(lr=lr),
+            init=init,
+            optimizer=OptimizerConfig(lr=lr),
         )
         return TrialConfig(dataset=dataset, steps=steps, seed=seed)
 

@@ -12,7 +12,7 @@ HERE = ("digits", "phase1")
 
 def test_complete_trial_reads_back_as_written(ledger, trial):
     """Everything committed with a result is read back, NaN and infinity included."""
-    made = trial(3, field="mfn", start="random", steps=200)
+    made = trial(3, field="mfn", init="random", steps=200)
     token = ledger.request(*HERE, trial=made)
     ledger.started(*HERE, key=made.key, token=token)
     metrics = {"val_accuracy": 0.5, "test_accuracy": 0.4, "all_psnr": 21.5, "broken": math.nan, "perfect": math.inf}
@@ -24,13 +24,13 @@ def test_complete_trial_reads_back_as_written(ledger, trial):
         token=token,
         metrics=metrics,
         curves=curves,
-        artefacts=files,
+        artifacts=files,
         fingerprint={"engine": "eager"},
     )
     row = ledger.trial(made.key)
     assert row.state is TrialState.COMPLETE
     assert row.config == made.model_dump(mode="json")
-    assert (row.cell, row.field, row.signals, row.start) == ("digits8/mfn", "mfn", "digits8", "random")
+    assert (row.cell, row.field, row.signals, row.init) == ("digits8/mfn", "mfn", "digits8", "random")
     assert (row.hidden, row.steps, row.seed, row.attempt, row.reused) == (16, 200, 3, 1, False)
     assert row.dataset == made.dataset.digest
     assert (row.val_accuracy, row.test_accuracy, row.quality) == (0.5, 0.4, 21.5)
@@ -40,7 +40,7 @@ def test_complete_trial_reads_back_as_written(ledger, trial):
     read = ledger.curves(*HERE, key=made.key)
     assert read["all_psnr"] == [(5.0, 10.0), (75.0, 21.5)]
     assert math.isnan(read["val_loss"][0][1])
-    assert ledger.artefacts(*HERE, key=made.key) == files
+    assert ledger.artifacts(*HERE, key=made.key) == files
 
 
 def test_states_follow_the_trial(ledger, trial):
@@ -137,7 +137,7 @@ def test_next_attempt_starts_clean(ledger, trial):
     row = ledger.trial(made.key)
     assert (row.state, row.attempt, row.val_accuracy, row.metrics) == (TrialState.REQUESTED, 2, None, {})
     assert ledger.curves(*HERE, key=made.key) == {}
-    assert ledger.columns("digits", ["steps", "optimiser.lr"], state=None) == {"steps": [75], "optimiser.lr": [1e-3]}
+    assert ledger.columns("digits", ["steps", "optimizer.lr"], state=None) == {"steps": [75], "optimizer.lr": [1e-3]}
     ledger.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.6})
     assert ledger.columns("digits", ["val_accuracy"]) == {"val_accuracy": [0.6]}
 
@@ -157,7 +157,7 @@ def test_result_is_reused_at_no_cost(ledger, trial):
         token=token,
         metrics=metrics,
         curves=curves,
-        artefacts=files,
+        artifacts=files,
         fingerprint={"a": "b"},
     )
     assert ledger.reuse(*HERE, trial=made)
@@ -165,7 +165,7 @@ def test_result_is_reused_at_no_cost(ledger, trial):
     assert (row.state, row.reused, row.val_accuracy, row.fingerprint) == (TrialState.COMPLETE, True, 0.5, {"a": "b"})
     assert row.metrics == metrics | {"field_steps": 0.0, "fit_seconds": 0.0, "classify_seconds": 0.0}
     assert ledger.curves(*HERE, key=made.key) == {"val_loss": [(0.0, 1.0)]}
-    assert ledger.artefacts(*HERE, key=made.key) == files
+    assert ledger.artifacts(*HERE, key=made.key) == files
     assert not ledger.trial(made.key).reused, "the one that ran is shown first"
     assert ledger.totals("digits", ["field_steps"]) == {("phase1", "digits8/siren", "field_steps"): 0.0}
 

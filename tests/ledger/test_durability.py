@@ -62,7 +62,7 @@ def live(ledger, made) -> None:
     token = ledger.request(*HERE, trial=made)
     ledger.started(*HERE, key=made.key, token=token)
     metrics = {"val_accuracy": made.seed / 1000, "all_psnr": 20.0}
-    ledger.complete(*HERE, key=made.key, token=token, metrics=metrics, curves=CURVES, artefacts={"a.png": "a.png"})
+    ledger.complete(*HERE, key=made.key, token=token, metrics=metrics, curves=CURVES, artifacts={"a.png": "a.png"})
 
 
 def check_whole(ledger, rows) -> None:
@@ -74,7 +74,7 @@ def check_whole(ledger, rows) -> None:
     for row in rows:
         whole = row.key in complete
         assert bool(row.metrics) == bool(ledger.curves(*HERE, key=row.key)) == whole
-        assert bool(ledger.artefacts(*HERE, key=row.key)) == whole
+        assert bool(ledger.artifacts(*HERE, key=row.key)) == whole
     measured = ledger.columns("digits", ["all_psnr"], state=None)["all_psnr"]
     assert sum(value is not None for value in measured) == len(complete)
 

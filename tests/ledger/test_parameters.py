@@ -21,9 +21,16 @@ CONFIGS = st.dictionaries(
 
 def test_names_are_short_and_complete(trial):
     """Every scalar of a configuration appears once, under its shortest free name."""
-    flat = parameters(trial(7, field="mfn", start="random", steps=200, lr=0.01).model_dump(mode="json"))
-    wanted = {"seed": 7, "steps": 200, "start": "random", "field.name": "mfn", "field.hidden": 16, "field.omega_0": 9.0}
-    wanted |= {"optimiser.lr": 0.01, "signals.name": "digits8", "dataset.seed": 0, "classifier.epochs": 50}
+    flat = parameters(trial(7, field="mfn", init="random", steps=200, lr=0.01).model_dump(mode="json"))
+    wanted = {
+        "seed": 7,
+        "steps": 200,
+        "init.name": "random",
+        "field.name": "mfn",
+        "field.hidden": 16,
+        "field.omega_0": 9.0,
+    }
+    wanted |= {"optimizer.lr": 0.01, "signals.name": "digits8", "dataset.seed": 0, "classifier.epochs": 50}
     assert wanted.items() <= flat.items()
     assert "signals.subset" not in flat, "what is not given has no value"
 

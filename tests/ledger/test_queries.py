@@ -84,13 +84,13 @@ def test_ends_count_only_trials_that_ran(filled, trial):
 def test_columns_line_up(filled):
     """Columns of row fields, metrics and parameters have one place a trial, None where it has nothing."""
     rows = filled.trials("digits", limit=None).rows
-    names = ["seed", "cell", "val_accuracy", "field_steps", "optimiser.lr", "field.name", "unheard_of"]
+    names = ["seed", "cell", "val_accuracy", "field_steps", "optimizer.lr", "field.name", "unheard_of"]
     found = filled.columns("digits", names, state=None)
     assert found["seed"] == [row.seed for row in rows]
     assert found["cell"] == [row.cell for row in rows]
     assert found["val_accuracy"] == [row.val_accuracy for row in rows]
     assert found["field_steps"] == [row.metrics.get("field_steps") for row in rows]
-    assert found["optimiser.lr"] == [1e-3] * 14
+    assert found["optimizer.lr"] == [1e-3] * 14
     assert found["field.name"] == [row.field for row in rows]
     assert found["unheard_of"] == [None] * 14
     assert len(filled.columns("digits", ["seed"])["seed"]) == 10

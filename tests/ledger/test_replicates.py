@@ -31,12 +31,12 @@ def test_an_interval_covers_the_truth_nineteen_times_in_twenty():
 
 def test_seeds_alone_are_pooled():
     """A setting is the configuration without its two seeds; what else is left out must be named."""
-    config = {"steps": 5, "seed": 1, "dataset": {"seed": 1, "start": "shared"}, "classifier": {"name": "mlp"}}
-    other = {"steps": 5, "seed": 2, "dataset": {"seed": 2, "start": "shared"}, "classifier": {"name": "gnn"}}
+    config = {"steps": 5, "seed": 1, "dataset": {"seed": 1, "init": "shared"}, "classifier": {"name": "mlp"}}
+    other = {"steps": 5, "seed": 2, "dataset": {"seed": 2, "init": "shared"}, "classifier": {"name": "gnn"}}
     assert setting(config) != setting(other)
     assert setting(config, without=["classifier"]) == setting(other, without=["classifier"])
     assert setting(config, without=["classifier.name"]) == setting(other, without=["classifier.name"])
-    assert config["dataset"] == {"seed": 1, "start": "shared"}, "the configuration itself is left as it is"
+    assert config["dataset"] == {"seed": 1, "init": "shared"}, "the configuration itself is left as it is"
 
 
 def test_replicates_are_grouped_and_ranked(trial, ledger):

@@ -45,7 +45,7 @@ def test_no_answer_takes_more_than_a_look_at_each_trial(large, steps_of):
     """Pages by any filter and sort, counts, best and one trial read an index, never all metrics or parameters."""
     assert sum(large.counts("digits").values()) == SEEDS * COPIES
     rare, common = Filter("all_psnr", ">", 20.99), Filter("all_psnr", ">", 20.01)
-    none, word = Filter("all_3", "<", 0.0), Filter("optimiser.name", "=", "adamw")
+    none, word = Filter("all_3", "<", 0.0), Filter("optimizer.name", "=", "adamw")
     cell, complete = "digits8/mfn", TrialState.COMPLETE
     pages = {
         "first": {},
@@ -55,7 +55,7 @@ def test_no_answer_takes_more_than_a_look_at_each_trial(large, steps_of):
         "score in a cell": {"sort": "-val_accuracy", "phase": "phase1", "cell": cell},
         "score in a cell by state": {"sort": "-val_accuracy", "phase": "phase1", "cell": cell, "state": complete},
         "metric": {"sort": "-all_7", "state": complete},
-        "parameter": {"sort": "optimiser.lr"},
+        "parameter": {"sort": "optimizer.lr"},
         "column": {"sort": "steps"},
         "rare": {"filters": [rare]},
         "common": {"filters": [common]},

@@ -70,9 +70,9 @@ def test_pins_satisfy_what_the_project_asks() -> None:
 
 @pytest.mark.slow
 def test_the_wheel_is_typed_licensed_and_carries_the_page(tmp_path: Path) -> None:
-    """The wheel holds every module, py.typed, the licence, FORMAT.md and the dashboards; no tests."""
-    (artefact,) = WheelBuilder(str(REPOSITORY)).build(directory=str(tmp_path), versions=["standard"])
-    names = set(zipfile.ZipFile(artefact).namelist())
+    """The wheel holds every module, py.typed, the license, FORMAT.md and the dashboards; no tests."""
+    (artifact,) = WheelBuilder(str(REPOSITORY)).build(directory=str(tmp_path), versions=["standard"])
+    names = set(zipfile.ZipFile(artifact).namelist())
     package = REPOSITORY / "nefstudy"
     wanted = {f"nefstudy/{path.relative_to(package)}" for path in package.rglob("*.py")} | {"nefstudy/py.typed"}
     pages = REPOSITORY / "dashboards"

@@ -15,7 +15,7 @@ from nefstudy.signals.signal import Signals
 
 SIGNALS = SignalsConfig(name="digits8", subset=46)
 RECIPE = NeuralDatasetConfig(
-    signals=SIGNALS, field=complete(FieldConfig(name="siren", params={"hidden": 4})), start="random", views=2
+    signals=SIGNALS, field=complete(FieldConfig(name="siren", params={"hidden": 4})), init="random", views=2
 )
 CONFIG = FitConfig(dataset=RECIPE, rungs=(0, 3), engine="eager", chunk=8)
 

@@ -24,7 +24,7 @@ ORIGIN = Origin(
     field=FieldConfig(name="siren", params={"hidden": 8, "layers": 3, "omega_0": 30.0}),
     grid=(28, 28),
     channels=1,
-    start="shared",
+    init="shared",
     steps=500,
 )
 SHAPES = [(8,), (2, 8), (8,), (8, 8), (1,), (8, 1)]

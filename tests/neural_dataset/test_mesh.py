@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, OptimiserConfig, SignalsConfig
+from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, OptimizerConfig, SignalsConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.catalog import build, complete
 from nefstudy.neural_dataset.mesh import surface, write_mesh
@@ -54,9 +54,9 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> NeuralDataset:
     recipe = NeuralDatasetConfig(
         signals=config,
         field=complete(FieldConfig(name="mfn", params={"hidden": 8, "filters": 2})),
-        start="shared",
-        optimiser=OptimiserConfig(lr=1e-2),
-        points=256,
+        init="shared",
+        optimizer=OptimizerConfig(lr=1e-2),
+        batch_points=256,
     )
     fit = FitConfig(dataset=recipe, rungs=(0, 25), engine="eager")
     root = str(tmp_path_factory.mktemp("shapes"))

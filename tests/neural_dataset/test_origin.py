@@ -8,7 +8,7 @@ from nefstudy.config import FieldConfig
 from nefstudy.errors import BadConfig
 from nefstudy.neural_dataset.origin import Origin
 
-ORIGIN = Origin(name="published", field=FieldConfig(name="siren"), grid=(28, 28), channels=1, start="shared", steps=500)
+ORIGIN = Origin(name="published", field=FieldConfig(name="siren"), grid=(28, 28), channels=1, init="shared", steps=500)
 
 
 def test_one_constant_serves_all_channels():

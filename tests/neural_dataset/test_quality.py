@@ -18,7 +18,7 @@ def few() -> Signals:
 
 def rows_of(field, count: int) -> torch.Tensor:
     rng = np.random.default_rng(0)
-    parts = [np.concatenate([value.reshape(-1) for value in field.start(rng).values()]) for _ in range(count)]
+    parts = [np.concatenate([value.reshape(-1) for value in field.init(rng).values()]) for _ in range(count)]
     return torch.from_numpy(np.stack(parts))
 
 

@@ -151,9 +151,9 @@ def test_progress_counts_the_fields_still_to_fit(desk) -> None:
 
 def test_diverged_fields_are_flagged_in_every_column(desk) -> None:
     """A field that diverged has NaN weights and quality; one that diverges later is well at earlier rungs."""
-    optimiser = desk.config.dataset.optimiser.model_copy(update={"name": "sgd", "lr": 1e9})
+    optimizer = desk.config.dataset.optimizer.model_copy(update={"name": "sgd", "lr": 1e9})
     field = desk.config.dataset.field.model_copy(update={"name": "mfn", "params": {"hidden": 4}})
-    recipe = desk.config.dataset.model_copy(update={"optimiser": optimiser, "field": field})
+    recipe = desk.config.dataset.model_copy(update={"optimizer": optimizer, "field": field})
     mine = replace(
         desk,
         config=desk.config.model_copy(update={"dataset": recipe, "rungs": (0, 25)}),

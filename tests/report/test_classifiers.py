@@ -22,7 +22,7 @@ def trial(row, name, *, size=1000, width=1, **changes):
 def test_the_mean_stands_under_its_field_and_start(row):
     """Replicates of one classifier, field and start are averaged; what was not tried is empty."""
     rows = [trial(row, "mlp", seed=s, test_accuracy=a) for s, a in ((0, 0.5), (1, 0.7))]
-    rows += [trial(row, "gnn", size=2000, start="random", field="mfn", test_accuracy=0.25)]
+    rows += [trial(row, "gnn", size=2000, init="random", field="mfn", test_accuracy=0.25)]
     header, *body = classifier_cells(classifier_lines(rows))
     assert header == ["classifier", "parameters", "epochs", "SIREN shared", "MFN random", "s / trial"]
     assert body == [["gnn", "2k", "7", "", "0.250", "3"], ["mlp", "1k", "7", "0.600 ± 0.141", "", "3"]]

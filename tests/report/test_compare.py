@@ -17,7 +17,7 @@ from nefstudy.report.report import write_report
 
 def config(*, steps: int, classifier: str = "mlp", seed: int = 0) -> TrialConfig:
     dataset = NeuralDatasetConfig(
-        signals=SignalsConfig(name="digits8"), field=FieldConfig(name="siren"), start="shared", seed=seed
+        signals=SignalsConfig(name="digits8"), field=FieldConfig(name="siren"), init="shared", seed=seed
     )
     return TrialConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name=classifier), seed=seed)
 

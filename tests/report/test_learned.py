@@ -54,7 +54,7 @@ def test_features_alike_are_drawn_too(alike):
 @pytest.mark.slow
 def test_each_trial_has_a_panel_with_every_field(row):
     """A panel a trial, a colour a class, each label named once, accuracy and NMI below."""
-    rows = [row(test_accuracy=0.75, metrics={"test_embedding_nmi": 0.5}), row(start="random", metrics={})]
+    rows = [row(test_accuracy=0.75, metrics={"test_embedding_nmi": 0.5}), row(init="random", metrics={})]
     panels = draw_learned([Learned(each, features(), LABELS) for each in rows]).axes
     assert len(panels) == 2
     for axes in panels:

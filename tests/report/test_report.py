@@ -25,12 +25,12 @@ STUDY = "digits <&> more"
 CELL = "digits8/siren"
 
 
-def trial(*, start: str, steps: int) -> TrialConfig:
+def trial(*, init: str, steps: int) -> TrialConfig:
     """A configuration that differs in start and steps alone."""
     dataset = NeuralDatasetConfig(
         signals=SignalsConfig(name="digits8"),
         field=FieldConfig(name="siren", params={"hidden": 16}),
-        start=start,  # type: ignore[arg-type]  # one of the two names
+        init=init,  # type: ignore[arg-type]  # one of the two names
     )
     return TrialConfig(dataset=dataset, steps=steps)
 
@@ -45,7 +45,7 @@ def finish(ledger: Ledger, config: TrialConfig, *, accuracy: float, names: tuple
     }  # fmt: skip
     ledger.complete(
         STUDY, "phase2", key=config.key, token=token, metrics=metrics,
-        artefacts={name: f"trials/{config.key}/{name}" for name in names},
+        artifacts={name: f"trials/{config.key}/{name}" for name in names},
     )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ledger(root: Path) -> Iterator[Ledger]:
     """A study of four finished trials and a failed one; the best of them left a picture. Only read by the tests."""
     with fill(root / "ledger.db") as opened:
-        picture = root / "trials" / trial(start="shared", steps=50).key / "reconstruction.png"
+        picture = root / "trials" / trial(init="shared", steps=50).key / "reconstruction.png"
         picture.parent.mkdir(parents=True)
         Image.new("RGB", (8, 8), (0, 114, 178)).save(picture)
         yield opened
@@ -77,10 +77,10 @@ def fill(path: Path, *, names: tuple[str, ...] = ("reconstruction.png",)) -> Led
     with pytest.MonkeyPatch.context() as before:  # as versions before the rule of names wrote it
         before.setattr("nefstudy.ledger.studies.study_name", str)
         ledger.put_study(STUDY, {}, planned={("phase2", CELL): 6})
-    for start, base in (("random", 0.3), ("shared", 0.8)):
+    for init, base in (("random", 0.3), ("shared", 0.8)):
         for steps in (5, 50):
-            finish(ledger, trial(start=start, steps=steps), accuracy=round(base + steps / 1000, 3), names=names)
-    broken = trial(start="random", steps=7)
+            finish(ledger, trial(init=init, steps=steps), accuracy=round(base + steps / 1000, 3), names=names)
+    broken = trial(init="random", steps=7)
     token = ledger.request(STUDY, "phase2", trial=broken)
     ledger.fail(STUDY, "phase2", key=broken.key, token=token, cause="diverged", error="nothing survived")
     return ledger
@@ -151,7 +151,7 @@ def test_the_same_ledger_gives_the_same_report(ledger: Ledger, root: Path, page:
     assert not any(name.endswith(".tmp") for name in written)
     assert all((page.parent / name).read_bytes() == (again.parent / name).read_bytes() for name in written)
     with fill(tmp_path / "ledger.db") as other:
-        finish(other, trial(start="shared", steps=60), accuracy=0.9, names=())
+        finish(other, trial(init="shared", steps=60), accuracy=0.9, names=())
         assert write_report(other, STUDY, root=root, out=tmp_path / "again").read_bytes() != page.read_bytes()
 
 
@@ -180,7 +180,7 @@ def test_a_dropped_picture_is_left_out(ledger: Ledger, root: Path) -> None:
 @pytest.mark.slow
 def test_learned_features_are_shown_where_a_best_trial_kept_them(tmp_path: Path) -> None:
     """The page gains one picture, which is also a file; a torn file costs the picture only."""
-    config = trial(start="shared", steps=50)
+    config = trial(init="shared", steps=50)
     folder = tmp_path / "trials" / config.key
     folder.mkdir(parents=True)
     rng = seeds.stream(0, "test", "features")
@@ -231,7 +231,7 @@ def test_quality_of_shapes_is_iou(row: Callable[..., TrialRow]) -> None:
 
 def test_words_stand_left_and_numbers_right() -> None:
     """A column of words is told by its name, in head and body."""
-    drawn = table(["cell", "start", "steps"], [["a/b", "shared", 5]])
+    drawn = table(["cell", "init", "steps"], [["a/b", "shared", 5]])
     assert drawn.count('class="word"') == 4
     assert '<td class="word">shared</td><td>5</td>' in drawn
 

@@ -26,7 +26,7 @@ def test_means_and_deviations_are_those_of_the_rows(study_rows: list[TrialRow]) 
     ]  # fmt: skip
     for line in table.lines:
         for start, accuracy in line.starts.items():
-            own = [row.test_accuracy for row in study_rows if (row.field, row.start) == (line.field, start)]
+            own = [row.test_accuracy for row in study_rows if (row.field, row.init) == (line.field, start)]
             assert accuracy.n == len(own) == 18
             assert accuracy.mean == pytest.approx(sum(own) / len(own))  # type: ignore[arg-type]  # none is None here
             assert accuracy.sd == pytest.approx(statistics.stdev(own))  # type: ignore[type-var]  # none is None here
@@ -36,7 +36,7 @@ def test_means_and_deviations_are_those_of_the_rows(study_rows: list[TrialRow]) 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_order_of_rows_does_not_matter(row: Make, order: list[int]) -> None:
     """Shuffled rows give the same table; a changed accuracy another (so the table is no constant)."""
-    rows = [row(start=start, steps=n, test_accuracy=0.1 * n) for start in ("random", "shared") for n in (2, 3, 5)]
+    rows = [row(init=init, steps=n, test_accuracy=0.1 * n) for init in ("random", "shared") for n in (2, 3, 5)]
     table = tables.start_json(tables.start_table(rows))
     assert tables.start_json(tables.start_table([rows[i] for i in order])) == table
     rows[0] = replace(rows[0], test_accuracy=0.123)
@@ -55,10 +55,10 @@ def test_gain_is_the_published_one() -> None:
 
 def test_a_gain_needs_both_starts(row: Make) -> None:
     """With one start only, or a random accuracy of 0, there is no gain to tell, and nothing divides by it."""
-    assert tables.start_table([row(start="shared")]).lines[0].gain is None
-    zero = tables.start_table([row(start="shared"), row(start="random", test_accuracy=0.0)])
+    assert tables.start_table([row(init="shared")]).lines[0].gain is None
+    zero = tables.start_table([row(init="shared"), row(init="random", test_accuracy=0.0)])
     assert zero.lines[0].gain is None
-    both = tables.start_table([row(start="shared", test_accuracy=0.9), row(start="random", test_accuracy=0.3)])
+    both = tables.start_table([row(init="shared", test_accuracy=0.9), row(init="random", test_accuracy=0.3)])
     assert both.lines[0].gain == pytest.approx(200)
 
 
@@ -73,9 +73,9 @@ def test_only_finished_trials_count(row: Make) -> None:
 
 def test_unmatched_settings_are_told(row: Make) -> None:
     """Means over different settings are starred; over the same settings they are not."""
-    matched = [row(start=start, steps=steps) for start in ("random", "shared") for steps in (5, 25)]
+    matched = [row(init=init, steps=steps) for init in ("random", "shared") for steps in (5, 25)]
     assert tables.start_table(matched).lines[0].balanced
-    lopsided = tables.start_table([*matched, row(start="shared", steps=75)])
+    lopsided = tables.start_table([*matched, row(init="shared", steps=75)])
     assert (lopsided.lines[0].matched, lopsided.lines[0].balanced) == (2, False)
     assert "2/3*" in tables.start_markdown(lopsided)
     assert any("not comparable yet" in note for note in tables.start_notes(lopsided))
@@ -103,7 +103,7 @@ def test_every_rendering_carries_the_same_numbers(study_rows: list[TrialRow]) ->
 
 def test_a_start_of_ones_own_has_its_column(row: Make) -> None:
     """Starts beyond the paper's two appear after them, in every rendering."""
-    table = tables.start_table([row(start=start) for start in ("learned", "shared", "random")])
+    table = tables.start_table([row(init=init) for init in ("learned", "shared", "random")])
     assert table.starts == ("random", "shared", "learned")
     assert tables.start_cells(table)[0] == ["cell", "random", "shared", "learned", "gain %", "n", "paper"]
     assert {line[2] for line in tables.start_rows(table)[1:]} == {"random", "shared", "learned"}

@@ -16,7 +16,7 @@ from nefstudy.config import (
     ClassifierConfig,
     FieldConfig,
     NeuralDatasetConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     SignalsConfig,
     TrialConfig,
 )
@@ -34,15 +34,15 @@ OPERATOR_SECRET = "/srv/secret/place/model.py"
 
 
 def trial_config(
-    cell: str, *, start: str = "shared", steps: int = 25, hidden: int = 16, lr: float = 1e-3
+    cell: str, *, init: str = "shared", steps: int = 25, hidden: int = 16, lr: float = 1e-3
 ) -> TrialConfig:
     """A valid trial of a cell."""
     signals, field = cell.split("/")
     dataset = NeuralDatasetConfig(
         signals=SignalsConfig(name=signals),
         field=FieldConfig(name=field, params={"hidden": hidden}),
-        start=start,
-        optimiser=OptimiserConfig(lr=lr),
+        init=init,
+        optimizer=OptimizerConfig(lr=lr),
     )
     return TrialConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name="mlp"))
 
@@ -50,7 +50,7 @@ def trial_config(
 def metrics_of(trial: TrialConfig) -> dict[str, float]:
     """Numbers that grow with steps and fall with a random start, as in a real study."""
     quality = 8 + 4 * math.log(trial.steps)
-    test = (0.9 if trial.dataset.start == "shared" else 0.3) - 0.002 * abs(quality - 20)
+    test = (0.9 if trial.dataset.init.name == "shared" else 0.3) - 0.002 * abs(quality - 20)
     return {
         "val_accuracy": test + 0.01,
         "test_accuracy": test,
@@ -75,7 +75,7 @@ def run_trial(ledger: Ledger, phase: str, trial: TrialConfig) -> str:
         token=token,
         metrics=metrics_of(trial),
         curves={"all_psnr": [(0, 5.0), (trial.steps, 12.0)], "val_accuracy": [(1, 0.5), (2, 0.6)]},
-        artefacts={"reconstruction.png": PICTURE},
+        artifacts={"reconstruction.png": PICTURE},
         fingerprint={"engine": "eager"},
     )
     return trial.key
@@ -84,8 +84,8 @@ def run_trial(ledger: Ledger, phase: str, trial: TrialConfig) -> str:
 def fill_study(ledger: Ledger) -> list[str]:
     """Keys of the complete trials of a study with something in every state; phase 2 is half done."""
     ledger.put_study(STUDY, {"phase2": {"seed": 0}}, planned={("phase2", cell): 16 for cell in CELLS})
-    grid = [(cell, start, steps) for cell in CELLS for start in ("shared", "random") for steps in (5, 25, 75, 1000)]
-    keys = [run_trial(ledger, "phase2", trial_config(c, start=start, steps=n)) for c, start, n in grid]
+    grid = [(cell, init, steps) for cell in CELLS for init in ("shared", "random") for steps in (5, 25, 75, 1000)]
+    keys = [run_trial(ledger, "phase2", trial_config(c, init=init, steps=n)) for c, init, n in grid]
     failing = trial_config(CELLS[0], steps=7)
     token = ledger.request(STUDY, "phase2", trial=failing)
     ledger.fail(
@@ -235,8 +235,8 @@ def explored(tmp_path_factory) -> Iterator[str]:
     with Ledger.open(str(tmp_path_factory.mktemp("explored") / "ledger.db")) as ledger:
         ledger.put_study(STUDY, {}, planned={("phase1", CELLS[0]): 60})
         for number in range(40):
-            start = "shared" if number % 3 else "random"
+            init = "shared" if number % 3 else "random"
             steps, lr = (5, 25, 75, 200)[number % 4], 10 ** (-4 + number % 11 / 5)
-            run_trial(ledger, "phase1", trial_config(CELLS[0], start=start, steps=steps, lr=lr, hidden=8 + 2 * number))
+            run_trial(ledger, "phase1", trial_config(CELLS[0], init=init, steps=steps, lr=lr, hidden=8 + 2 * number))
         with Served(create_app(ledger)) as running:
             yield running.url

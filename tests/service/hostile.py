@@ -93,7 +93,7 @@ PATHS = [
     "/sign-in",
     "/v1/studies/{}/commands",
     "/v1/trials/{}",
-    "/v1/trials/{}/artefacts/{}",
+    "/v1/trials/{}/artifacts/{}",
     "/page/{}",
     "/{}",
     "/v1/studies/{}:pause",

@@ -8,7 +8,7 @@ from nefstudy.config import (
     ClassifierConfig,
     FieldConfig,
     NeuralDatasetConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     SignalsConfig,
     TrialConfig,
 )
@@ -37,10 +37,10 @@ def fill_large_study(path: Path) -> int:
                 live_through(ledger, "phase1", searched(cell, dice), dice=dice)
         multiply_seeds(path)
         for cell in cells:
-            for start in ("shared", "random"):
+            for init in ("shared", "random"):
                 for hidden in (16, 32, 64):
                     for steps in RUNGS:
-                        live_through(ledger, "phase2", asked(cell, start=start, hidden=hidden, steps=steps), dice=dice)
+                        live_through(ledger, "phase2", asked(cell, init=init, hidden=hidden, steps=steps), dice=dice)
         return len(ledger.columns(STUDY, ("key",))["key"])
 
 
@@ -49,7 +49,7 @@ def searched(cell: str, dice: random.Random) -> TrialConfig:
     params = {"layers": dice.randint(3, 6), "omega_0": 10 ** dice.uniform(0, 2)}
     return asked(
         cell,
-        start=dice.choice(("shared", "random")),
+        init=dice.choice(("shared", "random")),
         hidden=round(2 ** dice.uniform(3, 7)),
         steps=dice.choice(SEARCHED),
         lr=10 ** dice.uniform(-5, -1),
@@ -58,23 +58,23 @@ def searched(cell: str, dice: random.Random) -> TrialConfig:
 
 
 def asked(
-    cell: str, *, start: str, hidden: int, steps: int, lr: float = 1e-3, params: dict[str, float] | None = None
+    cell: str, *, init: str, hidden: int, steps: int, lr: float = 1e-3, params: dict[str, float] | None = None
 ) -> TrialConfig:
     """A trial of a cell."""
     signals, field = cell.split("/")
     dataset = NeuralDatasetConfig(
         signals=SignalsConfig(name=signals),
         field=FieldConfig(name=field, params={"hidden": hidden, **(params or {})}),
-        start=start,
-        optimiser=OptimiserConfig(lr=lr),
+        init=init,
+        optimizer=OptimizerConfig(lr=lr),
     )
     return TrialConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name="gnn-sign"))
 
 
 def scores(trial: TrialConfig, dice: random.Random) -> dict[str, float]:
     """Quality that grows with steps; accuracy that rises, peaks and dips, higher from a shared start."""
-    hidden, shared = int(trial.dataset.field.params["hidden"]), trial.dataset.start == "shared"
-    off = abs(math.log10(trial.dataset.optimiser.lr) + 3)
+    hidden, shared = int(trial.dataset.field.params["hidden"]), trial.dataset.init.name == "shared"
+    off = abs(math.log10(trial.dataset.optimizer.lr) + 3)
     quality = 9 + 2.2 * math.log(trial.steps) * (0.6 + 0.1 * math.log2(hidden)) - 1.5 * off + dice.gauss(0, 0.4)
     peak = math.exp(-(((quality - 21) / 14) ** 2))
     accuracy = min(0.99, max(0.1, (0.9 if shared else 0.35) * peak - 0.04 * off + dice.gauss(0, 0.02)))

@@ -37,7 +37,7 @@ BAD = [
     ("GET", "/v1/studies/none/points", 404),
     ("GET", "/v1/studies/none/events", 404),
     ("GET", "/v1/trials/" + "0" * 20, 404),
-    ("GET", "/v1/trials/" + "0" * 20 + "/artefacts/reconstruction.png", 404),
+    ("GET", "/v1/trials/" + "0" * 20 + "/artifacts/reconstruction.png", 404),
     ("GET", "/v1/neural-datasets/" + "0" * 20, 404),
     ("GET", "/v1/neural-datasets/..", 404),
     ("GET", "/v1/neural-datasets/XYZ", 422),

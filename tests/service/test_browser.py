@@ -79,7 +79,7 @@ def test_trials_can_be_walked_by_keyboard(opened, explored, plot):
     said = page.locator(f"{plot} + [role=status]")
     page.focus(plot)
     page.keyboard.press("ArrowRight")
-    expect(said).to_contain_text("start" if plot != "#parallel" else "validation")
+    expect(said).to_contain_text("init" if plot != "#parallel" else "validation")
     first = said.inner_text()
     page.keyboard.press("ArrowRight")
     expect(said).not_to_have_text(first, use_inner_text=True)
@@ -106,7 +106,7 @@ def test_the_parts_that_need_many_trials_appear_with_them(opened, explored):
     for part in ("#importance", "#savings", "#pace", "#climb"):
         assert page.locator(f"{part} svg").count() == 1
         assert len(page.locator(part).get_attribute("aria-label")) > 20
-    assert page.inner_text("#parallel").splitlines()[:3] == ["steps", "start", "val_accuracy"]
+    assert page.inner_text("#parallel").splitlines()[:3] == ["steps", "init", "val_accuracy"]
     assert page.locator("#parallel g[aria-label=line]").count() == 2
     assert page.locator("#parallel g[aria-label=line]").nth(1).locator("path").count() == 4  # a tenth of forty
 

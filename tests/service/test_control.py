@@ -66,7 +66,7 @@ def test_a_trial_can_be_withdrawn(control, ledger):
 def test_an_enqueue_of_a_cell_that_the_study_lacks_is_refused_at_once(control, ledger):
     """422 names the study's cells; no command is left for a driver to refuse."""
     ledger.put_study(STUDY, {"phase2": {"seed": 0, "cells": [{"cell": "digits8/siren"}]}, "keep": "all"}, planned={})
-    point = {"start": "shared", "steps": 1}
+    point = {"init": "shared", "steps": 1}
     assert ask(control, "enqueue", json={"cell": "digits8/siren", "point": point}).status_code == 202
     for wrong in ({"cell": "digits8/mfn"}, {"phase": "phase1", "cell": "digits8/siren"}, {"cell": [1]}, {"phase": {}}):
         answer = ask(control, "enqueue", key="another-wish", json=wrong | {"point": point})

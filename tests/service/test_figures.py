@@ -21,8 +21,8 @@ def test_points_are_the_complete_trials(client, filled):
     found = client.get(f"{BASE}/points").json()
     rows = {row.key: row for row in filled[0].trials(STUDY, state=TrialState.COMPLETE, limit=None).rows}
     assert found["of"] == len(found["key"]) == len(rows)
-    for key, x, y, start in zip(found["key"], found["x"], found["y"], found["start"], strict=True):
-        assert (x, y, start) == (rows[key].quality, rows[key].test_accuracy, rows[key].start)
+    for key, x, y, init in zip(found["key"], found["x"], found["y"], found["init"], strict=True):
+        assert (x, y, init) == (rows[key].quality, rows[key].test_accuracy, rows[key].init)
 
 
 def test_points_take_any_axis_and_one_cell(client):
@@ -62,9 +62,9 @@ def test_thinning_keeps_what_fits_and_never_more(plane, limit):
 
 def test_points_carry_what_else_is_asked_for(client, filled):
     """Columns, metrics and parameters named by `also` stand beside the points, None where a trial has none."""
-    found = client.get(f"{BASE}/points?also=field.hidden,all_ssim,start,field.omega_0").json()
-    assert set(found["also"]) == {"field.hidden", "all_ssim", "start", "field.omega_0"}
-    assert found["also"]["start"] == found["start"]
+    found = client.get(f"{BASE}/points?also=field.hidden,all_ssim,init,field.omega_0").json()
+    assert set(found["also"]) == {"field.hidden", "all_ssim", "init", "field.omega_0"}
+    assert found["also"]["init"] == found["init"]
     assert found["also"]["field.hidden"] == found["hidden"]
     assert set(found["also"]["field.omega_0"]) == {None}
     rows = filled[0].trials(STUDY, state=TrialState.COMPLETE, limit=None).rows
@@ -86,7 +86,7 @@ def test_the_start_table_is_mean_and_deviation_of_the_rows(client, filled):
     for line in found["rows"]:
         for start in ("random", "shared"):
             rows = filled[0].trials(STUDY, cell=line["cell"], state=TrialState.COMPLETE, limit=None).rows
-            values = [row.test_accuracy for row in rows if row.start == start]
+            values = [row.test_accuracy for row in rows if row.init == start]
             assert line[start]["n"] == len(values)
             assert abs(line[start]["mean"] - statistics.fmean(values)) < 1e-12
             assert abs(line[start]["sd"] - statistics.stdev(values)) < 1e-12

@@ -16,11 +16,11 @@ def search(n: int, seed: int = 0) -> tuple[dict[str, list], list[float]]:
     rng = random.Random(seed)
     columns = {
         "lr": [10 ** rng.uniform(-5, -1) for _ in range(n)],
-        "start": [rng.choice(["shared", "random"]) for _ in range(n)],
+        "init": [rng.choice(["shared", "random"]) for _ in range(n)],
         "noise": [rng.random() for _ in range(n)],
         "fixed": [3] * n,
     }
-    pairs = zip(columns["lr"], columns["start"], strict=True)
+    pairs = zip(columns["lr"], columns["init"], strict=True)
     return columns, [-abs(lr - 1e-3) * 1e3 + 0.6 * (start == "shared") + 0.01 * rng.random() for lr, start in pairs]
 
 
@@ -29,7 +29,7 @@ def test_what_matters_comes_first_and_shares_add_up():
     shares = shares_of(*search(1000))
     assert sum(shares.values()) == pytest.approx(1)
     assert max(shares, key=shares.__getitem__) == "lr"
-    assert shares["noise"] < 0.01 < shares["start"]
+    assert shares["noise"] < 0.01 < shares["init"]
     assert "fixed" not in shares
 
 

@@ -23,7 +23,7 @@ def stored(**changed):
     """A trial's columns and texts as the ledger holds them."""
     trial = trial_config(CELLS[0])
     row = dict.fromkeys(SUMMARY) | {"study": "s", "phase": "phase1", "key": trial.key, "cell": CELLS[0]}
-    row |= {"state": "RUNNING", "attempt": 1, "start": "shared", "field": "siren", "signals": "digits8", "steps": 25}
+    row |= {"state": "RUNNING", "attempt": 1, "init": "shared", "field": "siren", "signals": "digits8", "steps": 25}
     row |= {"classifier": "mlp", "seed": 0, "dataset": trial.dataset.digest, "reused": False, "metrics": "{}"}
     return row | {"config": dump(trial.model_dump(mode="json")), "fingerprint": "{}"} | changed
 

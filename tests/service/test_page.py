@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from nefstudy.service.artefacts import Artefacts
+from nefstudy.service.artifacts import Artifacts
 from nefstudy.service.metrics import HELP
 from nefstudy.service.page import page_directory
 
@@ -46,7 +46,7 @@ def test_files_stay_small(path):
 
 
 def test_the_vendored_libraries_are_those_of_the_lock_file():
-    """Version by version, with their licences, small enough to be served from memory; no registry is named."""
+    """Version by version, with their licenses, small enough to be served from memory; no registry is named."""
     text = (DASHBOARDS / "package-lock.json").read_text()
     assert "resolved" not in text
     assert not re.search(r"https?://", text)
@@ -60,7 +60,7 @@ def test_the_vendored_libraries_are_those_of_the_lock_file():
     assert sum(path.stat().st_size for path in VENDOR.iterdir()) < 1_000_000
 
 
-def test_artefacts_stay_under_the_root(tmp_path):
+def test_artifacts_stay_under_the_root(tmp_path):
     """A path that leads out of the root, by dots, link or from the top, finds nothing; one inside is read."""
     root = tmp_path / "root"
     root.mkdir()
@@ -68,12 +68,12 @@ def test_artefacts_stay_under_the_root(tmp_path):
     (root / "mine.png").write_bytes(b"mine")
     (root / "notes.db").write_bytes(b"no picture")
     (root / "link.png").symlink_to(tmp_path / "secret.png")
-    artefacts = Artefacts(root)
-    assert artefacts.read("mine.png") == b"mine"
+    artifacts = Artifacts(root)
+    assert artifacts.read("mine.png") == b"mine"
     for path in ("../secret.png", "link.png", str(tmp_path / "secret.png"), "notes.db", "none.png", ".", "a\0.png"):
-        assert artefacts.read(path) is None
-    assert Artefacts(None).read("mine.png") is None
-    assert Artefacts("s3://bucket/root").read("mine.png") is None
+        assert artifacts.read(path) is None
+    assert Artifacts(None).read("mine.png") is None
+    assert Artifacts("s3://bucket/root").read("mine.png") is None
 
 
 def test_the_readme_names_every_path_and_gauge(client):

@@ -43,7 +43,7 @@ def test_a_listed_trial_agrees_with_the_ledger(client, filled):
         for name in (
             "cell",
             "state",
-            "start",
+            "init",
             "hidden",
             "steps",
             "val_accuracy",
@@ -60,10 +60,10 @@ def test_a_listed_trial_agrees_with_the_ledger(client, filled):
     [
         ("state=FAILED", lambda row: row["state"] == "FAILED"),
         (f"cell={CELLS[1]}", lambda row: row["cell"] == CELLS[1]),
-        ("filter=start=random", lambda row: row["start"] == "random"),
+        ("filter=init=random", lambda row: row["init"] == "random"),
         ("filter=all_psnr>=20", lambda row: row["metrics"].get("all_psnr", 0) >= 20),
         ("filter=steps<75&filter=steps>5", lambda row: 5 < row["steps"] < 75),
-        ("filter=optimiser.lr<=0.001", lambda row: row["parameters"]["optimiser.lr"] <= 0.001),
+        ("filter=optimizer.lr<=0.001", lambda row: row["parameters"]["optimizer.lr"] <= 0.001),
     ],
 )
 def test_a_filter_keeps_what_holds_and_nothing_else(client, query, holds):
@@ -100,7 +100,7 @@ def test_formats_hold_the_same_trials(client):
 def test_a_table_spreads_metrics_and_parameters(client):
     """CSV and Parquet of the whole trial have a column for each metric and parameter."""
     header = client.get(f"{TRIALS}?format=csv").text.splitlines()[0].split(",")
-    assert {"key", "all_psnr", "optimiser.lr", "classifier.name"} <= set(header)
+    assert {"key", "all_psnr", "optimizer.lr", "classifier.name"} <= set(header)
     assert len(header) == len(set(header))
     columns = pyarrow.parquet.read_table(io.BytesIO(client.get(f"{TRIALS}?format=parquet").content)).column_names
     assert columns == header
@@ -113,20 +113,20 @@ def test_a_metric_with_a_columns_name_is_not_lost(ledger, client_of):
     token = ledger.request(STUDY, "phase1", trial=trial)
     ledger.complete(STUDY, "phase1", key=trial.key, token=token, metrics={"signals": 50.0, "val_accuracy": 0.5})
     client = client_of(ledger)
-    (row,) = client.get(f"{TRIALS}?fields=signals,metrics.signals,parameters.optimiser.lr").json()["trials"]
-    assert row == {"signals": "digits8", "metrics.signals": 50.0, "parameters.optimiser.lr": 1e-3}
+    (row,) = client.get(f"{TRIALS}?fields=signals,metrics.signals,parameters.optimizer.lr").json()["trials"]
+    assert row == {"signals": "digits8", "metrics.signals": 50.0, "parameters.optimizer.lr": 1e-3}
     assert len(client.get(f"{TRIALS}?filter=metrics.signals=50&sort=-metrics.signals").json()["trials"]) == 1
     (line,) = csv.DictReader(io.StringIO(client.get(f"{TRIALS}?format=csv").text))
     assert (line["signals"], line["metrics.signals"]) == ("digits8", "50.0")
     assert "metrics.val_accuracy" not in line
 
 
-def test_a_trial_has_its_curves_and_artefacts(client, filled, keys):
+def test_a_trial_has_its_curves_and_artifacts(client, filled, keys):
     """One trial shows what the ledger holds of it."""
     trial = client.get(f"/v1/trials/{keys[0]}").json()
     held = filled[0].curves(STUDY, "phase2", key=keys[0])
     assert {name: [tuple(pair) for pair in pairs] for name, pairs in trial["curves"].items()} == held
-    assert trial["artefacts"] == ["reconstruction.png"]
+    assert trial["artifacts"] == ["reconstruction.png"]
     assert trial["fingerprint"] == {"engine": "eager"}
     assert client.get(f"/v1/trials/{keys[0]}?study=other").status_code == 404
     answer = client.get(f"/v1/trials/{keys[0]}")
@@ -136,8 +136,8 @@ def test_a_trial_has_its_curves_and_artefacts(client, filled, keys):
 
 
 def test_a_picture_is_served_and_only_as_a_picture(client, keys):
-    """The artefact's bytes come as PNG, and the browser is told not to guess."""
-    answer = client.get(f"/v1/trials/{keys[0]}/artefacts/reconstruction.png")
+    """The artifact's bytes come as PNG, and the browser is told not to guess."""
+    answer = client.get(f"/v1/trials/{keys[0]}/artifacts/reconstruction.png")
     assert answer.status_code == 200
     assert answer.content.startswith(b"\x89PNG")
     assert answer.headers["content-type"] == "image/png"
@@ -149,7 +149,7 @@ def test_a_picture_is_served_and_only_as_a_picture(client, keys):
 )
 def test_no_other_file_is_served(client, keys, name):
     """Only names that the trial lists are looked up at all."""
-    assert client.get(f"/v1/trials/{keys[0]}/artefacts/{name}").status_code in (404, 422)
+    assert client.get(f"/v1/trials/{keys[0]}/artifacts/{name}").status_code in (404, 422)
 
 
 def test_numbers_json_cannot_hold_are_null(ledger, client_of):

@@ -17,7 +17,7 @@ def tiny(config: SignalsConfig) -> Signals:
     values = np.random.default_rng(7).integers(0, 256, (90, 4, 4, 1), dtype=np.uint8)
     values[0, 0, 0, 0] = int(config.options.get("pixel", 0))
     return image_set(
-        values, np.arange(90) % 3, config=config, class_names=("a", "b", "c"), licence="none", source="drawn"
+        values, np.arange(90) % 3, config=config, class_names=("a", "b", "c"), license="none", source="drawn"
     )
 
 

@@ -17,7 +17,7 @@ GOOD = image_set(
     np.arange(60) % 2,
     config=SignalsConfig(name="mine"),
     class_names=("a", "b"),
-    licence="none",
+    license="none",
     source="drawn",
 )
 

@@ -17,7 +17,7 @@ def _values(count: int = 40, seed: int = 0) -> np.ndarray:
 
 def _set(values: np.ndarray, labels: np.ndarray | None = None, **given):
     labels = np.arange(len(values)) % 2 if labels is None else labels
-    given = {"config": CONFIG, "class_names": ("a", "b"), "licence": "none", "source": "here", **given}
+    given = {"config": CONFIG, "class_names": ("a", "b"), "license": "none", "source": "here", **given}
     return image_set(values, labels, **given)
 
 

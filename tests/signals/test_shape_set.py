@@ -22,7 +22,7 @@ def balls(count: int = 12) -> Signals:
         np.arange(count) % 2,
         config=SignalsConfig(name="balls"),
         class_names=("odd", "even"),
-        licence="none",
+        license="none",
         source="drawn",
     )
 
@@ -97,7 +97,7 @@ def test_selecting_shapes_selects_their_points():
 def test_a_moved_point_changes_the_content():
     """The content hash covers fitted and held-out points, not only occupancies."""
     samples = [sample_solid(BALL, rng=np.random.default_rng(index)) for index in range(12)]
-    words = {"config": SignalsConfig(name="balls"), "class_names": ("a", "b"), "licence": "none", "source": "drawn"}
+    words = {"config": SignalsConfig(name="balls"), "class_names": ("a", "b"), "license": "none", "source": "drawn"}
     hashes = {shape_set(samples, np.arange(12) % 2, **words).card.content_hash}
     for name in ("fitted", "held_out"):
         moved = getattr(samples[4], name).copy()
@@ -110,7 +110,7 @@ def test_a_moved_point_changes_the_content():
 def test_no_shapes_are_refused():
     """An empty set is named as such, before any card is made."""
     with pytest.raises(BadSignals, match="there are no shapes"):
-        shape_set([], np.arange(0), config=SignalsConfig(name="no"), class_names=("a", "b"), licence="-", source="-")
+        shape_set([], np.arange(0), config=SignalsConfig(name="no"), class_names=("a", "b"), license="-", source="-")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def _signals(values: np.ndarray):
         np.arange(len(values)) % 2,
         config=SignalsConfig(name="drawn"),
         class_names=("even", "odd"),
-        licence="none",
+        license="none",
         source="drawn",
     )
 

@@ -24,7 +24,7 @@ def small_grid() -> CellPlan:
         phase="phase2",
         signals=SignalsConfig(name="digits8"),
         field="siren",
-        space={"start": STARTS, "hidden": Choice((8, 16)), "steps": Choice((1, 2, 4))},
+        space={"init": STARTS, "hidden": Choice((8, 16)), "steps": Choice((1, 2, 4))},
         fixed=GRID_FIXED["siren"],
     )
 
@@ -55,7 +55,7 @@ def result() -> Callable[[float], TrialResult]:
 
     def of(value: float) -> TrialResult:
         metrics = {"val_accuracy": value, "test_accuracy": value, "all_psnr": 20.0}
-        return TrialResult(metrics=metrics, curves={}, artefacts={}, fingerprint={}, dataset="d", fitted=False)
+        return TrialResult(metrics=metrics, curves={}, artifacts={}, fingerprint={}, dataset="d", fitted=False)
 
     return of
 

@@ -18,10 +18,22 @@ json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
 )
 names = st.sampled_from(
-    ["start", "steps", "hidden", "layers", "views", "points", "lr", "omega_0", "weight_decay", "classifier", "seed"]
+    [
+        "init",
+        "steps",
+        "hidden",
+        "layers",
+        "views",
+        "batch_points",
+        "lr",
+        "omega_0",
+        "weight_decay",
+        "classifier",
+        "seed",
+    ]
 )
 likely = st.sampled_from(["shared", "random", "knn", 1, 2, 64, 4096, 10**6, 2**31 - 1, -1, 0, 0.5, 1e308, True])
-points = st.dictionaries(names, likely | json_values, max_size=5).map(lambda p: {"start": "shared", "steps": 2} | p)
+points = st.dictionaries(names, likely | json_values, max_size=5).map(lambda p: {"init": "shared", "steps": 2} | p)
 bodies = json_values.map(lambda value: value if isinstance(value, dict) else {"key": value}) | st.fixed_dictionaries(
     {"cell": st.just("digits8/siren"), "point": points | json_values},
     optional={"phase": st.just("phase2") | json_values, "key": json_values, "cause": json_values},

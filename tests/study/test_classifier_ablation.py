@@ -22,7 +22,7 @@ def test_every_classifier_meets_every_start_and_field(scale):
     """All readers of one start and field share one neural dataset, and no two trials are the same."""
     plan = plan_of(scale=scale)
     trials = [(cell.field, trial) for cell in plan.cells for trial in grid_trials(plan, cell)]
-    met = {(field, t.dataset.start, t.classifier.name) for field, t in trials}
+    met = {(field, t.dataset.init.name, t.classifier.name) for field, t in trials}
     assert len(met) == 3 * 2 * len(CLASSIFIERS)
     assert len({t.dataset.digest for _, t in trials}) == 3 * 2
     assert len({t.key for _, t in trials}) == len(trials)

@@ -40,7 +40,7 @@ def test_only_the_random_starts_are_seen_several_times():
     views = {question: {t.dataset.views for t in trials_of(question)} for question in SCRIPT["QUESTIONS"]}
     assert views.pop("random-5-views") == {5}
     assert set.union(*views.values()) == {1}
-    assert {t.dataset.start for t in trials_of("random-5-views")} == {"random"}
+    assert {t.dataset.init.name for t in trials_of("random-5-views")} == {"random"}
 
 
 def test_an_unknown_question_is_refused():

@@ -217,7 +217,7 @@ def test_workers_of_a_trial_spread_when_asked(cluster, study, small_grid, spread
         result = noop(config, setting=setting)
         return replace(result, metrics={**result.metrics, "nodes": float(len(set(found)))})
 
-    one = {"start": "shared", "hidden": 8, "steps": 2}
+    one = {"init": "shared", "hidden": 8, "steps": 2}
     space = {name: type(values)((one[name],)) for name, values in small_grid.space.items()}
     rows = study(StudyPlan(study="s", cells=(replace(small_grid, space=space),), work=placed), workers=2, spread=spread)
     assert [(row.state, row.metrics.get("nodes"), row.error) for row in rows] == [("COMPLETE", nodes, None)]

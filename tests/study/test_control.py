@@ -62,7 +62,7 @@ def test_concurrency_bounds_trials_under_way(driver):
 def test_an_enqueued_point_of_the_grid_runs_next_and_once(driver, drain, small_grid):
     """It comes first, and the grid does not hand it out again."""
     run, _, _, ask = driver
-    point = {"start": "random", "hidden": 16, "steps": 1}
+    point = {"init": "random", "hidden": 16, "steps": 1}
     wished, _ = requested_trial(run.plan, {"cell": "digits8/siren", "point": point})
     assert wished.key in ask("enqueue", {"phase": "phase2", "cell": "digits8/siren", "point": point})
     keys = drain(run)
@@ -74,24 +74,24 @@ def test_an_enqueued_point_of_the_grid_runs_next_and_once(driver, drain, small_g
     "body",
     [
         {},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "hiden": 4}},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": -1}},
-        {"cell": "mnist5k/mfn", "point": {"start": "shared", "steps": 1}},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1}, "extra": 1},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "hidden": [8]}},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "hidden": {}}},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "hidden": None}},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "lr": float("nan")}},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "omega_0": float("nan")}},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "hidden": float("inf")}},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "hidden": 10**30}},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "lr": 10**400}},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "classifier": []}},
-        {"cell": "digits8/siren", "point": {"start": [], "steps": 1}},
-        {"cell": "digits8/siren", "point": {"start": "\ud800", "steps": 1}},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": 1, "\ud800": "\ud800"}},
-        {"cell": "digits8/siren", "point": {"start": "shared", "steps": [1]}},
-        {"cell": ["digits8/siren"], "phase": {}, "point": {"start": "shared", "steps": 1}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": 1, "hiden": 4}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": -1}},
+        {"cell": "mnist5k/mfn", "point": {"init": "shared", "steps": 1}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": 1}, "extra": 1},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": 1, "hidden": [8]}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": 1, "hidden": {}}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": 1, "hidden": None}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": 1, "lr": float("nan")}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": 1, "omega_0": float("nan")}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": 1, "hidden": float("inf")}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": 1, "hidden": 10**30}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": 1, "lr": 10**400}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": 1, "classifier": []}},
+        {"cell": "digits8/siren", "point": {"init": [], "steps": 1}},
+        {"cell": "digits8/siren", "point": {"init": "\ud800", "steps": 1}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": 1, "\ud800": "\ud800"}},
+        {"cell": "digits8/siren", "point": {"init": "shared", "steps": [1]}},
+        {"cell": ["digits8/siren"], "phase": {}, "point": {"init": "shared", "steps": 1}},
     ],
 )
 def test_nonsense_is_refused_with_a_reason(driver, body):
@@ -140,7 +140,7 @@ def tight(driver, tmp_path):
 
 
 def asked(**point):
-    return {"phase": "phase2", "cell": "digits8/siren", "point": {"start": "shared", "steps": 2, **point}}
+    return {"phase": "phase2", "cell": "digits8/siren", "point": {"init": "shared", "steps": 2, **point}}
 
 
 def test_a_request_is_priced_before_it_is_accepted(driver, tight, drain, small_grid):

@@ -44,9 +44,9 @@ def test_what_a_data_set_fixes_is_not_searched():
     """At smoke scale shapes compare 512 points a step in both phases; images compare all they have."""
     for make in (search_cells, grid_cells):
         shapes, digits = make(SCALES["smoke"], ("shapes10/siren", "mnist5k/siren"))
-        assert shapes.fixed["points"] == 512
-        assert "points" not in shapes.space
-        assert "points" not in digits.fixed
+        assert shapes.fixed["batch_points"] == 512
+        assert "batch_points" not in shapes.space
+        assert "batch_points" not in digits.fixed
 
 
 def test_the_cpu_scale_has_a_stand_in_for_each_of_the_twelve_cells():

@@ -32,7 +32,7 @@ def test_the_estimate_is_what_a_fit_writes(tmp_path, small_grid, name):
     signals = load_signals(SignalsConfig(name="digits8", subset=600))
     field = complete(FieldConfig(name=name, params={"hidden": 16}))
     dataset = NeuralDatasetConfig(
-        signals=SignalsConfig(name="digits8", subset=600), field=field, start="random", views=2
+        signals=SignalsConfig(name="digits8", subset=600), field=field, init="random", views=2
     )
     built = build(field, in_dim=2, out_dim=1)
     config = FitConfig(dataset=dataset, rungs=(1, 2), engine="eager")

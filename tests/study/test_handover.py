@@ -19,7 +19,7 @@ def searched(ledger, open_run, result):
     for count in range(60):
         suggestion = run.next(f"t{count}")
         dataset = suggestion.trial.dataset
-        value = 0.3 + 0.3 * (dataset.start == "shared") + 0.3 * (1e-3 < dataset.optimiser.lr < 1e-2)
+        value = 0.3 + 0.3 * (dataset.init.name == "shared") + 0.3 * (1e-3 < dataset.optimizer.lr < 1e-2)
         run.completed(f"t{count}", result(value))
     return plan
 

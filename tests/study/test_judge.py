@@ -27,7 +27,7 @@ def so_far(value: float, epochs: int, *, dataset: str = "d") -> TrialResult:
     return TrialResult(
         metrics=metrics,
         curves={"val_accuracy": curve},
-        artefacts={},
+        artifacts={},
         fingerprint={"engine": "eager"},
         dataset=dataset,
         fitted=True,

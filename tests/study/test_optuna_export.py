@@ -51,7 +51,7 @@ def searched(ledger):
     run.next("last")
     run.started("last")
     cell = search[0]
-    outside = trial_config(plan, cell, {**cell.fixed, "start": "shared", "steps": 10, "hidden": 512, "lr": 1e-3})
+    outside = trial_config(plan, cell, {**cell.fixed, "init": "shared", "steps": 10, "hidden": 512, "lr": 1e-3})
     ledger.request("s", "phase1", trial=outside)
     return ledger
 
@@ -71,9 +71,9 @@ def test_optuna_reads_what_the_ledger_holds(searched: Ledger, tmp_path: Path):
     for trial in loaded.trials:
         row = searched.trial(trial.user_attrs["key"], study="s")
         assert trial.state.name == {"FAILED": "FAIL"}.get(row.state, row.state)
-        assert trial.params["lr"] == row.config["dataset"]["optimiser"]["lr"]
+        assert trial.params["lr"] == row.config["dataset"]["optimizer"]["lr"]
         assert trial.params["hidden"] == row.hidden
-        assert trial.params["start"] == row.start
+        assert trial.params["init"] == row.init
         if row.state in (TrialState.COMPLETE, TrialState.PRUNED):
             assert trial.value == row.val_accuracy
             assert trial.user_attrs["test_accuracy"] == row.test_accuracy

@@ -25,19 +25,19 @@ def grid_cell(**changes) -> CellPlan:
 def test_defaults_written_out_do_not_change_a_key():
     """A point that spells out a default is the same trial as one that leaves it out."""
     cell = grid_cell()
-    short = {"start": "shared", "lr": 1e-3, "steps": 10, "hidden": 32}
+    short = {"init": "shared", "lr": 1e-3, "steps": 10, "hidden": 32}
     long = {**short, "layers": 3, "omega_0": 9, "weight_decay": 0}
     plan = plan_of(cell)
     assert trial_config(plan, cell, short).key == trial_config(plan, cell, long).key
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("hidden", 16), ("steps", 11), ("lr", 2e-3), ("start", "random"), ("views", 3)]
+    ("name", "value"), [("hidden", 16), ("steps", 11), ("lr", 2e-3), ("init", "random"), ("views", 3)]
 )
 def test_every_parameter_changes_the_key(name, value):
     """Two points that differ in one parameter are two trials."""
     cell = grid_cell()
-    point = {"start": "shared", "lr": 1e-3, "steps": 10, "hidden": 32}
+    point = {"init": "shared", "lr": 1e-3, "steps": 10, "hidden": 32}
     plan = plan_of(cell)
     assert trial_config(plan, cell, point).key != trial_config(plan, cell, {**point, name: value}).key
 
@@ -45,7 +45,7 @@ def test_every_parameter_changes_the_key(name, value):
 def test_a_point_may_choose_among_the_cells_classifiers():
     """The named classifier reads one neural dataset as the cell's own would; a name not listed is refused."""
     cell = grid_cell(classifiers={"flat": ClassifierConfig(name="mlp", epochs=3)})
-    point = {"start": "shared", "lr": 1e-3, "steps": 10, "hidden": 32}
+    point = {"init": "shared", "lr": 1e-3, "steps": 10, "hidden": 32}
     own, other = (
         trial_config(plan_of(cell), cell, point),
         trial_config(plan_of(cell), cell, point | {"classifier": "flat"}),
@@ -101,9 +101,9 @@ def test_unknown_names_are_refused_with_what_is_allowed():
     with pytest.raises(BadConfig, match="omega"):
         next(iter(grid_trials(plan_of(cell), cell)))
     with pytest.raises(BadConfig, match="lr"):
-        trial_config(plan_of(cell), cell, {"start": "shared", "steps": 1, "lr": -1.0})
+        trial_config(plan_of(cell), cell, {"init": "shared", "steps": 1, "lr": -1.0})
     with pytest.raises(BadConfig, match="lacks"):
-        trial_config(plan_of(cell), cell, {"start": "shared"})
+        trial_config(plan_of(cell), cell, {"init": "shared"})
 
 
 def test_a_huge_grid_is_refused_before_it_is_built():
@@ -147,12 +147,12 @@ def test_a_changed_meaning_is_refused_with_the_difference():
 
 def test_fits_that_share_a_shape_are_counted():
     """A grid: its points by steps and shapes; a search: its budget by the shapes it may take, at least one."""
-    space = {"start": Choice(("shared", "random")), "hidden": Choice((8, 16)), "steps": Choice((5, 10, 20))}
+    space = {"init": Choice(("shared", "random")), "hidden": Choice((8, 16)), "steps": Choice((5, 10, 20))}
     grid = CellPlan("phase2", SignalsConfig(name="digits8"), "siren", space, replicates=3)
     assert grid.fits_a_shape == 6
     search = CellPlan("phase1", SignalsConfig(name="digits8"), "siren", {**OPTIMISATION}, trials=50)
     assert search.fits_a_shape == 50
-    wide = replace(search, space={"layers": Whole(3, 6), "omega_0": Real(1, 100), "points": Choice((16, 32))})
+    wide = replace(search, space={"layers": Whole(3, 6), "omega_0": Real(1, 100), "batch_points": Choice((16, 32))})
     assert wide.fits_a_shape == 6
     assert replace(wide, trials=5).fits_a_shape == 1
     plan = StudyPlan(study="s", cells=(grid, search))

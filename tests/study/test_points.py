@@ -15,10 +15,10 @@ from nefstudy.study.space import Choice, Real, Whole
 from nefstudy.study.streams import Suggestion
 
 OUTSIDE = [
-    {"start": "shared", "steps": 75},  # weight decay is 0 then, which has no logarithm
-    {"start": "shared", "steps": 11, "weight_decay": 1e-4},  # no such choice
-    {"start": "shared", "steps": 75, "weight_decay": 1e-4, "hidden": 512},
-    {"start": "shared", "steps": 75, "weight_decay": 1e-4, "lr": 1.0},
+    {"init": "shared", "steps": 75},  # weight decay is 0 then, which has no logarithm
+    {"init": "shared", "steps": 11, "weight_decay": 1e-4},  # no such choice
+    {"init": "shared", "steps": 75, "weight_decay": 1e-4, "hidden": 512},
+    {"init": "shared", "steps": 75, "weight_decay": 1e-4, "lr": 1.0},
 ]
 
 
@@ -65,7 +65,7 @@ def test_a_hand_over_leaves_out_what_lies_outside_the_space(ledger, open_run, dr
     ("name", "dimension", "value"),
     [
         ("views", Whole(1, 4), 3),
-        ("points", Whole(64, 256, multiple=64), 192),
+        ("batch_points", Whole(64, 256, multiple=64), 192),
         ("hidden", Whole(8, 32, multiple=8), 24),
         ("lr", Real(1e-4, 1e-1, log=True), 1e-2),
         ("classifier", Choice(("flat", "long")), "long"),
@@ -74,11 +74,11 @@ def test_a_hand_over_leaves_out_what_lies_outside_the_space(ledger, open_run, dr
 def test_whatever_a_space_may_vary_is_found_again_in_a_trial(name, dimension, value):
     """In the sampler's units, so in its multiples; a value next to the space is not in it."""
     readers = {"flat": ClassifierConfig(name="mlp", epochs=3), "long": ClassifierConfig(name="mlp", epochs=5)}
-    space = {"start": SEARCH.space["start"], "steps": SEARCH.space["steps"], name: dimension}
+    space = {"init": SEARCH.space["init"], "steps": SEARCH.space["steps"], name: dimension}
     cell = replace(SEARCH, space=space, classifiers=readers)
-    trial = trial_config(StudyPlan(study="s", cells=(cell,)), cell, {"start": "shared", "steps": 75, name: value})
+    trial = trial_config(StudyPlan(study="s", cells=(cell,)), cell, {"init": "shared", "steps": 75, name: value})
     multiple = getattr(dimension, "multiple", 1)
-    wanted = {"start": "shared", "steps": 75, name: value if multiple == 1 else value // multiple}
+    wanted = {"init": "shared", "steps": 75, name: value if multiple == 1 else value // multiple}
     assert sampler_params(cell, trial.model_dump(mode="json")) == wanted
     narrow = Choice(("flat",)) if name == "classifier" else replace(dimension, low=dimension.high)
     other = replace(cell, space=space | {name: narrow})
@@ -88,7 +88,7 @@ def test_whatever_a_space_may_vary_is_found_again_in_a_trial(name, dimension, va
 def test_a_number_between_two_multiples_is_in_no_space():
     """It is not rounded to the one below, which is another trial."""
     cell = replace(SEARCH, space=SEARCH.space | {"hidden": Whole(8, 32, multiple=8)})
-    point = {"start": "shared", "steps": 75, "weight_decay": 1e-4, "lr": 1e-3, "layers": 3, "omega_0": 9.0}
+    point = {"init": "shared", "steps": 75, "weight_decay": 1e-4, "lr": 1e-3, "layers": 3, "omega_0": 9.0}
     plan = StudyPlan(study="s", cells=(cell,))
     held = {
         hidden: sampler_params(cell, trial_config(plan, cell, {**point, "hidden": hidden}).model_dump(mode="json"))
@@ -100,7 +100,7 @@ def test_a_number_between_two_multiples_is_in_no_space():
 def test_a_search_over_all_a_point_may_hold_is_continued(ledger, open_run, drain, result):
     """Rows with views, points and a named classifier are replayed into the next driver's sampler."""
     readers = {"flat": ClassifierConfig(name="mlp", epochs=3), "long": ClassifierConfig(name="mlp", epochs=5)}
-    space = SEARCH.space | {"views": Whole(1, 4), "points": Whole(64, 256), "classifier": Choice(tuple(readers))}
+    space = SEARCH.space | {"views": Whole(1, 4), "batch_points": Whole(64, 256), "classifier": Choice(tuple(readers))}
     plan = StudyPlan(study="s", cells=(replace(SEARCH, space=space, classifiers=readers),))
     run = open_run(ledger, plan)
     for number in range(4):

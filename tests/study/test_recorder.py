@@ -149,7 +149,7 @@ anything = st.recursive(
     max_leaves=4,
 )
 entries = st.dictionaries(
-    st.sampled_from(["metrics", "curves", "artefacts", "fingerprint", "rungs", "dataset"]),
+    st.sampled_from(["metrics", "curves", "artifacts", "fingerprint", "rungs", "dataset"]),
     st.dictionaries(st.sampled_from(["val_accuracy", "all_psnr"]) | st.text(max_size=3), anything, max_size=3)
     | anything,
     max_size=3,

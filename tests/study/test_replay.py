@@ -21,7 +21,7 @@ def recorded(ledger, tmp_path):
     dataset = NeuralDatasetConfig(
         signals=SignalsConfig(name="digits8", subset=120),
         field=complete(FieldConfig(name="siren", params={"hidden": 8})),
-        start="random",
+        init="random",
     )
     config = TrialConfig(dataset=dataset, steps=2, classifier=ClassifierConfig(name="gnn-sign", epochs=2))
     setting = Setting(root=str(tmp_path / "root"), rungs=(2, 4), clock=time.monotonic, engine="eager")

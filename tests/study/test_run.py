@@ -122,12 +122,12 @@ def test_tpe_learns_from_rows_of_the_ledger(ledger, small_grid, open_run, drain,
     for count in range(60):
         suggestion = first.next(f"t{count}")
         assert suggestion is not None
-        good = suggestion.trial.dataset.optimiser.lr > 5e-3
+        good = suggestion.trial.dataset.optimizer.lr > 5e-3
         first.completed(f"t{count}", result(0.9 if good else 0.1))
     ledger.release(first.lease, state="stopped")
     second = open_run(ledger, plan)
     asked = [second.next(f"u{count}") for count in range(20)]
-    high = sum(s.trial.dataset.optimiser.lr > 5e-3 for s in asked if s is not None)
+    high = sum(s.trial.dataset.optimizer.lr > 5e-3 for s in asked if s is not None)
     assert high >= 15, f"{high} of 20 suggestions were in the rewarded third"
 
 
@@ -256,7 +256,7 @@ def test_a_run_that_the_ledger_contradicts_twice_ends(ledger, small_grid, open_r
 
 def test_a_search_is_over_when_the_ledger_holds_its_budget(ledger, small_grid, open_run, drain):
     """A searched trial whose row is open again is missing too, and comes again within the budget."""
-    cell = replace(small_grid, phase="phase1", space={"start": STARTS, "lr": Real(1e-3, 1e-2, log=True)}, trials=3)
+    cell = replace(small_grid, phase="phase1", space={"init": STARTS, "lr": Real(1e-3, 1e-2, log=True)}, trials=3)
     run = open_run(ledger, StudyPlan(study="s", cells=(replace(cell, fixed={"hidden": 4, "steps": 1}),)))
     keys = drain(run)
     assert run.is_finished

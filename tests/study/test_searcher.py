@@ -19,7 +19,7 @@ from nefstudy.study.space import GRID_FIXED, STARTS, Choice
 from nefstudy.study.streams import Suggestion
 from nefstudy.study.tune import StudySearcher
 
-OFF = {"start": "shared", "steps": 3}  # no step count of the small grid's ladders
+OFF = {"init": "shared", "steps": 3}  # no step count of the small grid's ladders
 
 
 def test_a_suggestion_says_how_many_fits_share_its_shape(ledger, open_run, small_grid):
@@ -33,7 +33,7 @@ def test_a_suggestion_says_how_many_fits_share_its_shape(ledger, open_run, small
 def discrete() -> CellPlan:
     """A search over nothing but choices: few neural datasets, many step counts of each."""
     cell = search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=10)[0]
-    space = {"start": cell.space["start"], "hidden": Choice((8, 16)), "steps": Choice((1, 2, 4, 8, 16, 32))}
+    space = {"init": cell.space["init"], "hidden": Choice((8, 16)), "steps": Choice((1, 2, 4, 8, 16, 32))}
     return replace(cell, space=space)
 
 
@@ -184,7 +184,7 @@ def small(trials: int) -> CellPlan:
         phase="phase1",
         signals=SignalsConfig(name="digits8"),
         field="siren",
-        space={"start": STARTS},
+        space={"init": STARTS},
         fixed={**GRID_FIXED["siren"], "hidden": 4, "steps": 1},
         trials=trials,
     )
@@ -202,7 +202,7 @@ def test_a_search_plans_no_more_than_its_space_holds(ledger, open_run, drain):
 
 def test_a_small_space_is_tried_to_its_end(ledger, open_run, result, monkeypatch):
     """A sampler that only ever repeats itself is offered the points that are left."""
-    space = {"start": STARTS, "hidden": Choice((4, 8, 12, 16, 20, 24, 28, 32)), "steps": Choice((1, 2, 3))}
+    space = {"init": STARTS, "hidden": Choice((4, 8, 12, 16, 20, 24, 28, 32)), "steps": Choice((1, 2, 3))}
     cell = replace(small(48), space=space, fixed=GRID_FIXED["siren"])
     asked = 0
     ask = optuna.Study.ask
@@ -227,7 +227,7 @@ def test_requests_beside_the_plan_add_to_what_is_planned(ledger, small_grid, ope
     """A complete trial off the grid is not counted for one of its points, now or in a later run."""
     plan = StudyPlan(study="s", cells=(small_grid,))
     run = open_run(ledger, plan)
-    trial = trial_config(plan, small_grid, {**small_grid.fixed, "start": "shared", "hidden": 32, "steps": 2})
+    trial = trial_config(plan, small_grid, {**small_grid.fixed, "init": "shared", "hidden": 32, "steps": 2})
     run.put_first(Suggestion("phase2", small_grid.cell, trial, (2,)))
     assert ledger.planned("s")["phase2", small_grid.cell] == small_grid.planned + 1
     assert drain(run)[0] == trial.key

@@ -86,7 +86,7 @@ def test_a_search_larger_than_its_space_is_said_at_the_end(tmp_path, small_grid,
     """Two of six, because the space holds two points; the study is finished and says 2/2."""
     place = Place(str(tmp_path), f"sqlite:///{tmp_path}/ledger.db", "")
     fixed = {**small_grid.fixed, "hidden": 8, "steps": 1}
-    cell = replace(small_grid, phase="phase1", space={"start": small_grid.space["start"]}, fixed=fixed, trials=6)
+    cell = replace(small_grid, phase="phase1", space={"init": small_grid.space["init"]}, fixed=fixed, trials=6)
     plan = StudyPlan(study="s", cells=(cell,))
     with Ledger.open(place.ledger) as ledger:
         run = open_run(ledger, plan.pinned())

@@ -6,7 +6,7 @@ from nefstudy.study.plan import StudyPlan, trial_config
 from nefstudy.study.shares import MARGIN, MOST, Shares, memory_class, trials_per_gpu
 from nefstudy.trial.memory import MEMORY, PEAK
 
-POINT = {"start": "shared", "hidden": 8, "steps": 2, "lr": 1e-3, "omega_0": 9.0, "layers": 3}
+POINT = {"init": "shared", "hidden": 8, "steps": 2, "lr": 1e-3, "omega_0": 9.0, "layers": 3}
 
 
 def trial(small_grid, **changed):
@@ -35,9 +35,9 @@ def test_as_many_as_fit_with_a_margin(memory, peak, fits) -> None:
 def test_what_needs_no_more_memory_is_of_one_class(small_grid) -> None:
     """Rates, frequencies, starts and step counts share a class; width, points and the classifier part it."""
     first = memory_class(trial(small_grid))
-    for same in ({"lr": 1e-2}, {"steps": 4}, {"start": "random"}, {"omega_0": 20.0}):
+    for same in ({"lr": 1e-2}, {"steps": 4}, {"init": "random"}, {"omega_0": 20.0}):
         assert memory_class(trial(small_grid, **same)) == first, same
-    for other in ({"hidden": 16}, {"layers": 4}, {"points": 64}, {"views": 2, "start": "random"}):
+    for other in ({"hidden": 16}, {"layers": 4}, {"batch_points": 64}, {"views": 2, "init": "random"}):
         assert memory_class(trial(small_grid, **other)) != first, other
 
 

@@ -71,7 +71,7 @@ def test_a_root_may_be_a_uri(tmp_path) -> None:
         signals=SignalsConfig(name="digits8", subset=300),
         field="siren",
         space={"steps": Choice((1, 2))},
-        fixed={**GRID_FIXED["siren"], "hidden": 8, "start": "shared"},
+        fixed={**GRID_FIXED["siren"], "hidden": 8, "init": "shared"},
         classifier=ClassifierConfig(name="mlp", epochs=1),
     )
     ending = run_study(StudyPlan(study="s", cells=(cell,)), StudyOptions(), place=place, console=quiet())
@@ -88,11 +88,11 @@ def test_a_process_is_used_again_unless_a_trial_changed_it_or_failed_in_it(place
 
     def marked(config, *, setting):
         assert torch.get_default_dtype() is torch.float32
-        if config.dataset.start == "random" and config.steps == 4:
+        if config.dataset.init.name == "random" and config.steps == 4:
             torch.set_default_dtype(torch.float64)
-        if config.dataset.start == "random" and config.steps == 2:
+        if config.dataset.init.name == "random" and config.steps == 2:
             threading.Thread(target=time.sleep, args=(5,), name="left").start()
-        if config.dataset.start == "random" and config.steps == 1:
+        if config.dataset.init.name == "random" and config.steps == 1:
             raise ValueError(os.getpid())
         return replace(noop(config, setting=setting), fingerprint={"pid": str(os.getpid())})
 
@@ -100,8 +100,8 @@ def test_a_process_is_used_again_unless_a_trial_changed_it_or_failed_in_it(place
     run_study(StudyPlan(study="s", cells=(small_grid,), work=marked), options, place=place, console=quiet())
     with Ledger.open(place.ledger, read_only=True) as ledger:
         rows = sorted(ledger.trials("s", limit=None).rows, key=lambda row: row.ended_at)
-    assert [row.state for row in rows if row.start == "shared"] == [TrialState.COMPLETE] * 6
-    ended = [(row.fingerprint.get("pid") or row.error.split()[-1], row.start) for row in rows]
+    assert [row.state for row in rows if row.init == "shared"] == [TrialState.COMPLETE] * 6
+    ended = [(row.fingerprint.get("pid") or row.error.split()[-1], row.init) for row in rows]
     for (pid, start), (following, _) in itertools.pairwise(ended):
         assert (pid == following) == (start == "shared"), ended
     assert len({pid for pid, start in ended if start == "random"}) == 6, "each was the last of its process"
@@ -138,7 +138,7 @@ def test_progress_reaches_the_driver_while_a_trial_runs(place, small_grid, monke
             setting.on_progress(Working("fitting", done, 3, 1.0))
         return noop(config, setting=setting)
 
-    one = {"start": "shared", "hidden": 8, "steps": 2}
+    one = {"init": "shared", "hidden": 8, "steps": 2}
     space = {name: type(values)((one[name],)) for name, values in small_grid.space.items()}
     plan = StudyPlan(study="s", cells=(replace(small_grid, space=space),), work=telling)
     ending = run_study(plan, StudyOptions(workers=workers), place=place, console=quiet())

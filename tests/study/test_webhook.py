@@ -227,7 +227,7 @@ def test_a_run_tells_its_end_and_keeps_the_secret(tmp_path, monkeypatch):
     from nefstudy.study.space import Choice
 
     monkeypatch.setenv("NEFSTUDY_WEBHOOK_SECRET", SECRET)
-    space = {"start": Choice(("shared",)), "steps": Choice((5,))}
+    space = {"init": Choice(("shared",)), "steps": Choice((5,))}
     fixed = {"hidden": 8, "layers": 3, "omega_0": 9.0}
     cell = CellPlan("phase2", SignalsConfig(name="digits8", subset=60), "siren", space=space, fixed=fixed)
     plan = StudyPlan("digits", (cell,))

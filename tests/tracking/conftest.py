@@ -62,7 +62,7 @@ def make() -> Callable[..., TrialConfig]:
     def made(seed: int = 0, *, field: str = "siren") -> TrialConfig:
         signals = SignalsConfig(name="digits8", content="c0ffee")
         of_field = FieldConfig(name=field, params={"hidden": 16, "omega_0": 9.0})
-        dataset = NeuralDatasetConfig(signals=signals, field=of_field, start="shared")
+        dataset = NeuralDatasetConfig(signals=signals, field=of_field, init="shared")
         return TrialConfig(dataset=dataset, steps=75, seed=seed)
 
     return made

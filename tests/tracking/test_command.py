@@ -78,4 +78,4 @@ def test_what_was_given_up_is_taken_again_when_it_is_asked_for(export, ledger, r
 
 
 def refuse(*_, **__) -> None:
-    raise MlflowException("500 the disk of the artefacts is full")
+    raise MlflowException("500 the disk of the artifacts is full")

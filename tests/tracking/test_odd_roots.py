@@ -28,7 +28,7 @@ def test_a_picture_is_found_under_a_root_of_any_name(tmp_path, empty_store, make
         token = ledger.request("s", "phase1", trial=trial)
         ledger.complete(
             "s", "phase1", key=trial.key, token=token, metrics={"val_accuracy": 0.5},
-            artefacts={"reconstruction.png": path},
+            artifacts={"reconstruction.png": path},
         )  # fmt: skip
         assert drain(ledger, root=str(root)) == 0
     client = MlflowClient(tracking_uri=store_of(str(root)))

@@ -178,7 +178,7 @@ def test_root_that_is_a_uri_has_no_store(ledger, finish):
 def test_server_killed_in_the_middle_gets_every_run_once(ledger, runs, server, finish, picture):
     """Over HTTP, with the server killed while runs are written and started again, each trial has one run."""
     for seed in range(30):
-        finish(ledger, seed, artefacts=picture())
+        finish(ledger, seed, artifacts=picture())
     uri = server()
     assert drain(ledger, root=runs.root, tracking_uri=uri, limit=2) == 28
     draining = threading.Thread(target=drain, args=(ledger,), kwargs={"root": runs.root, "tracking_uri": uri})

@@ -34,7 +34,7 @@ def waits(ledger, root) -> Callable[..., list[float]]:
 
 
 def refuse(*_, **__) -> None:
-    raise MlflowException("500 the disk of the artefacts is full")
+    raise MlflowException("500 the disk of the artifacts is full")
 
 
 def test_what_mlflow_refuses_is_tried_ever_less_often(waits, ledger, runs, finish, monkeypatch) -> None:

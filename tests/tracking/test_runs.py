@@ -21,7 +21,7 @@ def test_run_carries_the_whole_trial(ledger, root, runs, finish, picture):
         ledger,
         metrics={"val_accuracy": 0.5, "all_psnr": 21.25, "all_ssim": math.nan},
         curves={"all_psnr": [(5, 10.0), (75, 21.25)], "val_accuracy": [(0, 0.3), (1, 0.5), (2, 0.4)]},
-        artefacts=picture(),
+        artifacts=picture(),
         fingerprint={"engine": "eager"},
     )
     assert drain(ledger, root=root) == 0
@@ -32,7 +32,7 @@ def test_run_carries_the_whole_trial(ledger, root, runs, finish, picture):
     assert run.data.params == {name: str(value) for name, value in parameters(row.config).items()}
     assert (run.data.metrics["val_accuracy"], run.data.metrics["all_psnr"]) == (0.5, 21.25)
     assert math.isnan(run.data.metrics["all_ssim"])
-    tags = {"study": "digits", "phase": "phase1", "cell": "digits8/siren", "start": "shared", "hidden": "16"}
+    tags = {"study": "digits", "phase": "phase1", "cell": "digits8/siren", "init": "shared", "hidden": "16"}
     tags |= {"nefstudy.key": made.key, "dataset": row.dataset, "fingerprint.engine": "eager", "reused": "False"}
     assert tags.items() <= run.data.tags.items()
     history = runs.client.get_metric_history(run.info.run_id, "curves/val_accuracy")
@@ -43,7 +43,7 @@ def test_run_carries_the_whole_trial(ledger, root, runs, finish, picture):
 
 def test_missing_picture_does_not_stop_a_run(ledger, root, runs, finish):
     """A trial whose picture was cleared away is exported without it."""
-    finish(ledger, artefacts={"reconstruction.png": "trials/gone.png"})
+    finish(ledger, artifacts={"reconstruction.png": "trials/gone.png"})
     assert drain(ledger, root=root) == 0
     (run,) = runs()
     assert run.info.status == "FINISHED"

@@ -16,10 +16,10 @@ STUDY, PHASE = "digits", "phase2"
 pytestmark = pytest.mark.mlflow
 
 
-def asked(*, start: str, hidden: int, steps: int) -> TrialConfig:
+def asked(*, init: str, hidden: int, steps: int) -> TrialConfig:
     """A trial of the grid."""
     field = FieldConfig(name="siren", params={"hidden": hidden})
-    dataset = NeuralDatasetConfig(signals=SignalsConfig(name="digits8"), field=field, start=start)
+    dataset = NeuralDatasetConfig(signals=SignalsConfig(name="digits8"), field=field, init=init)
     return TrialConfig(dataset=dataset, steps=steps)
 
 
@@ -27,13 +27,13 @@ def asked(*, start: str, hidden: int, steps: int) -> TrialConfig:
 def exported(ledger, root) -> dict[str, dict[str, float]]:
     """Scores by key of eight complete trials, exported beside two failures of different causes."""
     scores = {}
-    for start in ("shared", "random"):
+    for init in ("shared", "random"):
         for hidden in (16, 32):
             for steps in (75, 1000):
-                trial = asked(start=start, hidden=hidden, steps=steps)
+                trial = asked(init=init, hidden=hidden, steps=steps)
                 token = ledger.request(STUDY, PHASE, trial=trial)
                 ledger.started(STUDY, PHASE, key=trial.key, token=token)
-                accuracy = (0.9 if start == "shared" else 0.6) - (0.2 if steps == 1000 else 0.0)
+                accuracy = (0.9 if init == "shared" else 0.6) - (0.2 if steps == 1000 else 0.0)
                 metrics = {
                     "val_accuracy": accuracy,
                     "test_accuracy": accuracy,
@@ -42,7 +42,7 @@ def exported(ledger, root) -> dict[str, dict[str, float]]:
                 ledger.complete(STUDY, PHASE, key=trial.key, token=token, metrics=metrics)
                 scores[trial.key] = metrics
     for number, cause in enumerate(("oom", "nan")):
-        failing = asked(start="random", hidden=64, steps=5 + number)
+        failing = asked(init="random", hidden=64, steps=5 + number)
         token = ledger.request(STUDY, PHASE, trial=failing)
         ledger.fail(STUDY, PHASE, key=failing.key, token=token, cause=cause, error="9 GiB wanted")
     assert drain(ledger, root=root) == 0
@@ -58,9 +58,9 @@ def test_the_five_searches_find_what_they_say(ledger, runs, exported):
         {run.data.tags["nefstudy.key"] for run in runs(f"{STUDY}/digits8/siren/{PHASE}", where)}
         for where in (search.replace("DIGEST", rows[one].dataset) for search in SEARCHES)
     )
-    assert good == {key for key in exported if rows[key].start == "shared" and exported[key]["test_accuracy"] > 0.8}
+    assert good == {key for key in exported if rows[key].init == "shared" and exported[key]["test_accuracy"] > 0.8}
     assert setting == {key for key in exported if rows[key].hidden == 32 and rows[key].steps == 1000}
-    assert overtrained == {key for key in exported if rows[key].start == "random" and rows[key].steps == 1000}
+    assert overtrained == {key for key in exported if rows[key].init == "random" and rows[key].steps == 1000}
     assert failed == {key for key, row in rows.items() if row.cause == "oom"}
     assert together == {key for key in exported if rows[key].dataset == rows[one].dataset}
     assert [len(found) for found in (good, setting, overtrained, failed, together)] == [2, 2, 2, 1, 2]

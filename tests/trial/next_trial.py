@@ -44,7 +44,7 @@ CHOICES = Choices(classifiers=CLASSIFIERS | {"trap": Trap})
 
 
 def trial(init: str, classifier: ClassifierConfig) -> TrialConfig:
-    data = NeuralDatasetConfig(signals=SIGNALS, field=FIELD, start=init)
+    data = NeuralDatasetConfig(signals=SIGNALS, field=FIELD, init=init)
     return TrialConfig(
         dataset=data, steps=5, classifier=complete_classifier(classifier, classifiers=CHOICES.classifiers)
     )

@@ -24,7 +24,7 @@ from nefstudy.trial.result import TrialResult
 EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
 
 DATASET = NeuralDatasetConfig(
-    signals=SignalsConfig(name="digits8", subset=120), field=complete(FieldConfig(name="siren")), start="shared"
+    signals=SignalsConfig(name="digits8", subset=120), field=complete(FieldConfig(name="siren")), init="shared"
 )
 TRIAL = TrialConfig(dataset=DATASET, steps=2, classifier=ClassifierConfig(name="mlp", epochs=1))
 GOOD = noop(TRIAL, setting=Setting(root="/nowhere", rungs=(1, 2), clock=float))
@@ -85,12 +85,12 @@ def refusal(result: Any) -> str:
         (bent(fingerprint={"n": 5}), "'n' is 5"),
         (bent(fingerprint={"n": "a\x00b"}), "'n' is"),
         (bent(made_by={"n": None}), "'n' is None"),
-        (bent(artefacts={"passwd.txt": "../../../../etc/passwd"}), "passwd.txt"),
-        (bent(artefacts={"hostname": "/etc/hostname"}), "/etc/hostname"),
-        (bent(artefacts={"x.png": f"{FOLDER}/../other/x.png"}), "x.png"),
-        (bent(artefacts={"x.png": f"{FOLDER}/"}), "x.png"),
-        (bent(artefacts={"a b\n.png": f"{FOLDER}/a.png"}), "file name"),
-        (bent(artefacts={"a/b.png": f"{FOLDER}/b.png"}), "a/b.png"),
+        (bent(artifacts={"passwd.txt": "../../../../etc/passwd"}), "passwd.txt"),
+        (bent(artifacts={"hostname": "/etc/hostname"}), "/etc/hostname"),
+        (bent(artifacts={"x.png": f"{FOLDER}/../other/x.png"}), "x.png"),
+        (bent(artifacts={"x.png": f"{FOLDER}/"}), "x.png"),
+        (bent(artifacts={"a b\n.png": f"{FOLDER}/a.png"}), "file name"),
+        (bent(artifacts={"a/b.png": f"{FOLDER}/b.png"}), "a/b.png"),
         (bent(dataset="../../other"), "../../other"),
         (bent(rungs=(1, -2)), "-2"),
         (bent(dataset_bytes=2.5), "2.5"),
@@ -113,8 +113,8 @@ def test_every_number_that_a_float_holds_is_recorded(value: Any) -> None:
 
 def test_a_good_result_is_unchanged_and_survives_the_way_to_the_driver() -> None:
     """Checking changes nothing, and the driver reads back an equal result."""
-    found = checked(bent(artefacts={"x.png": f"{FOLDER}/deeper/x.png"}), trial=TRIAL)
-    assert found == bent(artefacts={"x.png": f"{FOLDER}/deeper/x.png"})
+    found = checked(bent(artifacts={"x.png": f"{FOLDER}/deeper/x.png"}), trial=TRIAL)
+    assert found == bent(artifacts={"x.png": f"{FOLDER}/deeper/x.png"})
     assert read_result(found.to_json(), trial=TRIAL) == found
 
 
@@ -154,7 +154,7 @@ entries = st.fixed_dictionaries(
         "metrics": st.dictionaries(names, numbers, max_size=3).map(lambda found: {"val_accuracy": 0.5} | found)
         | anything,
         "curves": st.dictionaries(names, points | anything, max_size=2) | anything,
-        "artefacts": st.dictionaries(names, paths, max_size=2) | anything,
+        "artifacts": st.dictionaries(names, paths, max_size=2) | anything,
         "fingerprint": st.dictionaries(names, st.text(max_size=5) | anything, max_size=2) | anything,
         "rungs": anything,
         "confusion": anything,

@@ -27,7 +27,7 @@ def trial() -> TrialConfig:
     dataset = NeuralDatasetConfig(
         signals=SignalsConfig(name="digits8", subset=1100),
         field=complete(FieldConfig(name="siren", params={"hidden": 8})),
-        start="random",
+        init="random",
     )
     return TrialConfig(dataset=dataset, steps=2, classifier=ClassifierConfig(name="mlp", epochs=1))
 

@@ -13,7 +13,7 @@ from nefstudy.config import (
     ClassifierConfig,
     FieldConfig,
     NeuralDatasetConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     SignalsConfig,
     TrialConfig,
 )
@@ -23,7 +23,7 @@ from nefstudy.fitting.choice import choose
 from nefstudy.neural_dataset import write
 from nefstudy.neural_dataset.read import open_neural_dataset
 from nefstudy.signals.catalog import load_signals
-from nefstudy.trial.artefacts import EMBEDDED
+from nefstudy.trial.artifacts import EMBEDDED
 from nefstudy.trial.experiment import Setting, obtain_dataset, run_trial, survivors
 from nefstudy.trial.progress import Working
 from nefstudy.trial.result import TrialResult
@@ -35,7 +35,7 @@ def trial(
     *,
     steps: int = 4,
     lr: float = 1e-3,
-    start: str = "shared",
+    init: str = "shared",
     seed: int = 0,
     signals=DIGITS,
     field: str = "siren",
@@ -44,8 +44,8 @@ def trial(
     dataset = NeuralDatasetConfig(
         signals=signals,
         field=complete(FieldConfig(name=field, params={"hidden": 8})),
-        start=start,
-        optimiser=OptimiserConfig(lr=lr),
+        init=init,
+        optimizer=OptimizerConfig(lr=lr),
         seed=seed,
         views=views,
     )
@@ -67,9 +67,9 @@ def test_a_trial_says_everything_the_study_asks(tmp_path):
     assert found.metrics["field_steps"] == 120 * 4
     assert [step for step, _ in found.curves["all_psnr"]] == [2, 4]
     assert [epoch for epoch, _ in found.curves["val_accuracy"]] == [1, 2]
-    assert (tmp_path / found.artefacts["reconstruction.png"]).read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / found.artifacts["reconstruction.png"]).read_bytes().startswith(b"\x89PNG")
     assert sum(map(sum, found.confusion)) > 0
-    kept = json.loads((tmp_path / found.artefacts["confusion.json"]).read_text())
+    kept = json.loads((tmp_path / found.artifacts["confusion.json"]).read_text())
     assert (kept["split"], kept["confusion"], kept["classes"]) == ("test", found.confusion, [str(d) for d in range(10)])
     assert kept["accuracy"] == [row[i] / sum(row) for i, row in enumerate(found.confusion)]
     assert TrialResult.from_json(found.to_json()) == found
@@ -79,13 +79,13 @@ def test_a_trial_says_everything_the_study_asks(tmp_path):
 @pytest.mark.parametrize("views", [1, 2])
 def test_a_trial_keeps_its_classifier(tmp_path, views):
     """Read back, it answers every test field as it did in the trial: the same confusion and learned features."""
-    asked = trial(start="random", views=views)
+    asked = trial(init="random", views=views)
     found = run_trial(asked, setting=setting(tmp_path))
-    kept = load_classifier(tmp_path / found.artefacts["classifier.safetensors"])
+    kept = load_classifier(tmp_path / found.artifacts["classifier.safetensors"])
     dataset = open_neural_dataset(str(tmp_path), asked.dataset.digest)
     data = survivors(asked, dataset, dataset.rung(asked.steps))
     assert [list(row) for row in score(kept.reader, data, "test").confusion] == found.confusion
-    learned = load_file(tmp_path / found.artefacts["embedding.safetensors"])
+    learned = load_file(tmp_path / found.artifacts["embedding.safetensors"])
     rows = data.rows("test")[:EMBEDDED]
     assert torch.equal(embeddings_of(kept.reader, data.parameters[rows]), learned["features"])
     assert torch.equal(data.labels[rows], learned["labels"])
@@ -124,7 +124,7 @@ def test_the_rungs_of_a_ladder_are_fitted_once(tmp_path):
 @pytest.mark.slow
 def test_views_are_fields_of_one_signal(tmp_path):
     """Two fits of each signal: both are fitted, and both are averaged into one answer a signal."""
-    one, two = (run_trial(trial(start="random", views=n), setting=setting(tmp_path)) for n in (1, 2))
+    one, two = (run_trial(trial(init="random", views=n), setting=setting(tmp_path)) for n in (1, 2))
     assert sum(map(sum, two.confusion)) == sum(map(sum, one.confusion)) > 0
     assert (one.metrics["signals"], two.metrics["signals"]) == (120, 120)
     assert two.metrics["field_steps"] == 2 * one.metrics["field_steps"] == 2 * 120 * 4
@@ -134,10 +134,10 @@ def test_views_are_fields_of_one_signal(tmp_path):
 @pytest.mark.slow
 def test_equal_trials_find_equal_numbers_in_any_place(tmp_path):
     """Two roots, the same configuration: every number but the durations is the same; another seed differs."""
-    numbers = [run_trial(trial(start="random"), setting=setting(tmp_path / name)).metrics for name in "ab"]
+    numbers = [run_trial(trial(init="random"), setting=setting(tmp_path / name)).metrics for name in "ab"]
     timeless = [{k: v for k, v in found.items() if not k.endswith("_seconds")} for found in numbers]
     assert timeless[0] == timeless[1]
-    other = run_trial(trial(start="random", seed=1), setting=setting(tmp_path / "c")).metrics
+    other = run_trial(trial(init="random", seed=1), setting=setting(tmp_path / "c")).metrics
     assert other["all_psnr"] != numbers[0]["all_psnr"]
 
 

@@ -153,7 +153,7 @@ root = tempfile.mkdtemp()
 signals = pin(SignalsConfig(name="digits8", subset=120))
 for name in ("siren", "mfn"):
     siren = field(FieldConfig(name=name, params={"hidden": 8}))
-    data = NeuralDatasetConfig(signals=signals, field=siren, start="shared")
+    data = NeuralDatasetConfig(signals=signals, field=siren, init="shared")
     trial = TrialConfig(dataset=data, steps=2, classifier=classifier(ClassifierConfig(name="gnn-sign", epochs=1)))
     changes = []
     with kept(changes, seed=0):

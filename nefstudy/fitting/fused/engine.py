@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nefstudy.config import OptimiserConfig
+from nefstudy.config import OptimizerConfig
 from nefstudy.fields.field import NeuralField
 from nefstudy.fitting.fused.plan import PRECISION, misfit
 from nefstudy.fitting.lanes import LEAST
-from nefstudy.fitting.optimiser import Moments, share_kept, size_and_spread
+from nefstudy.fitting.optimizer import Moments, share_kept, size_and_spread
 from nefstudy.fitting.problem import Points, Problem, WholeGrid
 from nefstudy.fitting.step import NEVER, State
 
@@ -57,7 +57,7 @@ def marks() -> dict[str, str]:
 
 
 @torch.no_grad()
-def advance(problem: Problem, optimiser: OptimiserConfig, state: State, data: Points, steps: int) -> State:
+def advance(problem: Problem, optimizer: OptimizerConfig, state: State, data: Points, steps: int) -> State:
     """Lanes after `steps` more steps; those stopped or diverged stay as they are."""
     from nefstudy.fitting.fused import launch
 
@@ -67,13 +67,13 @@ def advance(problem: Problem, optimiser: OptimiserConfig, state: State, data: Po
     alive = (state.active & (state.diverged_at == NEVER)).to(device, torch.int32)
     gone = torch.full_like(alive, NEVER)
     for window in launch.windows(data, state.step, steps=steps, most=STEPS, device=device):
-        paces = [size_and_spread(optimiser, window.step + i) for i in range(window.steps)]
+        paces = [size_and_spread(optimizer, window.step + i) for i in range(window.steps)]
         launch.take(
             problem,
             (rows, mean, variance),
             window,
             paces=torch.tensor(paces, device=device),
-            kept=share_kept(optimiser),
+            kept=share_kept(optimizer),
             alive=alive,
             gone=gone,
         )

@@ -7,7 +7,7 @@ from nefstudy.fitting.fused.mfn import mfn
 from nefstudy.fitting.fused.product import split
 from nefstudy.fitting.fused.rffnet import rffnet
 from nefstudy.fitting.fused.siren import siren
-from nefstudy.fitting.optimiser import BETAS, EPSILON
+from nefstudy.fitting.optimizer import BETAS, EPSILON
 
 BETA_1, BETA_2, TINY = tl.constexpr(BETAS[0]), tl.constexpr(BETAS[1]), tl.constexpr(EPSILON)
 REST_1, REST_2 = tl.constexpr(1 - BETAS[0]), tl.constexpr(1 - BETAS[1])
@@ -117,15 +117,15 @@ def gradient(
 
 
 @triton.jit
-def update(row, mean, variance, grads, factor, size, spread, kept, BLOCKS: tl.constexpr, OPTIMISER: tl.constexpr):
-    """One step of optimiser.py's update of a row and its moments."""
+def update(row, mean, variance, grads, factor, size, spread, kept, BLOCKS: tl.constexpr, OPTIMIZER: tl.constexpr):
+    """One step of optimizer.py's update of a row and its moments."""
     for i in tl.static_range(len(BLOCKS)):
         if BLOCKS[i][7]:
             place, inside = places(BLOCKS[i])
             grad = grads[i]
             if BLOCKS[i][6]:
                 grad = grad * factor
-            if OPTIMISER == "adamw":
+            if OPTIMIZER == "adamw":
                 first = BETA_1 * tl.load(mean + place, mask=inside, other=0.0) + REST_1 * grad
                 second = BETA_2 * tl.load(variance + place, mask=inside, other=0.0) + REST_2 * (grad * grad)
                 tl.store(mean + place, first, mask=inside)
@@ -145,7 +145,7 @@ def climb(
     rows, means, variances, moves, diverged, points, targets, paces,
     factor, share, kept, first, steps, count, row_stride, point_stride, point_step, target_step, nothing,
     KIND: tl.constexpr, BLOCKS: tl.constexpr, D: tl.constexpr, C: tl.constexpr, DEPTH: tl.constexpr,
-    LOSS: tl.constexpr, OPTIMISER: tl.constexpr, TILE: tl.constexpr,
+    LOSS: tl.constexpr, OPTIMIZER: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
     """Take field `program_id(0)` through `steps` steps, the first of which is counted `first`."""
     field = tl.program_id(0).to(tl.int64)
@@ -165,7 +165,7 @@ def climb(
         gone = tl.where((gone == -1) & ((loss != loss) | (tl.abs(loss) == float("inf"))), first + step, gone)
         size = tl.load(paces + 2 * step)
         spread = tl.load(paces + 2 * step + 1)
-        update(rows, means, variances, grads, factor, size, spread, kept, BLOCKS, OPTIMISER)
+        update(rows, means, variances, grads, factor, size, spread, kept, BLOCKS, OPTIMIZER)
         points += point_step
         targets += target_step
     tl.store(diverged + field, gone)

@@ -77,7 +77,7 @@ def take(
         *state, alive, gone, window.points, window.targets, paces,
         factor_of(problem.field), share, kept, window.step, window.steps, window.count,
         state[0].shape[1], *window.strides, 0,
-        **arguments, LOSS=problem.loss, OPTIMISER=problem.optimiser, **options,
+        **arguments, LOSS=problem.loss, OPTIMIZER=problem.optimizer, **options,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ MEDIA_TYPES = {".png": "image/png", ".json": "application/json", ".csv": "text/c
 MAX_BYTES = 8 * 1024 * 1024
 
 
-class Artefacts:
+class Artifacts:
     """The files that trials left under one root directory; none when there is no root."""
 
     def __init__(self, root: str | Path | None) -> None:

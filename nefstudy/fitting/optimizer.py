@@ -1,4 +1,4 @@
-"""One optimiser step on flat rows; weight decay is decoupled from the gradient in both optimisers."""
+"""One optimizer step on flat rows; weight decay is decoupled from the gradient in both optimizers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nefstudy.config import OptimiserConfig
+from nefstudy.config import OptimizerConfig
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -39,24 +39,24 @@ class Pace:
     count: Int[Tensor, ""]
 
 
-def size_and_spread(optimiser: OptimiserConfig, step: int) -> tuple[float, float]:
+def size_and_spread(optimizer: OptimizerConfig, step: int) -> tuple[float, float]:
     """Step size and factor of the root variance of a step, counted from 0, at a constant learning rate.
 
     Adam's bias corrections (Kingma & Ba 2015, section 3) as lr / (1 - b1^t) and 1 / sqrt(1 - b2^t).
     """
-    if optimiser.name != "adamw":
-        return optimiser.lr, 1.0
-    return optimiser.lr / (1 - BETAS[0] ** (step + 1)), 1 / sqrt(1 - BETAS[1] ** (step + 1))
+    if optimizer.name != "adamw":
+        return optimizer.lr, 1.0
+    return optimizer.lr / (1 - BETAS[0] ** (step + 1)), 1 / sqrt(1 - BETAS[1] ** (step + 1))
 
 
-def share_kept(optimiser: OptimiserConfig) -> float:
+def share_kept(optimizer: OptimizerConfig) -> float:
     """What weight decay leaves of the parameters at each step."""
-    return 1 - optimiser.lr * optimiser.weight_decay
+    return 1 - optimizer.lr * optimizer.weight_decay
 
 
-def pace(optimiser: OptimiserConfig, step: int) -> Pace:
+def pace(optimizer: OptimizerConfig, step: int) -> Pace:
     """The pace of a step, counted from 0."""
-    numbers = torch.tensor([*size_and_spread(optimiser, step), share_kept(optimiser)])
+    numbers = torch.tensor([*size_and_spread(optimizer, step), share_kept(optimizer)])
     return Pace(numbers[0], numbers[1], numbers[2], torch.tensor(step, dtype=torch.int32))
 
 
@@ -80,4 +80,4 @@ def sgd(
     return rows * now.kept - now.size * grads, moments
 
 
-OPTIMISERS: dict[str, Update] = {"adamw": adamw, "sgd": sgd}
+OPTIMIZERS: dict[str, Update] = {"adamw": adamw, "sgd": sgd}
