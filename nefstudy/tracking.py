@@ -60,26 +60,26 @@ def drain(ledger: Ledger, *, root: str, tracking_uri: str | None = None, limit: 
     or when there is no MLflow to write to, nothing is done.
     """
     uri = tracking_uri or store_of(root)
-    if uri is None or ledger.outbox_size() == 0:
-        return ledger.outbox_size()
+    if uri is None or ledger.outbox.size() == 0:
+        return ledger.outbox.size()
     try:
-        lease = ledger.acquire_export(Owner.here())
+        lease = ledger.leases.acquire_export(Owner.here())
     except StudyBusy as busy:
         log.info("%s", busy)
-        return ledger.outbox_size()
+        return ledger.outbox.size()
     try:
-        with Heartbeat(ledger, lease):
+        with Heartbeat(ledger.leases, lease):
             _empty(ledger, Runs(uri, root=root), lease=lease, limit=limit)
     except (StudyBusy, LedgerReplaced) as lost:
         log.info("%s", lost)
     except FAILURES as error:
-        oldest = ledger.pending(1)
+        oldest = ledger.outbox.pending(1)
         for entry in oldest:
             where = without_secrets(uri)
             _complain(ledger, entry, f"MLflow at {where} fails: {_first_line(error)}; results wait in the ledger")
     finally:
-        ledger.release(lease)
-    return ledger.outbox_size()
+        ledger.leases.release(lease)
+    return ledger.outbox.size()
 
 
 def drain_all(
@@ -91,7 +91,7 @@ def drain_all(
     go_on: Callable[[], bool] = lambda: True,
 ) -> int:
     """How many results still wait after drain upon drain, until nothing moves or it is not to go on."""
-    left, next_new = ledger.outbox_size(), _next_new(ledger)
+    left, next_new = ledger.outbox.size(), _next_new(ledger)
     while left and go_on():
         before, left = left, drain(ledger, root=root, tracking_uri=tracking_uri, limit=limit)
         tried, next_new = next_new, _next_new(ledger)
@@ -103,9 +103,9 @@ def drain_all(
 
 def rebuild(ledger: Ledger, *, root: str, tracking_uri: str | None = None, study: str | None = None) -> int:
     """How many ended trials have their run after every run that was missing or stale was written again."""
-    wanted = ledger.refill_outbox(study)
+    wanted = ledger.outbox.refill(study)
     drain_all(ledger, root=root, tracking_uri=tracking_uri)
-    return max(0, wanted - ledger.outbox_size(study))
+    return max(0, wanted - ledger.outbox.size(study))
 
 
 @final
@@ -223,18 +223,18 @@ def thin(points: Sequence[tuple[float, float]], count: int) -> list[tuple[float,
 
 def _next_new(ledger: Ledger) -> int | None:
     """The oldest result that was never begun; None when all were."""
-    return next((entry.id for entry in ledger.pending(1) if entry.tries == 0), None)
+    return next((entry.id for entry in ledger.outbox.pending(1) if entry.tries == 0), None)
 
 
 def _empty(ledger: Ledger, runs: Runs, *, lease: Lease, limit: int) -> None:
     runs.check()
     refused: list[int] = []
     # one by one: what is never begun loses no try, and nothing is begun without the lease
-    while limit > 0 and (taken := ledger.take(1, skip=refused, lease=lease)):
+    while limit > 0 and (taken := ledger.outbox.take(1, skip=refused, lease=lease)):
         (entry,) = taken
         try:
-            _write(ledger, runs, entry, check=lambda: ledger.check_held(lease))
-            ledger.mark(taken, lease=lease)
+            _write(ledger, runs, entry, check=lambda: ledger.leases.check_held(lease))
+            ledger.outbox.mark(taken, lease=lease)
         except FAILURES as error:
             runs.check()  # MLflow itself fails: leave the rest
             refused.append(entry.id)
@@ -246,12 +246,12 @@ def _empty(ledger: Ledger, runs: Runs, *, lease: Lease, limit: int) -> None:
 def _write(ledger: Ledger, runs: Runs, entry: OutboxRow, *, check: Callable[[], None]) -> None:
     """Write a trial's run unless it is there; after that no other one is, also where an earlier try was late."""
     study, phase, key = entry.study, entry.phase, entry.key
-    row = ledger.trial(key, study=study, phase=phase)
+    row = ledger.trials.get(key, study=study, phase=phase)
     if row is None or row.state not in STATUS:  # requested again: it comes back when it ends
         return
     if not runs.has(row):
-        curves = ledger.curves(study, phase, key=key)
-        runs.write(row, curves=curves, pictures=ledger.artifacts(study, phase, key=key), check=check)
+        curves = ledger.trials.curves(study, phase, key=key)
+        runs.write(row, curves=curves, pictures=ledger.trials.artifacts(study, phase, key=key), check=check)
         if entry.tries:
             runs.has(row)
 
@@ -260,7 +260,7 @@ def _complain(ledger: Ledger, entry: OutboxRow, message: str, *, lease: Lease | 
     """Log a failure once: not again while the entry that met it still waits."""
     if entry.error is None:
         log.warning("%s", message)
-    ledger.mark_failed(entry, error=message, lease=lease)
+    ledger.outbox.mark_failed(entry, error=message, lease=lease)
 
 
 def _tags(row: TrialRow) -> dict[str, str]:

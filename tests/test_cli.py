@@ -63,7 +63,7 @@ def test_status_of_a_missing_ledger_is_one_line_and_exit_2(run, tmp_path):
 def test_status_json_has_the_promised_shape(run, tmp_path):
     """{"studies": [{"study", "state", "phases": [...], "best": [...]}]}."""
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
-        ledger.put_study("s", {}, planned={("phase1", "digits8/siren"): 3})
+        ledger.studies.put("s", {}, planned={("phase1", "digits8/siren"): 3})
     code, out, _ = run("status", "--root", tmp_path, "--json")
     assert code == 0
     (study,) = json.loads(out)["studies"]

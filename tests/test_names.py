@@ -88,8 +88,8 @@ def test_a_plan_and_a_ledger_refuse_a_bad_name(name: str, tmp_path_factory: pyte
     with Ledger.open(str(tmp_path_factory.mktemp("ledger") / "ledger.db")) as ledger:
         for study, phase, cell in ((name, "phase2", "a/b"), ("s", name, "a/b"), ("s", "phase2", f"a/{name}")):
             with pytest.raises(BadConfig, match="cannot be used"):
-                ledger.put_study(study, {}, planned={(phase, cell): 1})
-        assert ledger.studies() == []
+                ledger.studies.put(study, {}, planned={(phase, cell): 1})
+        assert ledger.studies.all() == []
 
 
 def test_no_study_has_the_folder_of_a_comparison() -> None:

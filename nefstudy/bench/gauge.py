@@ -72,7 +72,7 @@ class Gauge:
             ledger.close()
 
     def _look(self, ledger: Ledger) -> Sample:
-        counts = ledger.counts(self._study)
+        counts = ledger.trials.counts(self._study)
         done = sum(n for (_, _, state), n in counts.items() if state in (TrialState.COMPLETE, TrialState.FAILED))
         me = psutil.Process()
         for process in (me, *me.children(recursive=True)):
@@ -84,7 +84,7 @@ class Gauge:
         return Sample(
             at=time.monotonic() - self._began,
             done=done,
-            waiting=ledger.outbox_size(),
+            waiting=ledger.outbox.size(),
             driver_cpu=time.process_time(),
             all_cpu=sum(self._cpu.values()),
             rss_mb=me.memory_info().rss / 2**20,

@@ -48,7 +48,7 @@ def write_large_study(
     planned = {(phase, cell): 1 + trials // (len(PHASES) * len(CELLS)) for phase in PHASES for cell in CELLS}
     try:
         database.prepare()
-        database.write(lambda c: studies.put_study(c, STUDY, plan={"seed": seed}, planned=planned, now=0.0))
+        Ledger(database).studies.put(STUDY, {"seed": seed}, planned=planned)
         while batch := list(islice(stream, BATCH)):
             database.write(lambda c, batch=batch, first=written: _write(c, batch, first=first))  # type: ignore[misc]
             written += len(batch)
@@ -62,15 +62,17 @@ def end_another_trial(ledger: Ledger, lease: Lease, *, seed: int) -> None:
     """Ask for one more trial and end it, as the study's driver does."""
     rng = random.Random(seed)
     trial = _trial(rng, rng.choice(CELLS), seed=seed)
-    token = ledger.request(STUDY, PHASES[-1], trial=trial, lease=lease)
-    ledger.started(STUDY, PHASES[-1], key=trial.key, token=token, lease=lease)
+    token = ledger.trials.request(STUDY, PHASES[-1], trial=trial, lease=lease)
+    ledger.trials.start(STUDY, PHASES[-1], key=trial.key, token=token, lease=lease)
     found = _outcome(rng, trial)
     if found.state is TrialState.COMPLETE:
-        ledger.complete(
+        ledger.trials.complete(
             STUDY, PHASES[-1], key=trial.key, token=token, metrics=found.metrics, curves=found.curves, lease=lease
         )
     else:
-        ledger.fail(STUDY, PHASES[-1], key=trial.key, token=token, cause="bug", error="TrialFailed: bug", lease=lease)
+        ledger.trials.fail(
+            STUDY, PHASES[-1], key=trial.key, token=token, cause="bug", error="TrialFailed: bug", lease=lease
+        )
 
 
 def size_of_large_study(path: Path) -> int:
@@ -82,10 +84,10 @@ def size_of_large_study(path: Path) -> int:
     if not path.exists():
         return 0
     with Ledger.open(str(path)) as ledger:  # an older one, kept from before, is brought up
-        others = {row.study for row in ledger.studies()} - {STUDY}
+        others = {row.study for row in ledger.studies.all()} - {STUDY}
         if others:
             raise BadConfig(f"{path} holds study {min(others)!r} and would be replaced; choose another --root")
-        return sum(ledger.counts(STUDY).values())
+        return sum(ledger.trials.counts(STUDY).values())
 
 
 def _write(connection: Connection, lives: list[tuple[str, TrialConfig, Outcome]], *, first: int) -> None:

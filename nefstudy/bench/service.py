@@ -77,7 +77,7 @@ def bench_service(path: Path, *, seconds: float) -> ServiceRow:
     A driver holds the study meanwhile and ends trials, so that nothing is answered from memory for long.
     """
     with Ledger.open(str(path)) as ledger:
-        trials = sum(ledger.counts(STUDY).values())
+        trials = sum(ledger.trials.counts(STUDY).values())
         with _moving(ledger), served(path, first_path=PROGRESS) as service:
             paths = {"progress": (PROGRESS,), "page": _pages(service), "filter": FILTERS}
             asked = {name: _ask(service, of, seconds=seconds) for name, of in paths.items()}
@@ -88,7 +88,7 @@ def bench_service(path: Path, *, seconds: float) -> ServiceRow:
 def _moving(ledger: Ledger) -> Iterator[None]:
     """A study whose driver ends TRIALS_PER_S trials a second."""
     stop = threading.Event()
-    lease = ledger.acquire(STUDY, Owner.here(), lease_s=3600.0)
+    lease = ledger.leases.acquire(STUDY, Owner.here(), lease_s=3600.0)
 
     def work() -> None:
         while not stop.wait(1 / TRIALS_PER_S):
@@ -101,7 +101,7 @@ def _moving(ledger: Ledger) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        ledger.release(lease, state="stopped")
+        ledger.leases.release(lease, state="stopped")
 
 
 def _pages(service: Service) -> tuple[str, ...]:

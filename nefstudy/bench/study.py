@@ -141,7 +141,7 @@ def suggest_ms(plan: StudyPlan, place: Place) -> float:
     pinned = plan.pinned()
     cell = pinned.cells[0]
     with Ledger.open(place.ledger, read_only=True) as ledger:
-        rows = ledger.trials(STUDY, phase=cell.phase, cell=cell.cell, limit=None).rows
+        rows = ledger.trials.page(STUDY, phase=cell.phase, cell=cell.cell, limit=None).rows
     stream = SearchStream(pinned, replace(cell, trials=len(rows) + ASKED), rows)
     began = time.thread_time()
     for _ in range(ASKED):

@@ -91,7 +91,7 @@ def withdraw(  # noqa: PLR0917  # typer calls it by keyword
 def _study_of(key: str, *, root: str | None, ledger: str | None) -> str:
     """The study that has a trial of this key which has not ended well."""
     with open_ledger(root, ledger) as book:
-        rows = [row for one in book.studies() if (row := book.trial(key, study=one.study)) is not None]
+        rows = [row for one in book.studies.all() if (row := book.trials.get(key, study=one.study)) is not None]
     found = [row.study for row in rows if row.state not in (TrialState.COMPLETE, TrialState.PRUNED)]
     if len(found) == 1:
         return found[0]
@@ -116,13 +116,13 @@ def _ask(study: str, verb: str, body: dict[str, Any], *, root: str | None, ledge
     from nefstudy.service.control import check_cell
 
     with open_ledger(root, ledger, read_only=False) as book:
-        if (row := book.study(study)) is None:
-            names = ", ".join(row.study for row in book.studies()) or "none yet"
+        if (row := book.studies.get(study)) is None:
+            names = ", ".join(row.study for row in book.studies.all()) or "none yet"
             raise BadConfig(f"unknown study {study!r}: the ledger holds {names}; name one of them")
         if verb == "enqueue":
             check_cell(row.plan, body)
-        command = book.append_command(study, verb, body=body)
-        driver = book.holder(study)
+        command = book.commands.append(study, verb, body=body)
+        driver = book.leases.holder(study)
     if as_json:
         echo_json({"id": command.id, "study": study, "verb": verb, "body": body, "driver": driver is not None})
     else:

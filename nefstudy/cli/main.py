@@ -191,10 +191,10 @@ def export_mlflow(
         if rebuild:
             written = tracking.rebuild(book, tracking_uri=place.mlflow, root=place.root, study=study)
         else:
-            book.retry_outbox()
-            waiting = book.outbox_size()
+            book.outbox.retry()
+            waiting = book.outbox.size()
             written = max(0, waiting - tracking.drain_all(book, tracking_uri=place.mlflow, root=place.root))
-        left = book.outbox_size(study if rebuild else None)
+        left = book.outbox.size(study if rebuild else None)
     if as_json:
         echo_json({"written": written, "left": left, "mlflow": place.mlflow})
     else:

@@ -76,7 +76,7 @@ def logs(
     place = place_of(root, ledger)
     said = read_log(place.root, key, lines=lines)
     with open_ledger(root, ledger) as book:
-        row = book.trial(key)
+        row = book.trials.get(key)
     if not said and row is None:
         raise BadConfig(f"trial {key}: neither in the ledger nor with a log at {place.root}; correct the key or --root")
     if as_json:

@@ -8,8 +8,8 @@ file of SQLite serves a whole cluster, because workers report to the driver; Pos
 
 from nefstudy.ledger.filters import Filter as Filter
 from nefstudy.ledger.heartbeat import Heartbeat as Heartbeat
-from nefstudy.ledger.lease import Holder as Holder
 from nefstudy.ledger.lease import Lease as Lease
+from nefstudy.ledger.leases import Holder as Holder
 from nefstudy.ledger.ledger import Ledger as Ledger
 from nefstudy.ledger.owner import Owner as Owner
 from nefstudy.ledger.parameters import parameters as parameters

@@ -19,6 +19,8 @@ from nefstudy.ledger.schema import artifacts, curves, documents, names, trials
 from nefstudy.ledger.schema import measures as measured
 from nefstudy.ledger.texts import dump
 
+RETRIED = "retried"  # the kind of event of an attempt that is tried again
+
 _FIND = select(trials).where(
     trials.c.study == bindparam("of_study"),
     trials.c.phase == bindparam("of_phase"),
@@ -83,6 +85,23 @@ def end(connection: Connection, claim: Claim, *, outcome: Outcome, now: float) -
         return False
     outcomes.write(connection, _held(row, claim), outcome=outcome, now=now)
     return True
+
+
+def retry(connection: Connection, claim: Claim, *, cause: str, error: str, now: float) -> None:
+    """Close a failed attempt as INTERRUPTED, so that its trial is retried, by this driver or the next.
+
+    An attempt that is INTERRUPTED already stays so.
+
+    Raises:
+        StaleAttempt: the attempt is not the trial's latest, or has ended otherwise.
+    """
+    row = find(connection, claim.study, phase=claim.phase, key=claim.key)
+    if row is not None and row["state"] == TrialState.INTERRUPTED and row["attempt"] == claim.token:
+        return
+    row = _held(row, claim)
+    connection.execute(_SET, {"of_trial": row["id"], "state": TrialState.INTERRUPTED, "ended_at": now})
+    data = {"attempt": claim.token, "cell": row["cell"], "cause": cause, "error": error}
+    events.append(connection, claim.study, kind=RETRIED, phase=claim.phase, key=claim.key, data=data, now=now)
 
 
 def interrupt(connection: Connection, study: str, *, now: float) -> int:

@@ -1,30 +1,98 @@
-"""Studies: their plan, their planned counts, the state their driver leaves them in."""
+"""Studies: their plan, the state their driver leaves them in, their cells."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from nefstudy.ledger import events
+from nefstudy.ledger.access import Access
 from nefstudy.ledger.fetch import fetch
+from nefstudy.ledger.lease import Lease
 from nefstudy.ledger.rows import StudyRow
 from nefstudy.ledger.schema import phases, studies
 from nefstudy.ledger.texts import dump, load
 from nefstudy.names import cell_name, phase_name, study_name
+from nefstudy.outside_text import safe_error
 
 
-def put_study(
+@final
+class Studies:
+    """The studies of a ledger and their cells, each a (phase, cell)."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def put(self, study: str, plan: Mapping[str, Any], *, planned: Mapping[tuple[str, str], int]) -> StudyRow:
+        """Create a study or continue it: merge the plan key by key, set the planned counts, reopen the cells.
+
+        Raises:
+            BadConfig: a name of a study, phase or cell that does not obey the rule of names.
+        """
+        study_name(study)
+        for phase, cell in planned:
+            phase_name(phase), cell_name(cell)
+        return self._access.write(lambda c, now: _put(c, study, plan=plan, planned=planned, now=now))
+
+    def get(self, study: str) -> StudyRow | None:
+        """Return one study, None when the ledger does not know it."""
+        return next(iter(self._access.read(lambda c: _all(c, study=study))), None)
+
+    def all(self) -> list[StudyRow]:
+        """Return the studies, oldest first."""
+        return self._access.read(_all)
+
+    def knows(self, study: str) -> bool:
+        """Return whether there is such a study, without reading its plan."""
+        return self._access.read(lambda c: knows(c, study))
+
+    def set_state(self, study: str, state: str, *, lease: Lease | None = None) -> None:
+        """Record what the study's driver is doing."""
+        self._access.write(lambda c, now: set_state(c, study, state=state, now=now), lease=lease)
+
+    def set_planned(self, study: str, phase: str, cell: str, *, planned: int, lease: Lease | None = None) -> None:
+        """Record how many trials of a cell are planned."""
+        change = update(phases).where(_at(study, phase, cell)).values(planned=planned)
+        self._access.write(lambda c, _: c.execute(change), lease=lease)
+
+    def planned(self, study: str) -> dict[tuple[str, str], int]:
+        """Return the planned trials of each (phase, cell)."""
+        query = select(phases).where(phases.c.study == study).order_by(phases.c.phase, phases.c.cell)
+        return {(row.phase, row.cell): row.planned for row in self._access.rows(query)}
+
+    def stop_cell(self, study: str, phase: str, *, cell: str, reason: str | None, lease: Lease | None = None) -> None:
+        """Mark a cell as stopped, with the reason; None reopens it."""
+        reason = reason and safe_error(reason)
+        data = {"phase": phase, "cell": cell, "stopped": reason}
+
+        def act(connection: Connection, now: float) -> None:
+            connection.execute(update(phases).where(_at(study, phase, cell)).values(stopped=reason))
+            events.append(connection, study, kind="cell", phase=phase, data=data, now=now)
+
+        self._access.write(act, lease=lease)
+
+    def stopped_cells(self, study: str) -> dict[tuple[str, str], str]:
+        """Return the stop reason of each stopped (phase, cell)."""
+        query = select(phases.c.phase, phases.c.cell, phases.c.stopped)
+        query = query.where(phases.c.study == study, phases.c.stopped.is_not(None))
+        return {(row.phase, row.cell): row.stopped for row in self._access.rows(query)}
+
+
+def knows(connection: Connection, study: str) -> bool:
+    """Return whether the ledger knows a study."""
+    return connection.execute(select(studies.c.study).where(studies.c.study == study)).first() is not None
+
+
+def set_state(connection: Connection, study: str, *, state: str, now: float) -> None:
+    """Record what the study's driver is doing."""
+    connection.execute(update(studies).where(studies.c.study == study).values(state=state, updated_at=now))
+    events.append(connection, study, kind="study", data={"state": state}, now=now)
+
+
+def _put(
     connection: Connection, study: str, *, plan: Mapping[str, Any], planned: Mapping[tuple[str, str], int], now: float
 ) -> StudyRow:
-    """The study after its plan was merged in, top-level key by key, and its planned counts set; no cell is stopped.
-
-    Raises:
-        BadConfig: a name of a study, phase or cell that does not obey the rule of names.
-    """
-    study_name(study)
-    for phase, cell in planned:
-        phase_name(phase), cell_name(cell)
-    row = get_study(connection, study)
+    row = next(iter(_all(connection, study=study)), None)
     merged = dump((row.plan if row else {}) | dict(plan))
     if row is None:
         connection.execute(
@@ -35,45 +103,19 @@ def put_study(
     state = "created" if row is None else row.state
     events.append(connection, study, kind="study", data={"state": state}, now=now)
     for (phase, cell), count in planned.items():
-        place = (phases.c.study == study) & (phases.c.phase == phase) & (phases.c.cell == cell)
-        changed = connection.execute(update(phases).where(place).values(planned=count, stopped=None))
+        changed = connection.execute(update(phases).where(_at(study, phase, cell)).values(planned=count, stopped=None))
         if changed.rowcount == 0:
             connection.execute(insert(phases).values(study=study, phase=phase, cell=cell, planned=count))
-    (found,) = all_studies(connection, study=study)
-    return found
+    (row,) = _all(connection, study=study)
+    return row
 
 
-def set_planned(connection: Connection, study: str, *, phase: str, cell: str, planned: int) -> None:
-    """Record how many trials of a cell are planned; its study is known already."""
-    place = (phases.c.study == study) & (phases.c.phase == phase) & (phases.c.cell == cell)
-    connection.execute(update(phases).where(place).values(planned=planned))
-
-
-def set_state(connection: Connection, study: str, *, state: str, now: float) -> None:
-    """Record what the study's driver is doing."""
-    connection.execute(update(studies).where(studies.c.study == study).values(state=state, updated_at=now))
-    events.append(connection, study, kind="study", data={"state": state}, now=now)
-
-
-def is_known(connection: Connection, study: str) -> bool:
-    """Whether the ledger knows a study."""
-    return connection.execute(select(studies.c.study).where(studies.c.study == study)).first() is not None
-
-
-def get_study(connection: Connection, study: str) -> StudyRow | None:
-    """One study, None when the ledger does not know it."""
-    return next((row for row in all_studies(connection, study=study)), None)
-
-
-def all_studies(connection: Connection, *, study: str | None = None) -> list[StudyRow]:
-    """The studies, oldest first."""
+def _all(connection: Connection, *, study: str | None = None) -> list[StudyRow]:
     query = select(studies).order_by(studies.c.created_at, studies.c.study)
     if study is not None:
         query = query.where(studies.c.study == study)
     return [StudyRow(**(row | {"plan": load(row["plan"])})) for row in fetch(connection, query)]
 
 
-def planned(connection: Connection, study: str) -> dict[tuple[str, str], int]:
-    """Planned trials of each (phase, cell)."""
-    query = select(phases).where(phases.c.study == study).order_by(phases.c.phase, phases.c.cell)
-    return {(row.phase, row.cell): row.planned for row in connection.execute(query)}
+def _at(study: str, phase: str, cell: str) -> ColumnElement[bool]:
+    return (phases.c.study == study) & (phases.c.phase == phase) & (phases.c.cell == cell)

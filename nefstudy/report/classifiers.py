@@ -151,7 +151,7 @@ def classifier_files(ledger: Ledger, rows: Sequence[TrialRow]) -> dict[str, byte
     found = {"classifiers.md": f"{classifier_markdown(lines)}\n".encode()}
     groups = sized(rows)
     if groups:
-        curves = {r.key: ledger.curves(r.study, r.phase, key=r.key) for found in groups.values() for r in found}
+        curves = {r.key: ledger.trials.curves(r.study, r.phase, key=r.key) for found in groups.values() for r in found}
         figure = draw_sizes(groups, curves)
         found |= {"classifier_sizes.png": encode(figure, "png"), "classifier_sizes.svg": encode(figure, "svg")}
     return found

@@ -89,10 +89,10 @@ def compare(left: tuple[Ledger, str], right: tuple[Ledger, str], *, without: Seq
 
 
 def _rows(ledger: Ledger, study: str) -> list[TrialRow]:
-    if ledger.study(study) is None:
-        known = ", ".join(row.study for row in ledger.studies()) or "none"
+    if ledger.studies.get(study) is None:
+        known = ", ".join(row.study for row in ledger.studies.all()) or "none"
         raise BadConfig(f"study = {study!r}: the ledger knows {known}; name one of them")
-    return finished(ledger.trials(study, limit=None).rows)
+    return finished(ledger.trials.page(study, limit=None).rows)
 
 
 def _side(rows: Iterable[TrialRow], place: Place) -> CellSide:

@@ -69,15 +69,15 @@ def gather(ledger: Ledger, study: str, *, root: str | Path) -> Report:
     Raises:
         BadConfig: the ledger holds no study of this name.
     """
-    found = ledger.study(study)
+    found = ledger.studies.get(study)
     if found is None:
-        known = ", ".join(row.study for row in ledger.studies()) or "none"
+        known = ", ".join(row.study for row in ledger.studies.all()) or "none"
         raise BadConfig(f"study = {study!r}: the ledger knows {known}; name one of them")
-    trials = ledger.trials(study, limit=None).rows
+    trials = ledger.trials.page(study, limit=None).rows
     phase, shown = main_phase(trials)
     best = best_table(trials)
     costs: dict[str, float] = defaultdict(float)
-    for (_, _, name), total in ledger.totals(study, COSTS).items():
+    for (_, _, name), total in ledger.trials.totals(study, COSTS).items():
         costs[name] += total
     return Report(
         study=found,
@@ -94,7 +94,7 @@ def gather(ledger: Ledger, study: str, *, root: str | Path) -> Report:
         },
         learned=learned_picture(ledger, [row for row in best if row.phase == phase], root=root),
         costs=costs,
-        causes=ledger.causes(study),
+        causes=ledger.trials.causes(study),
     )
 
 
@@ -116,9 +116,9 @@ def picture(name: str, rows: Sequence[TrialRow]) -> Picture:
 
 
 def _progress(ledger: Ledger, study: str) -> Iterable[Progress]:
-    planned = ledger.planned(study)
+    planned = ledger.studies.planned(study)
     counts: dict[tuple[str, str], dict[TrialState, int]] = defaultdict(dict)
-    for (phase, cell, state), count in ledger.counts(study).items():
+    for (phase, cell, state), count in ledger.trials.counts(study).items():
         counts[phase, cell][state] = count
     for phase, cell in sorted({*planned, *counts}):
         yield Progress(phase, cell, planned=planned.get((phase, cell), 0), states=counts.get((phase, cell), {}))
@@ -129,7 +129,7 @@ def files_of(
 ) -> Iterable[tuple[TrialRow, bytes]]:
     """Trials and the file of that name which each left, where it left one that can still be read."""
     for row in rows:
-        path = ledger.artifacts(row.study, row.phase, key=row.key).get(name)
+        path = ledger.trials.artifacts(row.study, row.phase, key=row.key).get(name)
         content = read_artifact(root, path) if path else None
         if content is not None:
             yield row, content

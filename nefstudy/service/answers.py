@@ -69,7 +69,7 @@ def answer(
 
 def require_study(ledger: Ledger, study: str) -> None:
     """Refuses with 404 when the ledger holds no such study."""
-    if not ledger.knows(study):
+    if not ledger.studies.knows(study):
         raise HTTPException(404, unknown(study))
 
 

@@ -71,7 +71,7 @@ def enqueue_trial(
     ],
 ) -> Response:
     """Ask the driver to run a point of your choice next; it refuses what its plan cannot hold."""
-    row = ledger.study(study)
+    row = ledger.studies.get(study)
     if row is not None:
         check_cell(row.plan, body)
     return _asked(request, ledger, study, verb="enqueue", body=body, key=key)
@@ -119,7 +119,7 @@ def list_commands(
 ) -> Response:
     """What was asked of the driver, latest first, and how each ended."""
     require_study(ledger, study)
-    found = [_command(row) for row in ledger.commands(study, limit=limit)]
+    found = [_command(row) for row in ledger.commands.latest(study, limit=limit)]
     return answer(request, encode(Commands(commands=found)))
 
 
@@ -136,7 +136,7 @@ def _asked(request: Request, ledger: Ledger, study: str, *, verb: str, body: dic
     if not request.app.state.controls or ledger.read_only:
         raise HTTPException(403, READ_ONLY)
     require_study(ledger, study)
-    row = ledger.append_command(study, verb, body=body, idempotency_key=key)
+    row = ledger.commands.append(study, verb, body=body, idempotency_key=key)
     if (row.study, row.verb, row.body) != (study, verb, body):
         raise HTTPException(409, "this Idempotency-Key was used for another command; choose a new one")
     return Response(encode(_command(row)), status_code=202, media_type="application/json")

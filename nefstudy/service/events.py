@@ -65,7 +65,7 @@ async def follow_events(
 ) -> StreamingResponse:
     """Events after `Last-Event-ID`, or from now on without it, as a stream that stays open."""
     await run_in_threadpool(require_study, ledger, study)
-    latest = await run_in_threadpool(ledger.last_seq, study)
+    latest = await run_in_threadpool(ledger.events.last_seq, study)
     after = latest if last_event_id is None else min(int(last_event_id), latest)
     streams: Streams = request.app.state.streams
     streams.enter()
@@ -87,7 +87,7 @@ async def events(
     edition = ledger.edition
     while True:
         try:
-            rows = await run_in_threadpool(ledger.since, after, study=study, limit=BATCH)
+            rows = await run_in_threadpool(ledger.events.since, after, study=study, limit=BATCH)
         except (BadLedger, SQLAlchemyError):
             rows = []
         if ledger.edition != edition:  # its events have numbers of their own

@@ -165,7 +165,7 @@ def get_failures(request: Request, study: StudyName, ledger: LedgerIn) -> Respon
     totals = {
         cause: sum(place.failed for place in places if place.cause == cause) for cause in {p.cause for p in places}
     }
-    latest = ledger.trials(study, state=TrialState.FAILED, sort="-ended_at", limit=200).rows if totals else ()
+    latest = ledger.trials.page(study, state=TrialState.FAILED, sort="-ended_at", limit=200).rows if totals else ()
     found = [
         Failure(
             cause=cause,
@@ -206,7 +206,9 @@ def _points(
     ledger: Ledger, study: str, *, x: str, y: str, phase: str | None, cell: str | None, also: Sequence[str] = ()
 ) -> dict[str, list[Any]]:
     """Labels and the two values of the complete trials that have both, as numbers; `also` under names of their own."""
-    columns: Mapping[str, list[Any]] = ledger.columns(study, tuple({*LABELS, x, y, *also}), phase=phase, cell=cell)
+    columns: Mapping[str, list[Any]] = ledger.trials.columns(
+        study, tuple({*LABELS, x, y, *also}), phase=phase, cell=cell
+    )
     both = [i for i, pair in enumerate(zip(columns[x], columns[y], strict=True)) if all(map(_is_number, pair))]
     named = {name: columns[name] for name in LABELS} | {"x": columns[x], "y": columns[y]}
     named |= {f"also {name}": columns[name] for name in also}
@@ -215,7 +217,7 @@ def _points(
 
 def _start_table(ledger: Ledger, study: str, phase: str | None) -> bytes:
     names = ("phase", "cell", "init", "test_accuracy")
-    columns = ledger.columns(study, names, phase=phase) if phase else _of_last_phase(ledger, study, names)
+    columns = ledger.trials.columns(study, names, phase=phase) if phase else _of_last_phase(ledger, study, names)
     rows = [row for row in zip(*(columns[name] for name in names), strict=True) if _is_number(row[3])]
     phases = {row[0] for row in rows}
     lines = [_start_line(cell, list(group)) for cell, group in groupby(sorted(rows, key=_cell), key=_cell)]
@@ -224,7 +226,7 @@ def _start_table(ledger: Ledger, study: str, phase: str | None) -> bytes:
 
 def _savings(ledger: Ledger, study: str) -> Savings:
     """The trial that fitted a neural dataset tells its number of fields: steps done over steps asked."""
-    columns = ledger.columns(study, ("dataset", "steps", "reused", "field_steps"))
+    columns = ledger.trials.columns(study, ("dataset", "steps", "reused", "field_steps"))
     rows = list(zip(*columns.values(), strict=True))
     fields: dict[str, float] = {}
     for dataset, steps, _, done in rows:
@@ -240,8 +242,8 @@ def _savings(ledger: Ledger, study: str) -> Savings:
 
 
 def _of_last_phase(ledger: Ledger, study: str, names: Sequence[str]) -> dict[str, list[Any]]:
-    for phase in sorted({phase for phase, _, _ in ledger.counts(study)}, reverse=True):
-        columns = ledger.columns(study, names, phase=phase)
+    for phase in sorted({phase for phase, _, _ in ledger.trials.counts(study)}, reverse=True):
+        columns = ledger.trials.columns(study, names, phase=phase)
         if columns["test_accuracy"]:
             return columns
     return {name: [] for name in names}

@@ -27,7 +27,7 @@ async def get_health() -> Health:
 def get_readiness(ledger: LedgerIn) -> Health:
     """The ledger answers too; 503 while it does not, or is not there yet."""
     try:
-        ledger.last_seq()
+        ledger.events.last_seq()
     except NoLedger:
         raise HTTPException(503, NO_STUDIES, headers={"Retry-After": "5"}) from None
     return Health()

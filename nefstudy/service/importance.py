@@ -17,9 +17,9 @@ def importance(
     ledger: Ledger, study: str, *, phase: str | None = None, cell: str | None = None, target: str = "val_accuracy"
 ) -> dict[str, Any]:
     """Shares by parameter, most important first, and the number of trials they rest on."""
-    rows = ledger.trials(study, phase=phase, cell=cell, limit=SAMPLE).rows
+    rows = ledger.trials.page(study, phase=phase, cell=cell, limit=SAMPLE).rows
     names = sorted({name for row in rows for name in parameters(row.config) if not name.endswith("seed")})
-    columns = ledger.columns(study, [*names, target], phase=phase, cell=cell)
+    columns = ledger.trials.columns(study, [*names, target], phase=phase, cell=cell)
     scores = columns.pop(target)
     known = [index for index, score in enumerate(scores) if score is not None and math.isfinite(score)]
     kept = {name: [values[index] for index in known] for name, values in columns.items()}

@@ -38,8 +38,8 @@ def get_metrics(ledger: LedgerIn) -> Response:
     """Every study's gauges for Prometheus; none before the first study starts."""
     samples: list[Sample] = []
     with suppress(NoLedger):
-        samples.append(("nefstudy_outbox", {}, ledger.outbox_size()))
-        for row in ledger.studies():
+        samples.append(("nefstudy_outbox", {}, ledger.outbox.size()))
+        for row in ledger.studies.all():
             samples += _samples(ledger, row.study)
     return Response(exposition(samples), media_type=MEDIA_TYPE)
 
@@ -72,9 +72,9 @@ def _samples(ledger: Ledger, study: str) -> Iterator[Sample]:
                 yield "nefstudy_best_val_accuracy", labels, cell.best.val_accuracy
             if cell.best is not None and cell.best.test_accuracy is not None:
                 yield "nefstudy_best_test_accuracy", labels, cell.best.test_accuracy
-    for (phase_name, cell_name, cause), count in ledger.causes(study).items():
+    for (phase_name, cell_name, cause), count in ledger.trials.causes(study).items():
         yield "nefstudy_failures", {**whole, "phase": phase_name, "cell": cell_name, "cause": cause}, count
-    for (phase_name, cell_name, name), total in ledger.totals(study, COSTS).items():
+    for (phase_name, cell_name, name), total in ledger.trials.totals(study, COSTS).items():
         yield f"nefstudy_{name}", {**whole, "phase": phase_name, "cell": cell_name}, total
 
 

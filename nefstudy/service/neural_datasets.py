@@ -21,14 +21,14 @@ def list_neural_datasets(request: Request, ledger: LedgerIn) -> Response:
     """Every neural dataset the ledger knows, oldest first; none before the first study starts."""
     found: list[NeuralDataset] = []
     with suppress(NoLedger):
-        found = [_shown(row) for row in ledger.neural_datasets()]
+        found = [_shown(row) for row in ledger.datasets.all()]
     return answer(request, encode(NeuralDatasets(neural_datasets=found)))
 
 
 @router.get("/{digest}", response_model=NeuralDataset)
 def get_neural_dataset(request: Request, digest: Digest, ledger: LedgerIn) -> Response:
     """One neural dataset."""
-    row = ledger.neural_dataset(digest)
+    row = ledger.datasets.get(digest)
     if row is None:
         raise HTTPException(404, f"no neural dataset {digest}; GET /v1/neural-datasets lists them")
     return answer(request, encode(_shown(row)))

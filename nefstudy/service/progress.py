@@ -30,18 +30,18 @@ def progress(ledger: Ledger, study: str, *, now: float | None = None) -> Progres
     Raises:
         BadConfig: the ledger holds no study of that name.
     """
-    row = ledger.study(study)
+    row = ledger.studies.get(study)
     if row is None:
-        names = ", ".join(item.study for item in ledger.studies()) or "none yet"
+        names = ", ".join(item.study for item in ledger.studies.all()) or "none yet"
         raise BadConfig(f"unknown study {study!r}: the ledger holds {names}; name one of them")
     now = time.time() if now is None else now
-    seq = ledger.last_seq(study)
-    best = [best_of(trial) for trial in ledger.best(study)]
+    seq = ledger.events.last_seq(study)
+    best = [best_of(trial) for trial in ledger.trials.best(study)]
     phases = _phases(ledger, study, best=best)
     since = driver_since(ledger, study)
     ends: list[float] = []
     for phase in phases:
-        mine = [] if since is None else ledger.ends(study, phase=phase.phase, limit=WINDOW)
+        mine = [] if since is None else ledger.trials.ends(study, phase=phase.phase, limit=WINDOW)
         _put_pace(phase, pace(mine, since=since, remaining=phase.remaining, now=now))
         if phase.remaining:
             ends += mine
@@ -63,16 +63,16 @@ def progress(ledger: Ledger, study: str, *, now: float | None = None) -> Progres
 
 def silent(ledger: Ledger, study: str) -> list[Silent]:
     """The running trials whose workers have not reported for minutes, as the driver last listed them."""
-    event = ledger.latest_event(study, "silent")
+    event = ledger.events.latest(study, "silent")
     return [] if event is None else [Silent(**trial) for trial in event.data["trials"]]
 
 
 def status(ledger: Ledger) -> Status:
     """Every study at a glance, as `nefstudy status --json` prints it."""
-    studies = [_study_status(progress(ledger, row.study)) for row in ledger.studies()]
+    studies = [_study_status(progress(ledger, row.study)) for row in ledger.studies.all()]
     for study in studies:
         study.setbacks, study.stopped_cells = setbacks(ledger, study.study), stopped_cells(ledger, study.study)
-        study.unexported = ledger.outbox_size(study.study)
+        study.unexported = ledger.outbox.size(study.study)
         study.export = export_trouble(ledger, study.study) if study.unexported else None
     return Status(studies=studies)
 
@@ -91,7 +91,7 @@ def card(ledger: Ledger, row: StudyRow) -> StudyCard:
 
 def driver_since(ledger: Ledger, study: str) -> float | None:
     """When the driver now at work took the study; None when there is none, or it has fallen silent."""
-    holder = ledger.holder(study)
+    holder = ledger.leases.holder(study)
     if holder is None or holder.seen_s > holder.lease_s:
         return None
     return holder.since
@@ -140,8 +140,8 @@ def best_of(trial: TrialRow) -> Best:
 
 
 def _phases(ledger: Ledger, study: str, *, best: Iterable[Best]) -> list[PhaseProgress]:
-    counts = ledger.counts(study)
-    planned = ledger.planned(study)
+    counts = ledger.trials.counts(study)
+    planned = ledger.studies.planned(study)
     bests = {(item.phase, item.cell): item for item in best}
     names = dict.fromkeys([*planned, *((phase, cell) for phase, cell, _ in counts)])
     cells: dict[str, list[CellProgress]] = {}

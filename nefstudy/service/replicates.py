@@ -7,10 +7,10 @@ from nefstudy.service.figure_models import Mean, Replicate, Replicates
 
 def replicates(ledger: Ledger, study: str, *, phase: str | None, cell: str | None) -> Replicates:
     """Means with intervals; a study of one seed is told apart without reading its configurations."""
-    seeds = ledger.columns(study, ("seed",), phase=phase, cell=cell)["seed"]
+    seeds = ledger.trials.columns(study, ("seed",), phase=phase, cell=cell)["seed"]
     if len(set(seeds)) < 2:
         return Replicates(confidence=CONFIDENCE, rows=[])
-    rows = ledger.trials(study, phase=phase, cell=cell, limit=None).rows
+    rows = ledger.trials.page(study, phase=phase, cell=cell, limit=None).rows
     return Replicates(confidence=CONFIDENCE, rows=[_row(found) for found in replicated(rows)])
 
 

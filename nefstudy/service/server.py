@@ -61,7 +61,7 @@ def serve(
 def _is_there(book: Ledger) -> bool:
     """Whether the ledger answers; one of another version is refused, for waiting would not mend it."""
     try:
-        book.last_seq()
+        book.events.last_seq()
     except OtherVersion:
         raise
     except BadLedger:

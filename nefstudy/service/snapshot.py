@@ -57,7 +57,7 @@ class Snapshots:
             if now < kept.fresh_until:
                 return kept.body
             try:
-                state = (self._ledger.last_seq(study), self._ledger.edition)
+                state = (self._ledger.events.last_seq(study), self._ledger.edition)
                 aged = age_s is not None and now - kept.computed > age_s
                 if kept.state != state or aged:
                     kept.body, kept.state, kept.computed = compute(), state, now

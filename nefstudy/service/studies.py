@@ -23,7 +23,7 @@ PACE_AGE_S = 5.0  # the pace changes with time alone
 def list_studies(request: Request, ledger: LedgerIn) -> Response:
     """Every study, latest change first, with its counts over all phases and cells; none before the first starts."""
     with suppress(NoLedger):
-        rows = sorted(ledger.studies(), key=lambda row: -row.updated_at)
+        rows = sorted(ledger.studies.all(), key=lambda row: -row.updated_at)
         return answer(request, encode(Studies(studies=[card(ledger, row) for row in rows])))
     return answer(request, encode(Studies(studies=[])))
 
@@ -31,7 +31,7 @@ def list_studies(request: Request, ledger: LedgerIn) -> Response:
 @router.get("/{study}", response_model=StudyDetail)
 def get_study(request: Request, study: StudyName, ledger: LedgerIn) -> Response:
     """One study with its plan."""
-    row = ledger.study(study)
+    row = ledger.studies.get(study)
     if row is None:
         raise HTTPException(404, unknown(study))
     return answer(request, encode(StudyDetail(plan=row.plan, **card(ledger, row).model_dump())))
@@ -67,6 +67,6 @@ def get_best(
 ) -> Response:
     """The best complete trials of each phase and cell by validation accuracy, best first."""
     require_study(ledger, study)
-    best = [best_of(row) for row in ledger.best(study, phase=phase, cell=cell, limit=limit)]
+    best = [best_of(row) for row in ledger.trials.best(study, phase=phase, cell=cell, limit=limit)]
     best.sort(key=lambda item: (item.val_accuracy is None, -(item.val_accuracy or 0.0)))
     return answer(request, encode(BestTrials(best=best)))

@@ -26,7 +26,7 @@ def get_timeline(request: Request, study: StudyName, ledger: LedgerIn) -> Respon
     require_study(ledger, study)
 
     def compute() -> bytes:
-        columns = ledger.columns(study, ("ended_at", "val_accuracy"))
+        columns = ledger.trials.columns(study, ("ended_at", "val_accuracy"))
         return encode(timeline(columns["ended_at"], columns["val_accuracy"]))
 
     snapshots: Snapshots = request.app.state.snapshots

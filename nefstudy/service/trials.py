@@ -73,7 +73,7 @@ def list_trials(
     """A page of trials in the order of their request or as sorted; JSON, NDJSON, CSV or Parquet."""
     require_study(ledger, study)
     query = pages.Query(study, phase=phase, cell=cell, state=state, filters=tuple(map(Filter.parse, filter)), sort=sort)
-    page = ledger.stored_trials(query, limit=limit, cursor=cursor)
+    page = ledger.trials.stored_page(query, limit=limit, cursor=cursor)
     return written(request, page, names=_field_names(fields), asked=format)
 
 
@@ -89,12 +89,12 @@ def get_trial(
     """One trial with its configuration, curves and the names of its artifacts that are still there."""
     row = _found(ledger, key, study=study, phase=phase)
     artifacts: Artifacts = request.app.state.artifacts
-    files = ledger.artifacts(row.study, row.phase, key=key)
+    files = ledger.trials.artifacts(row.study, row.phase, key=key)
     values = {name: value for name, value in vars(row).items() if name in TrialDetail.model_fields}
     more = {
         "parameters": parameters(row.config),
         "error": presentable(row.error),
-        "curves": ledger.curves(row.study, row.phase, key=key),
+        "curves": ledger.trials.curves(row.study, row.phase, key=key),
         "artifacts": sorted(name for name, path in files.items() if artifacts.read(path) is not None),
         "log": _last_words(artifacts, row),
     }
@@ -110,7 +110,7 @@ def get_artifact(
 ) -> Response:
     """A picture of a trial, by the name the trial lists."""
     row = _found(ledger, key, study=None, phase=None)
-    path = ledger.artifacts(row.study, row.phase, key=key).get(name)
+    path = ledger.trials.artifacts(row.study, row.phase, key=key).get(name)
     artifacts: Artifacts = request.app.state.artifacts
     found = None if path is None else artifacts.read(path)
     if found is None:
@@ -139,7 +139,7 @@ def _field_names(fields: str | None) -> tuple[str, ...]:
 
 
 def _found(ledger: Ledger, key: str, *, study: str | None, phase: str | None) -> TrialRow:
-    row = ledger.trial(key, study=study, phase=phase)
+    row = ledger.trials.get(key, study=study, phase=phase)
     if row is None:
         raise HTTPException(404, f"no trial {key}; GET /v1/studies/STUDY/trials lists the trials of a study")
     return row

@@ -85,7 +85,7 @@ class Cells:
         """Return (phase, key) of the trials that were asked for and have not ended by the ledger."""
         going = [stream for stream in self._streams if _place(stream) not in self.stopped]
         asked: set[tuple[str, str]] = {(stream.cell.phase, key) for stream in going for key in stream.keys}
-        return asked - {at for at, (state, _) in self._ledger.states(self._plan.study).items() if state in DONE}
+        return asked - {at for at, (state, _) in self._ledger.trials.states(self._plan.study).items() if state in DONE}
 
     def read_again(self) -> bool:
         """Open the streams again from the ledger if it lacks the end of trials; return whether it does.
@@ -106,14 +106,14 @@ class Cells:
         return bool(missing)
 
     def _mark(self, place: tuple[str, str], reason: str | None) -> None:
-        self._ledger.stop_cell(self._plan.study, place[0], cell=place[1], reason=reason, lease=self._lease)
+        self._ledger.studies.stop_cell(self._plan.study, place[0], cell=place[1], reason=reason, lease=self._lease)
 
     def _correct(self, stream: Stream) -> None:
         """Record how many trials of a cell are planned, where that has changed."""
         place = _place(stream)
         if stream.planned != self._planned[place]:
             self._planned[place] = stream.planned
-            self._ledger.set_planned(self._plan.study, *place, planned=stream.planned, lease=self._lease)
+            self._ledger.studies.set_planned(self._plan.study, *place, planned=stream.planned, lease=self._lease)
 
     def _of(self, suggestion: Suggestion) -> list[Stream]:
         return [stream for stream in self._streams if _place(stream) == (suggestion.phase, suggestion.cell)]
@@ -126,20 +126,20 @@ def _place(stream: Stream) -> tuple[str, str]:
 def open_streams(plan: StudyPlan, ledger: Ledger) -> Iterator[Stream]:
     """The streams of all cells, phase by phase, continued from what the ledger holds."""
     for phase in plan.phases:
-        states = ledger.states(plan.study, phase=phase)
-        failed = ledger.trials(plan.study, phase=phase, state=TrialState.FAILED, limit=None).rows
-        cut = ledger.trials(plan.study, phase=phase, state=TrialState.INTERRUPTED, limit=None).rows
+        states = ledger.trials.states(plan.study, phase=phase)
+        failed = ledger.trials.page(plan.study, phase=phase, state=TrialState.FAILED, limit=None).rows
+        cut = ledger.trials.page(plan.study, phase=phase, state=TrialState.INTERRUPTED, limit=None).rows
         begun = [row for row in (*cut, *failed) if row.state is TrialState.INTERRUPTED or is_to_do(row)]
         anew = {row.key for row in failed if is_to_do(row)}
         done = {key for (_, key), (state, _) in states.items() if state in DONE and key not in anew}
         for cell in (cell for cell in plan.cells if cell.phase == phase):
             if cell.trials is None:
-                found = ledger.columns(plan.study, ["key", "state"], phase=phase, cell=cell.cell, state=None)
+                found = ledger.trials.columns(plan.study, ["key", "state"], phase=phase, cell=cell.cell, state=None)
                 ended = [key for key, state in zip(found["key"], found["state"], strict=True) if state in DONE]
                 own = [row for row in begun if row.cell == cell.cell]
                 yield GridStream(plan, cell, done, begun=own, ended=ended)
             else:
-                every = ledger.trials(plan.study, phase=phase, cell=cell.cell, limit=None).rows
+                every = ledger.trials.page(plan.study, phase=phase, cell=cell.cell, limit=None).rows
                 rows = [replace(row, state=TrialState.INTERRUPTED) if row.key in anew else row for row in every]
                 yield SearchStream(plan, cell, rows, pruned=_curves(ledger, rows))
 
@@ -147,4 +147,4 @@ def open_streams(plan: StudyPlan, ledger: Ledger) -> Iterator[Stream]:
 def _curves(ledger: Ledger, rows: Iterable[TrialRow]) -> dict[str, dict[int, float]]:
     """Validation accuracy by epoch of the pruned rows, by key."""
     pruned = (row for row in rows if row.state is TrialState.PRUNED)
-    return {row.key: ledger_curve(ledger.curves(row.study, row.phase, key=row.key)) for row in pruned}
+    return {row.key: ledger_curve(ledger.trials.curves(row.study, row.phase, key=row.key)) for row in pruned}

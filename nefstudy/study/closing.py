@@ -17,7 +17,7 @@ from nefstudy.terminal import command_line
 def say_closing(ledger: Ledger, plan: StudyPlan, state: str, *, place: Place, console: Console) -> None:
     """Print the start table, draw accuracy against quality, and name the commands that show more."""
     phase = plan.phases[-1]
-    rows = ledger.trials(plan.study, phase=phase, state=TrialState.COMPLETE, limit=None).rows
+    rows = ledger.trials.page(plan.study, phase=phase, state=TrialState.COMPLETE, limit=None).rows
     if rows:
         console.print(start_rich(start_table(rows)))
     if rows and place.local:
@@ -25,16 +25,16 @@ def say_closing(ledger: Ledger, plan: StudyPlan, state: str, *, place: Place, co
         picture.parent.mkdir(parents=True, exist_ok=True)
         save(draw("accuracy_against_quality", rows), picture)
         console.print(f"accuracy against reconstruction quality: {picture}", soft_wrap=True)
-    for (where, cell, cause), count in sorted(ledger.causes(plan.study).items()):
+    for (where, cell, cause), count in sorted(ledger.trials.causes(plan.study).items()):
         console.print(f"{count} failed trials ({cause}) in {where} {cell}", style="yellow", highlight=False)
     for own in plan.cells:
         if own.trials is not None and own.planned < own.trials:
             short = f"{own.planned} of {own.trials}: the space holds {own.planned} points"
             console.print(f"{own.phase} {own.cell}: {short}", style="yellow", highlight=False, markup=False)
-    counts = ledger.counts(plan.study)
+    counts = ledger.trials.counts(plan.study)
     complete = sum(n for (_, _, s), n in counts.items() if s is TrialState.COMPLETE)
     pruned = sum(n for (_, _, s), n in counts.items() if s is TrialState.PRUNED)
-    planned = sum(ledger.planned(plan.study).values())
+    planned = sum(ledger.studies.planned(plan.study).values())
     also = f", {pruned} pruned" if pruned else ""
     console.rule(f"study {plan.study} {state}: {complete}/{planned} trials complete{also}")
     for line in _next_steps(plan, place):

@@ -57,10 +57,10 @@ class Control:
         Args:
             starting: the driver only begins: what asks a driver to wait or end was not meant for this one.
         """
-        for command in self._run.ledger.take_commands(self._run.plan.study):
+        for command in self._run.ledger.commands.unsettled(self._run.plan.study):
             late = starting and command.verb in PASSING
             outcome = "no driver was at work" if late else self._outcome(command)
-            self._run.ledger.settle_command(command.id, outcome=safe_error(outcome), lease=self._run.lease)
+            self._run.ledger.commands.settle(command.id, outcome=safe_error(outcome), lease=self._run.lease)
 
     def _outcome(self, command: CommandRow) -> str:
         verbs: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -81,12 +81,12 @@ class Control:
 
     def _pause(self, _body: Mapping[str, Any]) -> str:
         self._run.paused = True
-        self._run.ledger.set_state(self._run.plan.study, "paused", lease=self._run.lease)
+        self._run.ledger.studies.set_state(self._run.plan.study, "paused", lease=self._run.lease)
         return "paused; trials under way end"
 
     def _resume(self, _body: Mapping[str, Any]) -> str:
         self._run.paused = False
-        self._run.ledger.set_state(self._run.plan.study, "running", lease=self._run.lease)
+        self._run.ledger.studies.set_state(self._run.plan.study, "running", lease=self._run.lease)
         return "resumed"
 
     def _end(self, _body: Mapping[str, Any]) -> str:
@@ -130,7 +130,7 @@ class Control:
     def _retry(self, body: Mapping[str, Any]) -> str:
         cause = _text_or_none(body, "cause")
         study = self._run.plan.study
-        rows = self._run.ledger.trials(study, state=TrialState.FAILED, limit=None).rows
+        rows = self._run.ledger.trials.page(study, state=TrialState.FAILED, limit=None).rows
         chosen = [row for row in rows if cause is None or row.cause == cause]
         for row in chosen:
             trial = parse(TrialConfig, row.config, where=row.key)
@@ -140,7 +140,7 @@ class Control:
     def _withdraw(self, body: Mapping[str, Any]) -> str:
         key, phase = _text_or_none(body, "key"), _text_or_none(body, "phase")
         study = self._run.plan.study
-        rows = [self._run.ledger.trial(key or "", study=study, phase=name) for name in self._run.plan.phases]
+        rows = [self._run.ledger.trials.get(key or "", study=study, phase=name) for name in self._run.plan.phases]
         found = [row for row in rows if row is not None and phase in (None, row.phase)]
         to_do = [row for row in found if row.state in WITHDRAWABLE or is_to_do(row)]
         if not to_do:

@@ -62,7 +62,7 @@ def follow(ledger: Ledger, driver: Driver) -> None:
 
 def export(ledger: Ledger, driver: Driver) -> None:
     """Write runs until nothing is left, nothing moves, or the driver is gone."""
-    if not any(entry.tries < MAX_TRIES for entry in ledger.pending(1)):
+    if not any(entry.tries < MAX_TRIES for entry in ledger.outbox.pending(1)):
         return
     from nefstudy.tracking import drain_all  # seconds of CPU, which nobody spends before there is a result
 
@@ -72,7 +72,7 @@ def export(ledger: Ledger, driver: Driver) -> None:
 
 def _met_failure(ledger: Ledger) -> bool:
     """Whether a result that is to be tried again waits because MLflow was away, or refused it."""
-    return any(entry.error is not None and entry.tries < MAX_TRIES for entry in ledger.pending(CHUNK))
+    return any(entry.error is not None and entry.tries < MAX_TRIES for entry in ledger.outbox.pending(CHUNK))
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ class Exporter:
             if self._process is not None:
                 _end(self._process)
         if error is None:
-            self.left = self._ledger.outbox_size()
+            self.left = self._ledger.outbox.size()
 
     def step(self) -> bool:
         """Look after the process, and start it again if it has ended by itself; return whether it still has work.
@@ -150,7 +150,7 @@ class Exporter:
             if self._leave() and not left_before:
                 return
             if waited % TOLD_EVERY_S == 0:
-                self._on_wait(self._ledger.outbox_size())
+                self._on_wait(self._ledger.outbox.size())
 
     def _relay(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None

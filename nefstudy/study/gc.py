@@ -16,7 +16,7 @@ def collected(ledger: Ledger, root: str, *, keep: str | None, study: str | None,
         BadConfig: an unknown study, or a `keep` that is none.
         StudyBusy: a study is driven; not with `dry_run`.
     """
-    names = [row.study for row in ledger.studies()]
+    names = [row.study for row in ledger.studies.all()]
     if study is not None and study not in names:
         raise BadConfig(f"unknown study {study!r}: the ledger holds {', '.join(names) or 'none yet'}; name one of them")
     if keep is not None:

@@ -45,7 +45,7 @@ def handover(ledger: Ledger, plan: StudyPlan) -> dict[str, Any]:
 
 
 def _cell(ledger: Ledger, plan: StudyPlan, cell: CellPlan) -> dict[str, Any]:
-    found = ledger.trials(plan.study, phase=cell.phase, cell=cell.cell, state=TrialState.COMPLETE, limit=None).rows
+    found = ledger.trials.page(plan.study, phase=cell.phase, cell=cell.cell, state=TrialState.COMPLETE, limit=None).rows
     drawn = [
         (row, params)
         for row in found

@@ -42,7 +42,7 @@ class Judge:
         self._searched = {(cell.phase, cell.cell) for cell in plan.cells if cell.trials is not None}
         if name != NONE:
             for phase in plan.phases:
-                self._recall(ledger.trials(plan.study, phase=phase, limit=None).rows)
+                self._recall(ledger.trials.page(plan.study, phase=phase, limit=None).rows)
 
     def _recall(self, rows: Iterable[TrialRow]) -> None:
         for row in rows:
@@ -56,7 +56,7 @@ class Judge:
     def learn(self, phase: str, cell: str, *, key: str, pruned: bool) -> None:
         """Remember an ended trial by what the ledger holds of it."""
         if self.of(phase, cell) != NONE:
-            curve = ledger_curve(self._ledger.curves(self._plan.study, phase, key=key))
+            curve = ledger_curve(self._ledger.trials.curves(self._plan.study, phase, key=key))
             self.ended[phase, cell][key] = Ended(curve, pruned=pruned)
 
     def prunes(self, phase: str, cell: str, *, own: Curve) -> bool:

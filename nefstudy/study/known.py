@@ -43,15 +43,15 @@ def known(plan: StudyPlan, place: Place) -> list[Known]:
     with ledger:
         complete = {
             key
-            for study in ledger.studies()
-            for (_, key), (state, _) in ledger.states(study.study).items()
+            for study in ledger.studies.all()
+            for (_, key), (state, _) in ledger.trials.states(study.study).items()
             if state is TrialState.COMPLETE
         }
-        own = {place: state for place, (state, _) in ledger.states(plan.study).items()}
-        failed = ledger.trials(plan.study, state=TrialState.FAILED, limit=None).rows
+        own = {place: state for place, (state, _) in ledger.trials.states(plan.study).items()}
+        failed = ledger.trials.page(plan.study, state=TrialState.FAILED, limit=None).rows
         again = [row for row in failed if is_to_do(row)]  # a run tries these anew
         own = {place: state for place, state in own.items() if place not in {(row.phase, row.key) for row in again}}
-        searched = Counter(ledger.counts(plan.study))
+        searched = Counter(ledger.trials.counts(plan.study))
         searched.subtract(Counter((row.phase, row.cell, row.state) for row in again))
         found = []
         for cell in plan.cells:

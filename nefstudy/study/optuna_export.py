@@ -95,7 +95,7 @@ def _chosen(
     ledger: Ledger, *, study: str | None, phase: str | None, cell: str | None
 ) -> list[tuple[StudyRow, CellPlan]]:
     described = []
-    for row in ledger.studies():
+    for row in ledger.studies.all():
         try:
             described += [(row, plan) for plan in described_cells(row)]
         except BadConfig as error:
@@ -134,7 +134,7 @@ def _write(ledger: Ledger, row: StudyRow, plan: CellPlan, *, storage: optuna.sto
     for key, value in told.items():
         made.set_user_attr(key, value)
     distributions = {key: exported_distribution(dimension) for key, dimension in plan.space.items()}
-    rows = ledger.trials(row.study, phase=plan.phase, cell=plan.cell, limit=None).rows
+    rows = ledger.trials.page(row.study, phase=plan.phase, cell=plan.cell, limit=None).rows
     found = [frozen(ledger, plan, trial, distributions=distributions) for trial in rows]
     trials = [trial for trial in found if trial is not None]
     made.add_trials(trials)
@@ -159,7 +159,7 @@ def frozen(
     if params is None or not holds(distributions, params):
         return None
     state = STATES[row.state]
-    curve = ledger_curve(ledger.curves(row.study, row.phase, key=row.key))
+    curve = ledger_curve(ledger.trials.curves(row.study, row.phase, key=row.key))
     value = row.val_accuracy if state in (OptunaState.COMPLETE, OptunaState.PRUNED) else None
     if state is OptunaState.COMPLETE and value is None:
         state = OptunaState.FAIL  # Optuna has no complete trial without a value

@@ -31,8 +31,8 @@ class Ready:
         if result.fitted or not is_known:
             path, size = dataset_path(result.dataset), result.dataset_bytes
             row = NeuralDatasetRow(result.dataset, path, result.rungs, size, result.fingerprint)
-            self._ledger.put_neural_dataset(row, lease=self._lease)
+            self._ledger.datasets.put(row, lease=self._lease)
 
     def _is_recorded(self, dataset: str) -> bool:
-        row = self._ledger.neural_dataset(dataset)
+        row = self._ledger.datasets.get(dataset)
         return row is not None and row.state == "present"

@@ -85,11 +85,11 @@ def replay(ledger: Ledger, key: str, *, choices: Choices, scratch: Path | None =
         BadConfig: no such trial, or one without a result.
         BadSignals: the signals are not where the configuration says, or have changed.
     """
-    row = ledger.trial(key)
+    row = ledger.trials.get(key)
     if row is None or row.state is not TrialState.COMPLETE:
         said = "no such trial is in the ledger" if row is None else f"it is {row.state}"
         raise BadConfig(f"trial {key}: {said}; give the key of a COMPLETE one, as `nefstudy status --json` shows them")
-    curves = ledger.curves(row.study, row.phase, key=key)
+    curves = ledger.trials.curves(row.study, row.phase, key=key)
     with tempfile.TemporaryDirectory(prefix="nef-replay-", dir=scratch) as folder:
         return compare(row, curves, computed(row, root=folder, choices=choices))
 

@@ -16,7 +16,7 @@ from typing import Any, final
 
 from nefstudy.errors import BadConfig, BadInput, BadRoot, StudyBusy
 from nefstudy.ledger import Heartbeat, Lease, Ledger, Owner, StudyRow, TrialState
-from nefstudy.ledger.neural_datasets import DROPPED, DROPPING
+from nefstudy.ledger.datasets import DROPPED, DROPPING
 from nefstudy.neural_dataset.remove import folder_outside, remove_neural_dataset, sweep_dropped
 from nefstudy.paths import DATASETS, dataset_path
 from nefstudy.storage import Storage
@@ -75,11 +75,11 @@ def verdicts(
     """
     wanted: dict[str, str] = {}
     cells: dict[str, str] = {}
-    for study in ledger.studies():
+    for study in ledger.studies.all():
         reasons, read = _wants(ledger, study, keep=(keep or {}).get(study.study), plan=plan, on_skip=on_skip)
         wanted |= reasons
         cells |= read
-    sizes = {row.digest: row.bytes for row in ledger.neural_datasets() if row.state != DROPPED}
+    sizes = {row.digest: row.bytes for row in ledger.datasets.all() if row.state != DROPPED}
     storage = Storage.at(root or ".")
     if root is not None:
         sizes |= {name: storage.total(dataset_path(name)) for name in storage.names(DATASETS) if name not in sizes}
@@ -149,10 +149,10 @@ def collect(ledger: Ledger, root: str, *, keep: Mapping[str, str] | None = None)
     """
     with ExitStack() as kept:
         held: list[Lease] = []
-        for study in ledger.studies():
-            held.append(ledger.acquire(study.study, Owner.here()))
-            kept.callback(ledger.release, held[-1], state=study.state)
-            kept.enter_context(Heartbeat(ledger, held[-1]))
+        for study in ledger.studies.all():
+            held.append(ledger.leases.acquire(study.study, Owner.here()))
+            kept.callback(ledger.leases.release, held[-1], state=study.state)
+            kept.enter_context(Heartbeat(ledger.leases, held[-1]))
         _sweep(ledger, root)
         found = verdicts(ledger, keep=keep, root=root, on_skip=log.warning)
         for verdict in found:
@@ -175,24 +175,26 @@ def drop(ledger: Ledger, root: str, digest: str, *, held: Sequence[Lease] = (), 
     """
 
     def check() -> None:
-        ledger.check_held(*held)
-        others = {study.study for study in ledger.studies()} - {lease.study for lease in held} if all_studies else ()
+        ledger.leases.check_held(*held)
+        others = (
+            {study.study for study in ledger.studies.all()} - {lease.study for lease in held} if all_studies else ()
+        )
         if others:
             raise StudyBusy(f"study {min(others)!r} was begun while neural datasets were dropped; run this again later")
 
-    if not ledger.begin_drop(digest, held=held):
+    if not ledger.datasets.begin_drop(digest, held=held):
         return
     try:
         remove_neural_dataset(root, digest, check=check)
     except (OSError, BadRoot) as error:
         log.warning("neural dataset %s cannot be removed now: %s", digest, getattr(error, "strerror", None) or error)
         return
-    ledger.end_drop(digest, held=held)
+    ledger.datasets.end_drop(digest, held=held)
 
 
 def _sweep(ledger: Ledger, root: str) -> None:
     """Finish the drops of processes that were killed in their middle."""
-    present = {row.digest for row in ledger.neural_datasets() if row.state not in (DROPPING, DROPPED)}
+    present = {row.digest for row in ledger.datasets.all() if row.state not in (DROPPING, DROPPED)}
     sweep_dropped(root, is_present=present.__contains__)
 
 
@@ -206,7 +208,7 @@ def _wants(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Why a study wants neural datasets, by digest; and the cell of each that it has ever named."""
     named = study.study
-    columns = ledger.columns(named, COLUMNS, state=None)
+    columns = ledger.trials.columns(named, COLUMNS, state=None)
     rows = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     cells = {row["dataset"]: row["cell"] for row in rows}
     try:

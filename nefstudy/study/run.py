@@ -97,7 +97,7 @@ class StudyRun:
 
     def share_gpus(self, whole: float, *, fixed: bool) -> None:
         """Ask for so much of a GPU from now on: always, or until a trial's class has shown how little it needs."""
-        rows = () if fixed else self.ledger.trials(self.plan.study, limit=None).rows
+        rows = () if fixed else self.ledger.trials.page(self.plan.study, limit=None).rows
         self.shares = Shares(whole, fixed=fixed, rows=rows)
 
     @property
@@ -160,9 +160,9 @@ class StudyRun:
     def _claim(self, suggestion: Suggestion) -> int | None:
         """The token of a new attempt; None where the trial is complete, by itself or elsewhere, and was answered."""
         study, phase = self.plan.study, suggestion.phase
-        token = self.ledger.claim(study, phase, trial=suggestion.trial, lease=self.lease)
+        token = self.ledger.trials.claim(study, phase, trial=suggestion.trial, lease=self.lease)
         if token is None:
-            row = self.ledger.trial(suggestion.trial.key, study=study, phase=phase)
+            row = self.ledger.trials.get(suggestion.trial.key, study=study, phase=phase)
             self._cells.tell(suggestion, None if row is None else row.val_accuracy)
             self.judge.learn(phase, suggestion.cell, key=suggestion.trial.key, pruned=False)
             self.ended["reused"] += 1
@@ -175,7 +175,7 @@ class StudyRun:
             trial.started = True
             s = trial.suggestion
             with suppress(StaleAttempt):  # its end will find the same, and is counted
-                self.ledger.started(self.plan.study, s.phase, key=s.trial.key, token=trial.token, lease=self.lease)
+                self.ledger.trials.start(self.plan.study, s.phase, key=s.trial.key, token=trial.token, lease=self.lease)
 
     def progressed(self, trial_id: str, progress: Working) -> None:
         """The trial said how far it is."""
@@ -189,8 +189,8 @@ class StudyRun:
             return
         s, value = trial.suggestion, result.metrics["val_accuracy"]
         try:
-            found = trial.outcome(result, self.lease)
-            self.ledger.complete(self.plan.study, s.phase, metrics=result.metrics, artifacts=result.artifacts, **found)
+            found = {"artifacts": result.artifacts, **trial.outcome(result, self.lease)}
+            self.ledger.trials.complete(self.plan.study, s.phase, metrics=result.metrics, **found)
         except StaleAttempt:
             del self.under_way[trial_id]
             self.ended["stale"] += 1
@@ -213,7 +213,7 @@ class StudyRun:
             return False
         metrics = result.metrics | {CURVE: max(curve.values()), "pruned_epoch": float(max(curve))}
         try:
-            self.ledger.prune(self.plan.study, s.phase, metrics=metrics, **trial.outcome(result, self.lease))
+            self.ledger.trials.prune(self.plan.study, s.phase, metrics=metrics, **trial.outcome(result, self.lease))
         except StaleAttempt:
             del self.under_way[trial_id]
             self.ended["stale"] += 1
@@ -235,9 +235,9 @@ class StudyRun:
         said: dict[str, Any] = {"key": s.trial.key, "token": trial.token, "cause": cause, "error": error}
         try:
             if again:
-                self.ledger.put_back(self.plan.study, s.phase, **said, lease=self.lease)
+                self.ledger.trials.retry(self.plan.study, s.phase, **said, lease=self.lease)
             else:
-                self.ledger.fail(self.plan.study, s.phase, **said, lease=self.lease)
+                self.ledger.trials.fail(self.plan.study, s.phase, **said, lease=self.lease)
         except StaleAttempt:
             self.ended["stale"] += 1
             return
@@ -276,7 +276,7 @@ class StudyRun:
             return False
         claim: dict[str, Any] = {"key": suggestion.trial.key, "token": token, "lease": self.lease}
         with suppress(StaleAttempt):
-            self.ledger.fail(self.plan.study, suggestion.phase, cause=WITHDRAWN, error=WITHDRAWN, **claim)
+            self.ledger.trials.fail(self.plan.study, suggestion.phase, cause=WITHDRAWN, error=WITHDRAWN, **claim)
         self.ended["failed"] += 1
         return True
 

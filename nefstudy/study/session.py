@@ -69,13 +69,13 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
     pinned = plan.pinned()
     with Ledger.open(place.ledger) as ledger, _webhook(plan, options, ledger=ledger, console=console) as hook:
         _put_study(ledger, pinned, keep=options.keep, only_new=True)
-        lease = ledger.acquire(plan.study, Owner.here())
+        lease = ledger.leases.acquire(plan.study, Owner.here())
         hook.begun = True
         state, low = STOPPED, None
         try:
             _put_study(ledger, pinned, keep=options.keep)
-            with Heartbeat(ledger, lease) as beat, _stop_on_signal() as stop:
-                ledger.interrupt(plan.study, lease=lease)
+            with Heartbeat(ledger.leases, lease) as beat, _stop_on_signal() as stop:
+                ledger.trials.interrupt(plan.study, lease=lease)
                 run = StudyRun(
                     pinned,
                     ledger=ledger,
@@ -100,8 +100,8 @@ def run_study(plan: StudyPlan, options: StudyOptions, *, place: Place, console: 
                 state = FINISHED if run.is_finished else STOPPED if low is None else PAUSED
         finally:
             with suppress(StudyBusy, LedgerReplaced):  # another driver's or ledger's trials are not ours to close
-                ledger.interrupt(plan.study, lease=lease)
-            ledger.release(lease, state=state)
+                ledger.trials.interrupt(plan.study, lease=lease)
+            ledger.leases.release(lease, state=state)
         sweep_rays()  # also where there was nothing left to start a Ray for
         say_closing(ledger, pinned, state, place=place, console=console)
         if low is not None and state != FINISHED:
@@ -118,10 +118,10 @@ def _put_study(ledger: Ledger, plan: StudyPlan, *, keep: str, only_new: bool = F
     Raises:
         BadConfig: the study was begun with a plan in which a trial means something else.
     """
-    row = ledger.study(plan.study)
+    row = ledger.studies.get(plan.study)
     described = continued(row, plan) | {KEEP: keep}
     if row is None or not only_new:
-        ledger.put_study(plan.study, described, planned=plan.planned())
+        ledger.studies.put(plan.study, described, planned=plan.planned())
 
 
 def _webhook(plan: StudyPlan, options: StudyOptions, *, ledger: Ledger, console: Console) -> Webhook:
@@ -133,10 +133,10 @@ def _webhook(plan: StudyPlan, options: StudyOptions, *, ledger: Ledger, console:
 
 def _check_complete(run: StudyRun) -> None:
     """Raise StudyStopped when a study ends with nothing complete in the cells of its plan."""
-    counts = run.ledger.counts(run.plan.study)
+    counts = run.ledger.trials.counts(run.plan.study)
     if not any(state is TrialState.COMPLETE and (phase, cell) in run.plan.planned() for phase, cell, state in counts):
         causes = Counter[str]()
-        for (_, _, cause), number in run.ledger.causes(run.plan.study).items():
+        for (_, _, cause), number in run.ledger.trials.causes(run.plan.study).items():
             causes[cause] += number
         failed = ", ".join(f"{number} failed ({cause})" for cause, number in causes.most_common()) or "none failed"
         raise StudyStopped(
@@ -169,9 +169,9 @@ def _ending_without_ray(run: StudyRun, hook: Webhook, *, console: Console) -> Ca
     def end(problem: str) -> int:
         error = StudyStopped(f"study {run.plan.study!r} stopped: {problem}; run the same command again")
         with suppress(NefstudyError):  # a ledger that is away, too
-            run.ledger.interrupt(run.plan.study, lease=run.lease)
+            run.ledger.trials.interrupt(run.plan.study, lease=run.lease)
         with suppress(NefstudyError):
-            run.ledger.release(run.lease, state=STOPPED)
+            run.ledger.leases.release(run.lease, state=STOPPED)
         hook.__exit__(StudyStopped, error, None)
         console.show_cursor()  # the live view hides it
         complain(error)
@@ -245,7 +245,7 @@ def _exporter(ledger: Ledger, study: str, *, place: Place, stop: threading.Event
         place=place,
         leave=stop.is_set,
         on_wait=_say_left(console),
-        on_change=lambda change: ledger.append_event(study, EXPORT, data=change),
+        on_change=lambda change: ledger.events.append(study, EXPORT, data=change),
     )
 
 

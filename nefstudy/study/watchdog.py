@@ -68,7 +68,7 @@ class Watchdog:
             for trial in silent
             for s in [trial.suggestion]
         ]
-        self._run.ledger.append_event(self._run.plan.study, SILENCE, data={"trials": trials})
+        self._run.ledger.events.append(self._run.plan.study, SILENCE, data={"trials": trials})
 
     def _watch(self, trial_id: str, trial: UnderWay, now: float) -> _Watch:
         watch = self._watched.get(trial_id) or _Watch(now, now)

@@ -22,18 +22,18 @@ def test_a_large_study_is_like_a_real_one(tmp_path):
     write_large_study(path, trials=180, progress=told.append)
     assert (told[-1], size_of_large_study(path)) == (180, 180)
     with Ledger.open(str(path), read_only=True) as ledger:
-        counts = ledger.counts(STUDY)
+        counts = ledger.trials.counts(STUDY)
         assert {(phase, cell) for phase, cell, _ in counts} == {(phase, cell) for phase in PHASES for cell in CELLS}
         by_state = {s: sum(n for (_, _, of), n in counts.items() if of is s) for s in TrialState}
         assert by_state[TrialState.COMPLETE] > 150
         assert by_state[TrialState.FAILED] > 0
-        row = ledger.trials(STUDY, state=TrialState.COMPLETE, limit=1).rows[0]
+        row = ledger.trials.page(STUDY, state=TrialState.COMPLETE, limit=1).rows[0]
         assert len(row.metrics) >= 15
-        assert len(ledger.curves(STUDY, row.phase, key=row.key)["val_accuracy"]) == 20
-        keys = [row.key for row in ledger.trials(STUDY, limit=None).rows]
+        assert len(ledger.trials.curves(STUDY, row.phase, key=row.key)["val_accuracy"]) == 20
+        keys = [row.key for row in ledger.trials.page(STUDY, limit=None).rows]
     write_large_study(tmp_path / "again.db", trials=180)
     with Ledger.open(str(tmp_path / "again.db"), read_only=True) as ledger:
-        assert [row.key for row in ledger.trials(STUDY, limit=None).rows] == keys
+        assert [row.key for row in ledger.trials.page(STUDY, limit=None).rows] == keys
 
 
 @pytest.mark.slow
@@ -56,12 +56,12 @@ def test_the_command_prints_the_promised_shape(tmp_path):
 def test_a_users_own_file_is_not_replaced(tmp_path):
     """A file of the ledger's name that the benchmark did not make stays, and one line refuses the root."""
     with Ledger.open(str(tmp_path / "large-study.db")) as ledger:
-        ledger.put_study("mine", {}, planned={})
+        ledger.studies.put("mine", {}, planned={})
     answer = CliRunner().invoke(cli, ["bench", "service", "--trials", "200", "--root", str(tmp_path)])
     assert isinstance(answer.exception, BadConfig)
     assert "large-study.db" in str(answer.exception)
     with Ledger.open(str(tmp_path / "large-study.db"), read_only=True) as ledger:
-        assert [row.study for row in ledger.studies()] == ["mine"]
+        assert [row.study for row in ledger.studies.all()] == ["mine"]
 
 
 def answers(ms: float) -> Answers:

@@ -50,8 +50,8 @@ def test_every_trial_goes_through_everything(tmp_path) -> None:
         console = Console(file=io.StringIO())
         found = bench_study(Load(24), place=place, console=console)
         with Ledger.open(place.ledger, read_only=True) as ledger:
-            rows = ledger.trials("bench", limit=None).rows
-            events = ledger.since(0, study="bench", limit=10_000)
+            rows = ledger.trials.page("bench", limit=None).rows
+            events = ledger.events.since(0, study="bench", limit=10_000)
         assert {row.state for row in rows} == {TrialState.COMPLETE}
         assert len(rows) == found.trials == 240
         kinds = [event.kind for event in events if event.key is not None]

@@ -27,11 +27,11 @@ def keys(tmp_path):
     both, done = grid_trials(StudyPlan(study="a", cells=(CELL,)), CELL)
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         for study in ("a", "b"):
-            ledger.put_study(study, {}, planned={})
-            ledger.request(study, "phase2", trial=both)
-        token = ledger.request("a", "phase2", trial=done)
-        ledger.complete("a", "phase2", key=done.key, token=token, metrics={"val_accuracy": 0.5})
-        only = ledger.request("b", "phase2", trial=done)
+            ledger.studies.put(study, {}, planned={})
+            ledger.trials.request(study, "phase2", trial=both)
+        token = ledger.trials.request("a", "phase2", trial=done)
+        ledger.trials.complete("a", "phase2", key=done.key, token=token, metrics={"val_accuracy": 0.5})
+        only = ledger.trials.request("b", "phase2", trial=done)
         assert only
     return both.key, done.key
 
@@ -52,7 +52,7 @@ def test_a_trial_is_withdrawn_by_its_key(keys, tmp_path):
     assert str(twice.exception) == f"trial {both!r} is in the studies a, b; name one with --study"
     assert run("withdraw", both, "--study", "a", "--phase", "phase2", "--root", tmp_path).exit_code == 0
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
-        (command,) = ledger.take_commands("a")
+        (command,) = ledger.commands.unsettled("a")
     assert (command.verb, command.body) == ("withdraw", {"key": both, "phase": "phase2"})
 
 

@@ -35,7 +35,7 @@ def study(tmp_path_factory) -> Iterator[Prometheus]:
     home = tmp_path_factory.mktemp("study")
     with Ledger.open(str(home / "ledger.db"), patience_s=2.0) as ledger:
         fill_study(ledger)
-        ledger.acquire(STUDY, Owner.here(), lease_s=600)
+        ledger.leases.acquire(STUDY, Owner.here(), lease_s=600)
         run_trial(ledger, "phase2", trial_config(CELLS[1], steps=500))
         with Served(create_app(ledger, token=TOKEN)) as service:
             targets = {"nefstudy": service.url.removeprefix("http://")}

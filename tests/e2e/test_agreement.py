@@ -38,10 +38,10 @@ def root(finished_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("told") / "root"
     shutil.copytree(finished_root, root)
     with Ledger.open(f"sqlite:///{root}/ledger.db") as ledger:
-        config = ledger.trials(STUDY, phase="phase2", limit=1).rows[0].config
+        config = ledger.trials.page(STUDY, phase="phase2", limit=1).rows[0].config
         failing = TrialConfig.model_validate(config | {"seed": 7})
-        token = ledger.request(STUDY, "phase2", trial=failing)
-        ledger.fail(STUDY, "phase2", key=failing.key, token=token, cause="diverged", error="no field survived")
+        token = ledger.trials.request(STUDY, "phase2", trial=failing)
+        ledger.trials.fail(STUDY, "phase2", key=failing.key, token=token, cause="diverged", error="no field survived")
     return root
 
 

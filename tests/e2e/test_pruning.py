@@ -15,8 +15,8 @@ def test_a_pruned_search_ends_with_its_budget(tmp_path, run_python, nefstudy, se
     command = ("tests/e2e/pruned_study.py", "--root", tmp_path, "--study", "tiny", "--concurrency", 1)
     said = run_python(*command, "--pruner", "asha").stdout
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
-        rows = ledger.trials("tiny", phase="phase1", limit=None).rows
-        curves = {row.key: ledger.curves("tiny", "phase1", key=row.key)["val_accuracy"] for row in rows}
+        rows = ledger.trials.page("tiny", phase="phase1", limit=None).rows
+        curves = {row.key: ledger.trials.curves("tiny", "phase1", key=row.key)["val_accuracy"] for row in rows}
     pruned = {row.key for row in rows if row.state is TrialState.PRUNED}
     assert {row.state for row in rows} == {TrialState.COMPLETE, TrialState.PRUNED}
     assert len(rows) == 8
@@ -39,7 +39,7 @@ def test_a_pruned_search_ends_with_its_budget(tmp_path, run_python, nefstudy, se
     assert lines[-1].endswith("pruned")
     run_python(*command, "--pruner", "asha")
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
-        assert ledger.trials("tiny", phase="phase1", limit=None).rows == rows, "run again: nothing again"
+        assert ledger.trials.page("tiny", phase="phase1", limit=None).rows == rows, "run again: nothing again"
 
 
 def test_a_grid_refuses_a_pruner(tmp_path, run_python):

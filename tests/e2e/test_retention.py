@@ -17,8 +17,8 @@ def test_short_of_space_it_stops_and_goes_on_and_keeps_nothing(tmp_path, run_pyt
     assert study["state"] == "paused"
     run_python(*command, "--keep", "none")
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
-        rows = ledger.trials("tiny", limit=None).rows
-        datasets = ledger.neural_datasets()
+        rows = ledger.trials.page("tiny", limit=None).rows
+        datasets = ledger.datasets.all()
     assert [row.state for row in rows] == [TrialState.COMPLETE] * 7
     assert {row.state for row in datasets} == {"dropped"}
     assert not list((tmp_path / "neural_datasets").iterdir())

@@ -18,7 +18,7 @@ PLANNED = {"phase1": 6, "phase2": 8}
 
 def rows_of(root):
     with Ledger.open(f"sqlite:///{root}/ledger.db", read_only=True) as ledger:
-        return ledger.trials("tiny", limit=None).rows
+        return ledger.trials.page("tiny", limit=None).rows
 
 
 def test_both_phases_run_to_the_planned_counts(finished_root, nefstudy):
@@ -121,9 +121,9 @@ def test_a_second_driver_is_turned_away_naming_the_first(finished_root, run_pyth
     from nefstudy.ledger import Owner
 
     with Ledger.open(f"sqlite:///{finished_root}/ledger.db") as ledger:
-        lease = ledger.acquire("tiny", Owner.here())
+        lease = ledger.leases.acquire("tiny", Owner.here())
         try:
             done = run_python("tests/e2e/tiny_study.py", "--root", finished_root, "--study", "tiny", expect=3)
         finally:
-            ledger.release(lease, state="finished")
+            ledger.leases.release(lease, state="finished")
     assert str(os.getpid()) in done.stderr

@@ -17,7 +17,7 @@ def rows_after(tmp_path, run_python):
         root = tmp_path / "root"
         run_python(*SMALL, "--root", root, *arguments, timeout=800, **environment)
         with Ledger.open(f"sqlite:///{root}/ledger.db", read_only=True) as ledger:
-            return ledger.trials("tiny", limit=None).rows
+            return ledger.trials.page("tiny", limit=None).rows
 
     return run
 

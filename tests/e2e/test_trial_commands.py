@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 def a_trial(root, *, phase="phase2"):
     with Ledger.open(f"sqlite:///{root}/ledger.db", read_only=True) as ledger:
-        return ledger.trials("tiny", phase=phase, state=TrialState.COMPLETE, limit=1).rows[0]
+        return ledger.trials.page("tiny", phase=phase, state=TrialState.COMPLETE, limit=1).rows[0]
 
 
 def test_a_trial_of_a_study_replays_to_the_bit(finished_root, run_python):

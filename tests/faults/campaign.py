@@ -128,7 +128,7 @@ def verdict(campaign: Campaign, *, temporary: Path, start: Callable[..., Driver]
         rows = mine.check(acked=campaign.acked, plan=plan, reference=reference, mlflow=True)
         assert {row.state for row in rows} == {TrialState.COMPLETE}, "nothing but complete trials is left"
     with _noted(wrong, "the outbox"), Ledger.open(mine.url, read_only=True) as ledger:
-        assert ledger.outbox_size() == 0, f"{ledger.outbox_size()} results are not exported"
+        assert ledger.outbox.size() == 0, f"{ledger.outbox.size()} results are not exported"
     left = left_behind(campaign.root, temporary)
     if left:
         wrong.append(f"left behind: {', '.join(left[:5])} ({len(left)} in all)")

@@ -57,7 +57,7 @@ class Invariants:
 
     def rows(self) -> list[TrialRow]:
         with Ledger.open(self.url, read_only=True) as book:
-            return list(book.trials(self.study, limit=None).rows)
+            return list(book.trials.page(self.study, limit=None).rows)
 
     def check(
         self,
@@ -99,9 +99,9 @@ class Invariants:
         complete = {row.key for row in rows if row.state is TrialState.COMPLETE}
         assert acked <= complete, "what was acknowledged is complete"
         assert len({(row.phase, row.key) for row in rows}) == len(rows), "no row is there twice"
-        ends = Counter((e.phase, e.key) for e in book.since(0, limit=10**6) if e.kind in ("complete", "reused"))
+        ends = Counter((e.phase, e.key) for e in book.events.since(0, limit=10**6) if e.kind in ("complete", "reused"))
         assert set(ends.values()) <= {1}, "a trial completes once"
-        holder = book.holder(self.study)
+        holder = book.leases.holder(self.study)
         if holder is None or holder.is_gone or holder.seen_s > holder.lease_s:
             left = [row.key for row in rows if row.state in (TrialState.RUNNING, TrialState.REQUESTED)]
             assert left == [], "nothing is open without a driver"

@@ -58,7 +58,7 @@ class TwoNodes:
 
     def _kill_driver(self) -> None:
         with Ledger.open(f"sqlite:///{self.root}/ledger.db", read_only=True) as ledger:
-            psutil.Process(ledger.holder(STUDY).owner.pid).kill()
+            psutil.Process(ledger.leases.holder(STUDY).owner.pid).kill()
 
     def _kill_worker(self) -> None:
         def working() -> list[psutil.Process]:

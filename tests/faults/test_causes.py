@@ -111,7 +111,7 @@ def test_out_of_memory_is_tried_again_with_less_at_a_time(with_trap, run_here, i
     rows = invariants().check(plan=plan)
     assert max(row.attempt for row in rows) == 3
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
-        assert ledger.retries("quick") == {("phase2", "digits8/siren", "oom"): 2}
+        assert ledger.trials.retries("quick") == {("phase2", "digits8/siren", "oom"): 2}
     (tmp_path / "whole").mkdir()
     run_here(plan, root=tmp_path / "whole")
     invariants().check(reference=invariants(tmp_path / "whole").check(plan=plan))
@@ -126,7 +126,7 @@ def test_trouble_that_passes_costs_attempts_alone(with_trap, run_here, invariant
     assert (ending.state, ending.failed, ending.retried) == ("finished", 0, 3)
     assert sorted(row.attempt for row in rows)[-2:] == [1, 4]
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
-        assert ledger.retries("quick") == {("phase2", "digits8/siren", "machine"): 3}
+        assert ledger.trials.retries("quick") == {("phase2", "digits8/siren", "machine"): 3}
 
 
 def test_a_machine_that_stays_broken_stops_the_study_and_the_next_run_completes_it(

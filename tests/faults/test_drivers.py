@@ -70,8 +70,8 @@ def test_a_terminated_driver_gives_its_study_up_and_is_continued(start_driver, i
     assert took < 60, f"the grace of a preempted machine: {took:.0f} s"
     done = complete(invariants().check())
     with Ledger.open(f"sqlite:///{first.root}/ledger.db", read_only=True) as ledger:
-        assert ledger.holder("quick") is None
-        assert ledger.study("quick").state == "stopped"
+        assert ledger.leases.holder("quick") is None
+        assert ledger.studies.get("quick").state == "stopped"
     again = start_driver("--replicates", 3, **NO_MLFLOW)
     assert again.end(600) == 0, again.said()
     assert "Traceback" not in again.said()
@@ -87,8 +87,8 @@ def test_a_driver_terminated_with_its_ray_gives_its_study_up(start_driver):
     driver.kill(signal.SIGTERM, group=True)
     assert driver.end(120) == 143, driver.said()
     with Ledger.open(f"sqlite:///{driver.root}/ledger.db", read_only=True) as ledger:
-        assert ledger.holder("quick") is None
-        assert not ledger.trials("quick", state=TrialState.RUNNING, limit=None).rows
+        assert ledger.leases.holder("quick") is None
+        assert not ledger.trials.page("quick", state=TrialState.RUNNING, limit=None).rows
 
 
 @pytest.mark.nightly

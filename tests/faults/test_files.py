@@ -125,22 +125,22 @@ def test_a_crash_at_any_point_of_writing_is_made_good(whole, tmp_path):
 def test_random_kills_of_ledger_and_shard_writer_lose_nothing(kills, whole, tmp_path, moment, invariants):
     """Drivers that fit and commit are killed at random moments: what they said is there, once, and whole."""
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
-        ledger.put_study("quick", {}, planned={})
+        ledger.studies.put("quick", {}, planned={})
     said = tmp_path / "said"
     said.touch()
     for kill in range(kills):
 
         def drive(first=kill * 100):
             with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger, said.open("a") as tell:
-                lease = ledger.acquire("quick", Owner.here())
-                ledger.interrupt("quick", lease=lease)
+                lease = ledger.leases.acquire("quick", Owner.here())
+                ledger.trials.interrupt("quick", lease=lease)
                 for seed in range(first, first + 100):
                     trial = TrialConfig(dataset=RECIPE, steps=2, seed=seed)
-                    token = ledger.request("quick", "phase1", trial=trial, lease=lease)
+                    token = ledger.trials.request("quick", "phase1", trial=trial, lease=lease)
                     shutil.rmtree(tmp_path / "neural_datasets", ignore_errors=True) if seed % 3 == 0 else None
                     fit(tmp_path)
                     done = {"key": trial.key, "token": token, "metrics": {"val_accuracy": 0.5}, "lease": lease}
-                    ledger.complete("quick", "phase1", **done)
+                    ledger.trials.complete("quick", "phase1", **done)
                     print(trial.key, file=tell, flush=True)
 
         began = time.monotonic()
@@ -152,7 +152,7 @@ def test_random_kills_of_ledger_and_shard_writer_lose_nothing(kills, whole, tmp_
         os.kill(pid, signal.SIGKILL)
         assert exit_of(pid) == -signal.SIGKILL
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
-        ledger.interrupt("quick")
+        ledger.trials.interrupt("quick")
     fit(tmp_path)
     acked = said.read_text().split()
     assert kills // 10 < len(acked) == len(set(acked))

@@ -38,7 +38,7 @@ def test_a_fit_ended_in_its_middle_goes_on(workers, how, *, start_driver, invari
     (row,) = invariants().check()
     assert (row.state, row.attempt) == (TrialState.COMPLETE, 2)
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
-        assert ledger.retries("quick") == {("phase2", "digits8/siren", "worker_lost"): 1}
+        assert ledger.trials.retries("quick") == {("phase2", "digits8/siren", "worker_lost"): 1}
     assert {shard: written(tmp_path)[shard] for shard in kept} == kept, "no finished shard was written again"
     whole, mine = shards_of(unharmed), shards_of(tmp_path)
     assert len(mine) == 4

@@ -188,11 +188,11 @@ def test_a_ledger_that_was_taken_away_is_told_in_one_line(tmp_path):
     """The root disappears while a driver works: the next write says so, and what to do."""
     root = tmp_path / "root"
     with Ledger.open(f"sqlite:///{root}/ledger.db", patience_s=1) as ledger:
-        ledger.put_study("quick", {}, planned={})
+        ledger.studies.put("quick", {}, planned={})
         shutil.move(root, tmp_path / "elsewhere")
         with pytest.raises(BadLedger, match=r"was removed; put it back and run the same command again") as told:
-            ledger.set_state("quick", "running")
+            ledger.studies.set_state("quick", "running")
         assert "\n" not in str(told.value)
         assert not Path(root).exists(), "no new one is made in its place"
         shutil.move(tmp_path / "elsewhere", root)
-        ledger.set_state("quick", "running")
+        ledger.studies.set_state("quick", "running")

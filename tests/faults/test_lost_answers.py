@@ -26,49 +26,52 @@ NOT_EQUAL = {"nonce", "owner", "since", "seen_monotonic", "at"}  # and every tim
 
 def life(ledger: Ledger, make: Callable) -> Iterator[tuple[str, Callable[[], object]]]:
     """Every kind of write, in an order in which each is allowed."""
-    yield "put_study", lambda: ledger.put_study("s", {"a": 1}, planned={("p", "c"): 2}).state
+    yield "put_study", lambda: ledger.studies.put("s", {"a": 1}, planned={("p", "c"): 2}).state
     taken = []
-    yield "acquire", lambda: taken.append(ledger.acquire("s", Owner.here())) or taken[0].epoch
+    yield "acquire", lambda: taken.append(ledger.leases.acquire("s", Owner.here())) or taken[0].epoch
     (lease,) = taken
-    yield "renew", lambda: ledger.renew(lease)
-    yield "set_state", lambda: ledger.set_state("s", "paused", lease=lease)
+    yield "renew", lambda: ledger.leases.renew(lease)
+    yield "set_state", lambda: ledger.studies.set_state("s", "paused", lease=lease)
     one, two, three, four, five = (make(seed) for seed in range(5))
     at = {"study": "s", "phase": "p", "lease": lease}
 
     def of(made, token: int) -> dict[str, object]:
         return at | {"key": made.key, "token": token}
 
-    yield "claim", lambda: ledger.claim(**at, trial=one)
-    yield "started", lambda: ledger.started(**of(one, 1))
-    yield "complete", lambda: ledger.complete(**of(one, 1), metrics={"val_accuracy": 0.5}, curves={"a": [(1, 2.0)]})
-    yield "reuse", lambda: ledger.reuse("s", "other", trial=one, lease=lease)
-    yield "request", lambda: ledger.request(**at, trial=two)
-    yield "put_back", lambda: ledger.put_back(**of(two, 1), cause="oom", error="no memory")
-    yield "claim again", lambda: ledger.claim(**at, trial=two)
-    yield "fail", lambda: ledger.fail(**of(two, 2), cause="bug", error="wrong")
-    yield "claim to prune", lambda: ledger.claim(**at, trial=three)
-    yield "prune", lambda: ledger.prune(**of(three, 1), metrics={"val_accuracy": 0.1})
-    yield "claim to interrupt", lambda: ledger.claim(**at, trial=four)
-    yield "interrupt", lambda: ledger.interrupt("s", lease=lease)
-    yield "stop_cell", lambda: ledger.stop_cell("s", "p", cell="c", reason="bad data", lease=lease)
+    yield "claim", lambda: ledger.trials.claim(**at, trial=one)
+    yield "started", lambda: ledger.trials.start(**of(one, 1))
+    yield (
+        "complete",
+        lambda: ledger.trials.complete(**of(one, 1), metrics={"val_accuracy": 0.5}, curves={"a": [(1, 2.0)]}),
+    )
+    yield "reuse", lambda: ledger.trials.reuse("s", "other", trial=one, lease=lease)
+    yield "request", lambda: ledger.trials.request(**at, trial=two)
+    yield "put_back", lambda: ledger.trials.retry(**of(two, 1), cause="oom", error="no memory")
+    yield "claim again", lambda: ledger.trials.claim(**at, trial=two)
+    yield "fail", lambda: ledger.trials.fail(**of(two, 2), cause="bug", error="wrong")
+    yield "claim to prune", lambda: ledger.trials.claim(**at, trial=three)
+    yield "prune", lambda: ledger.trials.prune(**of(three, 1), metrics={"val_accuracy": 0.1})
+    yield "claim to interrupt", lambda: ledger.trials.claim(**at, trial=four)
+    yield "interrupt", lambda: ledger.trials.interrupt("s", lease=lease)
+    yield "stop_cell", lambda: ledger.studies.stop_cell("s", "p", cell="c", reason="bad data", lease=lease)
     row = NeuralDatasetRow("d", "neural_datasets/d", rungs=(1,), bytes=1, fingerprint={})
-    yield "put_neural_dataset", lambda: ledger.put_neural_dataset(row, lease=lease)
-    yield "put_neural_dataset again", lambda: ledger.put_neural_dataset(replace(row, bytes=2), lease=lease)
-    yield "append_command", lambda: ledger.append_command("s", "stop", idempotency_key="k").id
-    yield "settle_command", lambda: ledger.settle_command(1, outcome="stopping", lease=lease)
-    yield "append_event", lambda: ledger.append_event("s", "note", data={"n": 1})
+    yield "put_neural_dataset", lambda: ledger.datasets.put(row, lease=lease)
+    yield "put_neural_dataset again", lambda: ledger.datasets.put(replace(row, bytes=2), lease=lease)
+    yield "append_command", lambda: ledger.commands.append("s", "stop", idempotency_key="k").id
+    yield "settle_command", lambda: ledger.commands.settle(1, outcome="stopping", lease=lease)
+    yield "append_event", lambda: ledger.events.append("s", "note", data={"n": 1})
     exports = []
-    yield "acquire_export", lambda: exports.append(ledger.acquire_export(Owner.here())) or exports[0].epoch
+    yield "acquire_export", lambda: exports.append(ledger.leases.acquire_export(Owner.here())) or exports[0].epoch
     (export,) = exports
     entries = []
-    yield "take", lambda: entries.extend(ledger.take(2, lease=export)) or len(entries)
-    yield "mark", lambda: ledger.mark(entries[:1], lease=export)
-    yield "mark_failed", lambda: ledger.mark_failed(entries[1], error="refused", lease=export)
-    yield "refill_outbox", lambda: ledger.refill_outbox("s")
-    yield "retry_outbox", ledger.retry_outbox
-    yield "release export", lambda: ledger.release(export)
-    yield "claim at the end", lambda: ledger.claim(**at, trial=five)
-    yield "release", lambda: ledger.release(lease, state="stopped")
+    yield "take", lambda: entries.extend(ledger.outbox.take(2, lease=export)) or len(entries)
+    yield "mark", lambda: ledger.outbox.mark(entries[:1], lease=export)
+    yield "mark_failed", lambda: ledger.outbox.mark_failed(entries[1], error="refused", lease=export)
+    yield "refill_outbox", lambda: ledger.outbox.refill("s")
+    yield "retry_outbox", ledger.outbox.retry
+    yield "release export", lambda: ledger.leases.release(export)
+    yield "claim at the end", lambda: ledger.trials.claim(**at, trial=five)
+    yield "release", lambda: ledger.leases.release(lease, state="stopped")
 
 
 def contents(ledger: Ledger) -> dict[str, list[dict[str, object]]]:
@@ -119,7 +122,7 @@ def test_a_write_that_did_not_land_is_made(postgres, trial):  # noqa: F811
     with Network(str(postgres.home / ".s.PGSQL.5432")) as network:
         url = f"postgresql://postgres@127.0.0.1:{network.port}/cut"
         with Ledger.open(url, patience_s=60.0) as ledger:
-            ledger.put_study("s", {}, planned={})
+            ledger.studies.put("s", {}, planned={})
             cuts = []
 
             def cut(connection, cursor, statement, *_):
@@ -129,11 +132,11 @@ def test_a_write_that_did_not_land_is_made(postgres, trial):  # noqa: F811
 
             event.listen(Engine, "before_cursor_execute", cut)
             try:
-                assert ledger.append_event("s", "note") == ledger.last_seq()
+                assert ledger.events.append("s", "note") == ledger.events.last_seq()
             finally:
                 event.remove(Engine, "before_cursor_execute", cut)
             assert len(cuts) == 1
-            assert [row.kind for row in ledger.since(0)] == ["study", "note"]
+            assert [row.kind for row in ledger.events.since(0)] == ["study", "note"]
 
 
 @pytest.mark.postgres
@@ -142,7 +145,7 @@ def test_a_transaction_number_that_a_crash_frees_proves_nothing(postgres):
     database(postgres, "crashed")
     url = postgres.url("crashed")
     with Ledger.open(url, patience_s=60.0) as ledger:
-        ledger.put_study("s", {}, planned={})
+        ledger.studies.put("s", {}, planned={})
         crashed = []
 
         def crash(connection):
@@ -154,11 +157,11 @@ def test_a_transaction_number_that_a_crash_frees_proves_nothing(postgres):
 
         event.listen(Engine, "commit", crash)
         try:
-            ledger.append_event("s", "note")
+            ledger.events.append("s", "note")
         finally:
             event.remove(Engine, "commit", crash)
         assert crashed
-        assert [row.kind for row in ledger.since(0)] == ["study", "note"]
+        assert [row.kind for row in ledger.events.since(0)] == ["study", "note"]
 
 
 def use_up(url: str, number: int) -> None:
@@ -181,18 +184,18 @@ def test_heard_answers_leave_one_signature_behind(postgres):
     """Signatures of commits do not pile up."""
     database(postgres, "tidy")
     with Ledger.open(postgres.url("tidy")) as ledger:
-        ledger.put_study("s", {}, planned={})
+        ledger.studies.put("s", {}, planned={})
         for _ in range(5):
-            ledger.append_event("s", "note")
+            ledger.events.append("s", "note")
         assert len(contents(ledger)["commits"]) == 1
 
 
 def test_an_error_after_a_landed_commit_of_sqlite_ends_in_one_line_and_the_next_call_finds_it(tmp_path, trial):  # noqa: F811
     """SQLite's commit is not repeated: the driver ends with the error, and the next one reads what landed."""
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.put_study("s", {}, planned={})
-        lease = ledger.acquire("s", Owner.here())
-        token = ledger.claim("s", "p", trial=trial(), lease=lease)
+        ledger.studies.put("s", {}, planned={})
+        lease = ledger.leases.acquire("s", Owner.here())
+        token = ledger.trials.claim("s", "p", trial=trial(), lease=lease)
         said = {"key": trial().key, "token": token, "cause": "oom", "error": "no memory", "lease": lease}
 
         def lose(connection):
@@ -204,9 +207,9 @@ def test_an_error_after_a_landed_commit_of_sqlite_ends_in_one_line_and_the_next_
         event.listen(Engine, "commit", lose)
         try:
             with pytest.raises((BadLedger, sqlite3.OperationalError)):
-                ledger.put_back("s", "p", **said)
+                ledger.trials.retry("s", "p", **said)
         finally:
             event.remove(Engine, "commit", lose)
-        ledger.put_back("s", "p", **said)
-        assert ledger.trial(trial().key).state == "INTERRUPTED"
-        assert ledger.retries("s") == {("p", trial().cell, "oom"): 1}
+        ledger.trials.retry("s", "p", **said)
+        assert ledger.trials.get(trial().key).state == "INTERRUPTED"
+        assert ledger.trials.retries("s") == {("p", trial().cell, "oom"): 1}

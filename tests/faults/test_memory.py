@@ -70,7 +70,7 @@ def test_memory_that_comes_back_gives_the_same_bytes(starved, run_here, invarian
     rows = invariants().check(plan=plan)
     assert max(row.attempt for row in rows) == 3
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
-        assert ledger.retries("quick") == {("phase2", "digits8/siren", "oom"): 2}
+        assert ledger.trials.retries("quick") == {("phase2", "digits8/siren", "oom"): 2}
     whole = tmp_path / "whole"
     whole.mkdir()
     run_here(starved(until=0), root=whole, engine="eager")

@@ -82,7 +82,7 @@ def test_a_study_goes_on_over_a_bad_network(
     direct = postgres.url(name)
     with Ledger.open(direct) as ledger:
         assert drain(ledger, root=str(tmp_path), tracking_uri=mlflow) == 0
-        assert ledger.retries("quick") == {}
+        assert ledger.trials.retries("quick") == {}
     rows = invariants(ledger=direct).check(plan=quick_plan(replicates=2), acked=acked, mlflow=True)
     begun = [[found[1] for line in read_log(str(tmp_path), row.key) if (found := ATTEMPT.search(line))] for row in rows]
     assert begun == [[str(row.attempt)] for row in rows]

@@ -26,10 +26,10 @@ import os, sys
 from nefstudy.config import TrialConfig, parse
 from nefstudy.ledger import Ledger, Owner
 ledger = Ledger.open(sys.argv[1])
-lease = ledger.acquire("quick", Owner.here())
+lease = ledger.leases.acquire("quick", Owner.here())
 trial = parse(TrialConfig, sys.argv[2], where="trial")
-token = ledger.request("quick", "phase1", trial=trial, lease=lease)
-ledger.started("quick", "phase1", key=trial.key, token=token, lease=lease)
+token = ledger.trials.request("quick", "phase1", trial=trial, lease=lease)
+ledger.trials.start("quick", "phase1", key=trial.key, token=token, lease=lease)
 os._exit(9)
 """
 
@@ -43,13 +43,13 @@ def wall() -> list[float]:
 @pytest.fixture
 def ledger(tmp_path, wall):
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=lambda: wall[0]) as ledger:
-        ledger.put_study("quick", {}, planned={})
+        ledger.studies.put("quick", {}, planned={})
         yield ledger
 
 
 def begin(ledger, lease) -> int:
-    token = ledger.request("quick", "phase1", trial=TRIAL, lease=lease)
-    ledger.started("quick", "phase1", key=TRIAL.key, token=token, lease=lease)
+    token = ledger.trials.request("quick", "phase1", trial=TRIAL, lease=lease)
+    ledger.trials.start("quick", "phase1", key=TRIAL.key, token=token, lease=lease)
     return token
 
 
@@ -58,12 +58,12 @@ def test_orphans_of_a_dead_process_of_this_host_are_closed_at_once(tmp_path, led
     """No lease is waited for: the next driver takes over in a second, and the trial is INTERRUPTED."""
     command = [sys.executable, "-c", WORKS_AND_DIES, f"sqlite:///{tmp_path}/ledger.db", TRIAL.canonical_json()]
     assert subprocess.run(command, timeout=60, check=False).returncode == 9
-    assert ledger.trial(TRIAL.key).state is TrialState.RUNNING
+    assert ledger.trials.get(TRIAL.key).state is TrialState.RUNNING
     began = time.monotonic()
-    lease = ledger.acquire("quick", Owner.here())
-    assert ledger.interrupt("quick", lease=lease) == 1
+    lease = ledger.leases.acquire("quick", Owner.here())
+    assert ledger.trials.interrupt("quick", lease=lease) == 1
     assert time.monotonic() - began < 5
-    ledger.release(lease)
+    ledger.leases.release(lease)
     (row,) = invariants().check()
     assert row.state is TrialState.INTERRUPTED
 
@@ -71,29 +71,29 @@ def test_orphans_of_a_dead_process_of_this_host_are_closed_at_once(tmp_path, led
 def test_orphans_of_another_host_are_closed_after_its_lease(ledger, wall, invariants):
     """While the lease lasts a second driver is turned away; then a watch of a sixth of it (60 s + 10 s), no more."""
     elsewhere = replace(Owner.here(), host="node-2", boot_id="another-kernel", pid_namespace="pid:[1]")
-    begin(ledger, ledger.acquire("quick", elsewhere, lease_s=6.0))
+    begin(ledger, ledger.leases.acquire("quick", elsewhere, lease_s=6.0))
     with pytest.raises(StudyBusy, match="node-2"):
-        ledger.acquire("quick", Owner.here(), lease_s=6.0)
+        ledger.leases.acquire("quick", Owner.here(), lease_s=6.0)
     wall[0] += 7.0
     began = time.monotonic()
-    lease = ledger.acquire("quick", Owner.here(), lease_s=6.0)
+    lease = ledger.leases.acquire("quick", Owner.here(), lease_s=6.0)
     assert time.monotonic() - began < 6.0
-    assert ledger.interrupt("quick", lease=lease) == 1
-    ledger.release(lease)
+    assert ledger.trials.interrupt("quick", lease=lease) == 1
+    ledger.leases.release(lease)
     invariants().check()
 
 
 @pytest.mark.parametrize("jump", [3 * 86400.0, -3600.0])
 def test_a_clock_that_jumps_takes_no_study_from_its_driver(ledger, wall, jump):
     """Three days ahead or an hour back: a living driver of this host keeps its study, and its work is accepted."""
-    lease = ledger.acquire("quick", Owner.here())
+    lease = ledger.leases.acquire("quick", Owner.here())
     token = begin(ledger, lease)
     wall[0] += jump
     with pytest.raises(StudyBusy):
-        ledger.acquire("quick", Owner.here())
-    ledger.renew(lease)
-    ledger.complete("quick", "phase1", key=TRIAL.key, token=token, metrics={"val_accuracy": 0.5}, lease=lease)
-    assert ledger.trial(TRIAL.key).state is TrialState.COMPLETE
+        ledger.leases.acquire("quick", Owner.here())
+    ledger.leases.renew(lease)
+    ledger.trials.complete("quick", "phase1", key=TRIAL.key, token=token, metrics={"val_accuracy": 0.5}, lease=lease)
+    assert ledger.trials.get(TRIAL.key).state is TrialState.COMPLETE
 
 
 @pytest.mark.parametrize("jump", [3 * 86400.0, -3600.0])
@@ -102,10 +102,10 @@ def test_a_clock_that_jumps_takes_no_study_from_another_host_that_renews(ledger,
     import threading
 
     elsewhere = replace(Owner.here(), host="node-2", boot_id="another-kernel", pid_namespace="pid:[1]")
-    lease = ledger.acquire("quick", elsewhere, lease_s=1.2)
+    lease = ledger.leases.acquire("quick", elsewhere, lease_s=1.2)
     wall[0] += jump
-    timer = threading.Timer(0.1, ledger.renew, args=(lease,))
+    timer = threading.Timer(0.1, ledger.leases.renew, args=(lease,))
     timer.start()
     with pytest.raises(StudyBusy, match="node-2"):
-        ledger.acquire("quick", Owner.here(), lease_s=1.2)
+        ledger.leases.acquire("quick", Owner.here(), lease_s=1.2)
     timer.join()

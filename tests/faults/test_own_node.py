@@ -61,9 +61,9 @@ def test_a_driver_whose_ray_was_killed_ends_in_order(start_driver, webhook, tmp_
     assert "run the same command again" in driver.said()
     assert "Traceback" not in driver.said()
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
-        assert ledger.holder("quick") is None
-        assert ledger.study("quick").state == "stopped"
-        assert {row.state for row in ledger.trials("quick", limit=None).rows} <= {"INTERRUPTED", "COMPLETE"}
+        assert ledger.leases.holder("quick") is None
+        assert ledger.studies.get("quick").state == "stopped"
+        assert {row.state for row in ledger.trials.page("quick", limit=None).rows} <= {"INTERRUPTED", "COMPLETE"}
     ((event, error),) = [(message["event"], message["error"]) for message in received]
     assert event == "study.failed"
     assert f"Ray's process {part}" in error

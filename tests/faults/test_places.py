@@ -124,7 +124,7 @@ def test_a_job_whose_working_directory_is_removed_says_so_and_is_continued(
         job = subprocess.Popen(command, cwd=PROJECT, env=head.environment, stdout=out, stderr=out)
         wait_until(lambda: ended_trials(invariants()) >= 3, "three trials")
         with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
-            shutil.rmtree(psutil.Process(ledger.holder("quick").owner.pid).cwd())
+            shutil.rmtree(psutil.Process(ledger.leases.holder("quick").owner.pid).cwd())
         assert job.wait(200) != 0
     assert len(set(errors(log.read_text()))) == 1  # `ray job submit` says it again at the end
     done = complete(invariants().check())

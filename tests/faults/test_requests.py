@@ -78,7 +78,7 @@ def test_a_running_trial_is_withdrawn(with_loop, run_here, invariants, monkeypat
             s = trial.suggestion
             if s.trial.classifier.name == "loop" and pid_file.exists() and s.trial.key not in asked:
                 asked.append(s.trial.key)
-                self._run.ledger.append_command("quick", "withdraw", body={"key": s.trial.key})
+                self._run.ledger.commands.append("quick", "withdraw", body={"key": s.trial.key})
         step(self)
 
     monkeypatch.setattr(Watchdog, "step", ask_once)
@@ -96,12 +96,12 @@ def test_a_request_for_terabytes_is_refused_and_the_study_ends(quick_plan, run_h
     """Asked before a driver runs: the next one refuses it first, with size and limit, and does all of its grid."""
     plan = quick_plan()
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
-        ledger.put_study("quick", {}, planned=plan.planned())
+        ledger.studies.put("quick", {}, planned=plan.planned())
         body = {"phase": "phase2", "cell": "digits8/siren"}
         point = {"init": "shared", "steps": 2, "hidden": 4096, "views": 10**6}
-        asked = ledger.append_command("quick", "enqueue", body={**body, "point": point})
+        asked = ledger.commands.append("quick", "enqueue", body={**body, "point": point})
         run_here(plan)
-        (outcome,) = (command.outcome for command in ledger.commands("quick") if command.id == asked.id)
+        (outcome,) = (command.outcome for command in ledger.commands.latest("quick") if command.id == asked.id)
     assert outcome.startswith("refused: enqueue")
     assert "GB, " in outcome
     invariants().check(plan=plan)

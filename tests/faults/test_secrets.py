@@ -98,13 +98,13 @@ def test_credentials_that_would_be_stored_are_refused(url: str, tmp_path: Path) 
 def test_a_tracker_that_is_away_is_named_without_its_secret(tracker: str, tmp_path: Path, quick_plan, caplog) -> None:
     """The warning, and the error that waits in the outbox, hold the address alone."""
     with Ledger.open(str(tmp_path / "ledger.db")) as book:
-        book.put_study("quick", {}, planned={})
+        book.studies.put("quick", {}, planned={})
         plan = quick_plan()
         trial = next(grid_trials(plan, plan.cells[0]))
-        token = book.request("quick", "phase2", trial=trial)
-        book.fail("quick", "phase2", key=trial.key, token=token, cause="bug", error="")
+        token = book.trials.request("quick", "phase2", trial=trial)
+        book.trials.fail("quick", "phase2", key=trial.key, token=token, cause="bug", error="")
         tracking.drain(book, root=str(tmp_path), tracking_uri=tracker)
-        (entry,) = book.pending(1)
+        (entry,) = book.outbox.pending(1)
     assert AWAY in str(entry.error)
     assert SECRET not in str(entry.error)
     assert not [record for record in caplog.records if record.name == "nefstudy.tracking" and SECRET in record.message]
@@ -143,20 +143,20 @@ def test_what_an_error_quotes_is_stored_without_it(tmp_path: Path, quick_plan, c
     """Errors of trials, exports, cells and commands reach ledger, events and REST without secrets."""
     url = f"http://nef:{SECRET}@{AWAY}/"
     with Ledger.open(str(tmp_path / "ledger.db")) as book:
-        book.put_study("quick", {}, planned={("phase2", "digits8/siren"): 1})
+        book.studies.put("quick", {}, planned={("phase2", "digits8/siren"): 1})
         plan = quick_plan()
         trial = next(grid_trials(plan, plan.cells[0]))
-        token = book.request("quick", "phase2", trial=trial)
-        book.put_back("quick", "phase2", key=trial.key, token=token, cause="bug", error=f"OSError: {url}")
-        token = book.request("quick", "phase2", trial=trial)
-        book.fail("quick", "phase2", key=trial.key, token=token, cause="bug", error=f"OSError: {url}")
-        (entry,) = book.pending(1)
-        book.mark_failed(entry, error=f"refused by {url}")
-        book.stop_cell("quick", "phase2", cell="digits8/siren", reason=f"failed at {url}")
-        command = book.append_command("quick", "retry")
-        book.settle_command(command.id, outcome=f"refused: {url}")
-        book.append_event("quick", "note", data={"text": url})
-        assert AWAY in json.dumps([event.data for event in book.since(0, limit=100)])
+        token = book.trials.request("quick", "phase2", trial=trial)
+        book.trials.retry("quick", "phase2", key=trial.key, token=token, cause="bug", error=f"OSError: {url}")
+        token = book.trials.request("quick", "phase2", trial=trial)
+        book.trials.fail("quick", "phase2", key=trial.key, token=token, cause="bug", error=f"OSError: {url}")
+        (entry,) = book.outbox.pending(1)
+        book.outbox.mark_failed(entry, error=f"refused by {url}")
+        book.studies.stop_cell("quick", "phase2", cell="digits8/siren", reason=f"failed at {url}")
+        command = book.commands.append("quick", "retry")
+        book.commands.settle(command.id, outcome=f"refused: {url}")
+        book.events.append("quick", "note", data={"text": url})
+        assert AWAY in json.dumps([event.data for event in book.events.since(0, limit=100)])
         client = client_of(book, root=tmp_path)
         assert "OSError" in client.get(f"/v1/trials/{trial.key}?study=quick").text
     assert in_files(tmp_path) == []

@@ -13,6 +13,7 @@ import pytest
 
 from nefstudy.errors import StudyBusy
 from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow, Owner
+from nefstudy.ledger.leases import Leases
 from nefstudy.neural_dataset import remove
 from nefstudy.paths import DROPPED, dataset_path, manifest_path
 from nefstudy.study.retention import collect
@@ -30,6 +31,9 @@ import os, signal, sys
 from pathlib import Path
 from nefstudy.errors import StudyBusy
 from nefstudy.ledger import Ledger, Owner
+from nefstudy.ledger.datasets import Datasets
+from nefstudy.ledger.leases import Leases
+from nefstudy.ledger.outbox import Outbox
 root, moment = sys.argv[1], sys.argv[2]
 ledger = Ledger.open(f"{root}/ledger.db")
 def suspended(owner, name, when):
@@ -50,8 +54,8 @@ DROP = (
 from nefstudy.neural_dataset import remove
 from nefstudy.storage import Storage
 from nefstudy.study.retention import drop
-lease = ledger.acquire("s", Owner.here(), lease_s=1.0)
-for owner, name in ((Ledger, "begin_drop"), (Ledger, "check_held"), (remove, "move"), (Storage, "remove")):
+lease = ledger.leases.acquire("s", Owner.here(), lease_s=1.0)
+for owner, name in ((Datasets, "begin_drop"), (Leases, "check_held"), (remove, "move"), (Storage, "remove")):
     suspended(owner, name, moment)
 try:
     drop(ledger, root, "d" * 20, held=(lease,))
@@ -64,8 +68,8 @@ GC = (
     + """
 from functools import partialmethod
 from nefstudy.study.retention import collect
-Ledger.acquire = partialmethod(Ledger.acquire, lease_s=1.0)
-suspended(Ledger, "check_held", moment)
+Leases.acquire = partialmethod(Leases.acquire, lease_s=1.0)
+suspended(Leases, "check_held", moment)
 try:
     collect(ledger, root, keep={"s": "none"})
 except StudyBusy as error:
@@ -80,7 +84,7 @@ def put(ledger: Ledger, root: Path, digest: str, *, content: bytes) -> None:
     for path in (manifest_path(digest), f"{dataset_path(digest)}/rung-00000004/shard-00000.arrow"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
-    ledger.put_neural_dataset(NeuralDatasetRow(digest, dataset_path(digest), rungs=(4,), bytes=2, fingerprint={}))
+    ledger.datasets.put(NeuralDatasetRow(digest, dataset_path(digest), rungs=(4,), bytes=2, fingerprint={}))
 
 
 def begin(program: str, root: Path, moment: str) -> subprocess.Popen:
@@ -110,7 +114,7 @@ def woken(process: subprocess.Popen) -> str:
 def test_a_driver_that_wakes_in_a_drop_leaves_what_its_successor_fitted(tmp_path, moment):
     """Whatever the moment, the successor's files and row are as it left them, and nothing is left aside."""
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.put_study("s", {}, planned={})
+        ledger.studies.put("s", {}, planned={})
         put(ledger, tmp_path, DIGEST, content=b"old")
         process = begin(DROP, tmp_path, moment)
         wait_until_suspended(process)
@@ -119,8 +123,8 @@ def test_a_driver_that_wakes_in_a_drop_leaves_what_its_successor_fitted(tmp_path
         said = woken(process)
         assert "driven by pid" in said
         assert process.returncode == 1
-        ledger.check_held(successor)
-        assert ledger.neural_dataset(DIGEST).state == "present"
+        ledger.leases.check_held(successor)
+        assert ledger.datasets.get(DIGEST).state == "present"
     files = [path for path in tmp_path.rglob("*") if path.is_file() and DIGEST in str(path)]
     kept = {path: path.read_bytes() for path in files}
     assert set(kept.values()) == {b"new"}
@@ -132,11 +136,11 @@ def test_a_driver_that_wakes_in_a_drop_leaves_what_its_successor_fitted(tmp_path
 def read_thrice(tmp_path, trial):  # noqa: F811
     """A finished study, not driven, with three neural datasets under its root: the ledger and their digests."""
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.put_study("s", {}, planned={})
+        ledger.studies.put("s", {}, planned={})
         for lr in (0.1, 0.2, 0.3):
             made = trial(lr=lr)
-            token = ledger.request("s", "phase2", trial=made)
-            ledger.complete("s", "phase2", key=made.key, token=token, metrics={"val_accuracy": lr})
+            token = ledger.trials.request("s", "phase2", trial=made)
+            ledger.trials.complete("s", "phase2", key=made.key, token=token, metrics={"val_accuracy": lr})
             put(ledger, tmp_path, made.dataset.digest, content=b"old")
         yield ledger
 
@@ -152,7 +156,7 @@ def test_collecting_that_wakes_after_its_leases_removes_nothing_more(tmp_path, r
     assert len(list((tmp_path / "neural_datasets").iterdir())) == stay
     assert len(list((tmp_path / "neural_datasets").rglob("*.arrow"))) == stay
     assert not list((tmp_path / DROPPED).glob("*"))
-    read_thrice.check_held(successor)
+    read_thrice.leases.check_held(successor)
 
 
 def test_collecting_keeps_its_leases_however_long_it_takes(tmp_path, read_thrice, monkeypatch):
@@ -166,7 +170,7 @@ def test_collecting_keeps_its_leases_however_long_it_takes(tmp_path, read_thrice
         kept(self, path)
 
     monkeypatch.setattr(remove.Storage, "remove", slow)
-    monkeypatch.setattr(Ledger, "acquire", partialmethod(Ledger.acquire, lease_s=LEASE_S))
+    monkeypatch.setattr(Leases, "acquire", partialmethod(Leases.acquire, lease_s=LEASE_S))
     collect(read_thrice, str(tmp_path), keep={"s": "none"})
     assert refused == [None] * 3
     assert not list((tmp_path / "neural_datasets").iterdir())
@@ -178,10 +182,10 @@ EXPORT = (
 from functools import partialmethod
 from mlflow import MlflowClient
 from nefstudy.tracking import drain
-Ledger.acquire_export = partialmethod(Ledger.acquire_export, lease_s=1.0)
+Leases.acquire_export = partialmethod(Leases.acquire_export, lease_s=1.0)
 for owner, name in (
-    (MlflowClient, "create_run"), (MlflowClient, "log_batch"), (Ledger, "check_held"),
-    (MlflowClient, "set_terminated"), (Ledger, "mark"),
+    (MlflowClient, "create_run"), (MlflowClient, "log_batch"), (Leases, "check_held"),
+    (MlflowClient, "set_terminated"), (Outbox, "mark"),
 ):
     suspended(owner, name, moment)
 drain(ledger, root=root)
@@ -199,14 +203,14 @@ def test_an_exporter_that_wakes_after_its_lease_leaves_one_run(tmp_path, trial, 
 
     Runs(store_of(str(tmp_path)), root=str(tmp_path)).check()
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.put_study("s", {}, planned={})
-        token = ledger.request("s", "phase2", trial=trial())
-        ledger.complete("s", "phase2", key=trial().key, token=token, metrics={"val_accuracy": 0.5})
+        ledger.studies.put("s", {}, planned={})
+        token = ledger.trials.request("s", "phase2", trial=trial())
+        ledger.trials.complete("s", "phase2", key=trial().key, token=token, metrics={"val_accuracy": 0.5})
         process = begin(EXPORT, tmp_path, moment)
         wait_until_suspended(process)
         wait_until(lambda: not drain(ledger, root=str(tmp_path)), "another process exports")
         woken(process)
-        assert ledger.outbox_size() == 0
+        assert ledger.outbox.size() == 0
     client = MlflowClient(store_of(str(tmp_path)))
     (experiment,) = [e.experiment_id for e in client.search_experiments() if e.name.startswith("s/")]
     assert [run.info.status for run in client.search_runs([experiment])] == ["FINISHED"]
@@ -215,6 +219,6 @@ def test_an_exporter_that_wakes_after_its_lease_leaves_one_run(tmp_path, trial, 
 def taken_over(ledger: Ledger, study: str) -> Lease | None:
     """The lease, once it is free."""
     try:
-        return ledger.acquire(study, Owner.here())
+        return ledger.leases.acquire(study, Owner.here())
     except StudyBusy:
         return None

@@ -96,8 +96,8 @@ def test_no_query_option_ends_in_a_traceback(key, value):
 def test_every_spelling_of_a_postgresql_address_opens_its_ledger(postgres, scheme, options):
     """The old name, a driver's name and numeric options as well."""
     with Ledger.open(postgres.url("postgres").replace("postgresql:", f"{scheme}:", 1) + options) as ledger:
-        ledger.put_study("spelled", {}, planned={})
-        assert "spelled" in {study.study for study in ledger.studies()}
+        ledger.studies.put("spelled", {}, planned={})
+        assert "spelled" in {study.study for study in ledger.studies.all()}
 
 
 @pytest.mark.postgres
@@ -146,19 +146,19 @@ def test_ledgers_share_the_connections_of_a_pgbouncer_in_transaction_mode(pgboun
     prepared statement, no lock, no setting. Events keep their order, results are there once.
     """
     with Ledger.open(pgbouncer) as ledger:
-        ledger.put_study("digits", {}, planned={("phase1", "digits8/siren"): 48})
+        ledger.studies.put("digits", {}, planned={("phase1", "digits8/siren"): 48})
 
     def work(first: int) -> None:
         with Ledger.open(pgbouncer) as ledger:
             for seed in range(first, first + 8):
                 finish(ledger, seed)
-                ledger.trials("digits")
+                ledger.trials.page("digits")
 
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(work, range(0, 48, 8)))
     with Ledger.open(pgbouncer, read_only=True) as ledger:
-        assert len(ledger.trials("digits", limit=None).rows) == 48
-        seen = [event.seq for event in ledger.since(0, limit=10**4)]
+        assert len(ledger.trials.page("digits", limit=None).rows) == 48
+        seen = [event.seq for event in ledger.events.since(0, limit=10**4)]
         assert seen == sorted(set(seen))
-        completed = [event.key for event in ledger.since(0, limit=10**4) if event.kind == "complete"]
+        completed = [event.key for event in ledger.events.since(0, limit=10**4) if event.kind == "complete"]
         assert len(completed) == len(set(completed)) == 48

@@ -13,12 +13,12 @@ HERE = ("digits", "phase1")
 def test_complete_trial_reads_back_as_written(ledger, trial):
     """Everything committed with a result is read back, NaN and infinity included."""
     made = trial(3, field="mfn", init="random", steps=200)
-    token = ledger.request(*HERE, trial=made)
-    ledger.started(*HERE, key=made.key, token=token)
+    token = ledger.trials.request(*HERE, trial=made)
+    ledger.trials.start(*HERE, key=made.key, token=token)
     metrics = {"val_accuracy": 0.5, "test_accuracy": 0.4, "all_psnr": 21.5, "broken": math.nan, "perfect": math.inf}
     curves = {"all_psnr": [(5, 10.0), (75, 21.5)], "val_loss": [(0, math.nan)]}
     files = {"reconstruction.png": "trials/a.png"}
-    ledger.complete(
+    ledger.trials.complete(
         *HERE,
         key=made.key,
         token=token,
@@ -27,7 +27,7 @@ def test_complete_trial_reads_back_as_written(ledger, trial):
         artifacts=files,
         fingerprint={"engine": "eager"},
     )
-    row = ledger.trial(made.key)
+    row = ledger.trials.get(made.key)
     assert row.state is TrialState.COMPLETE
     assert row.config == made.model_dump(mode="json")
     assert (row.cell, row.field, row.signals, row.init) == ("digits8/mfn", "mfn", "digits8", "random")
@@ -37,120 +37,125 @@ def test_complete_trial_reads_back_as_written(ledger, trial):
     assert row.metrics == pytest.approx(metrics, nan_ok=True)
     assert row.requested_at <= row.started_at <= row.ended_at
     assert row.fingerprint == {"engine": "eager"}
-    read = ledger.curves(*HERE, key=made.key)
+    read = ledger.trials.curves(*HERE, key=made.key)
     assert read["all_psnr"] == [(5.0, 10.0), (75.0, 21.5)]
     assert math.isnan(read["val_loss"][0][1])
-    assert ledger.artifacts(*HERE, key=made.key) == files
+    assert ledger.trials.artifacts(*HERE, key=made.key) == files
 
 
 def test_states_follow_the_trial(ledger, trial):
     """A trial is REQUESTED, then RUNNING, then what it ended as."""
     made = trial()
-    token = ledger.request(*HERE, trial=made)
-    assert ledger.trial(made.key).state is TrialState.REQUESTED
-    ledger.started(*HERE, key=made.key, token=token)
-    assert ledger.trial(made.key).state is TrialState.RUNNING
-    ledger.fail(*HERE, key=made.key, token=token, cause="oom", error="9 GiB wanted")
-    row = ledger.trial(made.key)
+    token = ledger.trials.request(*HERE, trial=made)
+    assert ledger.trials.get(made.key).state is TrialState.REQUESTED
+    ledger.trials.start(*HERE, key=made.key, token=token)
+    assert ledger.trials.get(made.key).state is TrialState.RUNNING
+    ledger.trials.fail(*HERE, key=made.key, token=token, cause="oom", error="9 GiB wanted")
+    row = ledger.trials.get(made.key)
     assert (row.state, row.cause, row.error) == (TrialState.FAILED, "oom", "9 GiB wanted")
 
 
 def test_second_commit_of_one_token_changes_nothing(ledger, trial):
     """The same token commits once; the first result stands."""
     made = trial()
-    token = ledger.request(*HERE, trial=made)
-    assert ledger.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.5})
-    before = (ledger.trial(made.key), ledger.last_seq(), ledger.outbox_size())
-    assert not ledger.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.9})
-    assert (ledger.trial(made.key), ledger.last_seq(), ledger.outbox_size()) == before
+    token = ledger.trials.request(*HERE, trial=made)
+    assert ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.5})
+    before = (ledger.trials.get(made.key), ledger.events.last_seq(), ledger.outbox.size())
+    assert not ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.9})
+    assert (ledger.trials.get(made.key), ledger.events.last_seq(), ledger.outbox.size()) == before
 
 
 def test_late_commit_of_an_earlier_attempt_is_refused(ledger, trial):
     """Once a trial was requested again, the earlier attempt can do nothing."""
     made = trial()
-    late = ledger.request(*HERE, trial=made)
-    token = ledger.request(*HERE, trial=made)
+    late = ledger.trials.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, trial=made)
     for act in (
-        lambda: ledger.started(*HERE, key=made.key, token=late),
-        lambda: ledger.complete(*HERE, key=made.key, token=late, metrics={"val_accuracy": 0.9}),
-        lambda: ledger.fail(*HERE, key=made.key, token=late, cause="bug", error="late"),
-        lambda: ledger.prune(*HERE, key=made.key, token=late, metrics={}),
+        lambda: ledger.trials.start(*HERE, key=made.key, token=late),
+        lambda: ledger.trials.complete(*HERE, key=made.key, token=late, metrics={"val_accuracy": 0.9}),
+        lambda: ledger.trials.fail(*HERE, key=made.key, token=late, cause="bug", error="late"),
+        lambda: ledger.trials.prune(*HERE, key=made.key, token=late, metrics={}),
     ):
         with pytest.raises(StaleAttempt, match=f"attempt {late} .* is stale"):
             act()
-    assert ledger.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.5})
-    assert ledger.trial(made.key).val_accuracy == 0.5
+    assert ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.5})
+    assert ledger.trials.get(made.key).val_accuracy == 0.5
 
 
 def test_complete_never_changes(ledger, trial):
     """No call changes a COMPLETE row."""
     made = trial()
-    token = ledger.request(*HERE, trial=made)
-    ledger.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.5})
-    before = ledger.trial(made.key)
+    token = ledger.trials.request(*HERE, trial=made)
+    ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.5})
+    before = ledger.trials.get(made.key)
     for act in (
-        lambda: ledger.request(*HERE, trial=made),
-        lambda: ledger.started(*HERE, key=made.key, token=token),
-        lambda: ledger.fail(*HERE, key=made.key, token=token, cause="bug", error="late"),
-        lambda: ledger.prune(*HERE, key=made.key, token=token, metrics={}),
-        lambda: ledger.complete(*HERE, key=made.key, token=token + 1, metrics={}),
+        lambda: ledger.trials.request(*HERE, trial=made),
+        lambda: ledger.trials.start(*HERE, key=made.key, token=token),
+        lambda: ledger.trials.fail(*HERE, key=made.key, token=token, cause="bug", error="late"),
+        lambda: ledger.trials.prune(*HERE, key=made.key, token=token, metrics={}),
+        lambda: ledger.trials.complete(*HERE, key=made.key, token=token + 1, metrics={}),
     ):
         with pytest.raises(StaleAttempt):
             act()
-    assert ledger.interrupt("digits") == 0
-    assert ledger.reuse(*HERE, trial=made)
-    assert ledger.trial(made.key) == before
+    assert ledger.trials.interrupt("digits") == 0
+    assert ledger.trials.reuse(*HERE, trial=made)
+    assert ledger.trials.get(made.key) == before
 
 
 def test_unrequested_trial_cannot_end(ledger):
     """A result for a trial nobody requested is refused."""
     with pytest.raises(StaleAttempt, match="never requested"):
-        ledger.complete(*HERE, key="0" * 20, token=1, metrics={})
+        ledger.trials.complete(*HERE, key="0" * 20, token=1, metrics={})
 
 
 def test_interrupt_closes_every_orphan(ledger, trial, finish):
     """Open attempts become INTERRUPTED and can only be requested again; ended ones stay."""
     done = finish(ledger, 1)
     asked, running = trial(2), trial(3)
-    ledger.request(*HERE, trial=asked)
-    token = ledger.request(*HERE, trial=running)
-    ledger.started(*HERE, key=running.key, token=token)
-    assert ledger.interrupt("digits") == 2
-    assert ledger.interrupt("digits") == 0
-    assert ledger.counts("digits") == {
+    ledger.trials.request(*HERE, trial=asked)
+    token = ledger.trials.request(*HERE, trial=running)
+    ledger.trials.start(*HERE, key=running.key, token=token)
+    assert ledger.trials.interrupt("digits") == 2
+    assert ledger.trials.interrupt("digits") == 0
+    assert ledger.trials.counts("digits") == {
         ("phase1", "digits8/siren", TrialState.COMPLETE): 1,
         ("phase1", "digits8/siren", TrialState.INTERRUPTED): 2,
     }
     with pytest.raises(StaleAttempt):
-        ledger.complete(*HERE, key=running.key, token=token, metrics={})
-    assert ledger.request(*HERE, trial=running) == token + 1
-    assert ledger.trial(done.key).state is TrialState.COMPLETE
+        ledger.trials.complete(*HERE, key=running.key, token=token, metrics={})
+    assert ledger.trials.request(*HERE, trial=running) == token + 1
+    assert ledger.trials.get(done.key).state is TrialState.COMPLETE
 
 
 def test_next_attempt_starts_clean(ledger, trial):
     """What an earlier attempt measured is gone from every answer once the trial is requested again."""
     made = trial()
-    token = ledger.request(*HERE, trial=made)
-    ledger.prune(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.1}, curves={"val_loss": [(0, 1.0)]})
-    assert ledger.trial(made.key).state is TrialState.PRUNED
-    token = ledger.request(*HERE, trial=made)
-    row = ledger.trial(made.key)
+    token = ledger.trials.request(*HERE, trial=made)
+    ledger.trials.prune(
+        *HERE, key=made.key, token=token, metrics={"val_accuracy": 0.1}, curves={"val_loss": [(0, 1.0)]}
+    )
+    assert ledger.trials.get(made.key).state is TrialState.PRUNED
+    token = ledger.trials.request(*HERE, trial=made)
+    row = ledger.trials.get(made.key)
     assert (row.state, row.attempt, row.val_accuracy, row.metrics) == (TrialState.REQUESTED, 2, None, {})
-    assert ledger.curves(*HERE, key=made.key) == {}
-    assert ledger.columns("digits", ["steps", "optimizer.lr"], state=None) == {"steps": [75], "optimizer.lr": [1e-3]}
-    ledger.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.6})
-    assert ledger.columns("digits", ["val_accuracy"]) == {"val_accuracy": [0.6]}
+    assert ledger.trials.curves(*HERE, key=made.key) == {}
+    assert ledger.trials.columns("digits", ["steps", "optimizer.lr"], state=None) == {
+        "steps": [75],
+        "optimizer.lr": [1e-3],
+    }
+    ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.6})
+    assert ledger.trials.columns("digits", ["val_accuracy"]) == {"val_accuracy": [0.6]}
 
 
 def test_result_is_reused_at_no_cost(ledger, trial):
     """A trial COMPLETE in any study or phase completes the same trial elsewhere, with its costs at zero."""
     made = trial()
-    ledger.put_study("other", {}, planned={})
-    token = ledger.request("other", "phase2", trial=made)
-    assert not ledger.reuse(*HERE, trial=made)
+    ledger.studies.put("other", {}, planned={})
+    token = ledger.trials.request("other", "phase2", trial=made)
+    assert not ledger.trials.reuse(*HERE, trial=made)
     metrics = {"val_accuracy": 0.5, "field_steps": 7500.0, "fit_seconds": 3.0, "classify_seconds": 2.0}
     curves, files = {"val_loss": [(0, 1.0)]}, {"reconstruction.png": "trials/a.png"}
-    ledger.complete(
+    ledger.trials.complete(
         "other",
         "phase2",
         key=made.key,
@@ -160,29 +165,29 @@ def test_result_is_reused_at_no_cost(ledger, trial):
         artifacts=files,
         fingerprint={"a": "b"},
     )
-    assert ledger.reuse(*HERE, trial=made)
-    row = ledger.trial(made.key, study="digits")
+    assert ledger.trials.reuse(*HERE, trial=made)
+    row = ledger.trials.get(made.key, study="digits")
     assert (row.state, row.reused, row.val_accuracy, row.fingerprint) == (TrialState.COMPLETE, True, 0.5, {"a": "b"})
     assert row.metrics == metrics | {"field_steps": 0.0, "fit_seconds": 0.0, "classify_seconds": 0.0}
-    assert ledger.curves(*HERE, key=made.key) == {"val_loss": [(0.0, 1.0)]}
-    assert ledger.artifacts(*HERE, key=made.key) == files
-    assert not ledger.trial(made.key).reused, "the one that ran is shown first"
-    assert ledger.totals("digits", ["field_steps"]) == {("phase1", "digits8/siren", "field_steps"): 0.0}
+    assert ledger.trials.curves(*HERE, key=made.key) == {"val_loss": [(0.0, 1.0)]}
+    assert ledger.trials.artifacts(*HERE, key=made.key) == files
+    assert not ledger.trials.get(made.key).reused, "the one that ran is shown first"
+    assert ledger.trials.totals("digits", ["field_steps"]) == {("phase1", "digits8/siren", "field_steps"): 0.0}
 
 
 def test_reuse_fences_an_open_attempt(ledger, trial, finish):
     """An attempt that was running when its result was found elsewhere can no longer commit."""
     made = trial()
-    token = ledger.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, trial=made)
     finish(ledger, 0, phase="phase2")
-    assert ledger.reuse(*HERE, trial=made)
+    assert ledger.trials.reuse(*HERE, trial=made)
     with pytest.raises(StaleAttempt):
-        ledger.complete(*HERE, key=made.key, token=token, metrics={})
+        ledger.trials.complete(*HERE, key=made.key, token=token, metrics={})
 
 
 def test_each_result_is_announced_once(ledger, trial, finish):
     """A commit appends its event and its outbox entry in the same transaction."""
     made = finish(ledger, 1)
-    kinds = [event.kind for event in ledger.since(0, study="digits") if event.key == made.key]
+    kinds = [event.kind for event in ledger.events.since(0, study="digits") if event.key == made.key]
     assert kinds == ["requested", "started", "complete"]
-    assert [(entry.key, entry.attempt) for entry in ledger.pending()] == [(made.key, 1)]
+    assert [(entry.key, entry.attempt) for entry in ledger.outbox.pending()] == [(made.key, 1)]

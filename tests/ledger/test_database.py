@@ -45,12 +45,12 @@ def test_directory_that_cannot_be_made_is_named(tmp_path):
 def test_read_only_ledger_refuses_to_write(url):
     """A ledger opened for reading changes nothing."""
     with Ledger.open(url) as ledger:
-        ledger.put_study("digits", {}, planned={})
+        ledger.studies.put("digits", {}, planned={})
     with Ledger.open(url, read_only=True) as ledger:
         assert ledger.read_only
         with pytest.raises(BadLedger, match="read-only"):
-            ledger.append_event("digits", "note")
-        assert [study.study for study in ledger.studies()] == ["digits"]
+            ledger.events.append("digits", "note")
+        assert [study.study for study in ledger.studies.all()] == ["digits"]
 
 
 @pytest.mark.postgres
@@ -86,8 +86,8 @@ def test_locked_file_is_waited_for(tmp_path):
         other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
         threading.Timer(0.3, lambda: other.execute("COMMIT")).start()
-        ledger.put_study("digits", {}, planned={})
-        assert ledger.study("digits") is not None
+        ledger.studies.put("digits", {}, planned={})
+        assert ledger.studies.get("digits") is not None
         other.close()
 
 
@@ -95,12 +95,12 @@ def test_readers_do_not_wait_for_a_writer(tmp_path):
     """While somebody writes, readers see the last commit at once."""
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path)) as ledger:
-        ledger.put_study("digits", {}, planned={})
+        ledger.studies.put("digits", {}, planned={})
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         other.execute("UPDATE studies SET state = 'half done'")
         began = time.monotonic()
-        assert ledger.study("digits").state == "created"
+        assert ledger.studies.get("digits").state == "created"
         assert time.monotonic() - began < 10, "patience is a minute"
         other.close()
 
@@ -109,31 +109,31 @@ def test_removed_ledger_is_noticed(tmp_path):
     """A file removed under an open ledger is an error at the next call, not a write into nothing."""
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path)) as ledger:
-        ledger.put_study("digits", {}, planned={})
+        ledger.studies.put("digits", {}, planned={})
         path.rename(tmp_path / "away.db")
-        for act in (ledger.studies, lambda: ledger.append_event("digits", "note")):
+        for act in (ledger.studies.all, lambda: ledger.events.append("digits", "note")):
             with pytest.raises(BadLedger, match="was removed; put it back"):
                 act()
         assert not path.exists()
         (tmp_path / "away.db").rename(path)
-        assert ledger.study("digits") is not None
+        assert ledger.studies.get("digits") is not None
 
 
 def test_replaced_ledger_is_followed(tmp_path):
     """An open ledger answers from the file that is there now; one that is no ledger is refused."""
     with Ledger.open(str(tmp_path / "other.db")) as other:
-        other.put_study("other", {}, planned={})
+        other.studies.put("other", {}, planned={})
     (tmp_path / "text.db").write_text("no ledger " * 1000)
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path)) as ledger:
-        ledger.put_study("digits", {}, planned={})
+        ledger.studies.put("digits", {}, planned={})
         for part in tmp_path.glob("ledger.db*"):  # its log goes with a ledger that is taken away
             part.unlink()
         (tmp_path / "other.db").replace(path)
-        assert [study.study for study in ledger.studies()] == ["other"]
+        assert [study.study for study in ledger.studies.all()] == ["other"]
         (tmp_path / "text.db").replace(path)
         with pytest.raises(BadLedger, match="not a database"):
-            ledger.studies()
+            ledger.studies.all()
 
 
 @pytest.mark.fault
@@ -141,7 +141,7 @@ def test_full_disk_loses_no_committed_result(tmp_path, finish):
     """When the disk is full a commit is refused in one line; with space again the ledger goes on, nothing lost."""
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path), patience_s=1.0) as ledger:
-        ledger.put_study("digits", {}, planned={})
+        ledger.studies.put("digits", {}, planned={})
         done = finish(ledger, 1)
     with Ledger.open(str(path), patience_s=1.0) as ledger:
         _limit_file_size(path.stat().st_size)
@@ -151,8 +151,8 @@ def test_full_disk_loses_no_committed_result(tmp_path, finish):
         finally:
             _limit_file_size(None)
         finish(ledger, 99)
-        assert ledger.trial(done.key).val_accuracy == 0.01
-        assert all(row.state in ("COMPLETE", "RUNNING", "REQUESTED") for row in ledger.trials("digits").rows)
+        assert ledger.trials.get(done.key).val_accuracy == 0.01
+        assert all(row.state in ("COMPLETE", "RUNNING", "REQUESTED") for row in ledger.trials.page("digits").rows)
 
 
 def _finish_many(finish, ledger):
@@ -175,7 +175,7 @@ def test_restarted_server_loses_and_doubles_nothing(postgres, finish):
     """A server killed in the middle and started again: every call comes through, every trial is there once."""
     url = postgres.url("postgres")
     with Ledger.open(url, patience_s=60.0) as ledger:
-        ledger.put_study("restart", {}, planned={})
+        ledger.studies.put("restart", {}, planned={})
         acknowledged: list[str] = []
         failed: list[Exception] = []
         stop = threading.Event()
@@ -200,7 +200,7 @@ def test_restarted_server_loses_and_doubles_nothing(postgres, finish):
         stop.set()
         driver.join()
         assert failed == []
-        rows = ledger.trials("restart", limit=None).rows
+        rows = ledger.trials.page("restart", limit=None).rows
         assert sorted(acknowledged) == sorted(row.key for row in rows)
         assert {row.state for row in rows} == {"COMPLETE"}
         assert len(acknowledged) > 10

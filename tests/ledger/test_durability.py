@@ -53,29 +53,31 @@ class Child:
 def path(tmp_path) -> str:
     path = str(tmp_path / "ledger.db")
     with Ledger.open(path) as ledger:
-        ledger.put_study("digits", {}, planned={})
+        ledger.studies.put("digits", {}, planned={})
     return path
 
 
 def live(ledger, made) -> None:
     """A trial's whole life."""
-    token = ledger.request(*HERE, trial=made)
-    ledger.started(*HERE, key=made.key, token=token)
+    token = ledger.trials.request(*HERE, trial=made)
+    ledger.trials.start(*HERE, key=made.key, token=token)
     metrics = {"val_accuracy": made.seed / 1000, "all_psnr": 20.0}
-    ledger.complete(*HERE, key=made.key, token=token, metrics=metrics, curves=CURVES, artifacts={"a.png": "a.png"})
+    ledger.trials.complete(
+        *HERE, key=made.key, token=token, metrics=metrics, curves=CURVES, artifacts={"a.png": "a.png"}
+    )
 
 
 def check_whole(ledger, rows) -> None:
     """A COMPLETE trial has all of its parts once; any other has none of them."""
-    told = [event.key for event in ledger.since(0, limit=100_000) if event.kind == "complete"]
-    posted = [entry.key for entry in ledger.pending(100_000)]
+    told = [event.key for event in ledger.events.since(0, limit=100_000) if event.kind == "complete"]
+    posted = [entry.key for entry in ledger.outbox.pending(100_000)]
     complete = {row.key for row in rows if row.state is TrialState.COMPLETE}
     assert sorted(told) == sorted(posted) == sorted(complete)
     for row in rows:
         whole = row.key in complete
-        assert bool(row.metrics) == bool(ledger.curves(*HERE, key=row.key)) == whole
-        assert bool(ledger.artifacts(*HERE, key=row.key)) == whole
-    measured = ledger.columns("digits", ["all_psnr"], state=None)["all_psnr"]
+        assert bool(row.metrics) == bool(ledger.trials.curves(*HERE, key=row.key)) == whole
+        assert bool(ledger.trials.artifacts(*HERE, key=row.key)) == whole
+    measured = ledger.trials.columns("digits", ["all_psnr"], state=None)["all_psnr"]
     assert sum(value is not None for value in measured) == len(complete)
 
 
@@ -87,8 +89,8 @@ def test_kills_at_random_moments_lose_and_double_nothing(path, trial):
     def drive(first):
         def act(send) -> None:
             with Ledger.open(path) as ledger:
-                lease = ledger.acquire("digits", Owner.here())
-                ledger.interrupt("digits", lease=lease)
+                lease = ledger.leases.acquire("digits", Owner.here())
+                ledger.trials.interrupt("digits", lease=lease)
                 for seed in range(first, first + 1000):
                     made = trial(seed)
                     live(ledger, made)
@@ -103,8 +105,8 @@ def test_kills_at_random_moments_lose_and_double_nothing(path, trial):
         assert status == -signal.SIGKILL
         acknowledged += keys
     with Ledger.open(path) as ledger:
-        ledger.interrupt("digits")
-        rows = ledger.trials("digits", limit=None).rows
+        ledger.trials.interrupt("digits")
+        rows = ledger.trials.page("digits", limit=None).rows
         complete = [row.key for row in rows if row.state is TrialState.COMPLETE]
         assert len(acknowledged) > 40
         assert set(acknowledged) <= set(complete)
@@ -141,14 +143,14 @@ def test_crash_at_every_statement_leaves_whole_trials(path, trial):
         assert statuses[-1] in (0, 9)
     assert len(statuses) > 20
     with Ledger.open(path) as ledger:
-        rows = ledger.trials("digits", limit=None).rows
+        rows = ledger.trials.page("digits", limit=None).rows
         states = [row.state for row in rows]
         assert {TrialState.REQUESTED, TrialState.RUNNING, TrialState.COMPLETE} == set(states)
         check_whole(ledger, rows)
         for row in rows:
             if row.state is not TrialState.COMPLETE:
                 live(ledger, trial(row.seed))
-        check_whole(ledger, ledger.trials("digits", limit=None).rows)
+        check_whole(ledger, ledger.trials.page("digits", limit=None).rows)
 
 
 def test_driver_that_sleeps_through_its_lease_is_fenced_off(path, trial):
@@ -157,12 +159,12 @@ def test_driver_that_sleeps_through_its_lease_is_fenced_off(path, trial):
 
     def act(send) -> None:
         with Ledger.open(path) as ledger:
-            lease = ledger.acquire("digits", Owner.here(), lease_s=0.3)
-            token = ledger.request(*HERE, trial=made, lease=lease)
+            lease = ledger.leases.acquire("digits", Owner.here(), lease_s=0.3)
+            token = ledger.trials.request(*HERE, trial=made, lease=lease)
             send("ready")
             time.sleep(0.4)
             try:
-                ledger.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.1}, lease=lease)
+                ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.1}, lease=lease)
             except StudyBusy:
                 send("refused")
 
@@ -171,9 +173,9 @@ def test_driver_that_sleeps_through_its_lease_is_fenced_off(path, trial):
     os.kill(child.pid, signal.SIGSTOP)
     time.sleep(0.4)
     with Ledger.open(path) as ledger:
-        lease = ledger.acquire("digits", Owner.here())
-        assert ledger.interrupt("digits", lease=lease) == 1
-        token = ledger.request(*HERE, trial=made, lease=lease)
-        ledger.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.9}, lease=lease)
+        lease = ledger.leases.acquire("digits", Owner.here())
+        assert ledger.trials.interrupt("digits", lease=lease) == 1
+        token = ledger.trials.request(*HERE, trial=made, lease=lease)
+        ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.9}, lease=lease)
         assert child.end(signal.SIGCONT) == (0, ["refused"])
-        assert ledger.trial(made.key).val_accuracy == 0.9
+        assert ledger.trials.get(made.key).val_accuracy == 0.9

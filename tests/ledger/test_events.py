@@ -9,49 +9,49 @@ def test_followers_see_every_event_once(ledger, finish):
     """Following by the last number seen gives every event once, in order."""
     for seed in range(4):
         finish(ledger, seed)
-    every = ledger.since(0)
+    every = ledger.events.since(0)
     assert [event.seq for event in every] == sorted({event.seq for event in every})
     followed, last = [], 0
-    while batch := ledger.since(last, limit=3):
+    while batch := ledger.events.since(last, limit=3):
         followed += batch
         last = batch[-1].seq
     assert followed == every
-    assert ledger.last_seq() == every[-1].seq
+    assert ledger.events.last_seq() == every[-1].seq
 
 
 def test_events_are_of_their_study(ledger):
     """A study's events leave others out."""
-    ledger.put_study("other", {}, planned={})
-    seq = ledger.append_event("other", "note", data={"text": "hello"})
-    (created, note) = ledger.since(0, study="other")
+    ledger.studies.put("other", {}, planned={})
+    seq = ledger.events.append("other", "note", data={"text": "hello"})
+    (created, note) = ledger.events.since(0, study="other")
     assert (created.kind, note.kind, note.seq, note.data) == ("study", "note", seq, {"text": "hello"})
-    assert ledger.last_seq("other") == seq
-    assert ledger.last_seq("digits") < seq
-    assert ledger.last_seq("nothing") == 0
+    assert ledger.events.last_seq("other") == seq
+    assert ledger.events.last_seq("digits") < seq
+    assert ledger.events.last_seq("nothing") == 0
 
 
 def test_every_change_of_a_study_is_an_event(ledger, trial):
     """Whatever changes of a study, its last number does too: what was answered before may be kept until then."""
-    ledger.put_study("other", {}, planned={})
+    ledger.studies.put("other", {}, planned={})
     made = trial(1)
-    lease = ledger.acquire("digits", Owner.here())
-    token = ledger.request("digits", "phase1", trial=made)
-    command = ledger.append_command("digits", "pause")
-    before, elsewhere = ledger.last_seq("digits"), ledger.last_seq("other")
+    lease = ledger.leases.acquire("digits", Owner.here())
+    token = ledger.trials.request("digits", "phase1", trial=made)
+    command = ledger.commands.append("digits", "pause")
+    before, elsewhere = ledger.events.last_seq("digits"), ledger.events.last_seq("other")
     for change in (
-        lambda: ledger.put_study("digits", {}, planned={("phase1", "digits8/mfn"): 9}),
-        lambda: ledger.set_state("digits", "paused"),
-        lambda: ledger.settle_command(command.id, outcome="paused"),
-        lambda: ledger.started("digits", "phase1", key=made.key, token=token),
-        lambda: ledger.interrupt("digits"),
-        lambda: ledger.request("digits", "phase1", trial=made),
-        lambda: ledger.fail("digits", "phase1", key=made.key, token=token + 1, cause="bug", error=""),
-        lambda: ledger.release(lease),
+        lambda: ledger.studies.put("digits", {}, planned={("phase1", "digits8/mfn"): 9}),
+        lambda: ledger.studies.set_state("digits", "paused"),
+        lambda: ledger.commands.settle(command.id, outcome="paused"),
+        lambda: ledger.trials.start("digits", "phase1", key=made.key, token=token),
+        lambda: ledger.trials.interrupt("digits"),
+        lambda: ledger.trials.request("digits", "phase1", trial=made),
+        lambda: ledger.trials.fail("digits", "phase1", key=made.key, token=token + 1, cause="bug", error=""),
+        lambda: ledger.leases.release(lease),
     ):
         change()
-        assert ledger.last_seq("digits") > before
-        before = ledger.last_seq("digits")
-    assert ledger.last_seq("other") == elsewhere
+        assert ledger.events.last_seq("digits") > before
+        before = ledger.events.last_seq("digits")
+    assert ledger.events.last_seq("other") == elsewhere
 
 
 def test_no_event_appears_behind_a_follower(ledger):
@@ -61,11 +61,11 @@ def test_no_event_appears_behind_a_follower(ledger):
 
     def follow() -> None:
         while not stop.is_set():
-            seen.extend(event.seq for event in ledger.since(seen[-1] if seen else 0, study="digits"))
+            seen.extend(event.seq for event in ledger.events.since(seen[-1] if seen else 0, study="digits"))
 
     def write() -> None:
         for _ in range(15):
-            ledger.append_event("digits", "note")
+            ledger.events.append("digits", "note")
 
     follower = threading.Thread(target=follow)
     writers = [threading.Thread(target=write) for _ in range(3)]
@@ -76,5 +76,5 @@ def test_no_event_appears_behind_a_follower(ledger):
         writer.join()
     stop.set()
     follower.join()
-    seen.extend(event.seq for event in ledger.since(seen[-1] if seen else 0, study="digits"))
-    assert seen == [event.seq for event in ledger.since(0, study="digits")]
+    seen.extend(event.seq for event in ledger.events.since(seen[-1] if seen else 0, study="digits"))
+    assert seen == [event.seq for event in ledger.events.since(0, study="digits")]

@@ -22,7 +22,7 @@ def test_threads_share_a_ledger(ledger, finish):
         try:
             for seed in range(first, first + 5):
                 made = finish(ledger, seed)
-                assert ledger.trial(made.key).state is TrialState.COMPLETE
+                assert ledger.trials.get(made.key).state is TrialState.COMPLETE
         except Exception as error:
             failed.append(error)
 
@@ -32,14 +32,14 @@ def test_threads_share_a_ledger(ledger, finish):
     for thread in threads:
         thread.join()
     assert failed == []
-    assert ledger.counts("digits") == {("phase1", "digits8/siren", TrialState.COMPLETE): 15}
+    assert ledger.trials.counts("digits") == {("phase1", "digits8/siren", TrialState.COMPLETE): 15}
 
 
 def test_reader_sees_what_a_writer_committed(url, ledger, finish):
     """A ledger opened for reading answers as the writer's own."""
     finish(ledger, 1)
     with Ledger.open(url, read_only=True) as reader:
-        assert reader.trials("digits") == ledger.trials("digits")
+        assert reader.trials.page("digits") == ledger.trials.page("digits")
         finish(ledger, 2)
-        assert reader.trials("digits") == ledger.trials("digits")
-        assert len(reader.trials("digits").rows) == 2
+        assert reader.trials.page("digits") == ledger.trials.page("digits")
+        assert len(reader.trials.page("digits").rows) == 2

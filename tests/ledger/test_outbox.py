@@ -5,57 +5,57 @@ def test_result_waits_until_it_is_marked(ledger, finish):
     """A result is in the outbox once; marking takes it out."""
     finish(ledger, 1)
     finish(ledger, 2)
-    entries = ledger.pending()
-    assert ledger.outbox_size() == len(entries) == 2
-    ledger.mark(entries[:1])
-    assert ledger.pending() == entries[1:]
+    entries = ledger.outbox.pending()
+    assert ledger.outbox.size() == len(entries) == 2
+    ledger.outbox.mark(entries[:1])
+    assert ledger.outbox.pending() == entries[1:]
 
 
 def test_taking_counts_a_try(ledger, finish):
     """Taken entries tell how often they were taken before; those taken more come later."""
     finish(ledger, 1)
     finish(ledger, 2)
-    (first,) = ledger.take(1)
+    (first,) = ledger.outbox.take(1)
     assert first.tries == 0
-    assert [entry.id for entry in ledger.pending()][-1] == first.id
-    assert [entry.tries for entry in ledger.take(2)] == [0, 1]
-    assert [entry.id for entry in ledger.take(2, skip=[first.id])] != [first.id]
+    assert [entry.id for entry in ledger.outbox.pending()][-1] == first.id
+    assert [entry.tries for entry in ledger.outbox.take(2)] == [0, 1]
+    assert [entry.id for entry in ledger.outbox.take(2, skip=[first.id])] != [first.id]
 
 
 def test_entry_that_fails_is_left_alone_in_the_end(ledger, finish):
     """After some tries an entry is not taken any more, until the outbox is refilled."""
     finish(ledger, 1)
     for _ in range(10):
-        for entry in ledger.take(1):
-            ledger.mark_failed(entry, error="refused")
-    assert ledger.take(1) == []
-    assert [entry.error for entry in ledger.pending()] == ["refused"]
-    assert ledger.outbox_size() == 1
-    assert ledger.refill_outbox() == 1
-    assert len(ledger.take(1)) == 1
+        for entry in ledger.outbox.take(1):
+            ledger.outbox.mark_failed(entry, error="refused")
+    assert ledger.outbox.take(1) == []
+    assert [entry.error for entry in ledger.outbox.pending()] == ["refused"]
+    assert ledger.outbox.size() == 1
+    assert ledger.outbox.refill() == 1
+    assert len(ledger.outbox.take(1)) == 1
 
 
 def test_changed_trial_stays_in_the_outbox(ledger, trial, finish):
     """An export of what a trial was before does not stand for what it became."""
     made = trial()
-    token = ledger.request("digits", "phase1", trial=made)
-    ledger.fail("digits", "phase1", key=made.key, token=token, cause="oom", error="")
-    stale = ledger.take(1)
+    token = ledger.trials.request("digits", "phase1", trial=made)
+    ledger.trials.fail("digits", "phase1", key=made.key, token=token, cause="oom", error="")
+    stale = ledger.outbox.take(1)
     finish(ledger, 0)
-    ledger.mark(stale)
-    (entry,) = ledger.pending()
+    ledger.outbox.mark(stale)
+    (entry,) = ledger.outbox.pending()
     assert (entry.key, entry.attempt, entry.tries) == (made.key, 2, 1)
 
 
 def test_refill_brings_back_ended_trials(ledger, trial, finish):
     """Refilling puts every ended trial of a study, or of all, into the outbox; open ones stay out."""
     finish(ledger, 1)
-    ledger.put_study("other", {}, planned={})
+    ledger.studies.put("other", {}, planned={})
     finish(ledger, 2, study="other")
-    ledger.request("digits", "phase1", trial=trial(3))
-    ledger.mark(ledger.pending())
-    assert ledger.outbox_size() == 0
-    assert ledger.refill_outbox("other") == 1
-    assert [entry.study for entry in ledger.pending()] == ["other"]
-    assert ledger.refill_outbox() == 2
-    assert ledger.outbox_size() == 2
+    ledger.trials.request("digits", "phase1", trial=trial(3))
+    ledger.outbox.mark(ledger.outbox.pending())
+    assert ledger.outbox.size() == 0
+    assert ledger.outbox.refill("other") == 1
+    assert [entry.study for entry in ledger.outbox.pending()] == ["other"]
+    assert ledger.outbox.refill() == 2
+    assert ledger.outbox.size() == 2

@@ -39,16 +39,16 @@ def filled(ledger, trial):
             lr=draw.choice([1e-4, 1e-3, 1e-2]),
         )
         phase = draw.choice(["phase1", "phase2"])
-        token = ledger.request("digits", phase, trial=made)
+        token = ledger.trials.request("digits", phase, trial=made)
         if seed % 5 == 0:
             continue
         if seed % 7 == 0:
-            ledger.fail("digits", phase, key=made.key, token=token, cause="oom", error="")
+            ledger.trials.fail("digits", phase, key=made.key, token=token, cause="oom", error="")
             continue
         metrics = {"val_accuracy": draw.randrange(5) / 4, "all_psnr": draw.choice([20.0, 21.5, 30.0, math.nan])}
         if draw.random() < 0.5:
             metrics["nmi"] = draw.random()
-        ledger.complete("digits", phase, key=made.key, token=token, metrics=metrics)
+        ledger.trials.complete("digits", phase, key=made.key, token=token, metrics=metrics)
     return ledger
 
 
@@ -68,7 +68,7 @@ def collect(ledger, *, limit, **options):
     """All rows of a query, page by page."""
     rows, cursor = [], None
     while True:
-        page = ledger.trials("digits", limit=limit, cursor=cursor, **options)
+        page = ledger.trials.page("digits", limit=limit, cursor=cursor, **options)
         assert len(page.rows) <= limit
         rows += page.rows
         if page.cursor is None:
@@ -88,7 +88,7 @@ def in_order(rows, sort):
 
 def test_pages_hold_every_trial_once_in_order(filled):
     """Whatever the sort and page size, the pages together are the sorted list; rows without the value come last."""
-    every = filled.trials("digits", limit=None).rows
+    every = filled.trials.page("digits", limit=None).rows
     assert len(every) == 40
     for sort in (None, "seed", "-steps", "-val_accuracy", "all_psnr", "-nmi", "optimizer.lr", "cell"):
         expected = list(every) if sort is None else in_order(list(every), sort)
@@ -101,7 +101,7 @@ def test_pages_hold_every_trial_once_in_order(filled):
 
 def test_filters_agree_with_a_list(filled):
     """Any conjunction of filters, sorted by anything, gives what filtering the whole list gives."""
-    every = filled.trials("digits", limit=None).rows
+    every = filled.trials.page("digits", limit=None).rows
     pools = {name: sorted({value(row, name) for row in every} - {None}) for name in NAMES}
 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -135,13 +135,13 @@ def test_a_prefix_says_which_of_two_is_meant(ledger, finish):
     """A metric or parameter that shares its name with something else is reached by its kind, and only by that."""
     for seed in range(6):
         finish(ledger, seed, metrics={"signals": float(10 - seed), "optimizer.lr": float(seed), "all_psnr": 1.0})
-    seeds = lambda **options: [row.seed for row in ledger.trials("digits", **options).rows]  # noqa: E731
+    seeds = lambda **options: [row.seed for row in ledger.trials.page("digits", **options).rows]  # noqa: E731
     assert seeds(sort="metrics.signals") == [5, 4, 3, 2, 1, 0]
     assert seeds(filters=[Filter("metrics.signals", ">", 8)]) == [0, 1]
     assert seeds(filters=[Filter("signals", "=", "digits8")]) == list(range(6))
     assert seeds(filters=[Filter("metrics.optimizer.lr", ">=", 4)]) == seeds(filters=[Filter("optimizer.lr", ">=", 4)])
     assert seeds(filters=[Filter("parameters.optimizer.lr", ">=", 4)]) == []
-    assert ledger.columns("digits", ["signals", "metrics.signals"])["metrics.signals"] == [10, 9, 8, 7, 6, 5]
+    assert ledger.trials.columns("digits", ["signals", "metrics.signals"])["metrics.signals"] == [10, 9, 8, 7, 6, 5]
     for absent in ("metrics.steps", "parameters.all_psnr", "metrics.", "metric.signals"):
         with pytest.raises(BadConfig, match="has"):
             seeds(sort=absent)
@@ -149,8 +149,8 @@ def test_a_prefix_says_which_of_two_is_meant(ledger, finish):
 
 def test_later_rows_do_not_shift_a_cursor(filled, finish):
     """Rows added between two pages neither repeat nor hide a row that was there."""
-    before = [row.key for row in filled.trials("digits", sort="-val_accuracy", limit=None).rows]
-    page = filled.trials("digits", sort="-val_accuracy", limit=10)
+    before = [row.key for row in filled.trials.page("digits", sort="-val_accuracy", limit=None).rows]
+    page = filled.trials.page("digits", sort="-val_accuracy", limit=10)
     finish(filled, 99, metrics={"val_accuracy": 2.0})
     rest = collect_after(filled, page.cursor)
     assert [row.key for row in page.rows] + rest == before
@@ -159,7 +159,7 @@ def test_later_rows_do_not_shift_a_cursor(filled, finish):
 def collect_after(ledger, cursor):
     keys = []
     while cursor is not None:
-        page = ledger.trials("digits", sort="-val_accuracy", limit=10, cursor=cursor)
+        page = ledger.trials.page("digits", sort="-val_accuracy", limit=10, cursor=cursor)
         keys += [row.key for row in page.rows]
         cursor = page.cursor
     return keys
@@ -167,13 +167,13 @@ def collect_after(ledger, cursor):
 
 def test_narrowing_by_phase_cell_and_state(filled):
     """Phase, cell and state narrow alike."""
-    every = filled.trials("digits", limit=None).rows
-    found = filled.trials("digits", phase="phase1", cell="digits8/mfn", state=TrialState.COMPLETE, limit=None).rows
+    every = filled.trials.page("digits", limit=None).rows
+    found = filled.trials.page("digits", phase="phase1", cell="digits8/mfn", state=TrialState.COMPLETE, limit=None).rows
     assert found == tuple(
         row for row in every if (row.phase, row.cell, row.state) == ("phase1", "digits8/mfn", TrialState.COMPLETE)
     )
     assert 0 < len(found) < len(every)
-    assert filled.trials("other").rows == ()
+    assert filled.trials.page("other").rows == ()
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_filters_are_read_from_text(text, parsed):
 def test_text_is_read_as_the_kind_of_its_column(filled):
     """Numbers, words and truth values compare as what the column holds."""
     for text in ("steps=75", "optimizer.lr=0.001", "reused=false", "field.name=mfn", "key!=0"):
-        assert filled.trials("digits", filters=[Filter.parse(text)]).rows, text
-    assert filled.trials("digits", filters=[Filter.parse("reused=true")]).rows == ()
+        assert filled.trials.page("digits", filters=[Filter.parse(text)]).rows, text
+    assert filled.trials.page("digits", filters=[Filter.parse("reused=true")]).rows == ()
 
 
 def test_nonsense_is_named(filled):
@@ -216,7 +216,7 @@ def test_nonsense_is_named(filled):
         ({"filters": [Filter("steps", "=", "nan")], "sort": ""}, "has ''"),
     ):
         with pytest.raises(BadConfig, match=message):
-            filled.trials("digits", **options)
+            filled.trials.page("digits", **options)
 
 
 @pytest.mark.parametrize("text", ["", "val_accuracy", "=1", "a=", "a~1", "a;b=1", "1a=2"])
@@ -230,16 +230,16 @@ def test_forged_cursor_is_answered_or_refused(filled):
     """A cursor changed by hand gives some page or a BadConfig, whatever it was changed to."""
     values = ["text", True, -1, 1e300, 10**30, "a\0b", "\ud800", None, {}, [1]]
     for sort in ("-val_accuracy", "cell", "reused", "steps"):
-        real = filled.trials("digits", sort=sort, limit=3).cursor
+        real = filled.trials.page("digits", sort=sort, limit=3).cursor
         signature = json.loads(base64.urlsafe_b64decode(real + "=="))[0]
         for value, number in itertools.product(values, [-1, 0, 10**30, "1"]):
             forged = base64.urlsafe_b64encode(json.dumps([signature, value, number]).encode()).decode()
             with suppress(BadConfig):
-                assert len(filled.trials("digits", sort=sort, limit=3, cursor=forged).rows) <= 3
+                assert len(filled.trials.page("digits", sort=sort, limit=3, cursor=forged).rows) <= 3
 
 
 def test_cursor_belongs_to_its_query(filled):
     """A cursor of one query does not continue another."""
-    cursor = filled.trials("digits", sort="seed", limit=3).cursor
+    cursor = filled.trials.page("digits", sort="seed", limit=3).cursor
     with pytest.raises(BadConfig, match="another query"):
-        filled.trials("digits", sort="-seed", limit=3, cursor=cursor)
+        filled.trials.page("digits", sort="-seed", limit=3, cursor=cursor)

@@ -16,76 +16,78 @@ def filled(ledger, trial, finish):
         )
     for seed in (10, 11):
         made = trial(seed)
-        token = ledger.request("digits", "phase1", trial=made)
-        ledger.fail("digits", "phase1", key=made.key, token=token, cause="oom" if seed == 10 else "bug", error="")
+        token = ledger.trials.request("digits", "phase1", trial=made)
+        ledger.trials.fail(
+            "digits", "phase1", key=made.key, token=token, cause="oom" if seed == 10 else "bug", error=""
+        )
     pruned, running = trial(12), trial(13)
-    token = ledger.request("digits", "phase1", trial=pruned)
-    ledger.prune("digits", "phase1", key=pruned.key, token=token, metrics={"val_accuracy": 0.99})
-    token = ledger.request("digits", "phase1", trial=running)
-    ledger.started("digits", "phase1", key=running.key, token=token)
+    token = ledger.trials.request("digits", "phase1", trial=pruned)
+    ledger.trials.prune("digits", "phase1", key=pruned.key, token=token, metrics={"val_accuracy": 0.99})
+    token = ledger.trials.request("digits", "phase1", trial=running)
+    ledger.trials.start("digits", "phase1", key=running.key, token=token)
     return ledger
 
 
 def test_counts_are_the_rows(filled):
     """Counts by phase, cell and state, and causes, are those of the rows."""
-    rows = filled.trials("digits", limit=None).rows
-    counts = filled.counts("digits")
+    rows = filled.trials.page("digits", limit=None).rows
+    counts = filled.trials.counts("digits")
     for state in TrialState:
         for phase, cell in (SIREN, MFN):
             here = [row for row in rows if (row.phase, row.cell, row.state) == (phase, cell, state)]
             assert counts.get((phase, cell, state), 0) == len(here)
     assert sum(counts.values()) == len(rows) == 14
-    assert filled.causes("digits") == {(*SIREN, "oom"): 1, (*SIREN, "bug"): 1}
-    assert filled.counts("other") == {}
+    assert filled.trials.causes("digits") == {(*SIREN, "oom"): 1, (*SIREN, "bug"): 1}
+    assert filled.trials.counts("other") == {}
 
 
 def test_best_is_by_validation_accuracy_of_complete_trials(filled):
     """The best of each cell has its highest validation accuracy; pruned trials do not count."""
-    assert [(row.cell, row.val_accuracy) for row in filled.best("digits")] == [
+    assert [(row.cell, row.val_accuracy) for row in filled.trials.best("digits")] == [
         ("digits8/mfn", 0.9),
         ("digits8/siren", 0.8),
     ]
-    assert [row.val_accuracy for row in filled.best("digits", cell="digits8/mfn", limit=3)] == [0.9, 0.7, 0.5]
-    assert filled.best("digits", phase="phase2") == []
+    assert [row.val_accuracy for row in filled.trials.best("digits", cell="digits8/mfn", limit=3)] == [0.9, 0.7, 0.5]
+    assert filled.trials.best("digits", phase="phase2") == []
 
 
 def test_of_equals_the_smaller_key_is_best(ledger, finish):
     """Which of equal trials is best does not hang on the order in which they were asked for."""
     keys = [finish(ledger, seed, metrics={"val_accuracy": 0.5}).key for seed in range(6)]
     assert keys != sorted(keys)
-    assert [row.key for row in ledger.best("digits", limit=3)] == sorted(keys)[:3]
+    assert [row.key for row in ledger.trials.best("digits", limit=3)] == sorted(keys)[:3]
 
 
 def test_finished_trials_replay_in_order(filled):
     """Replay gets results, pruned ones too, in the order in which they ended."""
-    rows = filled.finished("digits", phase="phase1", cell="digits8/siren")
+    rows = filled.trials.finished("digits", phase="phase1", cell="digits8/siren")
     assert [row.seed for row in rows] == [0, 2, 4, 6, 8, 12]
     assert rows == sorted(rows, key=lambda row: row.ended_at)
 
 
 def test_states_of_all_trials(filled):
     """The driver learns of every key where it stands."""
-    states = filled.states("digits", phase="phase1")
+    states = filled.trials.states("digits", phase="phase1")
     assert len(states) == 14
-    for row in filled.trials("digits", limit=None).rows:
+    for row in filled.trials.page("digits", limit=None).rows:
         assert states[row.phase, row.key] == (row.state, row.attempt)
 
 
 def test_ends_count_only_trials_that_ran(filled, trial):
     """The pace is taken from trials that really ran, whatever came of them, newest first."""
-    filled.reuse("digits", "phase2", trial=trial(0))
-    ends = filled.ends("digits")
+    filled.trials.reuse("digits", "phase2", trial=trial(0))
+    ends = filled.trials.ends("digits")
     assert len(ends) == 13
     assert ends == sorted(ends, reverse=True)
-    assert filled.ends("digits", phase="phase2") == []
-    assert filled.ends("digits", limit=3) == ends[:3]
+    assert filled.trials.ends("digits", phase="phase2") == []
+    assert filled.trials.ends("digits", limit=3) == ends[:3]
 
 
 def test_columns_line_up(filled):
     """Columns of row fields, metrics and parameters have one place a trial, None where it has nothing."""
-    rows = filled.trials("digits", limit=None).rows
+    rows = filled.trials.page("digits", limit=None).rows
     names = ["seed", "cell", "val_accuracy", "field_steps", "optimizer.lr", "field.name", "unheard_of"]
-    found = filled.columns("digits", names, state=None)
+    found = filled.trials.columns("digits", names, state=None)
     assert found["seed"] == [row.seed for row in rows]
     assert found["cell"] == [row.cell for row in rows]
     assert found["val_accuracy"] == [row.val_accuracy for row in rows]
@@ -93,41 +95,44 @@ def test_columns_line_up(filled):
     assert found["optimizer.lr"] == [1e-3] * 14
     assert found["field.name"] == [row.field for row in rows]
     assert found["unheard_of"] == [None] * 14
-    assert len(filled.columns("digits", ["seed"])["seed"]) == 10
+    assert len(filled.trials.columns("digits", ["seed"])["seed"]) == 10
 
 
 def test_totals_add_metrics_up(filled):
     """Totals are sums over complete trials of each cell."""
-    assert filled.totals("digits", ["field_steps"]) == {(*SIREN, "field_steps"): 375.0, (*MFN, "field_steps"): 375.0}
+    assert filled.trials.totals("digits", ["field_steps"]) == {
+        (*SIREN, "field_steps"): 375.0,
+        (*MFN, "field_steps"): 375.0,
+    }
 
 
 def test_trial_is_found_by_key_alone_or_in_a_study(filled, trial):
     """A key without a study finds the trial anywhere; an unknown one is None."""
     key = trial(0).key
-    assert filled.trial(key).key == key
-    assert filled.trial(key, study="digits", phase="phase1") is not None
-    assert filled.trial(key, study="other") is None
-    assert filled.trial(key, phase="phase2") is None
-    assert filled.trial("0" * 20) is None
+    assert filled.trials.get(key).key == key
+    assert filled.trials.get(key, study="digits", phase="phase1") is not None
+    assert filled.trials.get(key, study="other") is None
+    assert filled.trials.get(key, phase="phase2") is None
+    assert filled.trials.get("0" * 20) is None
 
 
 def test_study_continues_with_what_is_added(ledger):
     """Putting a study again merges plans by their top-level keys and sets planned counts cell by cell."""
-    ledger.put_study("digits", {"phase1": {"trials": 4}}, planned={SIREN: 4})
-    row = ledger.put_study("digits", {"phase2": {"trials": 2}}, planned={SIREN: 6, ("phase2", "digits8/mfn"): 2})
+    ledger.studies.put("digits", {"phase1": {"trials": 4}}, planned={SIREN: 4})
+    row = ledger.studies.put("digits", {"phase2": {"trials": 2}}, planned={SIREN: 6, ("phase2", "digits8/mfn"): 2})
     assert row.plan == {"phase1": {"trials": 4}, "phase2": {"trials": 2}}
-    assert ledger.planned("digits") == {SIREN: 6, ("phase2", "digits8/mfn"): 2}
-    assert ledger.study("digits") == row
-    assert [study.study for study in ledger.studies()] == ["digits"]
-    assert ledger.study("other") is None
+    assert ledger.studies.planned("digits") == {SIREN: 6, ("phase2", "digits8/mfn"): 2}
+    assert ledger.studies.get("digits") == row
+    assert [study.study for study in ledger.studies.all()] == ["digits"]
+    assert ledger.studies.get("other") is None
 
 
 def test_neural_dataset_reads_back_as_written(ledger):
     """A neural dataset is known by its digest, and its latest state replaces the earlier one."""
     row = NeuralDatasetRow("d1", "neural_datasets/d1", (5, 75), 1000, {"engine": "eager"}, created_at=1.0)
-    ledger.put_neural_dataset(row)
-    assert ledger.neural_dataset("d1") == row
+    ledger.datasets.put(row)
+    assert ledger.datasets.get("d1") == row
     dropped = NeuralDatasetRow("d1", "neural_datasets/d1", (5, 75), 0, {"engine": "eager"}, "dropped", created_at=1.0)
-    ledger.put_neural_dataset(dropped)
-    assert ledger.neural_datasets() == [dropped]
-    assert ledger.neural_dataset("d2") is None
+    ledger.datasets.put(dropped)
+    assert ledger.datasets.all() == [dropped]
+    assert ledger.datasets.get("d2") is None

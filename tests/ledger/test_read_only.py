@@ -19,7 +19,7 @@ def finished(finish: Callable) -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="nefro", dir="/tmp"))
     root.chmod(0o755)
     with Ledger.open(str(root / "ledger.db")) as ledger:
-        ledger.put_study("digits", {}, planned={("phase1", "digits8/siren"): 2})
+        ledger.studies.put("digits", {}, planned={("phase1", "digits8/siren"): 2})
         for seed in range(2):
             finish(ledger, seed)
     yield root
@@ -52,7 +52,7 @@ def as_nobody(act: Callable[[], None], *, drive: Callable[[], None] = lambda: No
 
 def read(root: Path) -> None:
     with Ledger.open(str(root / "ledger.db"), read_only=True, patience_s=1.0) as ledger:
-        assert len(ledger.trials("digits").rows) == 2
+        assert len(ledger.trials.page("digits").rows) == 2
 
 
 def test_a_closed_ledger_is_read_where_nothing_can_be_written(finished):
@@ -74,7 +74,7 @@ def test_a_write_to_a_ledger_where_nothing_can_be_written_is_refused_in_one_line
 
     def write() -> None:
         with Ledger.open(str(finished / "ledger.db"), patience_s=1.0) as ledger:
-            ledger.append_event("digits", "note")
+            ledger.events.append("digits", "note")
 
     said = as_nobody(write)
     assert said.startswith("BadLedger: ")
@@ -84,7 +84,7 @@ def test_a_write_to_a_ledger_where_nothing_can_be_written_is_refused_in_one_line
 def test_changes_that_were_not_merged_are_named_in_one_line(finished, trial):
     """A driver that was killed left its last commits in ledger.db-wal; without -shm they cannot be read there."""
     with Ledger.open(str(finished / "ledger.db")) as ledger:
-        ledger.append_event("digits", "note")
+        ledger.events.append("digits", "note")
         copy = Path(tempfile.mkdtemp(prefix="nefro", dir="/tmp"))
         for name in ("ledger.db", "ledger.db-wal"):
             shutil.copy(finished / name, copy / name)
@@ -104,11 +104,11 @@ def test_a_living_driver_is_followed_without_the_right_to_write(finished):
 
     def look() -> None:
         with Ledger.follow(str(finished / "ledger.db"), patience_s=1.0) as book:
-            counts.append(len(book.since(0, limit=100)))
+            counts.append(len(book.events.since(0, limit=100)))
             for _ in range(2):
                 os.write(asked[1], b"x")
                 os.read(answered[0], 1)
-                counts.append(len(book.since(0, limit=100)))
+                counts.append(len(book.events.since(0, limit=100)))
         assert counts[0] + 1 == counts[1], counts
         assert counts[1] + 1 == counts[2], counts
 
@@ -118,10 +118,10 @@ def test_a_living_driver_is_followed_without_the_right_to_write(finished):
     def drive() -> None:
         os.read(asked[0], 1)
         ledger = Ledger.open(str(finished / "ledger.db"))
-        ledger.append_event("digits", "note")
+        ledger.events.append("digits", "note")
         os.write(answered[1], b"x")
         os.read(asked[0], 1)
-        ledger.append_event("digits", "note")
+        ledger.events.append("digits", "note")
         ledger.close()
         os.write(answered[1], b"x")
 

@@ -28,69 +28,69 @@ def test_a_driver_of_a_ledger_that_was_set_back_writes_nothing_more(tmp_path, ow
     """A backup put back under a living driver is noticed by the next write, renewal or check, however young it is."""
     path, backup = tmp_path / "ledger.db", tmp_path / "backup.db"
     with Ledger.open(str(path)) as ledger:
-        ledger.put_study("digits", {}, planned={})
+        ledger.studies.put("digits", {}, planned={})
         if when == "before its lease":
             copy(path, backup)
-        lease = ledger.acquire("digits", owner)
-        token = ledger.claim("digits", "phase1", trial=trial(), lease=lease)
+        lease = ledger.leases.acquire("digits", owner)
+        token = ledger.trials.claim("digits", "phase1", trial=trial(), lease=lease)
         if when == "in the middle":
             copy(path, backup)
-        ledger.started("digits", "phase1", key=trial().key, token=token, lease=lease)
+        ledger.trials.start("digits", "phase1", key=trial().key, token=token, lease=lease)
         if when == "just before a write":
             copy(path, backup)
-        ledger.renew(lease)
+        ledger.leases.renew(lease)
         put_in_place(backup, path)
-        before = ledger.last_seq()
+        before = ledger.events.last_seq()
         for act in (
-            lambda: ledger.claim("digits", "phase1", trial=trial(1), lease=lease),
-            lambda: ledger.renew(lease),
-            lambda: ledger.check_held(lease),
+            lambda: ledger.trials.claim("digits", "phase1", trial=trial(1), lease=lease),
+            lambda: ledger.leases.renew(lease),
+            lambda: ledger.leases.check_held(lease),
         ):
             with pytest.raises(LedgerReplaced, match="study 'digits' stopped: its ledger was replaced"):
                 act()
-        assert ledger.last_seq() == before
-        ledger.release(lease, state="stopped")
-        ledger.acquire("digits", owner)
+        assert ledger.events.last_seq() == before
+        ledger.leases.release(lease, state="stopped")
+        ledger.leases.acquire("digits", owner)
 
 
 def test_a_ledger_that_was_moved_whole_keeps_its_driver(tmp_path, owner, trial):
     """The sensitivity twin: a copy that holds every write of the driver is as good as the file before."""
     path, backup = tmp_path / "ledger.db", tmp_path / "backup.db"
     with Ledger.open(str(path)) as ledger:
-        ledger.put_study("digits", {}, planned={})
-        lease = ledger.acquire("digits", owner)
-        ledger.claim("digits", "phase1", trial=trial(), lease=lease)
+        ledger.studies.put("digits", {}, planned={})
+        lease = ledger.leases.acquire("digits", owner)
+        ledger.trials.claim("digits", "phase1", trial=trial(), lease=lease)
         copy(path, backup)
         put_in_place(backup, path)
-        ledger.check_held(lease)
-        assert ledger.claim("digits", "phase1", trial=trial(1), lease=lease) == 1
+        ledger.leases.check_held(lease)
+        assert ledger.trials.claim("digits", "phase1", trial=trial(1), lease=lease) == 1
 
 
 def test_a_driver_of_another_ledger_writes_nothing(tmp_path, owner, trial):
     """A ledger of somebody else's in its place is neither written nor taken for a released lease."""
     with Ledger.open(str(tmp_path / "other.db")) as other:
-        other.put_study("other", {}, planned={})
+        other.studies.put("other", {}, planned={})
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.put_study("digits", {}, planned={})
-        lease = ledger.acquire("digits", owner)
+        ledger.studies.put("digits", {}, planned={})
+        lease = ledger.leases.acquire("digits", owner)
         put_in_place(tmp_path / "other.db", tmp_path / "ledger.db")
         with pytest.raises(LedgerReplaced, match="run the same command again"):
-            ledger.claim("digits", "phase1", trial=trial(), lease=lease)
-        assert [study.study for study in ledger.studies()] == ["other"]
+            ledger.trials.claim("digits", "phase1", trial=trial(), lease=lease)
+        assert [study.study for study in ledger.studies.all()] == ["other"]
 
 
 def test_an_export_that_outlives_its_ledger_marks_nothing(tmp_path, owner, finish):
     """Entries are marked by number, which in another ledger is another trial's: the mark is refused."""
     path, backup = tmp_path / "ledger.db", tmp_path / "backup.db"
     with Ledger.open(str(path)) as ledger:
-        ledger.put_study("digits", {}, planned={})
+        ledger.studies.put("digits", {}, planned={})
         copy(path, backup)
         finish(ledger, 0)
-        lease = ledger.acquire_export(owner)
-        entries = ledger.take(1, lease=lease)
+        lease = ledger.leases.acquire_export(owner)
+        entries = ledger.outbox.take(1, lease=lease)
         with Ledger.open(str(backup)) as other:
             finish(other, 1)
         put_in_place(backup, path)
         with pytest.raises(LedgerReplaced, match="the export stopped"):
-            ledger.mark(entries, lease=lease)
-        assert ledger.outbox_size() == 1
+            ledger.outbox.mark(entries, lease=lease)
+        assert ledger.outbox.size() == 1

@@ -41,19 +41,19 @@ def test_seeds_alone_are_pooled():
 
 def test_replicates_are_grouped_and_ranked(trial, ledger):
     """Three seeds of two settings, one setting of one seed: two lines, better mean first, pruned ones left out."""
-    ledger.put_study("s", {}, planned={})
+    ledger.studies.put("s", {}, planned={})
     for steps, base in ((5, 0.5), (25, 0.7), (75, 0.9)):
         for seed in range(3 if steps < 75 else 1):
             end(ledger, trial(steps=steps, seed=seed), accuracy=base + 0.01 * seed)
-    found = replicated(ledger.trials("s", limit=None).rows)
+    found = replicated(ledger.trials.page("s", limit=None).rows)
     assert [(line.example.steps, line.val.n) for line in found] == [(25, 3), (5, 3)]
     assert found[0].val.mean == pytest.approx(0.71)
     assert found[0].test.half == pytest.approx(4.30265 * 0.01 / math.sqrt(3), rel=1e-4)
     assert len(set(found[0].keys)) == 3
-    assert {row.state for row in ledger.trials("s", limit=None).rows} == {TrialState.COMPLETE}
+    assert {row.state for row in ledger.trials.page("s", limit=None).rows} == {TrialState.COMPLETE}
 
 
 def end(ledger, config, *, accuracy):
-    token = ledger.request("s", "phase2", trial=config)
+    token = ledger.trials.request("s", "phase2", trial=config)
     metrics = {"val_accuracy": accuracy, "test_accuracy": accuracy - 0.02, "all_psnr": 20.0}
-    ledger.complete("s", "phase2", key=config.key, token=token, metrics=metrics)
+    ledger.trials.complete("s", "phase2", key=config.key, token=token, metrics=metrics)

@@ -24,8 +24,8 @@ def path(tmp_path_factory) -> str:
 def large(path, finish):
     """A ledger of thirty thousand trials: a hundred lived through, each copied with metrics of its own."""
     with Ledger.open(path) as ledger:
-        if ledger.study("digits") is None:
-            ledger.put_study("digits", {}, planned={("phase1", "digits8/siren"): SEEDS * COPIES})
+        if ledger.studies.get("digits") is None:
+            ledger.studies.put("digits", {}, planned={("phase1", "digits8/siren"): SEEDS * COPIES})
             names = [f"all_{number}" for number in range(20)]
             for seed in range(SEEDS):
                 metrics = dict.fromkeys(names, 0.5) | {"val_accuracy": seed / SEEDS, "all_psnr": 20.0}
@@ -43,7 +43,7 @@ def steps_of() -> Iterator[Callable[[Callable[[], object]], int]]:
 
 def test_no_answer_takes_more_than_a_look_at_each_trial(large, steps_of):
     """Pages by any filter and sort, counts, best and one trial read an index, never all metrics or parameters."""
-    assert sum(large.counts("digits").values()) == SEEDS * COPIES
+    assert sum(large.trials.counts("digits").values()) == SEEDS * COPIES
     rare, common = Filter("all_psnr", ">", 20.99), Filter("all_psnr", ">", 20.01)
     none, word = Filter("all_3", "<", 0.0), Filter("optimizer.name", "=", "adamw")
     cell, complete = "digits8/mfn", TrialState.COMPLETE
@@ -66,16 +66,16 @@ def test_no_answer_takes_more_than_a_look_at_each_trial(large, steps_of):
     }
     slow = {}
     for name, options in pages.items():
-        slow[name] = steps_of(lambda options=options: large.trials("digits", **options))
+        slow[name] = steps_of(lambda options=options: large.trials.page("digits", **options))
     deep = None
     for _ in range(5):
-        deep = large.trials("digits", sort="-all_7", limit=1000, cursor=deep).cursor
-    slow["deep"] = steps_of(lambda: large.trials("digits", sort="-all_7", cursor=deep))
-    slow["counts"] = steps_of(lambda: large.counts("digits"))
-    slow["best"] = steps_of(lambda: large.best("digits"))
-    slow["ends"] = steps_of(lambda: large.ends("digits"))
-    key = large.trials("digits", limit=1).rows[0].key
-    slow["trial"] = steps_of(lambda: large.trial(key))
+        deep = large.trials.page("digits", sort="-all_7", limit=1000, cursor=deep).cursor
+    slow["deep"] = steps_of(lambda: large.trials.page("digits", sort="-all_7", cursor=deep))
+    slow["counts"] = steps_of(lambda: large.trials.counts("digits"))
+    slow["best"] = steps_of(lambda: large.trials.best("digits"))
+    slow["ends"] = steps_of(lambda: large.trials.ends("digits"))
+    key = large.trials.page("digits", limit=1).rows[0].key
+    slow["trial"] = steps_of(lambda: large.trials.get(key))
     assert {name: count for name, count in slow.items() if count > A_TRIAL * SEEDS * COPIES} == {}
 
 

@@ -72,7 +72,7 @@ def test_drivers_that_start_together_create_one_ledger(url):
     def start(name: str) -> None:
         try:
             with Ledger.open(url) as ledger:
-                ledger.put_study(name, {}, planned={})
+                ledger.studies.put(name, {}, planned={})
         except Exception as error:
             failed.append(error)
 
@@ -83,7 +83,7 @@ def test_drivers_that_start_together_create_one_ledger(url):
         thread.join()
     assert failed == []
     with Ledger.open(url, read_only=True) as ledger:
-        assert {study.study for study in ledger.studies()} == {"s0", "s1", "s2", "s3"}
+        assert {study.study for study in ledger.studies.all()} == {"s0", "s1", "s2", "s3"}
 
 
 def test_every_upgrade_step_exists():

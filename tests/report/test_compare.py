@@ -25,10 +25,10 @@ def config(*, steps: int, classifier: str = "mlp", seed: int = 0) -> TrialConfig
 def finish(ledger: Ledger, study: str, trial: TrialConfig, *, accuracy: float) -> None:
     with pytest.MonkeyPatch.context() as before:  # as versions before the rule of names wrote it
         before.setattr("nefstudy.ledger.studies.study_name", str)
-        ledger.put_study(study, {}, planned={})
-    token = ledger.request(study, "phase2", trial=trial)
+        ledger.studies.put(study, {}, planned={})
+    token = ledger.trials.request(study, "phase2", trial=trial)
     metrics = {"val_accuracy": accuracy, "test_accuracy": accuracy - 0.1, "all_psnr": 20.0}
-    ledger.complete(study, "phase2", key=trial.key, token=token, metrics=metrics)
+    ledger.trials.complete(study, "phase2", key=trial.key, token=token, metrics=metrics)
 
 
 @pytest.fixture

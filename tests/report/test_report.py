@@ -37,13 +37,13 @@ def trial(*, init: str, steps: int) -> TrialConfig:
 
 def finish(ledger: Ledger, config: TrialConfig, *, accuracy: float, names: tuple[str, ...]) -> None:
     """Take a trial through its life in phase 2."""
-    token = ledger.request(STUDY, "phase2", trial=config)
-    ledger.started(STUDY, "phase2", key=config.key, token=token)
+    token = ledger.trials.request(STUDY, "phase2", trial=config)
+    ledger.trials.start(STUDY, "phase2", key=config.key, token=token)
     metrics = {
         "val_accuracy": accuracy + 0.01, "test_accuracy": accuracy, "all_psnr": 10.0 + config.steps / 10,
         "all_nmi": 0.3, "all_off_grid_ratio": 0.9, "field_steps": 1000.0, "fit_seconds": 36.0, "classify_seconds": 18.0,
     }  # fmt: skip
-    ledger.complete(
+    ledger.trials.complete(
         STUDY, "phase2", key=config.key, token=token, metrics=metrics,
         artifacts={name: f"trials/{config.key}/{name}" for name in names},
     )  # fmt: skip
@@ -76,13 +76,13 @@ def fill(path: Path, *, names: tuple[str, ...] = ("reconstruction.png",)) -> Led
     ledger = Ledger.open(str(path))
     with pytest.MonkeyPatch.context() as before:  # as versions before the rule of names wrote it
         before.setattr("nefstudy.ledger.studies.study_name", str)
-        ledger.put_study(STUDY, {}, planned={("phase2", CELL): 6})
+        ledger.studies.put(STUDY, {}, planned={("phase2", CELL): 6})
     for init, base in (("random", 0.3), ("shared", 0.8)):
         for steps in (5, 50):
             finish(ledger, trial(init=init, steps=steps), accuracy=round(base + steps / 1000, 3), names=names)
     broken = trial(init="random", steps=7)
-    token = ledger.request(STUDY, "phase2", trial=broken)
-    ledger.fail(STUDY, "phase2", key=broken.key, token=token, cause="diverged", error="nothing survived")
+    token = ledger.trials.request(STUDY, "phase2", trial=broken)
+    ledger.trials.fail(STUDY, "phase2", key=broken.key, token=token, cause="diverged", error="nothing survived")
     return ledger
 
 
@@ -126,7 +126,7 @@ def test_the_page_needs_nothing_beside_it(page: Path) -> None:
 def test_page_and_files_agree_with_the_ledger(ledger: Ledger, page: Path) -> None:
     """Counts, accuracies, causes and costs on the page are the ledger's; every trial is in trials.csv."""
     text = " ".join(read(page).text)
-    starts = tables.start_table(ledger.trials(STUDY, limit=None).rows)
+    starts = tables.start_table(ledger.trials.page(STUDY, limit=None).rows)
     for accuracy in starts.lines[0].starts.values():
         assert str(accuracy) in text
     assert "4 of 6 trials complete" in text
@@ -134,7 +134,7 @@ def test_page_and_files_agree_with_the_ledger(ledger: Ledger, page: Path) -> Non
     assert "4,000" in text
     assert STUDY in text
     rows = list(csv.DictReader(io.StringIO((page.parent / "trials.csv").read_text())))
-    assert {row["key"] for row in rows} == {row.key for row in ledger.trials(STUDY, limit=None).rows}
+    assert {row["key"] for row in rows} == {row.key for row in ledger.trials.page(STUDY, limit=None).rows}
     best = max(rows, key=lambda row: float(row["val_accuracy"] or 0))
     assert (best["test_accuracy"], best["all_psnr"], best["field.hidden"]) == ("0.85", "15.0", "16")
     (ours,) = csv.DictReader(io.StringIO((page.parent / "best.csv").read_text()))
@@ -158,7 +158,7 @@ def test_the_same_ledger_gives_the_same_report(ledger: Ledger, root: Path, page:
 def test_a_study_without_trials_has_a_report(tmp_path: Path) -> None:
     """Before the first trial finishes, the page says so and every file exists."""
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.put_study("empty", {}, planned={("phase1", CELL): 3})
+        ledger.studies.put("empty", {}, planned={("phase1", CELL): 3})
         page = write_report(ledger, "empty", root=tmp_path, out=tmp_path / "out")
     text = " ".join(read(page).text)
     assert "0 of 3 trials complete" in text
@@ -167,7 +167,7 @@ def test_a_study_without_trials_has_a_report(tmp_path: Path) -> None:
 
 def test_a_dropped_picture_is_left_out(ledger: Ledger, root: Path) -> None:
     """A reconstruction that retention removed costs its place in the gallery only; URIs are read too."""
-    best = tables.best_table(ledger.trials(STUDY, limit=None).rows)
+    best = tables.best_table(ledger.trials.page(STUDY, limit=None).rows)
 
     def left(place: Path | str) -> list[tuple[str, bytes]]:
         return [(row.cell, content) for row, content in files_of(ledger, best, root=place, name="reconstruction.png")]

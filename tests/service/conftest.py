@@ -66,9 +66,9 @@ def metrics_of(trial: TrialConfig) -> dict[str, float]:
 
 def run_trial(ledger: Ledger, phase: str, trial: TrialConfig) -> str:
     """The key of a trial that was asked for, ran and completed."""
-    token = ledger.request(STUDY, phase, trial=trial)
-    ledger.started(STUDY, phase, key=trial.key, token=token)
-    ledger.complete(
+    token = ledger.trials.request(STUDY, phase, trial=trial)
+    ledger.trials.start(STUDY, phase, key=trial.key, token=token)
+    ledger.trials.complete(
         STUDY,
         phase,
         key=trial.key,
@@ -83,12 +83,12 @@ def run_trial(ledger: Ledger, phase: str, trial: TrialConfig) -> str:
 
 def fill_study(ledger: Ledger) -> list[str]:
     """Keys of the complete trials of a study with something in every state; phase 2 is half done."""
-    ledger.put_study(STUDY, {"phase2": {"seed": 0}}, planned={("phase2", cell): 16 for cell in CELLS})
+    ledger.studies.put(STUDY, {"phase2": {"seed": 0}}, planned={("phase2", cell): 16 for cell in CELLS})
     grid = [(cell, init, steps) for cell in CELLS for init in ("shared", "random") for steps in (5, 25, 75, 1000)]
     keys = [run_trial(ledger, "phase2", trial_config(c, init=init, steps=n)) for c, init, n in grid]
     failing = trial_config(CELLS[0], steps=7)
-    token = ledger.request(STUDY, "phase2", trial=failing)
-    ledger.fail(
+    token = ledger.trials.request(STUDY, "phase2", trial=failing)
+    ledger.trials.fail(
         STUDY,
         "phase2",
         key=failing.key,
@@ -97,19 +97,19 @@ def fill_study(ledger: Ledger) -> list[str]:
         error=f"ValueError: no luck in {OPERATOR_SECRET}\nTraceback (most recent call last):\n  {OPERATOR_SECRET}",
     )
     running = trial_config(CELLS[0], steps=8)
-    token = ledger.request(STUDY, "phase2", trial=running)
-    ledger.started(STUDY, "phase2", key=running.key, token=token)
-    ledger.request(STUDY, "phase2", trial=trial_config(CELLS[1], steps=9))
+    token = ledger.trials.request(STUDY, "phase2", trial=running)
+    ledger.trials.start(STUDY, "phase2", key=running.key, token=token)
+    ledger.trials.request(STUDY, "phase2", trial=trial_config(CELLS[1], steps=9))
     return keys
 
 
 def stop_after_retry(ledger: Ledger) -> TrialConfig:
     """A study of one trial, which ran out of memory and was put back, and whose cell was then left alone."""
     trial = trial_config(CELLS[0], steps=7)
-    ledger.put_study(STUDY, {}, planned={("phase2", trial.cell): 1})
-    token = ledger.request(STUDY, "phase2", trial=trial)
-    ledger.put_back(STUDY, "phase2", key=trial.key, token=token, cause="oom", error="out of memory")
-    ledger.stop_cell(STUDY, "phase2", cell=trial.cell, reason="bad_data: torn")
+    ledger.studies.put(STUDY, {}, planned={("phase2", trial.cell): 1})
+    token = ledger.trials.request(STUDY, "phase2", trial=trial)
+    ledger.trials.retry(STUDY, "phase2", key=trial.key, token=token, cause="oom", error="out of memory")
+    ledger.studies.stop_cell(STUDY, "phase2", cell=trial.cell, reason="bad_data: torn")
     return trial
 
 
@@ -134,7 +134,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ledger, P
     Image.new("L", (8, 8), 200).save(root / PICTURE)
     with Ledger.open(str(root / "ledger.db"), patience_s=1.0) as writer:
         keys = fill_study(writer)
-        writer.acquire(STUDY, Owner.here(), lease_s=600)
+        writer.leases.acquire(STUDY, Owner.here(), lease_s=600)
     with Ledger.open(str(root / "ledger.db"), read_only=True, patience_s=1.0) as opened:
         yield opened, root, keys
 
@@ -233,7 +233,7 @@ def served(filled) -> Iterator[str]:
 def explored(tmp_path_factory) -> Iterator[str]:
     """The address of a service over forty trials of a search, enough to say which parameters matter."""
     with Ledger.open(str(tmp_path_factory.mktemp("explored") / "ledger.db")) as ledger:
-        ledger.put_study(STUDY, {}, planned={("phase1", CELLS[0]): 60})
+        ledger.studies.put(STUDY, {}, planned={("phase1", CELLS[0]): 60})
         for number in range(40):
             init = "shared" if number % 3 else "random"
             steps, lr = (5, 25, 75, 200)[number % 4], 10 ** (-4 + number % 11 / 5)

@@ -31,7 +31,7 @@ def fill_large_study(path: Path) -> int:
     cells = [f"{signals}/{field}" for signals in SIGNALS for field in FIELDS]
     planned = {("phase1", cell): SEEDS * COPIES for cell in cells} | {("phase2", cell): 60 for cell in cells}
     with Ledger.open(str(path), patience_s=5.0) as ledger:
-        ledger.put_study(STUDY, {"phase1": {"seed": 0}}, planned=planned)
+        ledger.studies.put(STUDY, {"phase1": {"seed": 0}}, planned=planned)
         for cell in cells:
             for _ in range(SEEDS):
                 live_through(ledger, "phase1", searched(cell, dice), dice=dice)
@@ -41,7 +41,7 @@ def fill_large_study(path: Path) -> int:
                 for hidden in (16, 32, 64):
                     for steps in RUNGS:
                         live_through(ledger, "phase2", asked(cell, init=init, hidden=hidden, steps=steps), dice=dice)
-        return len(ledger.columns(STUDY, ("key",))["key"])
+        return len(ledger.trials.columns(STUDY, ("key",))["key"])
 
 
 def searched(cell: str, dice: random.Random) -> TrialConfig:
@@ -91,10 +91,10 @@ def scores(trial: TrialConfig, dice: random.Random) -> dict[str, float]:
 
 def live_through(ledger: Ledger, phase: str, trial: TrialConfig, *, dice: random.Random) -> None:
     """A trial from its request to its completion."""
-    token = ledger.request(STUDY, phase, trial=trial)
-    ledger.started(STUDY, phase, key=trial.key, token=token)
+    token = ledger.trials.request(STUDY, phase, trial=trial)
+    ledger.trials.start(STUDY, phase, key=trial.key, token=token)
     curves = {"all_psnr": [(0, 5.0), (trial.steps, 12.0)]}
-    ledger.complete(STUDY, phase, key=trial.key, token=token, metrics=scores(trial, dice), curves=curves)
+    ledger.trials.complete(STUDY, phase, key=trial.key, token=token, metrics=scores(trial, dice), curves=curves)
 
 
 def multiply_seeds(path: Path) -> None:

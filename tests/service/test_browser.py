@@ -126,7 +126,7 @@ def test_every_control_has_a_name(opened, served):
 def test_the_page_moves_with_the_study(opened, ledger: Ledger):
     """A trial that ends appears without reloading the page."""
     fill_study(ledger)
-    ledger.acquire(STUDY, Owner.here(), lease_s=600)
+    ledger.leases.acquire(STUDY, Owner.here(), lease_s=600)
     with Served(create_app(ledger)) as running:
         page = opened(running.url)
         page.wait_for_selector("#live[data-on=true]")
@@ -151,7 +151,7 @@ def blank(browser) -> Iterator[Page]:
 def test_a_stream_that_the_browser_gave_up_is_opened_anew(blank, ledger: Ledger):
     """Events that are refused leave a page that says so and asks by itself; it is live again once they are there."""
     fill_study(ledger)
-    ledger.acquire(STUDY, Owner.here(), lease_s=600)
+    ledger.leases.acquire(STUDY, Owner.here(), lease_s=600)
     blank.route("**/events", lambda route: route.fulfill(status=503))
     with Served(create_app(ledger)) as running:
         blank.goto(running.url)
@@ -173,7 +173,7 @@ def test_a_study_that_begins_later_can_be_chosen(blank, ledger: Ledger):
         blank.goto(running.url)
         expect(blank.locator("#tiles")).to_contain_text("16 / 32")
         expect(blank.locator("#study option")).to_have_text([STUDY])
-        ledger.put_study("later", {}, planned={("phase2", CELLS[0]): 4})
+        ledger.studies.put("later", {}, planned={("phase2", CELLS[0]): 4})
         blank.clock.fast_forward(40_000)
         expect(blank.locator("#study option")).to_have_text(["later", STUDY])
         expect(blank.locator("#study")).to_have_value(STUDY)

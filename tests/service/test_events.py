@@ -37,7 +37,7 @@ def told(frame: bytes) -> list[tuple[int, dict]]:
 def test_the_stream_is_the_ledgers_events(filled):
     """From the start, the stream holds every event of the study in order."""
     ledger = filled[0]
-    expected = ledger.since(0, study=STUDY)
+    expected = ledger.events.since(0, study=STUDY)
     found = told(frames(ledger, after=0, number=2)[1])
     assert [number for number, _ in found] == [row.seq for row in expected]
     assert [(data["kind"], data["key"]) for _, data in found] == [(row.kind, row.key) for row in expected]
@@ -46,7 +46,7 @@ def test_the_stream_is_the_ledgers_events(filled):
 def test_a_listener_continues_where_it_left_off(filled):
     """After an id come exactly the events behind it."""
     ledger = filled[0]
-    every = [row.seq for row in ledger.since(0, study=STUDY)]
+    every = [row.seq for row in ledger.events.since(0, study=STUDY)]
     half = every[len(every) // 2]
     found = told(frames(ledger, after=half, number=2)[1])
     assert [number for number, _ in found] == [seq for seq in every if seq > half]
@@ -69,8 +69,8 @@ def test_new_events_arrive(ledger):
 
 def test_a_silent_stream_shows_that_it_lives(ledger):
     """Without events a comment comes now and then."""
-    ledger.put_study(STUDY, {}, planned={})
-    assert frames(ledger, after=ledger.last_seq(), number=2, quiet_s=0.05)[1] == b": still here\n\n"
+    ledger.studies.put(STUDY, {}, planned={})
+    assert frames(ledger, after=ledger.events.last_seq(), number=2, quiet_s=0.05)[1] == b": still here\n\n"
 
 
 async def streamed(app, *, last_event_id: str | None) -> list[dict]:
@@ -97,7 +97,7 @@ async def streamed(app, *, last_event_id: str | None) -> list[dict]:
 def test_the_route_continues_after_the_last_event_id_and_forgets_who_left(filled, client_of):
     """Over HTTP: the header says where to go on, the media type is that of events, and a left stream counts no more."""
     ledger = filled[0]
-    every = [row.seq for row in ledger.since(0, study=STUDY)]
+    every = [row.seq for row in ledger.events.since(0, study=STUDY)]
     app = client_of(ledger).app
     start, _, frames_ = asyncio.run(streamed(app, last_event_id=str(every[2])))
     assert start["status"] == 200

@@ -19,7 +19,7 @@ PLANES = st.lists(st.tuples(st.integers(0, 9).map(float), st.integers(0, 9).map(
 def test_points_are_the_complete_trials(client, filled):
     """Every complete trial is one point with its quality and accuracy."""
     found = client.get(f"{BASE}/points").json()
-    rows = {row.key: row for row in filled[0].trials(STUDY, state=TrialState.COMPLETE, limit=None).rows}
+    rows = {row.key: row for row in filled[0].trials.page(STUDY, state=TrialState.COMPLETE, limit=None).rows}
     assert found["of"] == len(found["key"]) == len(rows)
     for key, x, y, init in zip(found["key"], found["x"], found["y"], found["init"], strict=True):
         assert (x, y, init) == (rows[key].quality, rows[key].test_accuracy, rows[key].init)
@@ -67,7 +67,7 @@ def test_points_carry_what_else_is_asked_for(client, filled):
     assert found["also"]["init"] == found["init"]
     assert found["also"]["field.hidden"] == found["hidden"]
     assert set(found["also"]["field.omega_0"]) == {None}
-    rows = filled[0].trials(STUDY, state=TrialState.COMPLETE, limit=None).rows
+    rows = filled[0].trials.page(STUDY, state=TrialState.COMPLETE, limit=None).rows
     assert dict(zip(found["key"], found["dataset"], strict=True)) == {row.key: row.dataset for row in rows}
     many = ",".join(f"name{number}" for number in range(25))
     assert client.get(f"{BASE}/points?also={many}").status_code == 422
@@ -85,7 +85,7 @@ def test_the_start_table_is_mean_and_deviation_of_the_rows(client, filled):
     assert (found["of"], found["trials"], len(found["rows"])) == ("phase2", 16, 2)
     for line in found["rows"]:
         for start in ("random", "shared"):
-            rows = filled[0].trials(STUDY, cell=line["cell"], state=TrialState.COMPLETE, limit=None).rows
+            rows = filled[0].trials.page(STUDY, cell=line["cell"], state=TrialState.COMPLETE, limit=None).rows
             values = [row.test_accuracy for row in rows if row.init == start]
             assert line[start]["n"] == len(values)
             assert abs(line[start]["mean"] - statistics.fmean(values)) < 1e-12
@@ -96,7 +96,7 @@ def test_the_start_table_is_mean_and_deviation_of_the_rows(client, filled):
 
 def test_an_empty_study_has_empty_figures(ledger, client_of):
     """Before the first trial every figure is empty and none an error."""
-    ledger.put_study(STUDY, {}, planned={("phase1", CELLS[0]): 4})
+    ledger.studies.put(STUDY, {}, planned={("phase1", CELLS[0]): 4})
     client = client_of(ledger)
     assert client.get(f"{BASE}/points").json()["of"] == 0
     assert client.get(f"{BASE}/pareto").json()["front"] == []
@@ -114,11 +114,11 @@ def test_a_study_without_reuse_saved_nothing(client):
 
 def test_a_rung_of_a_fitted_ladder_is_saved(ledger, client_of):
     """The second trial on one neural dataset does no step; its steps are asked for and not done."""
-    ledger.put_study(STUDY, {}, planned={})
+    ledger.studies.put(STUDY, {}, planned={})
     for steps, done in ((100, 5000.0), (20, 0.0)):
         trial = trial_config(CELLS[0], steps=steps)
-        token = ledger.request(STUDY, "phase2", trial=trial)
-        ledger.complete(STUDY, "phase2", key=trial.key, token=token, metrics={"field_steps": done})
+        token = ledger.trials.request(STUDY, "phase2", trial=trial)
+        ledger.trials.complete(STUDY, "phase2", key=trial.key, token=token, metrics={"field_steps": done})
     found = client_of(ledger).get(f"{BASE}/savings").json()
     assert (found["field_steps_done"], found["field_steps_asked"]) == (5000, 50 * (100 + 20))
 

@@ -115,7 +115,7 @@ def test_no_request_is_a_fault(book):
 def test_no_request_slips_past_the_gate(book):
     """Without the token, or with another, the same requests get nothing: refused on every path, in any disguise."""
     app = create_app(book, token=TOKEN)
-    seqs = book.last_seq()
+    seqs = book.events.last_seq()
 
     async def ask() -> Counter[int]:
         seen: Counter[int] = Counter()
@@ -130,7 +130,7 @@ def test_no_request_slips_past_the_gate(book):
         return seen
 
     assert asyncio.run(ask())[401] > REQUESTS // 8
-    assert book.last_seq() == seqs
+    assert book.events.last_seq() == seqs
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def test_gauges_agree_with_progress(client, filled):
             assert found["nefstudy_trials", f'{labels},state="complete"'] == cell.complete
             assert found["nefstudy_best_val_accuracy", labels] == cell.best.val_accuracy
             assert found["nefstudy_field_steps", labels] == 50 * 2 * (5 + 25 + 75 + 1000)
-    assert found["nefstudy_outbox", ""] == filled[0].outbox_size()
+    assert found["nefstudy_outbox", ""] == filled[0].outbox.size()
 
 
 def test_each_name_is_declared_once_before_its_samples(client):

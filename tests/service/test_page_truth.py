@@ -16,11 +16,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 def two_trials(ledger: Ledger, metrics: dict, *, planned: int = 4) -> None:
     """Puts two trials with these metrics into the ledger."""
-    ledger.put_study(STUDY, {}, planned={("phase2", "solids/siren"): planned})
+    ledger.studies.put(STUDY, {}, planned={("phase2", "solids/siren"): planned})
     for steps in (5, 25):
         trial = trial_config("solids/siren", steps=steps)
-        token = ledger.request(STUDY, "phase2", trial=trial)
-        ledger.complete(STUDY, "phase2", key=trial.key, token=token, metrics=metrics)
+        token = ledger.trials.request(STUDY, "phase2", trial=trial)
+        ledger.trials.complete(STUDY, "phase2", key=trial.key, token=token, metrics=metrics)
 
 
 def test_shapes_have_iou_where_images_have_psnr(opened, ledger):
@@ -73,7 +73,7 @@ def test_what_the_service_could_not_answer_is_asked_for_again(opened, served):
 def test_a_driver_that_dies_is_noticed_without_an_event(opened, ledger, monkeypatch):
     """No event tells of a lease that ends; the page asks now and then, and says that nobody drives the study."""
     two_trials(ledger, {"val_accuracy": 0.5, "test_accuracy": 0.5})
-    ledger.acquire(STUDY, Owner.here(), lease_s=600)
+    ledger.leases.acquire(STUDY, Owner.here(), lease_s=600)
     monkeypatch.setattr("nefstudy.service.studies.PACE_AGE_S", 0.0)
     with Served(create_app(ledger)) as running:
         page = opened("about:blank")
@@ -149,8 +149,8 @@ def test_a_page_that_stays_open_does_not_grow(opened, ledger):
         page.goto(running.url)
         for number in range(1, 6):
             failing = trial_config(CELLS[0], steps=1000 + number)
-            token = ledger.request(STUDY, "phase2", trial=failing)
-            ledger.fail(STUDY, "phase2", key=failing.key, token=token, cause="bug", error="no luck")
+            token = ledger.trials.request(STUDY, "phase2", trial=failing)
+            ledger.trials.fail(STUDY, "phase2", key=failing.key, token=token, cause="bug", error="no luck")
             page.clock.run_for(40_000)
             expect(page.locator("#failures tbody td").first).to_have_text(str(number))
             session.send("HeapProfiler.collectGarbage")

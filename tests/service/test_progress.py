@@ -18,7 +18,7 @@ def test_counts_equal_the_trials_of_each_state(filled):
     for phase in found.phases:
         for cell in phase.cells:
             for state in TrialState:
-                rows = ledger.trials(STUDY, phase=phase.phase, cell=cell.cell, state=state, limit=None).rows
+                rows = ledger.trials.page(STUDY, phase=phase.phase, cell=cell.cell, state=state, limit=None).rows
                 assert getattr(cell, state.lower()) == len(rows)
     assert (found.complete, found.failed, found.running, found.requested) == (16, 1, 1, 1)
 
@@ -37,20 +37,20 @@ def test_best_of_a_cell_is_the_one_validation_picks(filled):
     found = {best.cell: best for best in progress(ledger, STUDY).best}
     assert set(found) == set(CELLS)
     for cell, best in found.items():
-        rows = ledger.trials(STUDY, cell=cell, state=TrialState.COMPLETE, limit=None).rows
+        rows = ledger.trials.page(STUDY, cell=cell, state=TrialState.COMPLETE, limit=None).rows
         assert best.val_accuracy == max(row.val_accuracy for row in rows)
 
 
 def test_a_study_without_trials_has_progress(ledger):
     """Nothing planned, nothing run: zeros and no estimate, and not an error."""
-    ledger.put_study("empty", {}, planned={})
+    ledger.studies.put("empty", {}, planned={})
     found = progress(ledger, "empty")
     assert (found.planned, found.phases, found.best, found.eta_s) == (0, [], [], None)
 
 
 def test_an_unknown_study_is_refused_by_name(ledger):
     """The error names what was asked and what there is."""
-    ledger.put_study("one", {}, planned={})
+    ledger.studies.put("one", {}, planned={})
     with pytest.raises(BadConfig, match=r"'two'.*one"):
         progress(ledger, "two")
 
@@ -65,10 +65,10 @@ def test_status_has_the_published_keys(filled):
 
 def test_no_driver_no_estimate_but_a_driver_gives_one(ledger: Ledger):
     """The pace needs somebody at work: the same rows give none before and one after a driver takes the study."""
-    lease = ledger.put_study(STUDY, {}, planned={}) and ledger.acquire(STUDY, Owner.here())
+    lease = ledger.studies.put(STUDY, {}, planned={}) and ledger.leases.acquire(STUDY, Owner.here())
     fill_study(ledger)
     assert progress(ledger, STUDY).eta_s > 0
-    ledger.release(lease)
+    ledger.leases.release(lease)
     assert progress(ledger, STUDY).eta_s is None
     assert not progress(ledger, STUDY).alive
 

@@ -26,7 +26,7 @@ class Counted:
 @pytest.fixture
 def study(ledger):
     """A ledger with an empty study."""
-    ledger.put_study(STUDY, {}, planned={("phase1", CELLS[0]): 4})
+    ledger.studies.put(STUDY, {}, planned={("phase1", CELLS[0]): 4})
     return ledger
 
 

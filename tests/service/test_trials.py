@@ -39,7 +39,7 @@ def test_a_listed_trial_agrees_with_the_ledger(client, filled):
     """Every value of a page is the ledger's own."""
     ledger = filled[0]
     for row in client.get(TRIALS).json()["trials"]:
-        held = ledger.trial(row["key"], study=STUDY)
+        held = ledger.trials.get(row["key"], study=STUDY)
         for name in (
             "cell",
             "state",
@@ -108,10 +108,10 @@ def test_a_table_spreads_metrics_and_parameters(client):
 
 def test_a_metric_with_a_columns_name_is_not_lost(ledger, client_of):
     """Where a metric shares a column's name, the bare name is the column and `metrics.` reaches the metric."""
-    ledger.put_study(STUDY, {}, planned={})
+    ledger.studies.put(STUDY, {}, planned={})
     trial = trial_config(CELLS[0])
-    token = ledger.request(STUDY, "phase1", trial=trial)
-    ledger.complete(STUDY, "phase1", key=trial.key, token=token, metrics={"signals": 50.0, "val_accuracy": 0.5})
+    token = ledger.trials.request(STUDY, "phase1", trial=trial)
+    ledger.trials.complete(STUDY, "phase1", key=trial.key, token=token, metrics={"signals": 50.0, "val_accuracy": 0.5})
     client = client_of(ledger)
     (row,) = client.get(f"{TRIALS}?fields=signals,metrics.signals,parameters.optimizer.lr").json()["trials"]
     assert row == {"signals": "digits8", "metrics.signals": 50.0, "parameters.optimizer.lr": 1e-3}
@@ -124,7 +124,7 @@ def test_a_metric_with_a_columns_name_is_not_lost(ledger, client_of):
 def test_a_trial_has_its_curves_and_artifacts(client, filled, keys):
     """One trial shows what the ledger holds of it."""
     trial = client.get(f"/v1/trials/{keys[0]}").json()
-    held = filled[0].curves(STUDY, "phase2", key=keys[0])
+    held = filled[0].trials.curves(STUDY, "phase2", key=keys[0])
     assert {name: [tuple(pair) for pair in pairs] for name, pairs in trial["curves"].items()} == held
     assert trial["artifacts"] == ["reconstruction.png"]
     assert trial["fingerprint"] == {"engine": "eager"}
@@ -154,11 +154,13 @@ def test_no_other_file_is_served(client, keys, name):
 
 def test_numbers_json_cannot_hold_are_null(ledger, client_of):
     """A trial whose loss went to NaN or infinity is listed with null there."""
-    ledger.put_study(STUDY, {}, planned={})
+    ledger.studies.put(STUDY, {}, planned={})
     trial = trial_config(CELLS[0])
-    token = ledger.request(STUDY, "phase1", trial=trial)
+    token = ledger.trials.request(STUDY, "phase1", trial=trial)
     bad = {"train_loss": float("nan"), "all_psnr": float("inf"), "val_accuracy": 0.5}
-    ledger.complete(STUDY, "phase1", key=trial.key, token=token, metrics=bad, curves={"val_loss": [(1, float("nan"))]})
+    ledger.trials.complete(
+        STUDY, "phase1", key=trial.key, token=token, metrics=bad, curves={"val_loss": [(1, float("nan"))]}
+    )
     client = client_of(ledger)
     (row,) = client.get(f"{TRIALS}?state={TrialState.COMPLETE}").json()["trials"]
     assert (row["metrics"]["train_loss"], row["metrics"]["all_psnr"], row["val_accuracy"]) == (None, None, 0.5)
@@ -170,14 +172,14 @@ def test_a_failed_trial_shows_its_last_words(ledger, client_of, tmp_path):
     """The end of its log, without the folders of any path; of a trial that did not fail, nothing."""
     from .conftest import trial_config
 
-    ledger.put_study(STUDY, {}, planned={})
+    ledger.studies.put(STUDY, {}, planned={})
     for cell, cause in ((CELLS[0], "bug"), (CELLS[1], None)):
         trial = trial_config(cell)
-        token = ledger.request(STUDY, "phase1", trial=trial)
+        token = ledger.trials.request(STUDY, "phase1", trial=trial)
         if cause:
-            ledger.fail(STUDY, "phase1", key=trial.key, token=token, cause=cause, error="x")
+            ledger.trials.fail(STUDY, "phase1", key=trial.key, token=token, cause=cause, error="x")
         else:
-            ledger.complete(STUDY, "phase1", key=trial.key, token=token, metrics={"val_accuracy": 0.5})
+            ledger.trials.complete(STUDY, "phase1", key=trial.key, token=token, metrics={"val_accuracy": 0.5})
         log = tmp_path / "trials" / trial.key / "log.txt"
         log.parent.mkdir(parents=True)
         log.write_text("early\n" * 100 + 'Traceback\n  File "/secret/place/mine.py", line 3\nZeroDivisionError')

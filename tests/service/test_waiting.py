@@ -42,7 +42,7 @@ def every_look_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 def make(path: Path | str, study: str) -> None:
     """A ledger with one empty study, closed and whole."""
     with Ledger.open(str(path)) as ledger:
-        ledger.put_study(study, {}, planned={("phase1", "digits8/siren"): 4})
+        ledger.studies.put(study, {}, planned={("phase1", "digits8/siren"): 4})
 
 
 def statuses(client: Client) -> list[int]:
@@ -85,7 +85,7 @@ def test_a_swapped_ledger_answers_with_its_own(waiting, path, tmp_path):
     make(path, STUDY)
     before = waiting.get(ROUTES[1]).json()
     with Ledger.open(str(tmp_path / "other.db")) as other:
-        other.put_study(STUDY, {}, planned={("phase1", "digits8/siren"): 99})
+        other.studies.put(STUDY, {}, planned={("phase1", "digits8/siren"): 99})
     for part in tmp_path.glob("ledger.db*"):
         part.unlink()
     (tmp_path / "other.db").replace(path)
@@ -163,10 +163,10 @@ def test_a_stream_outlives_its_ledger(path, tmp_path):
     make(path, "other")
     with Ledger.open(str(tmp_path / "next.db")) as following:
         fill_study(following)
-        expected = len(following.since(0, study=STUDY))
+        expected = len(following.events.since(0, study=STUDY))
 
     async def listen(ledger: Ledger) -> bytes:
-        stream = events(ledger, STUDY, after=ledger.last_seq(), poll_s=0.02)
+        stream = events(ledger, STUDY, after=ledger.events.last_seq(), poll_s=0.02)
         await anext(stream)
         soon = asyncio.ensure_future(anext(stream))
         for part in tmp_path.glob("ledger.db*"):

@@ -71,7 +71,7 @@ def test_a_swapped_ledger_answers_with_its_own(waiting, url, sql):
     before = waiting.get(ROUTES[1]).json()
     emptied(sql)
     with Ledger.open(url) as other:
-        other.put_study(STUDY, {}, planned={("phase1", "digits8/siren"): 99})
+        other.studies.put(STUDY, {}, planned={("phase1", "digits8/siren"): 99})
     after = waiting.get(ROUTES[1]).json()
     assert (before["planned"], after["planned"]) == (4, 99)
     assert before["seq"] == after["seq"]
@@ -123,7 +123,7 @@ def test_a_stream_outlives_its_ledger(url, sql):
     make(url, "other")
 
     async def listen(ledger: Ledger) -> tuple[bytes, int]:
-        stream = events(ledger, STUDY, after=ledger.last_seq(), poll_s=0.02)
+        stream = events(ledger, STUDY, after=ledger.events.last_seq(), poll_s=0.02)
         await anext(stream)
         soon = asyncio.ensure_future(anext(stream))
         emptied(sql)
@@ -131,7 +131,7 @@ def test_a_stream_outlives_its_ledger(url, sql):
         assert not soon.done()
         with Ledger.open(url) as following:
             fill_study(following)
-            expected = len(following.since(0, study=STUDY))
+            expected = len(following.events.since(0, study=STUDY))
         told = await asyncio.wait_for(soon, 10)
         while told.count(b"id: ") < expected:
             told += await asyncio.wait_for(anext(stream), 10)

@@ -41,9 +41,9 @@ def open_run() -> Callable[..., StudyRun]:
     """Take the study and begin a run of it, as a driver does."""
 
     def open_one(ledger: Ledger, plan: StudyPlan, **more: Any) -> StudyRun:
-        ledger.put_study(plan.study, {}, planned=plan.planned())
-        lease = ledger.acquire(plan.study, Owner.here())
-        ledger.interrupt(plan.study)
+        ledger.studies.put(plan.study, {}, planned=plan.planned())
+        lease = ledger.leases.acquire(plan.study, Owner.here())
+        ledger.trials.interrupt(plan.study)
         return StudyRun(plan, ledger=ledger, lease=lease, **more)
 
     return open_one
@@ -88,7 +88,7 @@ def started(ledger, small_grid, open_run, tmp_path):
     plan = StudyPlan(study="s", cells=(small_grid,))
     run = open_run(ledger, plan)
     told = {"seed": 0, "cells": plan.describe()["cells"]}
-    ledger.put_study("s", {"phase2": told, "keep": "best:1"}, planned=plan.planned())
+    ledger.studies.put("s", {"phase2": told, "keep": "best:1"}, planned=plan.planned())
     return run
 
 
@@ -110,7 +110,7 @@ def put(ledger: Ledger, root: Path, digest: str, *, size: int = 100) -> None:
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"x" * (size // 2))
-    ledger.put_neural_dataset(NeuralDatasetRow(digest, dataset_path(digest), rungs=(4,), bytes=size, fingerprint={}))
+    ledger.datasets.put(NeuralDatasetRow(digest, dataset_path(digest), rungs=(4,), bytes=size, fingerprint={}))
 
 
 def make_old(url: str, study: str, *, cell: str | None = None, phase: str = "phase2") -> str:

@@ -66,14 +66,14 @@ def study(tmp_path) -> Callable[..., tuple[TrialRow, ...]]:
     def run(plan: StudyPlan, **options) -> tuple[TrialRow, ...]:
         run_study(plan, StudyOptions(**options), place=place, console=Console(file=io.StringIO()))
         with Ledger.open(place.ledger, read_only=True) as ledger:
-            rows = ledger.trials(plan.study, limit=None).rows
+            rows = ledger.trials.page(plan.study, limit=None).rows
         return tuple(sorted(rows, key=lambda row: row.started_at or 0.0))
 
     def has_ended(count: int) -> bool:
         if not Path(tmp_path, "ledger.db").exists():
             return False
         with Ledger.open(place.ledger) as ledger:
-            return len(ledger.ends("s")) >= count
+            return len(ledger.trials.ends("s")) >= count
 
     run.place_has_ended = has_ended
     return run

@@ -23,9 +23,9 @@ def driver(ledger, small_grid, open_run):
     control = Control(run, stop=stop)
 
     def ask(verb, body=None):
-        row = ledger.append_command("s", verb, body=body or {})
+        row = ledger.commands.append("s", verb, body=body or {})
         control.obey()
-        return next(command.outcome for command in ledger.commands("s") if command.id == row.id)
+        return next(command.outcome for command in ledger.commands.latest("s") if command.id == row.id)
 
     return run, control, stop, ask
 
@@ -36,10 +36,10 @@ def test_pause_holds_back_and_resume_goes_on(driver, ledger):
     assert "paused" in ask("pause")
     assert run.next("a") is None
     assert not run.exhausted
-    assert ledger.study("s").state == "paused"
+    assert ledger.studies.get("s").state == "paused"
     ask("resume")
     assert run.next("a") is not None
-    assert ledger.study("s").state == "running"
+    assert ledger.studies.get("s").state == "running"
 
 
 def test_stop_sets_the_event(driver):
@@ -112,7 +112,7 @@ def test_retry_puts_failed_trials_of_a_cause_back(driver, drain, ledger, small_g
     drain(run)
     assert ask("retry", {"cause": "diverged"}) == "1 failed trials put back"
     drain(run)
-    rows = ledger.trials("s", limit=None).rows
+    rows = ledger.trials.page("s", limit=None).rows
     assert len(rows) == small_grid.planned
     assert [row.cause for row in rows if row.state is TrialState.FAILED] == ["bug"]
     assert max(row.attempt for row in rows) == 2
@@ -125,7 +125,7 @@ def test_retry_opens_a_cell_that_was_left_alone(driver, drain, ledger, small_gri
     run.failed("a", cause="bad_data", error="unreadable")
     assert run.next("b") is None
     assert ask("retry", {"cause": "bad_data"}) == "1 failed trials put back"
-    assert ledger.stopped_cells("s") == {}
+    assert ledger.studies.stopped_cells("s") == {}
     keys = drain(run)
     assert keys[0] == failed.trial.key
     assert len(keys) == small_grid.planned
@@ -181,14 +181,14 @@ def test_a_queued_trial_is_withdrawn_and_may_be_asked_for_again(driver, drain, l
     run, _, _, ask = driver
     key = ask("enqueue", asked(hidden=16)).split()[-1]
     assert ask("withdraw", {"key": key}) == f"withdrawn {key}"
-    row = ledger.trial(key, study="s")
+    row = ledger.trials.get(key, study="s")
     assert (row.state, row.cause) == (TrialState.FAILED, "withdrawn")
     assert key not in drain(run)
     assert "FAILED in phase2" in ask("withdraw", {"key": key})
     assert ask("retry", {"cause": "withdrawn"}) == "1 failed trials put back"
     assert drain(run) == [key]
     assert "COMPLETE in phase2" in ask("withdraw", {"key": key})
-    assert len(ledger.trials("s", limit=None).rows) == small_grid.planned
+    assert len(ledger.trials.page("s", limit=None).rows) == small_grid.planned
 
 
 def test_a_running_trial_is_withdrawn_and_its_worker_is_to_be_killed(driver, result, ledger):
@@ -199,7 +199,7 @@ def test_a_running_trial_is_withdrawn_and_its_worker_is_to_be_killed(driver, res
     assert ask("withdraw", {"key": key, "phase": "phase2"}) == f"withdrawn {key}"
     assert run.abandoned == {"a"}
     run.completed("a", result(0.5))
-    row = ledger.trial(key, study="s")
+    row = ledger.trials.get(key, study="s")
     assert (row.state, row.cause, row.val_accuracy) == (TrialState.FAILED, "withdrawn", None)
     assert not run.under_way
 
@@ -215,19 +215,19 @@ def test_what_an_earlier_run_left_open_is_withdrawn_before_anything_is_handed_ou
     assert cut == extra
     waiting = first.next("b").trial.key
     first.failed("b", cause="oom", error="x")
-    ledger.release(first.lease, state="stopped")
+    ledger.leases.release(first.lease, state="stopped")
     for key in (extra, waiting):
-        ledger.append_command("s", "withdraw", body={"key": key})
+        ledger.commands.append("s", "withdraw", body={"key": key})
     second = open_run(ledger, first.plan)
     Control(second, stop=threading.Event()).obey(starting=True)
-    assert {command.outcome for command in ledger.commands("s", limit=2)} == {
+    assert {command.outcome for command in ledger.commands.latest("s", limit=2)} == {
         f"withdrawn {k}" for k in (extra, waiting)
     }
     assert not {extra, waiting} & set(drain(second))
-    ledger.release(second.lease, state="finished")
+    ledger.leases.release(second.lease, state="finished")
     third = open_run(ledger, first.plan)
     assert third.exhausted
-    assert ledger.planned("s")["phase2", "digits8/siren"] == small_grid.planned + 1
+    assert ledger.studies.planned("s")["phase2", "digits8/siren"] == small_grid.planned + 1
 
 
 @pytest.mark.parametrize("body", [{}, {"key": None}, {"key": 5}, {"key": []}, {"key": "nothing"}, {"key": "\x1b[31m"}])
@@ -249,7 +249,7 @@ def test_a_command_is_obeyed_once(driver, ledger):
 def test_old_requests_about_a_driver_do_not_reach_the_next(driver, ledger):
     """A stop that came while nobody drove is answered so, and does not stop the next driver."""
     _, control, stop, _ = driver
-    ledger.append_command("s", "stop")
+    ledger.commands.append("s", "stop")
     control.obey(starting=True)
     assert not stop.is_set()
-    assert ledger.commands("s")[0].outcome == "no driver was at work"
+    assert ledger.commands.latest("s")[0].outcome == "no driver was at work"

@@ -103,7 +103,7 @@ def test_what_never_fits_fails_its_trial_and_not_the_study(ledger, small_grid, o
     drain(run, slots=1)
     watch.look()
     assert watch.problem is None
-    rows = ledger.trials("s", limit=None).rows
+    rows = ledger.trials.page("s", limit=None).rows
     assert {(row.hidden, row.state, row.cause) for row in rows} == {
         (8, TrialState.COMPLETE, None),
         (16, TrialState.FAILED, "too_big"),
@@ -111,11 +111,11 @@ def test_what_never_fits_fails_its_trial_and_not_the_study(ledger, small_grid, o
     (error, *_) = {row.error for row in rows if row.error}
     for wanted in ("its neural dataset takes 0.01 GB", "--min-free-gb", "dataset gc --dry-run"):
         assert wanted in error
-    ledger.release(run.lease, state="stopped")
+    ledger.leases.release(run.lease, state="stopped")
     again = open_run(ledger, plan)
     watched(again, tmp_path, {"bytes": 10**12})
     drain(again)
-    assert {row.state for row in ledger.trials("s", limit=None).rows} == {TrialState.COMPLETE}
+    assert {row.state for row in ledger.trials.page("s", limit=None).rows} == {TrialState.COMPLETE}
 
 
 def test_trials_that_fit_one_by_one_wait_for_one_another(ledger, small_grid, open_run, result, tmp_path):

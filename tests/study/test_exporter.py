@@ -44,7 +44,7 @@ def test_everything_is_exported_when_it_ends(ledger, small_grid, open_run, drain
     run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
     with Exporter(ledger, place=place, leave=never, on_wait=ignored) as exporter:
         drain(run)
-    assert exporter.left == ledger.outbox_size() == 0
+    assert exporter.left == ledger.outbox.size() == 0
     client = MlflowClient(tracking_uri=place.mlflow)
     names = [found.experiment_id for found in client.search_experiments()]
     assert len(client.search_runs(names)) == small_grid.planned
@@ -60,7 +60,7 @@ def test_a_failed_study_waits_for_no_export(ledger, small_grid, open_run, drain,
     ):
         raise ZeroDivisionError
     assert time.monotonic() - began < 15
-    assert ledger.outbox_size() == small_grid.planned
+    assert ledger.outbox.size() == small_grid.planned
 
 
 def test_a_dead_server_holds_up_no_end(ledger, small_grid, open_run, drain, place) -> None:
@@ -107,7 +107,7 @@ def test_a_killed_process_is_started_again(ledger, small_grid, open_run, drain, 
         assert changes[-2] == {"state": "restarting", "ends": 3, "why": "killed by signal 9"}
         drain(run)
         exporter._process.kill()  # and once more, when the end is all that is left
-    assert exporter.left == ledger.outbox_size() == 0
+    assert exporter.left == ledger.outbox.size() == 0
     client = MlflowClient(tracking_uri=place.mlflow)
     names = [found.experiment_id for found in client.search_experiments()]
     assert len(client.search_runs(names)) == small_grid.planned
@@ -122,7 +122,7 @@ def test_a_process_that_ends_at_once_is_given_up(  # noqa: PLR0917  # fixtures
     drain(open_run(ledger, StudyPlan(study="s", cells=(small_grid,))))
 
     def note(change: dict[str, object]) -> None:
-        ledger.append_event("s", "export", data=change)
+        ledger.events.append("s", "export", data=change)
 
     with Exporter(ledger, place=place, leave=never, on_wait=ignored, on_change=note) as exporter:
         while exporter.step():

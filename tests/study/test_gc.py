@@ -18,21 +18,21 @@ from .conftest import finish, make_old
 def test_collecting_stops_when_a_study_is_begun_or_taken_over(ledger, started, result, tmp_path, monkeypatch):
     """A study that gc does not hold ends it before the next removal; what was moved aside is back."""
     finish(started, ledger, tmp_path, result)
-    ledger.release(started.lease, state="finished")
+    ledger.leases.release(started.lease, state="finished")
     kept = remove.move
     moves = []
 
     def begin(storage, path, to):
         moves.append(path)
         if len(moves) == 1:
-            ledger.put_study("new", {}, planned={})
+            ledger.studies.put("new", {}, planned={})
         return kept(storage, path, to)
 
     monkeypatch.setattr(remove, "move", begin)
     with pytest.raises(StudyBusy, match="'new' was begun"):
         collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
     assert len(list((tmp_path / "neural_datasets").iterdir())) == 4
-    assert ledger.holder("s") is None
+    assert ledger.leases.holder("s") is None
 
 
 def test_collecting_asks_for_the_lease_and_a_dry_run_touches_nothing(ledger, started, result, tmp_path):
@@ -42,11 +42,11 @@ def test_collecting_asks_for_the_lease_and_a_dry_run_touches_nothing(ledger, sta
         collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
     would = collected(ledger, str(tmp_path), keep="none", study="s", dry_run=True)
     assert len(list((tmp_path / "neural_datasets").iterdir())) == 4
-    ledger.release(started.lease, state="finished")
+    ledger.leases.release(started.lease, state="finished")
     assert collected(ledger, str(tmp_path), keep="none", study="s", dry_run=False) == would
     assert not list((tmp_path / "neural_datasets").iterdir())
-    assert ledger.study("s").state == "finished"
-    assert ledger.holder("s") is None
+    assert ledger.studies.get("s").state == "finished"
+    assert ledger.leases.holder("s") is None
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_neural_datasets_on_another_disk_stay_and_the_study_continues(  # noqa: 
     for _ in range(2):
         retention.sweep()
     assert len(list(linked.glob("*/manifest.json"))) == 4
-    assert {row.state for row in ledger.neural_datasets()} == {"present"}
+    assert {row.state for row in ledger.datasets.all()} == {"present"}
     (line,) = [record.getMessage() for record in caplog.records]
     assert "outside the root" in line
     assert str(linked) in line
@@ -84,7 +84,7 @@ def test_one_neural_dataset_on_another_disk_stays_alone(ledger, started, result,
     Retention(started, str(root), keep="none").sweep()
     assert [path.name for path in (root / "neural_datasets").iterdir()] == [digest]
     assert (tmp_path / "elsewhere" / "manifest.json").exists()
-    assert [row.digest for row in ledger.neural_datasets() if row.state == "present"] == [digest]
+    assert [row.digest for row in ledger.datasets.all() if row.state == "present"] == [digest]
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -93,18 +93,18 @@ def test_collecting_lists_what_lies_on_another_disk_as_kept(  # noqa: PLR0917  #
 ):
     """The verdict gives the reason; nothing is removed, no row changes, no error is raised."""
     finish(started, ledger, tmp_path, result)
-    ledger.release(started.lease, state="finished")
+    ledger.leases.release(started.lease, state="finished")
     found = collected(ledger, str(tmp_path), keep="none", study=None, dry_run=dry_run)
     assert len(found) == 4
     assert all(not v.goes and "outside the root" in v.reason and str(linked) in v.reason for v in found)
     assert len(list(linked.glob("*/manifest.json"))) == 4
-    assert {row.state for row in ledger.neural_datasets()} == {"present"}
+    assert {row.state for row in ledger.datasets.all()} == {"present"}
 
 
 def test_a_linked_folder_of_dropped_ones_is_not_touched(ledger, started, result, tmp_path):
     """What lies behind a link in the place of `.dropped` stays, and so do the neural datasets."""
     finish(started, ledger, tmp_path, result)
-    ledger.release(started.lease, state="finished")
+    ledger.leases.release(started.lease, state="finished")
     root, other = tmp_path / "root", tmp_path / "other"
     root.mkdir()
     (other / "theirs").mkdir(parents=True)
@@ -122,14 +122,14 @@ def test_a_study_with_a_name_of_an_older_version_is_kept_whole_and_others_are_se
 ):
     """One line names the study; what another study alone has read is removed, on request and by its driver."""
     finish(started, ledger, tmp_path, result, most=6)
-    ledger.release(started.lease, state="finished")
+    ledger.leases.release(started.lease, state="finished")
     old = make_old(f"sqlite:///{tmp_path}/ledger.db", "s", cell=cell)
-    kept = {row.digest for row in ledger.neural_datasets()}
+    kept = {row.digest for row in ledger.datasets.all()}
     second = open_run(ledger, StudyPlan(study="two", cells=(replace(small_grid, replicates=2),)))
     finish(second, ledger, tmp_path, result)
     Retention(second, str(tmp_path), keep="none").sweep()
     assert {path.name for path in (tmp_path / "neural_datasets").iterdir()} == kept
-    ledger.release(second.lease, state="finished")
+    ledger.leases.release(second.lease, state="finished")
     caplog.clear()
     found = collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
     assert {verdict.dataset for verdict in found if not verdict.goes} == kept

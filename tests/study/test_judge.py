@@ -64,19 +64,19 @@ def test_pruned_trials_are_a_state_of_their_own_and_spend_the_budget(ledger, pla
     """20 asked for, 20 rows: some complete, some pruned, with the curve they came to and no test accuracy of use."""
     run = pruning(open_run(ledger, plan))
     ends = work(run)
-    rows = {row.key: row for row in ledger.trials("s", limit=None).rows}
+    rows = {row.key: row for row in ledger.trials.page("s", limit=None).rows}
     assert len(rows) == len(ends) == 20
     pruned = {key for key, row in rows.items() if row.state is TrialState.PRUNED}
     assert 8 <= len(pruned) < 20
     assert pruned == {key for key, end in ends.items() if end < EPOCHS}
     for key in pruned:
         assert rows[key].metrics["pruned_epoch"] == ends[key]
-        assert len(ledger.curves("s", "phase1", key=key)["val_accuracy"]) == ends[key]
-        assert ledger.neural_dataset(rows[key].dataset) is not None, "its fields are there for others"
+        assert len(ledger.trials.curves("s", "phase1", key=key)["val_accuracy"]) == ends[key]
+        assert ledger.datasets.get(rows[key].dataset) is not None, "its fields are there for others"
     best = max(rows.values(), key=lambda row: value_of(row.key))
     assert best.state is TrialState.COMPLETE
     assert pruning(run).exhausted
-    assert ledger.best("s")[0].key == best.key
+    assert ledger.trials.best("s")[0].key == best.key
 
 
 @pytest.mark.parametrize("name", ["asha", "median"])
@@ -134,4 +134,4 @@ def test_a_report_of_a_trial_nobody_waits_for_ends_it(ledger, plan, open_run):
     """An actor that went on after its trial was given up is told to stop, and no row is touched."""
     run = pruning(open_run(ledger, plan))
     assert run.prunes("unknown", so_far(0.5, 1))
-    assert not ledger.trials("s", limit=None).rows
+    assert not ledger.trials.page("s", limit=None).rows

@@ -38,8 +38,8 @@ def searched(ledger):
     """A search and a grid: trials complete, pruned, failed, running; one that was wished for outside the space."""
     search = search_cells(SCALES["smoke"], ("mnist5k/rffnet", "mnist5k/siren"), trials=12)
     plan = StudyPlan(study="s", cells=search)
-    ledger.put_study("s", {"phase1": {"seed": 0, "cells": plan.describe()["cells"]}}, planned=plan.planned())
-    run = StudyRun(plan, ledger=ledger, lease=ledger.acquire("s", Owner.here()), pruner="asha")
+    ledger.studies.put("s", {"phase1": {"seed": 0, "cells": plan.describe()["cells"]}}, planned=plan.planned())
+    run = StudyRun(plan, ledger=ledger, lease=ledger.leases.acquire("s", Owner.here()), pruner="asha")
     for number in range(23):
         suggestion = run.next("t")
         value = (int(suggestion.trial.key[:4], 16) % 100) / 100
@@ -52,7 +52,7 @@ def searched(ledger):
     run.started("last")
     cell = search[0]
     outside = trial_config(plan, cell, {**cell.fixed, "init": "shared", "steps": 10, "hidden": 512, "lr": 1e-3})
-    ledger.request("s", "phase1", trial=outside)
+    ledger.trials.request("s", "phase1", trial=outside)
     return ledger
 
 
@@ -69,7 +69,7 @@ def test_optuna_reads_what_the_ledger_holds(searched: Ledger, tmp_path: Path):
     states = {state.name for state in {trial.state for trial in loaded.trials}}
     assert {"COMPLETE", "PRUNED"} <= states <= {"COMPLETE", "PRUNED", "FAIL", "RUNNING"}
     for trial in loaded.trials:
-        row = searched.trial(trial.user_attrs["key"], study="s")
+        row = searched.trials.get(trial.user_attrs["key"], study="s")
         assert trial.state.name == {"FAILED": "FAIL"}.get(row.state, row.state)
         assert trial.params["lr"] == row.config["dataset"]["optimizer"]["lr"]
         assert trial.params["hidden"] == row.hidden
@@ -77,14 +77,14 @@ def test_optuna_reads_what_the_ledger_holds(searched: Ledger, tmp_path: Path):
         if row.state in (TrialState.COMPLETE, TrialState.PRUNED):
             assert trial.value == row.val_accuracy
             assert trial.user_attrs["test_accuracy"] == row.test_accuracy
-            curve = searched.curves("s", "phase1", key=row.key)["val_accuracy"]
+            curve = searched.trials.curves("s", "phase1", key=row.key)["val_accuracy"]
             assert trial.intermediate_values == {int(epoch): value for epoch, value in curve}
             assert trial.datetime_complete >= trial.datetime_start
     ranges = loaded.trials[0].distributions
     assert ranges["lr"] == FloatDistribution(1e-4, 3e-2, log=True)
     assert ranges["hidden"] == IntDistribution(8, 32, log=True)
     assert ranges["steps"] == CategoricalDistribution((10, 25, 75))
-    best = searched.best("s", phase="phase1", cell="mnist5k/rffnet")[0]
+    best = searched.trials.best("s", phase="phase1", cell="mnist5k/rffnet")[0]
     assert loaded.best_trial.user_attrs["key"] == best.key
 
 
@@ -111,7 +111,7 @@ def test_exporting_again_brings_it_up_to_date_and_spares_others(searched: Ledger
 def test_a_study_with_a_name_of_an_older_version_is_skipped(searched: Ledger, tmp_path: Path, caplog, cell):
     """One line names it; the others are exported, and asking for that one alone is refused."""
     plan = StudyPlan(study="two", cells=search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=2))
-    searched.put_study("two", {"phase1": {"seed": 0, "cells": plan.describe()["cells"]}}, planned=plan.planned())
+    searched.studies.put("two", {"phase1": {"seed": 0, "cells": plan.describe()["cells"]}}, planned=plan.planned())
     old = make_old(f"sqlite:///{tmp_path}/ledger.db", "s", cell=cell, phase="phase1")
     assert [one.name for one in export_optuna(searched, tmp_path / "out.db")] == ["two/phase1/mnist5k/siren"]
     (line,) = [record.getMessage() for record in caplog.records]
@@ -158,10 +158,10 @@ def test_a_grid_over_classifiers_is_exported_by_their_names(ledger: Ledger, tmp_
     from nefstudy.study.plan import grid_trials
 
     plan = ablation(StudyOptions(cells=("mnist5k/siren",)))
-    ledger.put_study(plan.study, {"phase2": {"seed": 0, "cells": plan.describe()["cells"]}}, planned={})
+    ledger.studies.put(plan.study, {"phase2": {"seed": 0, "cells": plan.describe()["cells"]}}, planned={})
     trials = list(grid_trials(plan, plan.cells[0]))
     for trial in trials:
-        ledger.request(plan.study, "phase2", trial=trial)
+        ledger.trials.request(plan.study, "phase2", trial=trial)
     (one,) = export_optuna(ledger, tmp_path / "a.db")
     assert (one.trials, one.outside) == (len(trials), 0)
     loaded = optuna.load_study(study_name=one.name, storage=f"sqlite:///{tmp_path}/a.db")
@@ -186,7 +186,9 @@ def test_the_real_dashboard_opens_it(searched: Ledger, tmp_path: Path):
         finally:
             dashboard.terminate()
             dashboard.wait(timeout=20)
-    rows = [row for row in searched.trials("s", cell="mnist5k/siren", limit=None).rows if row.val_accuracy is not None]
+    rows = [
+        row for row in searched.trials.page("s", cell="mnist5k/siren", limit=None).rows if row.val_accuracy is not None
+    ]
     assert len(detail["trials"]) == 12
     values = sorted(trial["values"][0] for trial in detail["trials"] if trial.get("values"))
     assert values == sorted(row.val_accuracy for row in rows)

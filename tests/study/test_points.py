@@ -42,10 +42,10 @@ def test_a_trial_outside_the_space_is_run_and_the_search_goes_on(ledger, open_ru
     run = open_run(ledger, plan)
     key = wish(run, point, 0.5, result)
     assert run.next("own") is not None
-    ledger.release(run.lease, state="stopped")
+    ledger.leases.release(run.lease, state="stopped")
     again = open_run(ledger, plan)
     drain(again)
-    rows = ledger.trials("s", limit=None).rows
+    rows = ledger.trials.page("s", limit=None).rows
     assert len(rows) == SEARCH.planned
     assert key in {row.key for row in rows}
 
@@ -106,7 +106,7 @@ def test_a_search_over_all_a_point_may_hold_is_continued(ledger, open_run, drain
     for number in range(4):
         assert run.next(f"t{number}") is not None
         run.completed(f"t{number}", result(0.1 * number))
-    ledger.release(run.lease, state="stopped")
+    ledger.leases.release(run.lease, state="stopped")
     drain(open_run(ledger, plan))
-    assert len(ledger.trials("s", limit=None).rows) == SEARCH.planned
+    assert len(ledger.trials.page("s", limit=None).rows) == SEARCH.planned
     assert set(handover(ledger, plan)["cells"]["mnist5k/siren"]["importance"]) == set(space)

@@ -41,7 +41,7 @@ class Study:
         """A new trial under way, as `t`."""
         trial = self._first.trial.model_copy(update={"seed": next(self._seeds)})
         suggestion = replace(self._first, trial=trial)
-        token = self.run.ledger.claim("s", "phase2", trial=trial, lease=self.run.lease)
+        token = self.run.ledger.trials.claim("s", "phase2", trial=trial, lease=self.run.lease)
         assert token is not None
         self.run.under_way["t"] = UnderWay(suggestion, token)
         return suggestion
@@ -52,7 +52,7 @@ class Study:
 
     def row(self, suggestion: Suggestion) -> Any:
         """The trial's row."""
-        return self.run.ledger.trial(suggestion.trial.key, study="s", phase="phase2")
+        return self.run.ledger.trials.get(suggestion.trial.key, study="s", phase="phase2")
 
 
 @pytest.fixture

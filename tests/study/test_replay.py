@@ -27,9 +27,9 @@ def recorded(ledger, tmp_path):
     setting = Setting(root=str(tmp_path / "root"), rungs=(2, 4), clock=time.monotonic, engine="eager")
     result = run_trial(config, setting=setting)
     result = replace(result, made_by=made_by(revision="abc", workers=0))
-    ledger.put_study("s", {}, planned={})
-    token = ledger.request("s", "phase2", trial=config)
-    ledger.complete(
+    ledger.studies.put("s", {}, planned={})
+    token = ledger.trials.request("s", "phase2", trial=config)
+    ledger.trials.complete(
         "s",
         "phase2",
         key=config.key,
@@ -56,7 +56,7 @@ def test_a_trial_of_a_ladder_replays_to_the_bit(ledger, recorded, tmp_path):
 
 def test_a_changed_record_is_noticed(ledger, recorded):
     """A last bit in a metric, another hash, a missing epoch: each differs; under another torch only far values do."""
-    row, curves = ledger.trial(recorded), ledger.curves("s", "phase2", key=recorded)
+    row, curves = ledger.trials.get(recorded), ledger.trials.curves("s", "phase2", key=recorded)
     again = run_again(row)
     metrics = row.metrics | {"all_psnr": row.metrics["all_psnr"] + 1e-12}
     assert names(compare(replace(row, metrics=metrics), curves, again)) == ["all_psnr"]

@@ -6,7 +6,7 @@ import pytest
 
 from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import BadConfig
-from nefstudy.ledger.neural_datasets import DROPPED
+from nefstudy.ledger.datasets import DROPPED
 from nefstudy.neural_dataset import remove
 from nefstudy.paths import DROPPED as DROPPED_FOLDER
 from nefstudy.paths import dataset_path, manifest_path
@@ -25,9 +25,9 @@ def test_the_best_stay_and_the_others_go(ledger, started, result, tmp_path):
     seen = finish(started, ledger, tmp_path, result)
     best = max(seen, key=lambda pair: pair[1])[0]
     Retention(started, str(tmp_path), keep="best:1").sweep()
-    there = {row.digest for row in ledger.neural_datasets() if row.state != DROPPED}
+    there = {row.digest for row in ledger.datasets.all() if row.state != DROPPED}
     assert there == {best} == {path.name for path in (tmp_path / "neural_datasets").iterdir()}
-    assert len(ledger.trials("s", limit=None).rows) == len(seen) == 12
+    assert len(ledger.trials.page("s", limit=None).rows) == len(seen) == 12
 
 
 def test_a_ladder_with_a_rung_to_come_stays(ledger, started, result, tmp_path):
@@ -47,13 +47,13 @@ def test_a_ladder_with_a_rung_to_come_stays(ledger, started, result, tmp_path):
 def test_a_trial_that_was_cut_off_keeps_its_dataset(ledger, started, result, tmp_path):
     """INTERRUPTED is to be continued; a wish for a retry is as good as a trial under way."""
     seen = finish(started, ledger, tmp_path, result, most=12)
-    ledger.release(started.lease, state="stopped")
-    suggestion_row = ledger.trials("s", limit=None).rows[0]
-    other = ledger.trial(suggestion_row.key)
+    ledger.leases.release(started.lease, state="stopped")
+    suggestion_row = ledger.trials.page("s", limit=None).rows[0]
+    other = ledger.trials.get(suggestion_row.key)
     assert all(v.goes for v in verdicts(ledger, keep={"s": "none"}))
     trial = replace_seed(other)
-    ledger.request("s", "phase2", trial=trial)
-    ledger.interrupt("s")
+    ledger.trials.request("s", "phase2", trial=trial)
+    ledger.trials.interrupt("s")
     put(ledger, tmp_path, trial.dataset.digest)
     stays = {v.dataset for v in verdicts(ledger, keep={"s": "none"}) if not v.goes}
     assert stays == {trial.dataset.digest}
@@ -66,7 +66,7 @@ def test_a_wish_for_a_failed_trial_keeps_its_dataset(ledger, started, result, tm
     put(ledger, tmp_path, bad.dataset)
     started.failed("bad", cause="diverged", error="x")
     seen = finish(started, ledger, tmp_path, result)
-    row = ledger.trial(bad.trial.key, study="s")
+    row = ledger.trials.get(bad.trial.key, study="s")
     started.put_first(Suggestion("phase2", row.cell, parse(TrialConfig, row.config, where="test"), (row.steps,)))
     Retention(started, str(tmp_path), keep="none").sweep()
     assert {path.name for path in (tmp_path / "neural_datasets").iterdir()} == {row.dataset}
@@ -84,7 +84,7 @@ def test_any_study_that_keeps_it_keeps_it(  # noqa: PLR0917  # fixtures
 ):
     """A second study that answers from the same neural datasets and keeps all holds all of them."""
     finish(started, ledger, tmp_path, result)
-    ledger.release(started.lease, state="finished")
+    ledger.leases.release(started.lease, state="finished")
     second = open_run(ledger, StudyPlan(study="two", cells=(small_grid,)))
     assert second.next("x") is None, "all answered"
     assert not any(v.goes for v in verdicts(ledger, keep={"s": "none"}))
@@ -108,7 +108,7 @@ def test_unknown_neural_datasets_are_left_alone(ledger, started, result, tmp_pat
 def test_a_drop_that_was_cut_off_is_finished_by_the_next(ledger, started, result, tmp_path, monkeypatch):
     """Killed after the rename: no reader sees it, and collecting again removes the rest."""
     seen = finish(started, ledger, tmp_path, result)
-    ledger.release(started.lease, state="finished")
+    ledger.leases.release(started.lease, state="finished")
     digest = seen[0][0]
 
     def die(self, path):
@@ -120,20 +120,20 @@ def test_a_drop_that_was_cut_off_is_finished_by_the_next(ledger, started, result
             drop(ledger, str(tmp_path), digest)
     assert not (tmp_path / dataset_path(digest)).exists()
     assert len(list((tmp_path / DROPPED_FOLDER).iterdir())) == 1
-    assert ledger.neural_dataset(digest).state == "dropping"
+    assert ledger.datasets.get(digest).state == "dropping"
     collected(ledger, str(tmp_path), keep="none", study=None, dry_run=False)
     assert not list((tmp_path / DROPPED_FOLDER).iterdir())
-    assert ledger.neural_dataset(digest).state == DROPPED
+    assert ledger.datasets.get(digest).state == DROPPED
 
 
 def test_a_neural_dataset_moved_aside_that_the_ledger_holds_present_comes_back(ledger, started, result, tmp_path):
     """Killed between the rename of somebody else's fit and the check: the next sweep puts it back."""
     finish(started, ledger, tmp_path, result)
-    best = min(row.dataset for row in ledger.trials("s", limit=None).rows)
+    best = min(row.dataset for row in ledger.trials.page("s", limit=None).rows)
     aside = tmp_path / DROPPED_FOLDER / f"{best}.0123"
     aside.parent.mkdir()
     (tmp_path / dataset_path(best)).rename(aside)
-    ledger.release(started.lease, state="finished")
+    ledger.leases.release(started.lease, state="finished")
     collected(ledger, str(tmp_path), keep="all", study=None, dry_run=False)
     assert (tmp_path / manifest_path(best)).exists()
     assert not aside.exists()
@@ -145,16 +145,16 @@ def test_a_trial_in_flight_keeps_what_it_reads(ledger, started, result, tmp_path
     put(ledger, tmp_path, suggestion.dataset)
     drop(ledger, str(tmp_path), suggestion.dataset)
     assert (tmp_path / manifest_path(suggestion.dataset)).exists()
-    assert ledger.neural_dataset(suggestion.dataset).state == "present"
+    assert ledger.datasets.get(suggestion.dataset).state == "present"
 
 
 def test_what_was_fitted_again_while_it_was_dropped_is_present(ledger, started, tmp_path):
     """Another study's driver recorded its own fit in between: the end of the drop does not overwrite that."""
     put(ledger, tmp_path, "d" * 20)
-    assert ledger.begin_drop("d" * 20)
+    assert ledger.datasets.begin_drop("d" * 20)
     put(ledger, tmp_path, "d" * 20)
-    ledger.end_drop("d" * 20)
-    assert ledger.neural_dataset("d" * 20).state == "present"
+    ledger.datasets.end_drop("d" * 20)
+    assert ledger.datasets.get("d" * 20).state == "present"
 
 
 def test_a_grid_with_a_field_of_its_own_keeps_its_cell(ledger, small_grid, started, result, tmp_path):
@@ -162,7 +162,7 @@ def test_a_grid_with_a_field_of_its_own_keeps_its_cell(ledger, small_grid, start
     finish(started, ledger, tmp_path, result)
     told = StudyPlan(study="s", cells=(replace(small_grid, field="siren"),)).describe()["cells"]
     told[0]["fixed"]["unheard_of"] = 1
-    ledger.put_study("s", {"phase2": {"seed": 0, "cells": told}}, planned={})
+    ledger.studies.put("s", {"phase2": {"seed": 0, "cells": told}}, planned={})
     assert {v.reason for v in verdicts(ledger, keep={"s": "none"})} == {
         "only the script of s knows what digits8/siren needs"
     }

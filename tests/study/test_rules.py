@@ -61,7 +61,7 @@ def fail(result, clock):
 
 
 def rows_of(ledger, state) -> list:
-    return [row for row in ledger.trials("s", limit=None).rows if row.state is state]
+    return [row for row in ledger.trials.page("s", limit=None).rows if row.state is state]
 
 
 @pytest.mark.parametrize("cause", RULES)
@@ -75,8 +75,8 @@ def test_a_trial_is_tried_as_often_as_its_rule_says(ledger, plan, open_run, fail
     assert (row.key, row.cause, row.attempt) == (poison, cause, attempts)
     assert halvings[poison] == (list(range(attempts)) if RULES[cause].halves else [0] * attempts)
     place = ("phase2", row.cell, cause)
-    assert ledger.retries("s") == ({place: attempts - 1} if attempts > 1 else {})
-    assert ledger.causes("s") == {place: 1}
+    assert ledger.trials.retries("s") == ({place: attempts - 1} if attempts > 1 else {})
+    assert ledger.trials.causes("s") == {place: 1}
 
 
 def test_a_trial_that_succeeds_at_last_is_complete(ledger, plan, open_run, fail):
@@ -100,12 +100,12 @@ def test_bad_data_stops_its_cell_alone_until_the_next_run(ledger, plan, open_run
     run = open_run(ledger, plan)
     fail(run, lambda s: ("bad_data", "file x is torn") if s.cell == "digits8/mfn" else None)
     assert run.exhausted
-    assert ledger.stopped_cells("s") == {("phase2", "digits8/mfn"): "bad_data: file x is torn"}
+    assert ledger.studies.stopped_cells("s") == {("phase2", "digits8/mfn"): "bad_data: file x is torn"}
     assert len(rows_of(ledger, TrialState.FAILED)) == 1
     assert {row.cell for row in rows_of(ledger, TrialState.COMPLETE)} == {"digits8/siren"}
-    ledger.release(run.lease)
+    ledger.leases.release(run.lease)
     again = open_run(ledger, plan)
-    assert ledger.stopped_cells("s") == {}
+    assert ledger.studies.stopped_cells("s") == {}
     fail(again, lambda _: None)
     assert len(rows_of(ledger, TrialState.COMPLETE)) == 24
 
@@ -129,7 +129,7 @@ def test_lost_workers_stop_the_study_only_in_a_row(ledger, plan, open_run, fail)
     assert run.exhausted
     assert run.halted is None
     assert len(rows_of(ledger, TrialState.FAILED)) == 12
-    ledger.release(run.lease)
+    ledger.leases.release(run.lease)
     run = open_run(ledger, replace(plan, seed=1))
     fail(run, lambda _: ("worker_lost", "gone"))
     assert "5 trials failed alike" in run.halted
@@ -182,7 +182,7 @@ def test_what_waits_for_its_retry_is_not_done(ledger, plan, open_run, fail, cloc
     """A run whose last trial waits is not exhausted; it ends with that trial, and the next run retries it."""
     run = open_run(ledger, plan)
     fail(run, lambda _: None)
-    ledger.release(run.lease)
+    ledger.leases.release(run.lease)
     run = open_run(ledger, replace(plan, seed=1))
     last = [run.next(f"t{i}") for i in range(24)][-1]
     run.failed("t23", cause=MACHINE[0], error=MACHINE[1])
@@ -198,8 +198,8 @@ def test_a_machine_that_fails_every_trial_is_asked_now_and_then(ledger, plan, op
     fail(run, lambda _: MACHINE)
     assert "5 trials failed alike (machine: " in run.halted
     assert clock.now == pytest.approx(315, abs=15)
-    assert len(ledger.trials("s", limit=None).rows) == 5
-    ledger.release(run.lease)
+    assert len(ledger.trials.page("s", limit=None).rows) == 5
+    ledger.leases.release(run.lease)
     again = open_run(ledger, plan)
     fail(again, lambda _: None)
     assert len(rows_of(ledger, TrialState.COMPLETE)) == 24

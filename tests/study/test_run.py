@@ -19,7 +19,7 @@ def test_every_point_of_a_grid_runs_exactly_once(ledger, small_grid, open_run, d
     plan = StudyPlan(study="s", cells=(small_grid,))
     keys = drain(open_run(ledger, plan))
     assert sorted(keys) == sorted(trial.key for trial in grid_trials(plan, small_grid))
-    rows = ledger.trials("s", limit=None).rows
+    rows = ledger.trials.page("s", limit=None).rows
     assert sorted(row.key for row in rows) == sorted(keys)
     assert {row.state for row in rows} == {TrialState.COMPLETE}
 
@@ -44,7 +44,7 @@ def test_a_second_run_does_nothing_again(ledger, small_grid, open_run, drain, re
     plan = StudyPlan(study="s", cells=(small_grid,))
     first = open_run(ledger, plan)
     drain(first)
-    ledger.release(first.lease, state="finished")
+    ledger.leases.release(first.lease, state="finished")
     again = open_run(ledger, plan)
     assert again.exhausted
     assert again.next("x") is None
@@ -60,11 +60,11 @@ def test_an_interrupted_search_finishes_with_its_budget_of_distinct_trials(ledge
     first.completed("t0", result(0.3))
     first.completed("t1", result(0.6))
     cut = {trial.suggestion.trial.key for trial in first.under_way.values()}
-    ledger.release(first.lease, state="stopped")
+    ledger.leases.release(first.lease, state="stopped")
     second = open_run(ledger, plan)
     keys = drain(second)
     assert set(keys[:3]) == cut
-    rows = ledger.trials("s", limit=None).rows
+    rows = ledger.trials.page("s", limit=None).rows
     assert len(rows) == 9
     assert {row.state for row in rows} == {TrialState.COMPLETE}
 
@@ -89,10 +89,12 @@ def test_a_failed_trial_is_a_row_and_the_study_goes_on(ledger, small_grid, open_
     run.started("bad")
     run.failed("bad", cause="diverged", error="all fields diverged")
     drain(run)
-    row = ledger.trial(suggestion.trial.key, study="s")
+    row = ledger.trials.get(suggestion.trial.key, study="s")
     assert row is not None
     assert (row.state, row.cause) == (TrialState.FAILED, "diverged")
-    assert sum(r.state is TrialState.COMPLETE for r in ledger.trials("s", limit=None).rows) == small_grid.planned - 1
+    assert (
+        sum(r.state is TrialState.COMPLETE for r in ledger.trials.page("s", limit=None).rows) == small_grid.planned - 1
+    )
 
 
 def test_a_trial_known_from_another_study_is_answered_not_run(ledger, small_grid, open_run, drain, result):
@@ -101,7 +103,7 @@ def test_a_trial_known_from_another_study_is_answered_not_run(ledger, small_grid
     second = open_run(ledger, StudyPlan(study="second", cells=(small_grid,)))
     assert second.next("x") is None
     assert second.ended["reused"] == small_grid.planned
-    assert all(row.reused for row in ledger.trials("second", limit=None).rows)
+    assert all(row.reused for row in ledger.trials.page("second", limit=None).rows)
 
 
 def test_phase_two_fills_in_only_when_phase_one_has_nothing_left(ledger, small_grid, open_run, drain, result):
@@ -124,7 +126,7 @@ def test_tpe_learns_from_rows_of_the_ledger(ledger, small_grid, open_run, drain,
         assert suggestion is not None
         good = suggestion.trial.dataset.optimizer.lr > 5e-3
         first.completed(f"t{count}", result(0.9 if good else 0.1))
-    ledger.release(first.lease, state="stopped")
+    ledger.leases.release(first.lease, state="stopped")
     second = open_run(ledger, plan)
     asked = [second.next(f"u{count}") for count in range(20)]
     high = sum(s.trial.dataset.optimizer.lr > 5e-3 for s in asked if s is not None)
@@ -156,11 +158,11 @@ def test_a_wish_outlives_the_run_that_heard_it(ledger, small_grid, open_run, dra
     first = open_run(ledger, plan)
     failed = first.next("a")
     first.failed("a", cause="diverged", error="x")
-    first.put_first(wish_of(ledger.trial(failed.trial.key, study="s")))
-    ledger.release(first.lease, state="stopped")
+    first.put_first(wish_of(ledger.trials.get(failed.trial.key, study="s")))
+    ledger.leases.release(first.lease, state="stopped")
     again = open_run(ledger, plan)
     assert failed.trial.key in drain(again)
-    assert {row.state for row in ledger.trials("s", limit=None).rows} == {TrialState.COMPLETE}
+    assert {row.state for row in ledger.trials.page("s", limit=None).rows} == {TrialState.COMPLETE}
 
 
 def test_a_trial_is_open_once_however_often_it_is_wished(ledger, small_grid, open_run, drain, result):
@@ -174,14 +176,14 @@ def test_a_trial_is_open_once_however_often_it_is_wished(ledger, small_grid, ope
     run.started("a")
     run.put_first(running)
     run.failed("b", cause="diverged", error="x")
-    wish = wish_of(ledger.trial(failed.trial.key, study="s"))
+    wish = wish_of(ledger.trials.get(failed.trial.key, study="s"))
     run.put_first(wish)
     run.put_first(wish)
     keys = drain(run, slots=4)
     assert keys.count(failed.trial.key) == 1
     assert running.trial.key not in keys
     assert run.ended["stale"] == 0
-    assert {row.key: row.attempt for row in ledger.trials("s", limit=None).rows if row.attempt > 1} == {
+    assert {row.key: row.attempt for row in ledger.trials.page("s", limit=None).rows if row.attempt > 1} == {
         wish.trial.key: 2
     }
 
@@ -206,11 +208,11 @@ def test_a_trial_lost_in_a_cell_left_alone_is_tried_again_by_the_next_run(ledger
     run.failed("bad", cause="bad_data", error="unreadable")
     run.failed("lost", cause="worker_lost", error="gone")
     assert run.next("x") is None
-    assert ledger.trial(lost.trial.key, study="s").state is not TrialState.FAILED
-    ledger.release(run.lease, state="stopped")
+    assert ledger.trials.get(lost.trial.key, study="s").state is not TrialState.FAILED
+    ledger.leases.release(run.lease, state="stopped")
     keys = drain(open_run(ledger, plan))
     assert {bad.trial.key, lost.trial.key} <= set(keys)
-    assert {row.state for row in ledger.trials("s", limit=None).rows} == {TrialState.COMPLETE}
+    assert {row.state for row in ledger.trials.page("s", limit=None).rows} == {TrialState.COMPLETE}
 
 
 def test_a_dataset_whose_fitter_died_is_recorded_by_who_finds_it(ledger, small_grid, open_run, result):
@@ -218,7 +220,7 @@ def test_a_dataset_whose_fitter_died_is_recorded_by_who_finds_it(ledger, small_g
     run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
     suggestion = run.next("a")
     run.completed("a", replace(result(0.5), dataset=suggestion.dataset, rungs=(4,), dataset_bytes=7, fitted=False))
-    row = ledger.neural_dataset(suggestion.dataset)
+    row = ledger.datasets.get(suggestion.dataset)
     assert row is not None
     assert (row.state, row.bytes) == ("present", 7)
 
@@ -229,7 +231,7 @@ def test_a_run_that_the_ledger_contradicts_reads_it_again_and_goes_on(ledger, sm
     drain(run)
     assert run.is_finished
     assert not run.resumes()
-    lost = ledger.trials("s", limit=None).rows[3]
+    lost = ledger.trials.page("s", limit=None).rows[3]
     with sqlite3.connect(ledger.url.removeprefix("sqlite:///")) as other:
         other.execute("UPDATE trials SET state = 'INTERRUPTED' WHERE key = ?", (lost.key,))
     assert run.exhausted
@@ -265,4 +267,4 @@ def test_a_search_is_over_when_the_ledger_holds_its_budget(ledger, small_grid, o
     assert run.resumes()
     assert drain(run) == [keys[1]]
     assert run.is_finished
-    assert len(ledger.trials("s", limit=None).rows) == 3
+    assert len(ledger.trials.page("s", limit=None).rows) == 3

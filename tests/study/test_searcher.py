@@ -59,7 +59,7 @@ def test_a_search_fits_a_neural_dataset_in_one_trial_at_a_time(ledger, open_run,
     keys = [key for turn in handed for key in turn]
     assert len(handed[0]) < 6, "or nothing had to wait"
     assert len(keys) == len(set(keys)) == discrete.planned
-    assert len(ledger.trials("s", limit=None).rows) == discrete.planned
+    assert len(ledger.trials.page("s", limit=None).rows) == discrete.planned
 
 
 def test_a_held_suggestion_is_the_first_once_it_may_go(discrete):
@@ -108,9 +108,9 @@ def test_a_search_cut_off_while_one_is_held_is_continued_to_its_budget(ledger, o
     plan = StudyPlan(study="s", cells=(discrete,))
     first = open_run(ledger, plan)
     turns(first, result, slots=6, most=4)
-    ledger.release(first.lease, state="stopped")
+    ledger.leases.release(first.lease, state="stopped")
     turns(open_run(ledger, plan), result, slots=6)
-    rows = ledger.trials("s", limit=None).rows
+    rows = ledger.trials.page("s", limit=None).rows
     assert len(rows) == discrete.planned
     assert {row.state for row in rows} == {TrialState.COMPLETE}
 
@@ -127,13 +127,13 @@ def test_a_wish_beside_the_grid_is_taken_up_again(ledger, small_grid, open_run, 
         keys.append(trial.key)
     first.completed("w4", result(0.5))
     first.failed("w12", cause="disk", error="full")
-    ledger.release(first.lease, state="stopped")
+    ledger.leases.release(first.lease, state="stopped")
     second = open_run(ledger, plan)
     handed = drain(second)
     assert set(handed[:2]) == set(keys[1:])
     assert len(handed) == len(set(handed)) == small_grid.planned + 2
-    assert {row.state for row in ledger.trials("s", limit=None).rows} == {TrialState.COMPLETE}
-    ledger.release(second.lease, state="finished")
+    assert {row.state for row in ledger.trials.page("s", limit=None).rows} == {TrialState.COMPLETE}
+    ledger.leases.release(second.lease, state="finished")
     assert open_run(ledger, plan).exhausted
 
 
@@ -145,7 +145,7 @@ def test_a_wish_beside_the_grid_that_is_wished_again_is_run_once(ledger, small_g
     wish = Suggestion(cell.phase, cell.cell, trial, (trial.steps,))
     first.put_first(wish)
     assert first.next("w") is not None
-    ledger.release(first.lease, state="stopped")
+    ledger.leases.release(first.lease, state="stopped")
     second = open_run(ledger, plan)
     second.put_first(wish)
     handed = drain(second)
@@ -158,22 +158,22 @@ def test_a_replicate_no_longer_asked_for_is_left_as_it_was_cut_off(ledger, small
     first = open_run(ledger, StudyPlan(study="s", cells=(replace(small_grid, replicates=2),)))
     while (suggestion := first.next(f"t{len(first.under_way)}")) is not None:
         assert suggestion.rungs == (1, 2, 4)
-    ledger.release(first.lease, state="stopped")
+    ledger.leases.release(first.lease, state="stopped")
     handed = drain(open_run(ledger, StudyPlan(study="s", cells=(small_grid,))))
     assert len(handed) == small_grid.planned
-    cut = ledger.trials("s", state=TrialState.INTERRUPTED, limit=None).rows
+    cut = ledger.trials.page("s", state=TrialState.INTERRUPTED, limit=None).rows
     assert len(cut) == 4
 
 
 def test_the_driver_has_its_turns_while_nothing_may_start(ledger, small_grid, open_run):
     """Paused with nothing in flight, Ray Tune only asks: each question is a turn, in which a resume is obeyed."""
     run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
-    ledger.append_command("s", "pause")
+    ledger.commands.append("s", "pause")
     control = Control(run, stop=threading.Event())
     searcher = StudySearcher(run, most=5, stopped=lambda: False, on_wait=control.obey)
     control.obey()
     assert searcher.suggest("a") is None
-    ledger.append_command("s", "resume")
+    ledger.commands.append("s", "resume")
     assert searcher.suggest("b") is None
     assert searcher.suggest("c")["key"]
 
@@ -229,9 +229,9 @@ def test_requests_beside_the_plan_add_to_what_is_planned(ledger, small_grid, ope
     run = open_run(ledger, plan)
     trial = trial_config(plan, small_grid, {**small_grid.fixed, "init": "shared", "hidden": 32, "steps": 2})
     run.put_first(Suggestion("phase2", small_grid.cell, trial, (2,)))
-    assert ledger.planned("s")["phase2", small_grid.cell] == small_grid.planned + 1
+    assert ledger.studies.planned("s")["phase2", small_grid.cell] == small_grid.planned + 1
     assert drain(run)[0] == trial.key
     assert progress(ledger, "s").remaining == 0
-    ledger.release(run.lease, state="finished")
+    ledger.leases.release(run.lease, state="finished")
     open_run(ledger, plan)
-    assert ledger.planned("s")["phase2", small_grid.cell] == small_grid.planned + 1
+    assert ledger.studies.planned("s")["phase2", small_grid.cell] == small_grid.planned + 1

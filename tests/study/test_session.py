@@ -55,13 +55,13 @@ def test_a_driver_that_is_turned_away_changes_nothing(tmp_path, small_grid):
     place = resolve_place(str(tmp_path), environment={})
     plan = StudyPlan(study="s", cells=(small_grid,), work=noop)
     with Ledger.open(place.ledger) as ledger:
-        ledger.put_study("s", continued(None, plan.pinned()) | {"keep": "all"}, planned=plan.planned())
-        ledger.acquire("s", Owner.here())
-        before = (ledger.study("s"), ledger.planned("s"))
+        ledger.studies.put("s", continued(None, plan.pinned()) | {"keep": "all"}, planned=plan.planned())
+        ledger.leases.acquire("s", Owner.here())
+        before = (ledger.studies.get("s"), ledger.studies.planned("s"))
         more = replace(plan, cells=(replace(small_grid, replicates=2),))
         with pytest.raises(StudyBusy):
             run_study(more, StudyOptions(keep="none"), place=place, console=Console(file=io.StringIO()))
-        assert (ledger.study("s"), ledger.planned("s")) == before
+        assert (ledger.studies.get("s"), ledger.studies.planned("s")) == before
 
 
 def test_a_study_that_ends_with_nothing_complete_says_why_and_exits_1(tmp_path, small_grid, open_run):
@@ -73,7 +73,7 @@ def test_a_study_that_ends_with_nothing_complete_says_why_and_exits_1(tmp_path, 
         for count in range(small_grid.planned):
             assert run.next(f"t{count}") is not None
             run.failed(f"t{count}", cause="diverged", error="x")
-        ledger.release(run.lease, state="stopped")
+        ledger.leases.release(run.lease, state="stopped")
     console = Console(file=io.StringIO())
     with pytest.raises(
         StudyStopped, match=r"ended with nothing complete: 12 failed \(diverged\); .*nefstudy retry"
@@ -91,7 +91,7 @@ def test_a_search_larger_than_its_space_is_said_at_the_end(tmp_path, small_grid,
     with Ledger.open(place.ledger) as ledger:
         run = open_run(ledger, plan.pinned())
         drain(run)
-        ledger.release(run.lease, state="stopped")
+        ledger.leases.release(run.lease, state="stopped")
     said = io.StringIO()
     ending = run_study(plan, StudyOptions(), place=place, console=Console(file=said, width=200))
     assert ending.state == "finished"

@@ -71,8 +71,8 @@ def test_a_continued_study_remembers_what_was_measured(ledger, small_grid, open_
     assert first.under_way["t0"].gpus == 1.0
     token = first.under_way["t0"].token
     metrics = {"val_accuracy": 0.5, PEAK: 100.0, MEMORY: 500.0}
-    ledger.complete("s", "phase2", key=suggestion.trial.key, token=token, metrics=metrics)
-    ledger.release(first.lease, state="stopped")
+    ledger.trials.complete("s", "phase2", key=suggestion.trial.key, token=token, metrics=metrics)
+    ledger.leases.release(first.lease, state="stopped")
     second = open_run(ledger, plan)
     second.share_gpus(1.0, fixed=False)
     assert second.shares.of(suggestion.trial) == 0.25

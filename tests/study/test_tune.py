@@ -48,7 +48,7 @@ def test_a_study_larger_than_a_tuner_runs_every_trial_once(place, small_grid, mo
     )
     assert (ending.state, ending.complete) == ("finished", small_grid.planned)
     with Ledger.open(place.ledger, read_only=True) as ledger:
-        rows = ledger.trials("s", limit=None).rows
+        rows = ledger.trials.page("s", limit=None).rows
     assert {(row.state, row.attempt) for row in rows} == {(TrialState.COMPLETE, 1)}
     assert len(rows) == small_grid.planned
     assert not Path(place.root, scratch_path("s")).exists()
@@ -77,7 +77,7 @@ def test_a_root_may_be_a_uri(tmp_path) -> None:
     ending = run_study(StudyPlan(study="s", cells=(cell,)), StudyOptions(), place=place, console=quiet())
     assert (ending.state, ending.complete) == ("finished", 2)
     with Ledger.open(place.ledger, read_only=True) as ledger:
-        (row, _) = ledger.trials("s", limit=None).rows
+        (row, _) = ledger.trials.page("s", limit=None).rows
     dataset = open_neural_dataset(place.root, row.dataset)
     assert dataset.rungs == (1, 2)
     assert (tmp_path / "root" / "trials" / row.key / "reconstruction.png").is_file()
@@ -99,7 +99,7 @@ def test_a_process_is_used_again_unless_a_trial_changed_it_or_failed_in_it(place
     options = StudyOptions(concurrency=1)
     run_study(StudyPlan(study="s", cells=(small_grid,), work=marked), options, place=place, console=quiet())
     with Ledger.open(place.ledger, read_only=True) as ledger:
-        rows = sorted(ledger.trials("s", limit=None).rows, key=lambda row: row.ended_at)
+        rows = sorted(ledger.trials.page("s", limit=None).rows, key=lambda row: row.ended_at)
     assert [row.state for row in rows if row.init == "shared"] == [TrialState.COMPLETE] * 6
     ended = [(row.fingerprint.get("pid") or row.error.split()[-1], row.init) for row in rows]
     for (pid, start), (following, _) in itertools.pairwise(ended):
@@ -116,7 +116,7 @@ def test_short_trials_run_side_by_side(place, small_grid) -> None:
 
     run_study(StudyPlan(study="s", cells=(small_grid,), work=second), StudyOptions(), place=place, console=quiet())
     with Ledger.open(place.ledger, read_only=True) as ledger:
-        rows = ledger.trials("s", limit=None).rows
+        rows = ledger.trials.page("s", limit=None).rows
     at_once = [sum(one.started_at <= row.started_at < one.ended_at for one in rows) for row in rows]
     assert max(at_once) == min(len(os.sched_getaffinity(0)), 4), "as many as CPUs, at most one of each ladder first"
 

@@ -36,10 +36,10 @@ def test_a_trial_that_runs_too_long_fails_once_and_its_worker_is_killed(ledger, 
     assert run.abandoned == {"slow"}
     assert set(run.under_way) == {"waiting"}
     run.completed("slow", result(0.5))
-    row = ledger.trial(slow.trial.key, study="s")
+    row = ledger.trials.get(slow.trial.key, study="s")
     assert (row.state, row.cause, row.attempt) == (TrialState.FAILED, "timeout", 1)
     assert row.error == "ran longer than 2 h (--max-trial-hours) and was killed; allow more, then retry"
-    assert ledger.trial(waiting.trial.key, study="s").state is TrialState.REQUESTED
+    assert ledger.trials.get(waiting.trial.key, study="s").state is TrialState.REQUESTED
 
 
 def test_without_a_limit_nothing_times_out(ledger, small_grid, open_run, clock):

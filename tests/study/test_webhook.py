@@ -27,8 +27,8 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A ledger whose study has just been finished."""
     with Ledger.open(str(tmp_path / "ledger.db")) as opened:
-        opened.put_study("digits", {}, planned={("phase1", "digits8/siren"): 4})
-        opened.release(opened.acquire("digits", Owner.here()), state="finished")
+        opened.studies.put("digits", {}, planned={("phase1", "digits8/siren"): 4})
+        opened.leases.release(opened.leases.acquire("digits", Owner.here()), state="finished")
         yield opened
 
 
@@ -233,12 +233,12 @@ def test_a_run_tells_its_end_and_keeps_the_secret(tmp_path, monkeypatch):
     plan = StudyPlan("digits", (cell,))
     place = resolve_place(str(tmp_path), environment={})
     with Ledger.open(place.ledger) as book:
-        book.put_study("digits", {}, planned={})
+        book.studies.put("digits", {}, planned={})
         pinned = plan.pinned()
         for trial in grid_trials(pinned, pinned.cells[0]):
-            token = book.request("digits", "phase2", trial=trial)
+            token = book.trials.request("digits", "phase2", trial=trial)
             metrics = {"val_accuracy": 0.5, "test_accuracy": 0.5, "all_psnr": 20.0}
-            book.complete("digits", "phase2", key=trial.key, token=token, metrics=metrics)
+            book.trials.complete("digits", "phase2", key=trial.key, token=token, metrics=metrics)
     said = StringIO()
     with server(status(200)) as (url, seen):
         options = StudyOptions(study="digits", root=str(tmp_path), webhook=url)

@@ -36,7 +36,7 @@ def root(tmp_path, empty_store) -> str:
 @pytest.fixture
 def ledger(tmp_path):
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.put_study("digits", {}, planned={})
+        ledger.studies.put("digits", {}, planned={})
         yield ledger
 
 
@@ -74,10 +74,10 @@ def finish(make) -> Callable[..., TrialConfig]:
 
     def run(ledger: Ledger, seed: int = 0, **options) -> TrialConfig:
         made = make(seed)
-        token = ledger.request("digits", "phase1", trial=made)
-        ledger.started("digits", "phase1", key=made.key, token=token)
+        token = ledger.trials.request("digits", "phase1", trial=made)
+        ledger.trials.start("digits", "phase1", key=made.key, token=token)
         metrics = {"val_accuracy": 0.1 + seed / 100, "test_accuracy": 0.1, "all_psnr": 20.0 + seed}
-        ledger.complete("digits", "phase1", key=made.key, token=token, **({"metrics": metrics} | options))
+        ledger.trials.complete("digits", "phase1", key=made.key, token=token, **({"metrics": metrics} | options))
         return made
 
     return run

@@ -47,16 +47,16 @@ def test_one_call_carries_all_that_waits(export, ledger, runs, finish, monkeypat
 
 def test_a_rebuild_counts_the_study_it_was_asked_for(export, ledger, runs, finish, make) -> None:
     """What waits of other studies, and is refused, takes nothing from the number of runs of the one that is named."""
-    ledger.put_study("other", {}, planned={})
+    ledger.studies.put("other", {}, planned={})
     for seed in range(3):
-        token = ledger.request("other", "phase1", trial=make(seed))
+        token = ledger.trials.request("other", "phase1", trial=make(seed))
         bad = {"not a metric's name!": 1.0}
-        ledger.complete("other", "phase1", key=make(seed).key, token=token, metrics=bad)
+        ledger.trials.complete("other", "phase1", key=make(seed).key, token=token, metrics=bad)
     finish(ledger, 1)
     finish(ledger, 2)
     said = export("--rebuild", "--study", "digits")
     assert (said["written"], said["left"]) == (2, 0)
-    assert ledger.outbox_size() == 3
+    assert ledger.outbox.size() == 3
     assert len(runs()) == 2
 
 
@@ -68,7 +68,7 @@ def test_what_was_given_up_is_taken_again_when_it_is_asked_for(export, ledger, r
         trouble.setattr("mlflow.MlflowClient.set_terminated", refuse)
         for _ in range(6):
             assert tracking.drain(ledger, root=runs.root) == 2
-    assert [entry.tries for entry in ledger.pending()] == [5, 5]
+    assert [entry.tries for entry in ledger.outbox.pending()] == [5, 5]
     said = export()
     assert (said["written"], said["left"]) == (2, 0)
     assert sorted((run.data.params["seed"], run.info.status) for run in runs()) == [

@@ -24,9 +24,9 @@ def test_a_picture_is_found_under_a_root_of_any_name(tmp_path, empty_store, make
     (root / path).parent.mkdir(parents=True)
     (root / path).write_bytes(b"picture")
     with Ledger.open(str(root / "ledger.db")) as ledger:
-        ledger.put_study("s", {}, planned={})
-        token = ledger.request("s", "phase1", trial=trial)
-        ledger.complete(
+        ledger.studies.put("s", {}, planned={})
+        token = ledger.trials.request("s", "phase1", trial=trial)
+        ledger.trials.complete(
             "s", "phase1", key=trial.key, token=token, metrics={"val_accuracy": 0.5},
             artifacts={"reconstruction.png": path},
         )  # fmt: skip

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from nefstudy import tracking
-from nefstudy.ledger import Ledger, Owner
+from nefstudy.ledger import Owner
+from nefstudy.ledger.outbox import Outbox
 from nefstudy.tracking import drain, rebuild
 
 from .gateway import gateway_to
@@ -23,8 +24,8 @@ EXPERIMENT = "digits/digits8/siren/phase1"
 def test_retried_trial_replaces_its_run(ledger, root, runs, finish, make):
     """When a failed trial completes later, one run remains: the result's."""
     made = make()
-    token = ledger.request(*HERE, trial=made)
-    ledger.fail(*HERE, key=made.key, token=token, cause="oom", error="")
+    token = ledger.trials.request(*HERE, trial=made)
+    ledger.trials.fail(*HERE, key=made.key, token=token, cause="oom", error="")
     drain(ledger, root=root)
     assert [run.info.status for run in runs()] == ["FAILED"]
     finish(ledger)
@@ -36,12 +37,12 @@ def test_retried_trial_replaces_its_run(ledger, root, runs, finish, make):
 def test_trial_requested_again_is_not_exported(ledger, root, runs, finish, make):
     """A result that is being done anew when the outbox is emptied comes when it ends."""
     made = make()
-    token = ledger.request(*HERE, trial=made)
-    ledger.fail(*HERE, key=made.key, token=token, cause="oom", error="")
-    ledger.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, trial=made)
+    ledger.trials.fail(*HERE, key=made.key, token=token, cause="oom", error="")
+    ledger.trials.request(*HERE, trial=made)
     assert drain(ledger, root=root) == 0
     assert runs() == []
-    ledger.interrupt("digits")
+    ledger.trials.interrupt("digits")
     finish(ledger)
     drain(ledger, root=root)
     assert [run.info.status for run in runs()] == ["FINISHED"]
@@ -66,7 +67,7 @@ def test_crash_after_writing_leaves_one_run(ledger, root, runs, finish):
     """A process that dies between ending a run and saying so does not write it twice."""
     finish(ledger)
     with pytest.MonkeyPatch.context() as dying:
-        dying.setattr(Ledger, "mark", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        dying.setattr(Outbox, "mark", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             drain(ledger, root=root)
     before = [run.info.run_id for run in runs()]
@@ -92,9 +93,9 @@ def test_refused_trial_lets_the_others_pass(ledger, root, runs, caplog, finish):
         assert drain(ledger, root=root) == 1
     assert [run.data.params["seed"] for run in runs(where="attributes.status = 'FINISHED'")] == ["2"]
     assert [record.levelname for record in caplog.records if refused.key in record.message] == ["WARNING"]
-    assert [entry.tries for entry in ledger.pending()] == [5], "after some tries it is left alone"
+    assert [entry.tries for entry in ledger.outbox.pending()] == [5], "after some tries it is left alone"
     assert rebuild(ledger, root=root) == 1
-    assert [entry.tries for entry in ledger.pending()] == [3]
+    assert [entry.tries for entry in ledger.outbox.pending()] == [3]
 
 
 def test_a_store_held_after_the_last_run_raises_nothing(ledger, root, runs, finish, monkeypatch):
@@ -102,14 +103,14 @@ def test_a_store_held_after_the_last_run_raises_nothing(ledger, root, runs, fini
     finish(ledger)
     monkeypatch.setattr(tracking, "LOCKED_S", 0.1)
     holders: list[sqlite3.Connection] = []
-    mark = Ledger.mark
+    mark = Outbox.mark
 
     def marked(book, entries, **options) -> None:
         mark(book, entries, **options)
         holders.append(sqlite3.connect(Path(root) / "mlflow.db", isolation_level=None))
         holders[-1].execute("BEGIN EXCLUSIVE")
 
-    monkeypatch.setattr(Ledger, "mark", marked)
+    monkeypatch.setattr(Outbox, "mark", marked)
     assert drain(ledger, root=root) == 0
     monkeypatch.undo()
     for holder in holders:
@@ -148,10 +149,10 @@ def test_hanging_server_costs_seconds_and_no_result(ledger, root, runs, monkeypa
 def test_only_one_process_exports(ledger, root, runs, finish):
     """While another process holds the export, results wait for it."""
     finish(ledger)
-    lease = ledger.acquire_export(Owner.here())
+    lease = ledger.leases.acquire_export(Owner.here())
     assert drain(ledger, root=root) == 1
     assert runs() == []
-    ledger.release(lease)
+    ledger.leases.release(lease)
     assert drain(ledger, root=root) == 0
 
 
@@ -183,12 +184,12 @@ def test_server_killed_in_the_middle_gets_every_run_once(ledger, runs, server, f
     assert drain(ledger, root=runs.root, tracking_uri=uri, limit=2) == 28
     draining = threading.Thread(target=drain, args=(ledger,), kwargs={"root": runs.root, "tracking_uri": uri})
     draining.start()
-    while ledger.outbox_size() > 25:
+    while ledger.outbox.size() > 25:
         time.sleep(0.01)
     server.kill()
     draining.join(timeout=60)
     assert not draining.is_alive()
-    left = ledger.outbox_size()
+    left = ledger.outbox.size()
     assert 0 < left <= 25
     assert drain(ledger, root=runs.root, tracking_uri=server()) == 0
     found = runs()
@@ -228,7 +229,7 @@ def test_a_server_that_answers_with_errors_costs_seconds_and_no_result(ledger, r
             assert drain(ledger, root=runs.root, tracking_uri=gateway.uri) == 3
         assert time.monotonic() - began < 30
         assert len([record for record in caplog.records if record.name == "nefstudy.tracking"]) == 1
-        assert [entry.tries for entry in ledger.pending()] == [0, 0, 0]
+        assert [entry.tries for entry in ledger.outbox.pending()] == [0, 0, 0]
         gateway.broken = False
         assert drain(ledger, root=runs.root, tracking_uri=gateway.uri) == 0
     assert sorted(int(run.data.params["seed"]) for run in runs()) == [0, 1, 2]

@@ -44,14 +44,14 @@ def test_what_mlflow_refuses_is_tried_ever_less_often(waits, ledger, runs, finis
     tries: list[int] = []
 
     def mend() -> None:
-        tries.extend(entry.tries for entry in ledger.pending())
+        tries.extend(entry.tries for entry in ledger.outbox.pending())
         monkeypatch.undo()
 
     asked = waits(5, before={4: mend})
     assert asked == [*(PERIOD_S * factor for factor in (1, 2, 4)), LONGEST_S, PERIOD_S, PERIOD_S]
     assert tries == [3]
     assert [run.info.status for run in runs()] == ["FINISHED"]
-    assert ledger.outbox_size() == 0
+    assert ledger.outbox.size() == 0
 
 
 def test_an_mlflow_that_is_away_is_asked_ever_less_often(waits, ledger, runs, finish, monkeypatch) -> None:
@@ -61,7 +61,7 @@ def test_an_mlflow_that_is_away_is_asked_ever_less_often(waits, ledger, runs, fi
     asked = waits(7, before={})
     assert asked[-2:] == [LONGEST_S, LONGEST_S]
     assert asked == sorted(asked)
-    assert [entry.tries for entry in ledger.pending()] == [0]
+    assert [entry.tries for entry in ledger.outbox.pending()] == [0]
 
 
 def test_what_was_given_up_holds_nothing_up(waits, ledger, runs, finish) -> None:
@@ -69,7 +69,7 @@ def test_what_was_given_up_holds_nothing_up(waits, ledger, runs, finish) -> None
     finish(ledger, 1, metrics={"not a metric's name!": 1.0})
     asked = waits(8, before={7: lambda: finish(ledger, 2)})
     assert asked[-3:] == [PERIOD_S] * 3
-    assert [entry.tries for entry in ledger.pending()] == [5]
+    assert [entry.tries for entry in ledger.outbox.pending()] == [5]
     assert [run.data.params["seed"] for run in runs(where="attributes.status = 'FINISHED'")] == ["2"]
 
 
@@ -80,6 +80,6 @@ def test_many_refusals_cost_a_try_or_two_a_look(waits, ledger, runs, finish, mon
     for seed in range(5):
         finish(ledger, seed)
     found: list[int] = []
-    waits(1, before={2: lambda: found.extend(entry.tries for entry in ledger.pending())})
+    waits(1, before={2: lambda: found.extend(entry.tries for entry in ledger.outbox.pending())})
     assert max(found) <= 2
     assert min(found) == 1

@@ -26,7 +26,7 @@ def test_run_carries_the_whole_trial(ledger, root, runs, finish, picture):
     )
     assert drain(ledger, root=root) == 0
     (run,) = runs()
-    row = ledger.trial(made.key)
+    row = ledger.trials.get(made.key)
     assert run.info.status == "FINISHED"
     assert (run.info.start_time, run.info.end_time) == (round(row.started_at * 1000), round(row.ended_at * 1000))
     assert run.data.params == {name: str(value) for name, value in parameters(row.config).items()}
@@ -54,8 +54,8 @@ def test_each_cell_and_phase_is_an_experiment(ledger, root, runs, finish, make):
     """Trials of different fields or phases go to experiments of their own."""
     finish(ledger)
     other = make(field="mfn")
-    token = ledger.request("digits", "phase2", trial=other)
-    ledger.fail("digits", "phase2", key=other.key, token=token, cause="oom", error="9 GiB wanted")
+    token = ledger.trials.request("digits", "phase2", trial=other)
+    ledger.trials.fail("digits", "phase2", key=other.key, token=token, cause="oom", error="9 GiB wanted")
     assert drain(ledger, root=root) == 0
     assert len(runs()) == 1
     (failed,) = runs("digits/digits8/mfn/phase2")
@@ -132,4 +132,4 @@ def test_states_and_statistics(ledger, root, runs, finish, make):
     counted = store.execute("SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'runs'").fetchone()
     store.close()
     assert counted[0] > 0
-    assert ledger.trial(make().key).state is TrialState.COMPLETE
+    assert ledger.trials.get(make().key).state is TrialState.COMPLETE

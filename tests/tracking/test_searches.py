@@ -31,20 +31,20 @@ def exported(ledger, root) -> dict[str, dict[str, float]]:
         for hidden in (16, 32):
             for steps in (75, 1000):
                 trial = asked(init=init, hidden=hidden, steps=steps)
-                token = ledger.request(STUDY, PHASE, trial=trial)
-                ledger.started(STUDY, PHASE, key=trial.key, token=token)
+                token = ledger.trials.request(STUDY, PHASE, trial=trial)
+                ledger.trials.start(STUDY, PHASE, key=trial.key, token=token)
                 accuracy = (0.9 if init == "shared" else 0.6) - (0.2 if steps == 1000 else 0.0)
                 metrics = {
                     "val_accuracy": accuracy,
                     "test_accuracy": accuracy,
                     "all_psnr": 15.0 if steps == 75 else 30.0,
                 }
-                ledger.complete(STUDY, PHASE, key=trial.key, token=token, metrics=metrics)
+                ledger.trials.complete(STUDY, PHASE, key=trial.key, token=token, metrics=metrics)
                 scores[trial.key] = metrics
     for number, cause in enumerate(("oom", "nan")):
         failing = asked(init="random", hidden=64, steps=5 + number)
-        token = ledger.request(STUDY, PHASE, trial=failing)
-        ledger.fail(STUDY, PHASE, key=failing.key, token=token, cause=cause, error="9 GiB wanted")
+        token = ledger.trials.request(STUDY, PHASE, trial=failing)
+        ledger.trials.fail(STUDY, PHASE, key=failing.key, token=token, cause=cause, error="9 GiB wanted")
     assert drain(ledger, root=root) == 0
     return scores
 
@@ -52,7 +52,7 @@ def exported(ledger, root) -> dict[str, dict[str, float]]:
 def test_the_five_searches_find_what_they_say(ledger, runs, exported):
     """Each finds the trials its sentence speaks of and no other."""
     assert len(SEARCHES) == 5
-    rows = {row.key: row for row in ledger.trials(STUDY, limit=None).rows}
+    rows = {row.key: row for row in ledger.trials.page(STUDY, limit=None).rows}
     one = next(iter(exported))
     good, setting, overtrained, failed, together = (
         {run.data.tags["nefstudy.key"] for run in runs(f"{STUDY}/digits8/siren/{PHASE}", where)}

@@ -49,15 +49,15 @@ class Outage(threading.Thread):
 
     def run(self) -> None:
         with Ledger.open(self._place.ledger) as ledger:
-            while len(ledger.ends(STUDY, limit=20)) < 20:
+            while len(ledger.trials.ends(STUDY, limit=20)) < 20:
                 time.sleep(1)
             self.began = time.time()
             self._trouble.begin()
             time.sleep(self._trouble.lasts_s)
-            self.waiting = ledger.outbox_size()
+            self.waiting = ledger.outbox.size()
             self._trouble.end()
             self.ended = time.time()
-            while ledger.outbox_size():
+            while ledger.outbox.size():
                 time.sleep(1)
             self.drained = time.time()
 
@@ -94,7 +94,7 @@ def test_a_study_never_notices_that_mlflow_fails(tmp_path, root, trouble) -> Non
     ending = run_study(plan, StudyOptions(), place=place, console=Console(file=io.StringIO()))
     outage.join(timeout=120)
     with Ledger.open(place.ledger, read_only=True) as ledger:
-        rows = ledger.trials(STUDY, limit=None).rows
+        rows = ledger.trials.page(STUDY, limit=None).rows
     assert ending.complete == sum(plan.planned().values())
     took = {row.key: row.ended_at - row.started_at for row in rows}
     during = [took[row.key] for row in rows if outage.began < row.ended_at < outage.ended]

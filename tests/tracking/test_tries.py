@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from nefstudy.errors import StudyBusy
 from nefstudy.ledger import Ledger, Owner
+from nefstudy.ledger.leases import Leases
 from nefstudy.tracking import Runs, drain
 
 pytestmark = pytest.mark.mlflow
@@ -40,7 +41,7 @@ def test_only_what_was_begun_counts_as_tried(ledger, root, finish, monkeypatch, 
             assert drain(ledger, root=root) == 3
         except KeyboardInterrupt:
             assert error is KeyboardInterrupt
-    assert [entry.tries for entry in ledger.pending()] == [0, 0, 1]
+    assert [entry.tries for entry in ledger.outbox.pending()] == [0, 0, 1]
 
 
 @pytest.mark.slow
@@ -48,13 +49,13 @@ def test_a_slow_store_costs_no_exporter_its_lease(ledger, root, runs, finish, mo
     """While runs are written, however slowly, nobody else gets the export."""
     for seed in range(2):
         finish(ledger, seed)
-    monkeypatch.setattr(Ledger, "acquire_export", partialmethod(Ledger.acquire_export, lease_s=1.0))
+    monkeypatch.setattr(Leases, "acquire_export", partialmethod(Leases.acquire_export, lease_s=1.0))
     write, others = Runs.write, []
 
     def slowly(*args, **options) -> None:
         time.sleep(2.0)
         try:
-            others.append(ledger.acquire_export(Owner.here()))
+            others.append(ledger.leases.acquire_export(Owner.here()))
         except StudyBusy:
             write(*args, **options)
 
@@ -68,22 +69,22 @@ def test_an_exporter_that_was_taken_over_begins_nothing_more(ledger, root, runs,
     """One that was suspended for longer than its lease ends, and takes the run back that it was writing."""
     for seed in range(3):
         finish(ledger, seed)
-    acquire, write, lent = Ledger.acquire_export, Runs.write, []
+    acquire, write, lent = Leases.acquire_export, Runs.write, []
 
     def taken_over(*args, **options) -> None:
-        ledger.release(lent[0])
-        acquire(ledger, Owner.here())
+        ledger.leases.release(lent[0])
+        acquire(ledger.leases, Owner.here())
         write(*args, **options)
 
     def remembered(book, owner):
         lent.append(acquire(book, owner))
         return lent[0]
 
-    monkeypatch.setattr(Ledger, "acquire_export", remembered)
+    monkeypatch.setattr(Leases, "acquire_export", remembered)
     monkeypatch.setattr(Runs, "write", taken_over)
     assert drain(ledger, root=root) == 3
     assert runs() == []
-    assert [entry.tries for entry in ledger.pending()] == [0, 0, 1]
+    assert [entry.tries for entry in ledger.outbox.pending()] == [0, 0, 1]
 
 
 def test_a_ledger_set_back_to_before_an_export_doubles_no_run(ledger, root, runs, finish, tmp_path) -> None:
