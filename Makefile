@@ -18,7 +18,7 @@ PYTEST_ARGS ?=
 HEAVY := slow or postgres or mlflow or browser or prometheus or fault or compiled
 FAST  := not slow and not ray and not postgres and not mlflow and not browser and not prometheus and not fault and not compiled
 # Shapes are checked where tensors are; beartype cannot read some hints of the packages beyond (Self, SQLAlchemy's).
-TENSOR_PACKAGES := signals evaluation fields fitting neural_dataset classifiers
+TENSOR_PACKAGES := signals evaluation fields inits fitting neural_dataset classifiers
 comma := ,
 SHAPES := --jaxtyping-packages=$(subst $() ,$(comma),$(TENSOR_PACKAGES:%=nefstudy.%)),beartype.beartype
 # Packages that tests start for real; SKIP_SYSTEM=1 leaves their tests out, in the open.

@@ -1,7 +1,7 @@
 """The contract of an initialization."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +10,7 @@ from torch import Tensor
 from nefstudy.fields.field import NeuralField
 
 
+@runtime_checkable
 class Init(Protocol):
     """Code that initializes fields; a frozen dataclass whose fields are its parameters.
 

@@ -1,21 +1,20 @@
 """Initializations by name."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 
 from nefstudy.config import InitConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import BadConfig
 from nefstudy.inits.catalog import INITS, build, complete
+from nefstudy.inits.drawn import Shared
 
 
 @dataclass(frozen=True)
-class Scaled:
+class Scaled(Shared):
     """An init with a parameter."""
 
     gain: float = 1.5
-    shared: ClassVar[bool] = True
 
 
 def test_parameters_are_written_out_and_typed() -> None:
