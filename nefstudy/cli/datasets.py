@@ -119,6 +119,7 @@ def dataset_import(  # noqa: PLR0917  # typer calls it by keyword
     grid: Annotated[str, typer.Option(help="Extent of the signals' grid: 28,28.")],
     steps: Annotated[int, typer.Option(help="Optimizer steps the fields had.")],
     channels: Annotated[int, typer.Option(help="Values per point.")] = 1,
+    kind: Annotated[str, typer.Option(help="Kind of the signals: image or shape.")] = "image",
     init: Annotated[str, typer.Option(help="random or shared.")] = "shared",
     split: Annotated[
         str | None, typer.Option(help="Rows that train, validate, test, in order: 55000,5000,10000.")
@@ -137,7 +138,7 @@ def dataset_import(  # noqa: PLR0917  # typer calls it by keyword
     from nefstudy.neural_dataset.show import import_folder
 
     said = {"name": name, "field": field, "grid": grid, "channels": channels, "init": init, "steps": steps}
-    given = {**said, "mean": mean, "std": std, "first_axis": first_axis}
+    given = {**said, "kind": kind, "mean": mean, "std": std, "first_axis": first_axis}
     found = import_folder(folder, place_of(root).root, said=given, split=split)
     if as_json:
         echo_json(found)

@@ -8,7 +8,7 @@ from nefstudy.errors import BadConfig
 from nefstudy.fields.field import NeuralField
 from nefstudy.fitting.cost import Work, fit_seconds
 from nefstudy.fitting.engines import ENGINES, Engine
-from nefstudy.fitting.problem import Problem, loss_of
+from nefstudy.fitting.problem import Problem
 from nefstudy.fitting.rehearsal import hindrance
 from nefstudy.signals.signal import Signals
 
@@ -62,8 +62,8 @@ def _warn(name: str, why: str) -> None:
 
 
 def _quickest(config: FitConfig, field: NeuralField, signals: Signals, *, fields: int, ranks: int) -> Choice:
-    problem = Problem(field, loss_of(signals.card), config.dataset.optimizer.name)
-    drawn = config.dataset.batch_points or signals.step_points
+    problem = Problem(field, signals.kind.loss, config.dataset.optimizer.name)
+    drawn = config.dataset.batch_points or signals.kind.step_points
     points = drawn or signals.size
     work = Work(fields, config.rungs[-1], points)
     seconds: dict[str, float] = {}

@@ -19,7 +19,7 @@ from nefstudy.fitting.engines import Engine, is_out_of_memory
 from nefstudy.fitting.ladder import Climb, climb
 from nefstudy.fitting.lanes import LEAST
 from nefstudy.fitting.precision import full_precision
-from nefstudy.fitting.problem import Problem, loss_of, step_points
+from nefstudy.fitting.problem import Problem, step_points
 from nefstudy.fitting.stop import Stop
 from nefstudy.fitting.threads import threads
 from nefstudy.inits.catalog import INITS, build
@@ -28,7 +28,7 @@ from nefstudy.signals.signal import Signals
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, float], None]
-"""(fields done, fields in all, mean PSNR of those done in dB, a diverged one counted as 0; NaN for shapes)."""
+"""(fields done, fields in all, mean PSNR of those done in dB, a diverged one as 0; NaN where the kind has none)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def fit_fields(
     """
     _check(field, signals, config, rows)
     engine = choose(config, field, signals, fields=len(rows)).engine
-    points = config.dataset.batch_points or signals.step_points or signals.size
+    points = config.dataset.batch_points or signals.kind.step_points or signals.size
     best = engine.lanes(field, points)
     size = best if engine.fixed else max((config.chunk or best) >> config.halvings, LEAST)
     init = build(config.dataset.init, inits=inits)
@@ -101,11 +101,11 @@ def fit_fields(
 
 
 def psnr_of_loss(losses: Float[Tensor, " F"], signals: Signals) -> Float[Tensor, " F"]:
-    """About the PSNR, in dB on [0, 1] values, that squared errors of standardised values amount to.
+    """Return about the PSNR, in dB on [0, 1] values, that squared errors of standardized values amount to.
 
-    Exact for one channel before clipping; channels are taken as equally wrong. NaN for shapes.
+    Exact for one channel before clipping; channels are taken as equally wrong. NaN where the kind has no PSNR.
     """
-    if loss_of(signals.card) != "mse":
+    if not signals.kind.has_psnr:
         return torch.full_like(losses, torch.nan)
     variance = float(np.mean(np.square(signals.card.std)))
     return -10 * torch.log10(losses * variance)
@@ -129,7 +129,7 @@ def _fit_chunk(
         bad = ids[~finite][0]
         raise BadSignals(f"signal {bad} of {signals.card.name}: a value is NaN or infinite; repair or remove it")
     return climb(
-        Problem(field, loss_of(signals.card), recipe.optimizer.name),
+        Problem(field, signals.kind.loss, recipe.optimizer.name),
         recipe.optimizer,
         rows=init.rows(field, seed=recipe.seed, ids=ids, view=view),
         data=data,
@@ -181,8 +181,9 @@ def _check(field: NeuralField, signals: Signals, config: FitConfig, rows: Int[np
             f"{field.in_dim} to {field.out_dim}; build the field with the signals' dimensions"
         )
     points = config.dataset.batch_points
-    if points is not None and (points > signals.size or points % signals.strata):
-        even = "" if signals.strata == 1 else f" and a multiple of {signals.strata}"
+    if points is not None and (points > signals.size or points % signals.kind.strata):
+        even = "" if signals.kind.strata == 1 else f" and a multiple of {signals.kind.strata}"
         raise BadConfig(f"batch_points = {points}: must be at most a signal's {signals.size}{even}; or leave it out")
-    if config.dataset.stop_psnr is not None and loss_of(signals.card) != "mse":
-        raise BadConfig(f"stop_psnr = {config.dataset.stop_psnr}: {name} are shapes, which have no PSNR; leave it out")
+    if config.dataset.stop_psnr is not None and not signals.kind.has_psnr:
+        nouns = signals.kind.nouns
+        raise BadConfig(f"stop_psnr = {config.dataset.stop_psnr}: {name} are {nouns}, which have no PSNR; leave it out")

@@ -14,9 +14,7 @@ from nefstudy.fields.field import NeuralField
 from nefstudy.fields.loss import LossName
 from nefstudy.fields.padding import padded
 from nefstudy.seeds import stream
-from nefstudy.signals.signal import SignalCard, Signals
-
-LOSS_OF_KIND: dict[str, LossName] = {"image": "mse", "shape": "bce"}
+from nefstudy.signals.signal import Signals
 
 
 @dataclass(frozen=True)
@@ -26,11 +24,6 @@ class Problem:
     field: NeuralField
     loss: LossName
     optimizer: Literal["adamw", "sgd"]
-
-
-def loss_of(card: SignalCard) -> LossName:
-    """Images: squared error of standardised values; shapes: cross-entropy of occupancies."""
-    return LOSS_OF_KIND[card.kind]
 
 
 @runtime_checkable
@@ -88,8 +81,8 @@ def step_points(
     """Return the whole grid of some signals, and the points that the steps of a fit look at."""
     targets = torch.from_numpy(np.ascontiguousarray(signals.targets(rows)))
     grid = WholeGrid(padded(torch.from_numpy(signals.points(rows))), targets)
-    count = recipe.batch_points or signals.step_points
+    count = recipe.batch_points or signals.kind.step_points
     if count is None:
         return grid, grid
     ids = signals.ids[rows]
-    return grid, DrawnPoints(grid, count=count, seed=recipe.seed, ids=ids, view=view, strata=signals.strata)
+    return grid, DrawnPoints(grid, count=count, seed=recipe.seed, ids=ids, view=view, strata=signals.kind.strata)

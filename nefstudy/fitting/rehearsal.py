@@ -8,7 +8,7 @@ from nefstudy.fields.field import NeuralField, parameter_count
 from nefstudy.fitting.compiled import CannotCompile, Shape, shape_of
 from nefstudy.fitting.engines import Engine, is_out_of_memory
 from nefstudy.fitting.precision import full_precision
-from nefstudy.fitting.problem import Problem, loss_of, step_points
+from nefstudy.fitting.problem import Problem, step_points
 from nefstudy.fitting.step import first_state
 from nefstudy.fitting.threads import threads
 from nefstudy.signals.signal import Signals
@@ -28,8 +28,8 @@ def hindrance(engine: Engine, config: FitConfig, field: NeuralField, signals: Si
     why = engine.why_not(field)
     if why is not None or not engine.compiles:
         return why
-    problem = Problem(field, loss_of(signals.card), config.dataset.optimizer.name)
-    drawn = config.dataset.batch_points or signals.step_points
+    problem = Problem(field, signals.kind.loss, config.dataset.optimizer.name)
+    drawn = config.dataset.batch_points or signals.kind.step_points
     points = drawn or signals.size
     shape = shape_of(problem, points=points, drawn=drawn is not None, threads=config.threads)
     if shape not in _hindrances:

@@ -56,7 +56,11 @@ def import_hdf5(folder: Path, root: str, *, origin: Origin) -> NeuralDataset:
     records = []
     for shard in all_shards(len(labels), 1):
         schema = shard_schema(
-            parameter_count(field), origin.kind, digest=recipe.digest, steps=origin.steps, index=shard.index
+            parameter_count(field),
+            origin.signal_kind.metrics,
+            digest=recipe.digest,
+            steps=origin.steps,
+            index=shard.index,
         )
         rows = _rows(files, int(shard.places[0]), int(shard.places[-1]) + 1)[:, order]
         data = shard_bytes(_columns(rows, shard, schema=schema, labels=labels, split=split), schema)
@@ -72,7 +76,15 @@ def import_hdf5(folder: Path, root: str, *, origin: Origin) -> NeuralDataset:
         records.append(receipt.shard)
     rungs = [RungRecord(steps=origin.steps, shards=tuple(records))]
     card = origin.card(source, classes=int(labels.max()) + 1)
-    manifest = new_manifest(recipe, field=field, card=card, fingerprint=marks, rows=len(labels), rungs=rungs)
+    manifest = new_manifest(
+        recipe,
+        field=field,
+        card=card,
+        quality=origin.signal_kind.metrics,
+        fingerprint=marks,
+        rows=len(labels),
+        rungs=rungs,
+    )
     storage.write(manifest_path(recipe.digest), manifest.to_json())
     return NeuralDataset(storage, manifest, field)
 

@@ -29,9 +29,10 @@ def write_mesh(
     """
     if path.suffix.lower() not in SUFFIXES:
         raise BadConfig(f"{path}: suffix {path.suffix!r} must be .ply or .obj; rename the file")
-    if dataset.manifest.card.kind != "shape":
+    card = dataset.manifest.card
+    if card.loss != "bce" or len(card.grid) != 3:
         raise BadConfig(
-            f"neural dataset {dataset.digest} holds {dataset.manifest.card.kind}s; only shapes have surfaces"
+            f"neural dataset {dataset.digest} holds signals of kind {card.kind!r}; only shapes have surfaces"
         )
     if not 4 <= resolution <= FINEST:
         raise BadConfig(f"resolution {resolution} is not among 4 to {FINEST}; try {RESOLUTION}")

@@ -7,9 +7,8 @@ from typing import Literal
 from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, parse
 from nefstudy.errors import BadConfig
 from nefstudy.fields.catalog import complete
-from nefstudy.signals.signal import SignalCard
-
-IMAGE_DIMS = 2
+from nefstudy.signals.kinds import KINDS
+from nefstudy.signals.signal import SignalCard, SignalKind
 
 
 @dataclass(frozen=True)
@@ -20,6 +19,7 @@ class Origin:
         name: what to call the signals, such as `mnist`.
         field: the field and its hyperparameters; its rows must be those of the files.
         grid: extent of the grid the signals were on; its length is the field's input dimension.
+        kind: name of the kind of the signals.
         steps: optimizer steps the fields had.
         counts: signals that train, validate and test, in the files' order; None splits stratified, 72 / 8 / 20.
         mean, std: constants of the signals, per channel or one for all: value = output * std + mean. None: the
@@ -34,32 +34,43 @@ class Origin:
     channels: int
     init: Literal["random", "shared"]
     steps: int
+    kind: str = "image"
     counts: tuple[int, int, int] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     first_axis: Literal["row", "column"] = "row"
 
     def __post_init__(self) -> None:
-        if self.kind == "shape" and self.first_axis == "column":
+        self._check_kind()
+        if self.first_axis == "column" and len(self.grid) != 2:
             raise BadConfig(f"grid {self.grid}: only an image's first coordinate may follow columns; leave it out")
         if (self.mean is None) != (self.std is None):
             raise BadConfig("mean and std belong together: give both, or neither")
         if self.mean is None or self.std is None:
             return
-        if self.kind == "shape":
-            raise BadConfig(f"grid {self.grid}: a shape's outputs are logits, without mean and std; leave both out")
+        if self.signal_kind.loss == "bce":
+            raise BadConfig(f"kind {self.kind}: outputs are logits, without mean and std; leave both out")
         _check_constants("mean", self.mean, channels=self.channels, least=-math.inf)
         _check_constants("std", self.std, channels=self.channels, least=0.0)
 
+    def _check_kind(self) -> None:
+        if self.kind not in KINDS:
+            raise BadConfig(f"kind {self.kind!r}: allowed are {', '.join(KINDS)}; give one of them")
+        kind, axes = self.signal_kind, len(self.grid)
+        if axes != kind.axes:
+            fitting = [f"--kind {other.name}" for other in KINDS.values() if other.axes == axes]
+            fix = f"give {' or '.join(fitting)}, or correct the grid" if fitting else "correct the grid"
+            raise BadConfig(f"grid {self.grid} has {axes} axes, {kind.nouns} have {kind.axes}; {fix}")
+
     @property
-    def kind(self) -> Literal["image", "shape"]:
-        """Kind of the signals: a grid of two axes is an image's."""
-        return "image" if len(self.grid) == IMAGE_DIMS else "shape"
+    def signal_kind(self) -> SignalKind:
+        """The kind of the signals."""
+        return KINDS[self.kind]
 
     @property
     def values(self) -> str:
         """How outputs become values, for the manifest and the terminal."""
-        if self.kind == "shape":
+        if self.signal_kind.loss == "bce":
             return "outputs are logits of occupancy"
         return "outputs are taken as values on [0, 1]" if self.mean is None else "outputs * std + mean, as given"
 
@@ -75,7 +86,7 @@ class Origin:
         return SignalCard(
             name=self.name,
             kind=self.kind,
-            quality="psnr" if self.kind == "image" else "iou",
+            loss=self.signal_kind.loss,
             license="as published",
             source="imported from HDF5",
             content_hash=content,

@@ -1,14 +1,13 @@
-"""What fitted fields reconstruct, and how well: one number per field and metric."""
+"""Values that fitted fields reconstruct, and how well: one number per field and metric."""
 
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from nefstudy.evaluation.reconstruction import cell_centres, iou, off_grid_psnr, off_grid_ratio, psnr
-from nefstudy.evaluation.similarity import ssim
+from nefstudy.errors import BadConfig
 from nefstudy.fields.field import NeuralField, unflatten
 from nefstudy.fields.padding import padded
 from nefstudy.fitting.lanes import LEAST
@@ -21,7 +20,7 @@ BLOCK_POINTS = 2**15
 def reconstruct(
     field: NeuralField, card: SignalCard, rows: Float[Tensor, "F N"], points: Float[np.ndarray, "*F P D"]
 ) -> Float[np.ndarray, "F P C"]:
-    """Values on the original scale: image values (about [0, 1]) or the logit of occupancy."""
+    """Return values on the original scale: those of the signals (about [0, 1]), or logits of occupancy."""
     outputs = _outputs(field, rows, torch.from_numpy(points))
     mean, std = np.asarray(card.mean, dtype=np.float32), np.asarray(card.std, dtype=np.float32)
     return outputs * std + mean
@@ -30,49 +29,23 @@ def reconstruct(
 def quality_columns(
     field: NeuralField, signals: Signals, rows: Float[Tensor, "F N"], *, places: Int[np.ndarray, " F"]
 ) -> dict[str, Float[np.ndarray, " F"]]:
-    """The quality columns of fields fitted to the signals at `places`; NaN for fields that diverged."""
-    alive = torch.isfinite(rows).all(dim=1).numpy()
-    columns = MEASURES[signals.card.kind](field, signals, rows, places, alive)
-    return {name: values.astype(np.float32) for name, values in columns.items()}
+    """Return the quality columns of fields fitted to the signals at `places`; NaN for fields that diverged.
 
-
-def _image(
-    field: NeuralField, signals: Signals, rows: Tensor, places: Int[np.ndarray, " F"], alive: Bool[np.ndarray, " F"]
-) -> dict[str, np.ndarray]:
-    grid, channels = signals.card.grid, signals.card.channels
-    names = ("psnr", "ssim", "off_grid_psnr", "off_grid_ratio")
-    columns = {name: np.full(len(rows), np.nan) for name in names}
+    Raises:
+        BadConfig: the kind of the signals does not measure what it declares.
+    """
+    kind, alive = signals.kind, torch.isfinite(rows).all(dim=1).numpy()
+    columns = {name: np.full(len(rows), np.nan, dtype=np.float32) for name in kind.metrics}
     if alive.any():
-        living = rows[torch.from_numpy(alive)]
-        images = signals.originals(places[alive]).reshape(-1, *grid, channels)
-        found = reconstruct(field, signals.card, living, signals.coordinates()).reshape(images.shape)
-        between = reconstruct(field, signals.card, living, cell_centres(grid))
-        inside, off = psnr(found, images), off_grid_psnr(between, images)
-        values = (inside, ssim(found, images), off, off_grid_ratio(off, inside))
-        for name, value in zip(names, values, strict=True):
-            columns[name][alive] = value
+        predict = partial(reconstruct, field, signals.card, rows[torch.from_numpy(alive)])
+        measured = kind.measure(signals.select(places[alive]), predict)
+        if set(measured) != set(columns):
+            raise BadConfig(
+                f"kind {kind.name!r} declares {', '.join(columns)} and measures {', '.join(measured)}; make them equal"
+            )
+        for name, column in columns.items():
+            column[alive] = measured[name]
     return columns
-
-
-def _shape(
-    field: NeuralField, signals: Signals, rows: Tensor, places: Int[np.ndarray, " F"], alive: Bool[np.ndarray, " F"]
-) -> dict[str, np.ndarray]:
-    column = np.full(len(rows), np.nan)
-    if alive.any() and signals.samples is not None:
-        samples = signals.samples.take(places[alive])
-        points = samples.held_out.astype(np.float32)
-        logits = reconstruct(field, signals.card, rows[torch.from_numpy(alive)], points)
-        column[alive] = iou(logits[..., 0], samples.occupied)
-    return {"iou": column}
-
-
-MEASURES: dict[
-    str,
-    Callable[
-        [NeuralField, Signals, Tensor, Int[np.ndarray, " F"], Bool[np.ndarray, " F"]],
-        dict[str, np.ndarray],
-    ],
-] = {"image": _image, "shape": _shape}
 
 
 @torch.no_grad()

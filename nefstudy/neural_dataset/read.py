@@ -16,7 +16,7 @@ from nefstudy.fields.catalog import FIELDS, build
 from nefstudy.fields.field import NeuralField
 from nefstudy.neural_dataset.quality import reconstruct
 from nefstudy.neural_dataset.rung import Rung, check_shard, read_batches, read_columns, read_rung
-from nefstudy.neural_dataset.schema import QUALITY, Manifest
+from nefstudy.neural_dataset.schema import Manifest
 from nefstudy.paths import DATASETS, manifest_path
 from nefstudy.signals.signal import grid_coordinates
 from nefstudy.storage import Storage
@@ -56,7 +56,7 @@ class NeuralDataset:
 
     def quality(self, steps: int) -> dict[str, np.ndarray]:
         """The quality columns of a rung and `diverged_at`, without reading any weights."""
-        names = (*QUALITY[self.manifest.card.kind], "diverged_at")
+        names = (*self.manifest.quality, "diverged_at")
         return read_columns(self.storage, self.manifest, names, steps=steps, verify=False)
 
     def batches(self, steps: int) -> Iterator[Any]:
@@ -68,7 +68,7 @@ class NeuralDataset:
     ) -> Float[np.ndarray, "*grid C"]:
         """Values on [0, 1] of one signal's field on a regular grid, by default that of the signals.
 
-        For shapes, the probability of occupancy.
+        For occupancies, their probability.
 
         Raises:
             BadConfig: no such signal or view in the neural dataset.
@@ -77,7 +77,7 @@ class NeuralDataset:
         extent = grid or card.grid
         row = self._row(signal_id, view=view, steps=steps)
         values = reconstruct(self.field, card, row, grid_coordinates(extent))[0]
-        if card.kind == "shape":
+        if card.loss == "bce":
             values = 1 / (1 + np.exp(-values))
         clipped: Float[np.ndarray, "*grid C"] = np.clip(values, 0, 1).reshape(*extent, card.channels)
         return clipped

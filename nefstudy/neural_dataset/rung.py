@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nefstudy.errors import BadNeuralDataset
-from nefstudy.neural_dataset.schema import QUALITY, Manifest, ShardRecord, shard_schema
+from nefstudy.neural_dataset.schema import Manifest, ShardRecord, shard_schema
 from nefstudy.paths import dataset_path
 from nefstudy.storage import Storage
 
@@ -24,7 +24,8 @@ class Rung:
     Attributes:
         parameters: flat rows; NaN for diverged fields.
         ids: signal identities.
-        split: 0 train, 1 validation, 2 test.
+        labels: class index, -1 where the signals have none.
+        split: 0 train, 1 validation, 2 test, -1 where the signals are not split.
         diverged_at: steps after which the loss was first not finite, or -1.
         stopped_at: steps after which the field had reached the PSNR it was to stop at, or -1.
         quality: metric name -> one number per field; NaN for diverged fields.
@@ -66,7 +67,7 @@ def read_rung(storage: Storage, manifest: Manifest, *, steps: int, verify: bool)
         split=numbers["split"],
         diverged_at=numbers["diverged_at"],
         stopped_at=numbers["stopped_at"],
-        quality={name: columns[name] for name in QUALITY[manifest.card.kind]},
+        quality={name: columns[name] for name in manifest.quality},
     )
 
 
@@ -113,7 +114,7 @@ def _read_shard(
     except (pa.ArrowInvalid, OSError) as error:
         raise BadNeuralDataset(f"{where} is not an Arrow file ({error}); remove it and run the fit again") from None
     size = sum(int(np.prod(p.shape)) for p in manifest.layout)
-    wanted = shard_schema(size, manifest.card.kind, digest=manifest.digest, steps=steps, index=index)
+    wanted = shard_schema(size, manifest.quality, digest=manifest.digest, steps=steps, index=index)
     if not schema.equals(wanted, check_metadata=True) or batch.num_rows != record.rows:
         raise BadNeuralDataset(
             f"{where} is not shard {index} of rung {steps} of {manifest.digest}; remove it and run the fit again"

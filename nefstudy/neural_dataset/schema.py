@@ -18,10 +18,8 @@ from nefstudy.signals.signal import SignalCard
 FORMAT = "nefstudy-neural-dataset"
 MAJOR, MINOR = 1, 0
 SHARD_SIGNALS = 512
-QUALITY: dict[str, tuple[str, ...]] = {
-    "image": ("psnr", "ssim", "off_grid_psnr", "off_grid_ratio"),
-    "shape": ("iou",),
-}
+COLUMNS = ("id", "view", "label", "split", "parameters", "diverged_at", "stopped_at")
+"""Columns of every shard; those of the kind's quality metrics follow."""
 
 
 class Record(BaseModel):
@@ -136,6 +134,11 @@ class Manifest(Record):
         except ValidationError as error:
             raise BadNeuralDataset(first_problem(error, where=where)) from None
 
+    @property
+    def quality(self) -> tuple[str, ...]:
+        """Names of the quality columns, the headline first."""
+        return tuple(name for name in self.columns if name not in COLUMNS)
+
     def rung(self, steps: int) -> RungRecord:
         """The record of a step count.
 
@@ -155,18 +158,11 @@ def checksum(data: Mapping[str, Any], kind: type[Record]) -> str:
     return hashlib.sha256(canonical_json(own).encode()).hexdigest()
 
 
-def shard_schema(size: int, kind: str, *, digest: str, steps: int, index: int) -> pa.Schema:
-    """Columns of a shard; its metadata says which shard of which dataset it is."""
-    columns = [
-        ("id", pa.int64()),
-        ("view", pa.int32()),
-        ("label", pa.int64()),
-        ("split", pa.int8()),
-        ("parameters", pa.list_(pa.field("item", pa.float32(), nullable=False), size)),
-        ("diverged_at", pa.int32()),
-        ("stopped_at", pa.int32()),
-        *((name, pa.float32()) for name in QUALITY[kind]),
-    ]
+def shard_schema(size: int, quality: Sequence[str], *, digest: str, steps: int, index: int) -> pa.Schema:
+    """Return the columns of a shard; its metadata names the shard and its dataset."""
+    row = pa.list_(pa.field("item", pa.float32(), nullable=False), size)
+    types = (pa.int64(), pa.int32(), pa.int64(), pa.int8(), row, pa.int32(), pa.int32())
+    columns = [*zip(COLUMNS, types, strict=True), *((name, pa.float32()) for name in quality)]
     metadata = {"format": f"{FORMAT} {MAJOR}.{MINOR}", "digest": digest, "steps": str(steps), "shard": str(index)}
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns], metadata=metadata)
 
@@ -192,11 +188,12 @@ def new_manifest(
     *,
     field: NeuralField,
     card: SignalCard,
+    quality: Sequence[str],
     fingerprint: Mapping[str, str],
     rows: int,
     rungs: Sequence[RungRecord],
 ) -> Manifest:
-    """The manifest of a finished neural dataset."""
+    """Return the manifest of a finished neural dataset."""
     return Manifest(
         format=Version(name=FORMAT, major=MAJOR, minor=MINOR),
         digest=recipe.digest,
@@ -206,7 +203,7 @@ def new_manifest(
         field={"name": recipe.field.name, "in_dim": field.in_dim, "out_dim": field.out_dim},
         layout=tuple(ParameterRecord(name=p.name, shape=p.shape, trained=p.trained) for p in field.layout),
         symmetry=asdict(field.symmetry),
-        columns=("id", "view", "label", "split", "parameters", "diverged_at", "stopped_at", *QUALITY[card.kind]),
+        columns=(*COLUMNS, *quality),
         rows=rows,
         rungs=tuple(rungs),
     )

@@ -14,7 +14,7 @@ from nefstudy.neural_dataset.hdf5 import import_hdf5
 from nefstudy.neural_dataset.mesh import write_mesh
 from nefstudy.neural_dataset.origin import Origin
 from nefstudy.neural_dataset.read import NeuralDataset, list_neural_datasets, open_neural_dataset
-from nefstudy.neural_dataset.schema import QUALITY, Manifest
+from nefstudy.neural_dataset.schema import Manifest
 
 Row = dict[str, Any]
 
@@ -80,10 +80,7 @@ def dataset_summary(root: str, beginning: str) -> Row:
 def _quality(dataset: NeuralDataset, steps: int) -> Row:
     columns = dataset.quality(steps)
     alive = columns["diverged_at"] < 0
-    means = {
-        name: float(np.mean(columns[name][alive])) if alive.any() else None
-        for name in QUALITY[dataset.manifest.card.kind]
-    }
+    means = {name: float(np.mean(columns[name][alive])) if alive.any() else None for name in dataset.manifest.quality}
     return {"steps": steps, "diverged": int((~alive).sum()), **means}
 
 

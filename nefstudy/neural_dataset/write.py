@@ -31,6 +31,8 @@ from nefstudy.paths import dataset_path, manifest_path, shard_file
 from nefstudy.signals.signal import Signals
 from nefstudy.storage import Storage
 
+ABSENT = -1  # label or split of a signal that has none
+
 
 @dataclass(frozen=True)
 class Written:
@@ -113,7 +115,15 @@ def finish_neural_dataset(config: FitConfig, signals: Signals, root: str, *, fie
             where = storage.locate(f"{dataset_path(digest)}/{shard_file(steps, lost)}")
             raise BadNeuralDataset(f"{where} is missing, so the neural dataset is not whole; run the fit again")
     rows = sum(len(shard.places) for shard in shards)
-    manifest = new_manifest(config.dataset, field=field, card=signals.card, fingerprint=marks, rows=rows, rungs=records)
+    manifest = new_manifest(
+        config.dataset,
+        field=field,
+        card=signals.card,
+        quality=signals.kind.metrics,
+        fingerprint=marks,
+        rows=rows,
+        rungs=records,
+    )
     storage.write(manifest_path(digest), manifest.to_json())
     sweep(storage, digest, kept=tuple(record.steps for record in records))
     return NeuralDataset(storage=storage, manifest=manifest, field=field)
@@ -164,18 +174,25 @@ def _write_shard(
         columns = {
             "id": signals.ids[places].astype(np.int64),
             "view": np.full(len(places), shard.view, dtype=np.int32),
-            "label": signals.labels[places].astype(np.int64),
-            "split": signals.split[places].astype(np.int8),
+            "label": _codes(signals.labels, places),
+            "split": _codes(signals.split, places),
             "parameters": rows.numpy(),
             "diverged_at": _by(steps, fits.diverged_at),
             "stopped_at": _by(steps, fits.stopped_at),
             **quality,
         }
-        schema = shard_schema(parameter_count(field), signals.card.kind, digest=digest, steps=steps, index=shard.index)
+        schema = shard_schema(
+            parameter_count(field), signals.kind.metrics, digest=digest, steps=steps, index=shard.index
+        )
         data = shard_bytes(columns, schema)
         put_shard(storage, digest, data, steps=steps, index=shard.index, rows=len(places), fingerprint=marks)
         total = float(np.nansum(quality["psnr"])) if "psnr" in quality else float("nan")
     return total
+
+
+def _codes(codes: Int[np.ndarray, " S"] | None, places: Int[np.ndarray, " F"]) -> Int[np.ndarray, " F"]:
+    """Return the labels or split codes of some signals, -1 where there are none."""
+    return np.full(len(places), ABSENT) if codes is None else codes[places]
 
 
 def _by(steps: int, when: Int[Tensor, " F"]) -> Int[np.ndarray, " F"]:

@@ -5,10 +5,10 @@ import numpy as np
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.signals.image_set import image_set
-from nefstudy.signals.labelled_set import numbered_classes
 from nefstudy.signals.npz import read_npz
 from nefstudy.signals.options import only_options, text_option, whole_option
 from nefstudy.signals.signal import Signals
+from nefstudy.signals.signal_set import numbered_classes
 
 NEEDED = ("values", "labels")
 OPTIONAL = ("split", "ids", "class_names")

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
+import numpy as np
+
 from nefstudy.config import Scalar, SignalsConfig, parse
 from nefstudy.errors import BadConfig, BadSignals
 from nefstudy.signals.arrays import read_arrays
@@ -94,17 +96,20 @@ def _full(source: SignalSource, text: str) -> Signals:
     config = parse(SignalsConfig, text, where="signals")
     signals = source(config)
     check(signals, where=f"signals {config.name!r}")
-    ordered = signals.select(stratified_order(signals.labels, signals.split, seed=config.split_seed))
+    parts = np.zeros(len(signals), dtype=np.int8) if signals.split is None else signals.split
+    ordered = signals.select(stratified_order(signals.labels, parts, seed=config.split_seed))
     ordered.values.flags.writeable = False
     return ordered
 
 
 def _first(signals: Signals, config: SignalsConfig) -> Signals:
     count = len(signals) if config.subset is None else config.subset
-    least = len(signals.card.class_names) + 2
+    classes, parts = len(signals.card.class_names), 0 if signals.split is None else 2
+    least = max(classes, 1) + parts
     if not least <= count <= len(signals):
+        each = [f"one training signal{' a class' if classes else ''}", "one to validate", "one to test"][: parts + 1]
         raise BadConfig(
-            f"signals {config.name!r}: subset {count} is not among {least} (one training signal a class, one to "
-            f"validate, one to test) to {len(signals)}; change it or leave it out for all"
+            f"signals {config.name!r}: subset {count} is not among {least} ({', '.join(each)}) to {len(signals)}; "
+            "change it or leave it out for all"
         )
     return signals.first(count)

@@ -21,8 +21,9 @@ def check(signals: Signals, *, where: str) -> None:
     refuse(value_problems(signals.values), where=where)
     refuse(label_problems(signals.labels, signals.card.class_names), where=where)
     refuse(id_problems(signals.ids), where=where)
-    refuse(code_problems(signals.labels, signals.split), where=where)
-    refuse(split_problems(signals.labels, signals.split, signals.card.class_names), where=where)
+    if signals.split is not None:
+        refuse(code_problems(signals.split, count=len(signals.values)), where=where)
+        refuse(split_problems(signals.labels, signals.split, signals.card.class_names), where=where)
     refuse(_card_problems(signals), where=where)
 
 
@@ -66,10 +67,13 @@ def _rows(wrong: np.ndarray) -> str:
     return f"signal {rows[0]} holds" if len(rows) == 1 else f"{len(rows)} signals, the first at row {rows[0]}, hold"
 
 
-def label_problems(labels: np.ndarray, class_names: Sequence[str]) -> Iterator[str]:
-    """What is wrong with labels [S]: not whole numbers, or not 0 .. classes - 1 with every class present."""
+def label_problems(labels: np.ndarray | None, class_names: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong with labels [S]: not whole numbers, or not 0 .. classes - 1 with every class present."""
     classes = len(class_names)
-    if labels.ndim != 1 or not labels.size:
+    if labels is None:
+        if classes:
+            yield f"class names are {list(class_names)}, but there are no labels; give both or neither"
+    elif labels.ndim != 1 or not labels.size:
         yield f"labels have shape {labels.shape}; give one class index per signal"
     elif labels.dtype.kind in "USO":
         yield f"labels are text ({str(labels.flat[0])!r}); store class indices from 0 and the text under class_names"
@@ -95,9 +99,9 @@ def id_problems(ids: np.ndarray) -> Iterator[str]:
         yield f"id {repeated[0]} is used {times} times ({repeated.size} such ids); give each signal its own"
 
 
-def code_problems(labels: np.ndarray, split: np.ndarray) -> Iterator[str]:
-    """What is wrong with split [S] as codes: one per signal, each 0, 1 or 2."""
-    if split.shape != labels.shape or split.dtype.kind not in "iu":
+def code_problems(split: np.ndarray, *, count: int) -> Iterator[str]:
+    """Yield what is wrong with split [S] as codes: one per signal, each 0, 1 or 2."""
+    if split.shape != (count,) or split.dtype.kind not in "iu":
         yield f"split is {split.dtype} of shape {split.shape}; give one of 0 train, 1 val, 2 test per signal"
         return
     strange = np.setdiff1d(split, list(SPLITS.values()))
@@ -105,8 +109,8 @@ def code_problems(labels: np.ndarray, split: np.ndarray) -> Iterator[str]:
         yield f"split holds {strange[0]}; allowed are 0 train, 1 val, 2 test"
 
 
-def split_problems(labels: np.ndarray, split: np.ndarray, class_names: Sequence[str]) -> Iterator[str]:
-    """What is wrong with a split of sound codes: an empty part, or a class nothing can be trained on."""
+def split_problems(labels: np.ndarray | None, split: np.ndarray, class_names: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong with a split of sound codes: an empty part, or a class nothing can be trained on."""
     for part, code in SPLITS.items():
         if not (split == code).any():
             yield f"no signal is in the {part} split; put some of every class there"
@@ -126,16 +130,23 @@ def class_size_problems(labels: np.ndarray, class_names: Sequence[str]) -> Itera
 
 
 def _card_problems(signals: Signals) -> Iterator[str]:
-    card, shape = signals.card, signals.values.shape
-    lengths = {len(signals.ids), len(signals.labels), len(signals.split), shape[0]}
+    card, kind, shape = signals.card, signals.kind, signals.values.shape
+    columns = (signals.ids, signals.labels, signals.split)
+    lengths = {shape[0], *(len(column) for column in columns if column is not None)}
     if len(lengths) > 1:
         yield f"values, ids, labels and split have different lengths {sorted(lengths)}; give one row per signal"
-    if signals.samples is not None:
+    if (card.kind, card.loss) != (kind.name, kind.loss):
+        yield f"the card says kind {card.kind!r} with {card.loss}, the signals {kind.name!r} with {kind.loss}; use one"
+    if kind.axes not in (None, len(card.grid)):
+        yield f"grid {card.grid} has {len(card.grid)} axes; {kind.nouns} have {kind.axes}: correct it, or the kind"
+    if kind.sampled and signals.samples is None:
+        yield f"{kind.nouns} come with samples, points of their own and held-out ones; make them with shape_set"
+    elif signals.samples is not None and not kind.sampled:
+        yield f"{kind.nouns} are known on a grid, but there are samples; leave them out, or give a sampled kind"
+    elif signals.samples is not None:
         yield from _sample_problems(signals, signals.samples)
-    elif card.kind == "shape":
-        yield "shapes come with samples, points of their own and held-out ones; make them with shape_set"
     elif (*card.grid, card.channels) != shape[1:]:
-        yield f"the card says grid {card.grid} and {card.channels} channels, the values {shape[1:]}; mend the card"
+        yield f"the card says grid {card.grid} and {card.channels} channels, the values {shape[1:]}; correct the card"
     if not len(card.mean) == len(card.std) == card.channels:
         yield f"the card has {len(card.mean)} means and {len(card.std)} deviations for {card.channels} channels"
     if not all(np.isfinite(card.mean)) or not all(np.isfinite(s) and s > 0 for s in card.std):

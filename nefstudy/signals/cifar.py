@@ -5,8 +5,8 @@ from jaxtyping import UInt8
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
+from nefstudy.signals.file_type import file_type_of
 from nefstudy.signals.image_set import image_set
-from nefstudy.signals.kind import kind_of
 from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.parquet import holds_parquet, read_parquet
 from nefstudy.signals.signal import SPLITS, Signals
@@ -56,7 +56,7 @@ def decode_batch(data: bytes, *, where: str) -> tuple[UInt8[np.ndarray, "n 32 32
         BadSignals: the length is no multiple of a record, or a label is beyond 9.
     """
     if not data or len(data) % RECORD:
-        kind = kind_of(data)
+        kind = file_type_of(data)
         found = "" if kind is None else f" and is {kind}"
         raise BadSignals(f"{where} has {len(data)} bytes, no multiple of {RECORD}{found}; unpack the archive again")
     records = np.frombuffer(data, dtype=np.uint8).reshape(-1, RECORD)

@@ -1,4 +1,4 @@
-"""The kind of file that bytes are, whatever their name claims."""
+"""The type of file that bytes are, whatever their name claims."""
 
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n", "a PNG image"),
@@ -19,7 +19,7 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def kind_of(data: bytes) -> str | None:
+def file_type_of(data: bytes) -> str | None:
     """Return what bytes are by how they begin, in words for an error; None where that is not known."""
     if not data:
         return "empty"
@@ -35,6 +35,6 @@ def kind_of(data: bytes) -> str | None:
 
 def reason_for(data: bytes, error: Exception) -> str:
     """Return why bytes cannot be read, for an error: what they are, else what the reader says."""
-    kind = kind_of(data)
+    file_type = file_type_of(data)
     said = " ".join(str(error).split())[:80] or type(error).__name__
-    return said if kind is None else f"it is {kind}"
+    return said if file_type is None else f"it is {file_type}"

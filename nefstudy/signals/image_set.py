@@ -7,8 +7,9 @@ from jaxtyping import Shaped
 
 from nefstudy.config import SignalsConfig
 from nefstudy.signals.check import refuse
-from nefstudy.signals.labelled_set import VALIDATION_SHARE, labelled_set
+from nefstudy.signals.kinds import IMAGE
 from nefstudy.signals.signal import Signals
+from nefstudy.signals.signal_set import VALIDATION_SHARE, signal_set
 
 IMAGE_AXES = 4
 CHANNELS = (1, 2, 3, 4)
@@ -42,9 +43,10 @@ def image_set(
     """
     values = _with_channels(values)
     refuse(_channel_problems(values.shape, channels), where=f"signals {config.name!r} ({source})")
-    return labelled_set(
+    return signal_set(
         values,
-        labels,
+        kind=IMAGE,
+        labels=labels,
         config=config,
         class_names=class_names,
         license=license,

@@ -11,12 +11,12 @@ from jaxtyping import UInt8
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.signals.digits import MNIST_LICENCE
+from nefstudy.signals.file_type import file_type_of, reason_for
 from nefstudy.signals.image_set import image_set
-from nefstudy.signals.kind import kind_of, reason_for
-from nefstudy.signals.labelled_set import numbered_classes
 from nefstudy.signals.options import only_options, text_option
 from nefstudy.signals.parquet import holds_parquet, read_parquet
 from nefstudy.signals.signal import SPLITS, Signals, Split
+from nefstudy.signals.signal_set import numbered_classes
 from nefstudy.storage import below, list_tree, read_bytes
 
 VALIDATION_SHARE = 1 / 12
@@ -94,7 +94,7 @@ def decode_idx(data: bytes, *, where: str, axes: int) -> UInt8[np.ndarray, "..."
     """
     header = 4 + 4 * axes
     if len(data) < header or data[:4] != bytes([0, 0, UNSIGNED_BYTE, axes]):
-        kind = kind_of(data)
+        kind = file_type_of(data)
         found = f"begins {data[:4].hex()}" if kind is None else f"it is {kind}"
         raise BadSignals(f"{where} is no IDX file of {axes}-axis bytes ({found}); download it again")
     shape = tuple(int(extent) for extent in np.frombuffer(data, dtype=">u4", count=axes, offset=4))

@@ -12,7 +12,7 @@ import numpy as np
 
 from nefstudy.errors import BadSignals
 from nefstudy.outside_text import one_line, shortened
-from nefstudy.signals.kind import reason_for
+from nefstudy.signals.file_type import reason_for
 from nefstudy.storage import below, read_bytes
 
 MOST_NAMES = 300  # characters of the names of a file's arrays in an error

@@ -18,12 +18,12 @@ from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadConfig, BadSignals
 from nefstudy.outside_text import one_line
 from nefstudy.signals.check import refuse
+from nefstudy.signals.file_type import file_type_of
 from nefstudy.signals.image_set import image_set
-from nefstudy.signals.kind import kind_of
-from nefstudy.signals.labelled_set import VALIDATION_SHARE, numbered_classes
 from nefstudy.signals.options import only_options, optional_text, text_option
 from nefstudy.signals.pixels import conversion, stack_images
 from nefstudy.signals.signal import SPLITS, Signals, Split
+from nefstudy.signals.signal_set import VALIDATION_SHARE, numbered_classes
 from nefstudy.signals.splits import PARTS
 from nefstudy.storage import below, list_tree, open_file
 
@@ -133,7 +133,7 @@ def _read_table(path: str, name: str, *, config: SignalsConfig) -> Any:
             return table.replace_schema_metadata(file.schema_arrow.metadata)  # renaming loses it
     except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
         reason = " ".join(str(error).split())[:100]
-        kind = kind_of(_head(path, name))
+        kind = file_type_of(_head(path, name))
         reason = reason if kind in (None, "a parquet file") else f"it is {kind}"
         raise BadSignals(f"{location} is no whole parquet file ({reason}); download it again") from None
 

@@ -1,14 +1,12 @@
-"""Pictures of signals and of what fields say they are: contact sheets, with shapes seen from aside."""
+"""Pictures: contact sheets of images, and views of a shape's points."""
 
 import io
 from collections.abc import Sequence
 from math import cos, radians, sin
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from PIL import Image
-
-from nefstudy.signals.signal import SignalCard, Signals, grid_coordinates
 
 GAP = 2
 SIDE = 40
@@ -17,21 +15,6 @@ SIDE = 40
 YAW, PITCH = radians(35), radians(25)
 DARKEST = 0.25
 """Brightness of the farthest point; the ground is black."""
-
-
-def seen_signals(signals: Signals, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n H W C"]:
-    """The given signals as images on [0, 1]: themselves, or views of a shape's inside points."""
-    if signals.samples is None:
-        return signals.originals(rows).reshape(len(rows), *signals.card.grid, signals.card.channels)
-    inside = signals.samples.fitted[rows][:, : signals.size // signals.strata]
-    return np.stack([view(points.astype(np.float32)) for points in inside])
-
-
-def seen(card: SignalCard, values: Float[np.ndarray, "*grid C"]) -> Float[np.ndarray, "H W C"]:
-    """Values on a regular grid as an image on [0, 1]; of a shape, a view of what is more likely inside than not."""
-    if card.kind == "image":
-        return values
-    return view(grid_coordinates(values.shape[:-1])[values.reshape(-1) > 0.5])
 
 
 def view(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "H W 1"]:

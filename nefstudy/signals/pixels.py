@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.signals.check import refuse
-from nefstudy.signals.kind import reason_for
+from nefstudy.signals.file_type import reason_for
 from nefstudy.signals.options import whole_option
 
 GREY, COLOUR = 1, 3

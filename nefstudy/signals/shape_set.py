@@ -8,8 +8,12 @@ from jaxtyping import Bool, Float, Float16, Shaped, UInt8
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
-from nefstudy.signals.labelled_set import labelled_set
+from nefstudy.signals.kinds import SHAPE
 from nefstudy.signals.signal import Samples, Signals
+from nefstudy.signals.signal_set import signal_set
+
+LOOK_GRID = (32, 32, 32)
+"""The grid that shapes are looked at on unless asked otherwise: pictures, baselines."""
 
 FITTED = 8192
 """Points of a shape that fits may draw, half of them inside: twice what a step compares."""
@@ -67,15 +71,17 @@ def shape_set(
         held_out=np.concatenate([one.held_out for one in samples]),
         occupied=np.concatenate([one.occupied for one in samples]),
     )
-    return labelled_set(
+    return signal_set(
         np.broadcast_to(_occupancy(whole.fitted.shape[1]), (*whole.fitted.shape[:2], 1)).copy(),
-        labels,
+        kind=SHAPE,
+        labels=labels,
         config=config,
         class_names=class_names,
         license=license,
         source=source,
         split=split,
         samples=whole,
+        grid=LOOK_GRID,
     )
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from nefstudy.config import Scalar, SignalsConfig, parse
 from nefstudy.errors import BadSignals
 from nefstudy.signals.catalog import BUNDLED, SIGNALS, SignalSource, load_signals
-from nefstudy.signals.picture import contact_sheet, seen_signals
+from nefstudy.signals.picture import contact_sheet
 from nefstudy.signals.signal import SPLITS, Signals
 from nefstudy.storage import list_tree
 
@@ -59,10 +59,7 @@ def summary(config: SignalsConfig, *, baseline: bool = True, sources: Mapping[st
     """
     signals = load_signals(config, sources=sources)
     card = signals.card
-    counts = {
-        part: np.bincount(signals.labels[signals.split == code], minlength=len(card.class_names)).tolist()
-        for part, code in SPLITS.items()
-    }
+    counts, sizes = _counts(signals)
     return {
         "name": card.name,
         "kind": card.kind,
@@ -70,17 +67,19 @@ def summary(config: SignalsConfig, *, baseline: bool = True, sources: Mapping[st
         "grid": list(card.grid),
         "channels": card.channels,
         "points": signals.size,
-        "quality": card.quality,
+        "quality": signals.kind.quality[0].name,
         "classes": [
-            {"class": name, **{part: counts[part][index] for part in SPLITS}}
+            {"class": name, **{part: counts[part][index] for part in counts}}
             for index, name in enumerate(card.class_names)
         ],
-        "split": {part: sum(counts[part]) for part in SPLITS},
+        "split": sizes,
         "license": card.license,
         "source": card.source,
         "content": card.content_hash,
         "test_signals_in_train": tested_in_training(signals),
-        "baseline_test_accuracy": baseline_accuracy(signals) if baseline else None,
+        "baseline_test_accuracy": baseline_accuracy(signals)
+        if baseline and counts and signals.split is not None
+        else None,
     }
 
 
@@ -95,15 +94,28 @@ def summary_card(found: Row) -> Group:
     if found["test_signals_in_train"]:
         head.add_row("warning", f"{found['test_signals_in_train']} test signals equal a training signal")
     classes = Table(box=None)
-    for name in ("class", *SPLITS):
+    names = ("class", *found["split"])
+    for name in names if found["classes"] else ():
         classes.add_column(name, justify="left" if name == "class" else "right")
     for row in found["classes"]:
-        classes.add_row(*(str(row[name]) for name in ("class", *SPLITS)))
+        classes.add_row(*(str(row[name]) for name in names))
     return Group(head, "", classes)
+
+
+def _counts(signals: Signals) -> tuple[dict[str, list[int]], dict[str, int]]:
+    """Return signals of each class, and of all, by split; under `all` where the set is not split."""
+    parts = {"all": np.ones(len(signals), dtype=bool)}
+    if signals.split is not None:
+        parts = {part: signals.split == code for part, code in SPLITS.items()}
+    labels, classes = signals.labels, len(signals.card.class_names)
+    each = {} if labels is None else {p: np.bincount(labels[m], minlength=classes).tolist() for p, m in parts.items()}
+    return each, {part: int(mask.sum()) for part, mask in parts.items()}
 
 
 def tested_in_training(signals: Signals) -> int:
     """Return how many test signals equal a training signal, value for value: they measure memory, not learning."""
+    if signals.split is None:
+        return 0
     seen = signals.values if signals.samples is None else signals.samples.fitted
     hashes = np.array([hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=12).hexdigest() for row in seen])
     trained = hashes[signals.split == SPLITS["train"]]
@@ -111,15 +123,15 @@ def tested_in_training(signals: Signals) -> int:
 
 
 def features(signals: Signals) -> Float[np.ndarray, "S K"]:
-    """What a baseline sees of every signal: pixels, averaged down where many, or which voxels hold inside points."""
+    """Return what a baseline sees of each signal: its values, averaged down where many, or its inside voxels."""
     if signals.samples is not None:
-        inside = signals.samples.fitted[:, : signals.size // signals.strata].astype(np.float32)
+        inside = signals.samples.fitted[:, : signals.size // signals.kind.strata].astype(np.float32)
         cell = np.clip((inside + 1) / 2 * VOXELS, 0, VOXELS - 1).astype(np.int64)
         voxels = np.zeros((len(signals), VOXELS, VOXELS, VOXELS), dtype=np.float32)
         voxels[(np.arange(len(signals))[:, None], *np.moveaxis(cell, -1, 0))] = 1
         return voxels.reshape(len(signals), -1)
     images = signals.originals(np.arange(len(signals))).reshape(len(signals), *signals.card.grid, -1)
-    for axis in (1, 2):
+    for axis in range(1, 1 + signals.in_dim):
         while images.shape[axis] > MOST_SIDE:
             whole = images.take(range(images.shape[axis] // 2 * 2), axis=axis)
             images = whole.reshape(*whole.shape[:axis], -1, 2, *whole.shape[axis + 1 :]).mean(axis=axis + 1)
@@ -131,8 +143,9 @@ def baseline_accuracy(signals: Signals) -> float:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    seen, labels = features(signals), signals.labels
-    parts = {part: signals.split == code for part, code in SPLITS.items()}
+    labels, split = signals.labels_and_split("a baseline")
+    seen = features(signals)
+    parts = {part: split == code for part, code in SPLITS.items()}
     seen = (seen - seen[parts["train"]].mean(axis=0)) / max(float(seen[parts["train"]].std()), 1e-6)
     scores = []
     with warnings.catch_warnings():
@@ -145,10 +158,11 @@ def baseline_accuracy(signals: Signals) -> float:
 
 
 def class_sheet(signals: Signals) -> bytes:
-    """PNG bytes of a contact sheet: a row of signals for each class that has some."""
-    rows = [np.flatnonzero(signals.labels == label)[:SHOWN] for label in range(len(signals.card.class_names))]
-    width = min(len(row) for row in rows if len(row))
-    return contact_sheet([seen_signals(signals, row[:width]) for row in rows if len(row)])
+    """Return PNG bytes of a contact sheet: a row of signals for each class that has some; one without classes."""
+    labels = np.zeros(len(signals), dtype=np.int64) if signals.labels is None else signals.labels
+    rows = [np.flatnonzero(labels == label)[:SHOWN] for label in np.unique(labels)]
+    width = min(map(len, rows))
+    return contact_sheet([signals.pictures(row[:width]) for row in rows])
 
 
 def check_location(location: str, *, options: Mapping[str, Scalar], source: str | None = None) -> Row:

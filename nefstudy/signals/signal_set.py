@@ -1,9 +1,8 @@
-"""A full labelled set as Signals: checked, split, hashed, described by its card; images and shapes alike."""
+"""A full set of signals of any kind: checked, split, hashed, described by its card."""
 
 import hashlib
 from collections.abc import Sequence
 from math import sqrt
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Int8, Shaped, UInt8
@@ -19,30 +18,39 @@ from nefstudy.signals.check import (
     split_problems,
     value_problems,
 )
-from nefstudy.signals.signal import SPLITS, Samples, SignalCard, Signals
+from nefstudy.signals.kinds import KINDS
+from nefstudy.signals.signal import SPLITS, Samples, SignalCard, SignalKind, Signals
 from nefstudy.signals.splits import carve_validation, stratified_split
 
 VALIDATION_SHARE = 1 / 10
 """Of training signals, as the study has it: 5,000 of CIFAR10's and MicroImageNet's 50,000."""
 
-LOOK_GRID = (32, 32, 32)
-"""The grid shapes are looked at on unless asked otherwise: pictures, baselines."""
 
-
-def labelled_set(
+def signal_set(
     values: Shaped[np.ndarray, "..."],
-    labels: Shaped[np.ndarray, "..."],
     *,
+    kind: SignalKind,
     config: SignalsConfig,
-    class_names: Sequence[str],
     license: str,
     source: str,
+    labels: Shaped[np.ndarray, "..."] | None = None,
+    class_names: Sequence[str] = (),
     split: Shaped[np.ndarray, "..."] | None = None,
     ids: Shaped[np.ndarray, "..."] | None = None,
     validation_share: float = VALIDATION_SHARE,
     samples: Samples | None = None,
+    grid: tuple[int, ...] | None = None,
 ) -> Signals:
-    """Images on a grid, or shapes at samples, as a full and checked set; `image_set` and `shape_set` say how.
+    """Return signals of one kind as a full and checked set; `image_set` and `shape_set` do it for theirs.
+
+    Args:
+        values: [S, *grid, C] or, at samples, [S, P, C]; uint8 in 0..255 or float32 in [0, 1].
+        labels: [S] class indices, 0 .. len(class_names) - 1; None for signals without classes.
+        split: [S] 0 train, 1 val, 2 test. When absent, labelled signals are split stratified with
+            `config.split_seed`, others are not split.
+        ids: [S] identity of each signal, its row when absent.
+        validation_share: of the training signals, validates where a given split has no val.
+        grid: extent that sampled signals are looked at on.
 
     Raises:
         BadSignals: what is wrong with the arrays, on one line.
@@ -51,58 +59,38 @@ def labelled_set(
     refuse(value_problems(values), where=where)
     ids = np.arange(len(values)) if ids is None else ids
     _refuse_unfit(labels, ids, count=len(values), class_names=class_names, where=where)
-    labels, ids = labels.astype(np.int64), ids.astype(np.int64)
-    split = _whole_split(labels, split, class_names=class_names, share=validation_share, config=config, where=where)
-    content = content_hash(values, labels, split=split, ids=ids, samples=samples)
-    words = _Words(config.name, license, source, tuple(class_names))
-    if samples is None:
-        card = _image_card(words, content, values=values, training=values[split == SPLITS["train"]], where=where)
-    else:
-        card = _shape_card(words, content)
-    return Signals(card, values, ids, labels, split, samples)
-
-
-class _Words(NamedTuple):
-    name: str
-    license: str
-    source: str
-    class_names: tuple[str, ...]
-
-
-def _shape_card(words: _Words, content: str) -> SignalCard:
-    return SignalCard(
-        **words._asdict(),
-        kind="shape",
-        quality="iou",
-        content_hash=content,
-        grid=LOOK_GRID,
-        channels=1,
-        mean=(0.0,),
-        std=(1.0,),
+    labels, ids = None if labels is None else labels.astype(np.int64), ids.astype(np.int64)
+    split = _whole_split(
+        labels, split, count=len(values), class_names=class_names, share=validation_share, config=config, where=where
     )
-
-
-def _image_card(
-    words: _Words,
-    content: str,
-    *,
-    values: Shaped[np.ndarray, "S H W C"],
-    training: Shaped[np.ndarray, "S2 H W C"],
-    where: str,
-) -> SignalCard:
-    mean, std = channel_constants(training)
-    if 0 in std:
-        raise BadSignals(f"{where}: channel {std.index(0)} is constant over the training split; drop that channel")
-    return SignalCard(
-        **words._asdict(),
-        kind="image",
-        quality="psnr",
-        content_hash=content,
-        grid=values.shape[1:-1],
+    training = values if split is None else values[split == SPLITS["train"]]
+    mean, std = _constants(training, kind=kind, where=where)
+    card = SignalCard(
+        name=config.name,
+        kind=kind.name,
+        loss=kind.loss,
+        license=license,
+        source=source,
+        content_hash=content_hash(values, labels, split=split, ids=ids, samples=samples, kind=kind),
+        class_names=tuple(class_names),
+        grid=values.shape[1:-1] if grid is None else grid,
         channels=len(mean),
         mean=mean,
         std=std,
     )
+    return Signals(card, values, ids, labels, split, samples, kind=kind)
+
+
+def _constants(
+    training: Shaped[np.ndarray, "S ... C"], *, kind: SignalKind, where: str
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return what targets are standardized by: nothing for occupancies, which the loss takes unchanged."""
+    if kind.loss == "bce":
+        return (0.0,) * training.shape[-1], (1.0,) * training.shape[-1]
+    mean, std = channel_constants(training)
+    if 0 in std:
+        raise BadSignals(f"{where}: channel {std.index(0)} is constant over the training split; drop that channel")
+    return mean, std
 
 
 def numbered_classes(labels: Shaped[np.ndarray, "..."], *, where: str) -> tuple[str, ...]:
@@ -122,40 +110,43 @@ def numbered_classes(labels: Shaped[np.ndarray, "..."], *, where: str) -> tuple[
 
 
 def _whole_split(
-    labels: Int[np.ndarray, " S"],
+    labels: Int[np.ndarray, " S"] | None,
     split: Shaped[np.ndarray, "..."] | None,
     *,
+    count: int,
     class_names: Sequence[str],
     share: float,
     config: SignalsConfig,
     where: str,
-) -> Int8[np.ndarray, " S"]:
-    """A split with all three parts: the given one, completed by validation if it lacks it, or a drawn one."""
+) -> Int8[np.ndarray, " S"] | None:
+    """Return a split with all three parts: the given one, completed by validation if it lacks it, or a drawn one."""
     if split is None:
+        if labels is None:
+            return None
         refuse(class_size_problems(labels, class_names), where=where)
         split = stratified_split(labels, seed=config.split_seed)
-    refuse(code_problems(labels, split), where=where)
+    refuse(code_problems(split, count=count), where=where)
     if not (split == SPLITS["val"]).any():
-        count = max(1, round(share * int((split == SPLITS["train"]).sum())))
-        split = carve_validation(labels, split, count=count, seed=config.split_seed)
+        moved = max(1, round(share * int((split == SPLITS["train"]).sum())))
+        split = carve_validation(labels, split, count=moved, seed=config.split_seed)
     refuse(split_problems(labels, split, class_names), where=where)
     return split.astype(np.int8)
 
 
 def _refuse_unfit(
-    labels: Shaped[np.ndarray, "..."],
+    labels: Shaped[np.ndarray, "..."] | None,
     ids: Shaped[np.ndarray, "..."],
     *,
     count: int,
     class_names: Sequence[str],
     where: str,
 ) -> None:
-    if labels.ndim == 2 and labels.shape[0] == count and labels.shape[1] > 1:
+    if labels is not None and labels.ndim == 2 and labels.shape[0] == count and labels.shape[1] > 1:
         raise BadSignals(f"{where}: labels have shape {labels.shape}, as one-hot ones; store labels.argmax(axis=1)")
-    if not labels.shape == ids.shape == (count,):
+    if ids.shape != (count,) or (labels is not None and labels.shape != (count,)):
         raise BadSignals(
-            f"{where}: {count} signals, labels of shape {labels.shape}, ids of shape {ids.shape}; "
-            f"give one label and one id per signal"
+            f"{where}: {count} signals, labels of shape {'none' if labels is None else labels.shape}, ids of shape "
+            f"{ids.shape}; give one label and one id per signal"
         )
     refuse(label_problems(labels, class_names), where=where)
     refuse(id_problems(ids), where=where)
@@ -182,17 +173,27 @@ def _byte_constants(values: UInt8[np.ndarray, "..."]) -> tuple[float, float]:
 
 def content_hash(
     values: Shaped[np.ndarray, "S ..."],
-    labels: Int[np.ndarray, " S"],
+    labels: Int[np.ndarray, " S"] | None,
     *,
-    split: Int[np.ndarray, " S"],
+    split: Int[np.ndarray, " S"] | None,
     ids: Int[np.ndarray, " S"],
     samples: Samples | None = None,
+    kind: SignalKind | None = None,
 ) -> str:
-    """SHA-256 over shape, type and bytes of values, labels, split, ids and samples, in the source's order."""
+    """Return SHA-256 over shape, type and bytes of values, labels, split, ids and samples, in the source's order.
+
+    The name of a kind that does not ship here is part of it: equal values of two kinds are fitted differently.
+    """
     sha = hashlib.sha256()
     points = () if samples is None else (samples.fitted, samples.held_out, samples.occupied)
-    for array in (values, labels.astype("<i8"), split.astype("<i1"), ids.astype("<i8"), *points):
+    codes = (None if labels is None else labels.astype("<i8"), None if split is None else split.astype("<i1"))
+    for array in (values, *codes, ids.astype("<i8"), *points):
+        if array is None:
+            sha.update(b"none")
+            continue
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         sha.update(f"{little.dtype.str}{little.shape}".encode())
         sha.update(little.data)
+    if kind is not None and kind.name not in KINDS:
+        sha.update(f"kind {kind.name}".encode())
     return sha.hexdigest()

@@ -35,25 +35,27 @@ def stratified_split(
 
 
 def carve_validation(
-    labels: Int[np.ndarray, " S"], split: Int[np.ndarray, " S"], *, count: int, seed: int
+    labels: Int[np.ndarray, " S"] | None, split: Int[np.ndarray, " S"], *, count: int, seed: int
 ) -> Int8[np.ndarray, " S"]:
-    """The split with `count` training signals moved to validation, in the classes' proportions."""
+    """Return the split with `count` training signals moved to validation, in the classes' proportions."""
     carved = split.astype(np.int8)
     train = np.flatnonzero(split == SPLITS["train"])
-    order = stratified_order(labels[train], split[train], seed=seed)
+    order = stratified_order(None if labels is None else labels[train], split[train], seed=seed)
     carved[train[order[:count]]] = SPLITS["val"]
     return carved
 
 
 def stratified_order(
-    labels: Int[np.ndarray, " S"], split: Int[np.ndarray, " S"], *, seed: int
+    labels: Int[np.ndarray, " S"] | None, split: Int[np.ndarray, " S"], *, seed: int
 ) -> Int[np.ndarray, " S"]:
-    """All rows in a seeded order whose every prefix is a stratified subset.
+    """Return all rows in a seeded order whose every prefix is a stratified subset.
 
     One training signal of each class comes first, then one validation and one test signal of each class in turn,
     then every (class, split) in proportion to its size: the rank-r signal of a stratum of m is placed by
     (r + 1/2) / m, which is Webster's apportionment (Sainte-Laguë 1910), so larger subsets contain smaller ones.
+    Without labels all signals are of one class.
     """
+    labels = np.zeros(len(split), dtype=np.int64) if labels is None else labels
     classes = np.unique(labels)
     turns = stream(seed, "order", "classes").permutation(len(classes))
     place = np.empty(len(labels), dtype=np.float64)

@@ -95,7 +95,7 @@ def signal_size(plan: StudyPlan, config: SignalsConfig) -> SignalSize:
             raise
         size = PAPER_SIZES[config.name]
         return SignalSize(min(config.subset or size.signals, size.signals), size.points, size.in_dim, size.out_dim)
-    return SignalSize(len(signals), signals.step_points or signals.size, signals.in_dim, signals.out_dim)
+    return SignalSize(len(signals), signals.kind.step_points or signals.size, signals.in_dim, signals.out_dim)
 
 
 def plan_cost(plan: StudyPlan, *, engine: str = "auto") -> list[CellCost]:

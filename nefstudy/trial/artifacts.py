@@ -10,7 +10,7 @@ from safetensors.numpy import save
 from nefstudy.classifiers.scores import Scores
 from nefstudy.config import TrialConfig, canonical_json
 from nefstudy.neural_dataset.read import NeuralDataset
-from nefstudy.signals.picture import contact_sheet, seen, seen_signals
+from nefstudy.signals.picture import contact_sheet
 from nefstudy.signals.signal import SPLITS, Signals
 
 PICTURED = 8  # signals shown in a trial's picture
@@ -18,10 +18,17 @@ EMBEDDED = 500  # test fields whose learned features are kept: enough to draw, 1
 
 
 def reconstruction_png(config: TrialConfig, signals: Signals, dataset: NeuralDataset) -> bytes:
-    """Originals above reconstructions for a few test signals."""
-    rows = np.flatnonzero(signals.split == SPLITS["test"])[:PICTURED]
-    fitted = [seen(signals.card, dataset.reconstruct(int(i), steps=config.steps)) for i in signals.ids[rows]]
-    return contact_sheet([seen_signals(signals, rows), np.stack(fitted)])
+    """Return originals above reconstructions for a few test signals, or for the first of a set without a split.
+
+    Raises:
+        BadSignals: signals of this kind have no pictures.
+    """
+    tested = np.ones(len(signals), dtype=bool) if signals.split is None else signals.split == SPLITS["test"]
+    rows, points, draw = np.flatnonzero(tested)[:PICTURED], signals.coordinates(), signals.kind.picture
+    originals = signals.pictures(rows)
+    assert draw is not None  # `pictures` raised otherwise
+    fitted = [draw(dataset.reconstruct(int(i), steps=config.steps), points) for i in signals.ids[rows]]
+    return contact_sheet([originals, np.stack(fitted)])
 
 
 def confusion_json(test: Scores, classes: Sequence[str]) -> bytes:

@@ -103,6 +103,7 @@ def run_trial(config: TrialConfig, *, setting: Setting) -> TrialResult:
 
 def _find_out(config: TrialConfig, signals: Signals, *, setting: Setting) -> TrialResult:
     """What came out of a trial on signals that are loaded."""
+    signals.labels_and_split("a classifier")  # refused before hours of fitting
     began = setting.clock()
     dataset, fitted = obtain_dataset(config, signals, setting=setting)
     rung = dataset.rung(config.steps)
@@ -191,7 +192,7 @@ def _mend(config: TrialConfig, damage: BadNeuralDataset, *, setting: Setting) ->
 
 
 def survivors(config: TrialConfig, dataset: NeuralDataset, rung: Rung) -> WeightData:
-    """The rung's undiverged fields as a classifier takes them.
+    """Return the rung's undiverged fields as a classifier takes them.
 
     Raises:
         FitDiverged: fewer than half survived, or one split lost all of its fields.
@@ -215,9 +216,9 @@ def survivors(config: TrialConfig, dataset: NeuralDataset, rung: Rung) -> Weight
 
 
 def _quality(columns: Mapping[str, Any], split: np.ndarray) -> dict[str, float]:
-    """Mean of each quality column over the undiverged fields, of all splits and of the test split."""
+    """Return the mean of each quality column over the undiverged fields: of all, and of those that pick and report."""
     alive = columns["diverged_at"] < 0
-    masks = {"all": alive, "test": alive & (split == SPLITS["test"])}
+    masks = {"all": alive, "val": alive & (split == SPLITS["val"]), "test": alive & (split == SPLITS["test"])}
     return {
         f"{where}_{name}": float(np.mean(values[mask]))
         for name, values in columns.items()
@@ -268,14 +269,15 @@ def _keep(
     setting: Setting,
 ) -> dict[str, str]:
     """Name -> path of what a trial leaves on disk; rank 0 makes and writes it."""
-    names = ("reconstruction.png", "confusion.json", "classifier.safetensors", "embedding.safetensors")
+    pictured = ("reconstruction.png",) if signals.kind.picture else ()
+    names = ("confusion.json", "classifier.safetensors", "embedding.safetensors", *pictured)
     places = {name: trial_file(config.key, name) for name in names}
     if setting.world.rank == 0:
         contents = (
-            reconstruction_png(config, signals, dataset),
             confusion_json(trained.test, signals.card.class_names),
             classifier_bytes(trained, fields=setting.choices.fields),
             embedding_file(*learned),
+            *(reconstruction_png(config, signals, dataset) for _ in pictured),
         )
         storage = Storage.at(setting.root)
         for name, content in zip(names, contents, strict=True):

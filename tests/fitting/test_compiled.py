@@ -64,8 +64,7 @@ def test_a_field_alone_is_the_field_among_others(fit: Fit) -> None:
 def test_no_size_is_special(configure: Configure, signals: Signals) -> None:
     """Points and widths that no vector divides: every lane still computes every field to the same bits."""
     values = signals.originals(np.arange(30)).reshape(30, 8, 8, 1)[:, :7, :5].copy()
-    parts = (part[:30] for part in (signals.ids, signals.labels, signals.split))
-    odd = Signals(replace(signals.card, grid=(7, 5)), values, *parts)
+    odd = replace(signals.first(30), card=replace(signals.card, grid=(7, 5)), values=values)
     field = Siren(2, 1, hidden=5, layers=4)
     together, turned = (
         fit_fields(field, odd, configure(engine="compiled", rungs=(20,)), rows=rows).parameters[0]
@@ -86,7 +85,7 @@ def test_rungs_of_a_ladder_are_separate_fits(fit: Fit) -> None:
 def test_a_diverging_field_is_alone(fit: Fit, signals: Signals) -> None:
     """A signal too large to fit is flagged; its neighbours keep their bytes."""
     values = signals.originals(np.arange(6)).reshape(6, 8, 8, 1).copy()
-    well = Signals(signals.card, values, *(a[:6] for a in (signals.ids, signals.labels, signals.split)))
+    well = replace(signals.first(6), values=values)
     values = values.copy()
     values[2] = 1e25
     ill = replace(well, values=values)

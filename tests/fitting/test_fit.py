@@ -45,8 +45,7 @@ def test_no_number_of_points_is_special(
 ) -> None:
     """Points that fill no vector: a field's bytes still depend on neither lane nor chunk."""
     values = signals.originals(np.arange(20)).reshape(20, 8, 8, 1)[:, : grid[0], : grid[1]].copy()
-    parts = (part[:20] for part in (signals.ids, signals.labels, signals.split))
-    odd = Signals(replace(signals.card, grid=grid), values, *parts)
+    odd = replace(signals.first(20), card=replace(signals.card, grid=grid), values=values)
     everyone = np.arange(20)
     fits = fit_fields(field, odd, configure(), rows=everyone)
     turned = fit_fields(field, odd, configure(), rows=everyone[::-1].copy())
@@ -102,7 +101,7 @@ def test_views_of_a_signal_differ_by_their_random_start_only(fit: Fit) -> None:
 def test_a_diverging_field_is_flagged_and_alone(fit: Fit, signals: Signals) -> None:
     """A signal too large to fit turns NaN and is flagged with the step; its neighbours keep their bytes."""
     values = signals.originals(np.arange(6)).reshape(6, 8, 8, 1).copy()
-    well = Signals(signals.card, values, *(a[:6] for a in (signals.ids, signals.labels, signals.split)))
+    well = replace(signals.first(6), values=values)
     values = values.copy()
     values[2] = 1e25  # its squared error overflows float32
     ill = replace(well, values=values)
@@ -161,6 +160,6 @@ def test_bad_input_is_refused_by_name(signals: Signals, configure: Configure, fi
         fit_fields(field, signals, configure(batch_points=65), rows=rows)
     values = signals.originals(rows).reshape(3, 8, 8, 1).copy()
     values[1, 4, 4] = np.nan
-    broken = Signals(signals.card, values, signals.ids[:3], signals.labels[:3], signals.split[:3])
+    broken = replace(signals.first(3), values=values)
     with pytest.raises(BadSignals, match=f"signal {signals.ids[1]} of digits8: a value is NaN"):
         fit_fields(field, broken, configure(), rows=rows)

@@ -172,7 +172,7 @@ def test_shapes_are_fitted_to_occupancies(interpret: Interpret, name: str) -> No
 def test_a_diverging_field_is_alone(fused: Callable[..., Fits], signals: Signals) -> None:
     """A signal too large to fit is flagged at its step; its neighbours keep their bytes."""
     values = signals.originals(np.arange(3)).reshape(3, 8, 8, 1).copy()
-    well = Signals(signals.card, values, *(a[:3] for a in (signals.ids, signals.labels, signals.split)))
+    well = replace(signals.first(3), values=values)
     values = values.copy()
     values[1] = 1e25
     expected, found = (fused([0, 1, 2], of=of, rungs=(0, 2)) for of in (well, replace(well, values=values)))

@@ -93,5 +93,5 @@ def test_what_has_no_surface_is_refused(fitted: NeuralDataset, tmp_path: Path, n
 
 def test_images_have_no_surface(desk, tmp_path: Path):
     """A neural dataset of images is refused by its kind."""
-    with pytest.raises(BadConfig, match="holds images; only shapes have surfaces"):
+    with pytest.raises(BadConfig, match="holds signals of kind 'image'; only shapes have surfaces"):
         write_mesh(desk.make(), tmp_path / "a.ply", signal=0, steps=3)

@@ -20,8 +20,8 @@ def test_one_constant_serves_all_channels():
         ({"mean": (0.5,)}, "belong together"),
         ({"mean": (0.5,), "std": (0.0,)}, "finite numbers above 0"),
         ({"mean": (float("nan"),), "std": (1.0,)}, "finite numbers"),
-        ({"mean": (0.5,), "std": (1.0,), "grid": (8, 8, 8)}, "logits, without mean and std"),
-        ({"first_axis": "column", "grid": (8, 8, 8)}, "only an image's first coordinate"),
+        ({"mean": (0.5,), "std": (1.0,), "grid": (8, 8, 8), "kind": "shape"}, "logits, without mean and std"),
+        ({"first_axis": "column", "grid": (8, 8, 8), "kind": "shape"}, "only an image's first coordinate"),
     ):
         with pytest.raises(BadConfig, match=says):
             replace(ORIGIN, **changes)

@@ -6,7 +6,7 @@ import pytest
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.signals.image_set import image_set
-from nefstudy.signals.labelled_set import channel_constants, content_hash
+from nefstudy.signals.signal_set import channel_constants, content_hash
 
 CONFIG = SignalsConfig(name="drawn")
 

@@ -78,7 +78,7 @@ def test_targets_of_shapes_are_occupancies():
     signals = balls()
     rows = np.array([3, 0])
     targets, points = signals.targets(rows), signals.points(rows)
-    assert (signals.in_dim, signals.out_dim, signals.size, signals.strata) == (3, 1, FITTED, 2)
+    assert (signals.in_dim, signals.out_dim, signals.size, signals.kind.strata) == (3, 1, FITTED, 2)
     assert targets.dtype == points.dtype == np.float32
     for place in range(2):
         np.testing.assert_array_equal(targets[place, :, 0] == 1, BALL.occupied(points[place]))

@@ -15,7 +15,7 @@ FEW = SignalsConfig(name="shapes10", options={"per_class": 3})
 def test_every_category_can_be_told_inside_from_outside():
     """Three solids of each of ten categories, each with a share of held-out points inside but not all."""
     signals = load_signals(FEW)
-    assert (signals.card.kind, signals.card.quality, signals.card.grid) == ("shape", "iou", (32, 32, 32))
+    assert (signals.card.kind, signals.kind.metrics, signals.card.grid) == ("shape", ("iou",), (32, 32, 32))
     assert (np.bincount(signals.labels) == 3).all()
     assert signals.card.class_names == tuple(MAKERS)
     share = signals.samples.occupied.mean(axis=1)
