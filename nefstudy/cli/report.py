@@ -28,7 +28,7 @@ def report(  # noqa: PLR0917  # typer calls it by keyword
     other_root: Annotated[str | None, typer.Option(help="Root of the second study, if it has another.")] = None,
     without: Annotated[
         list[str] | None,
-        typer.Option(help="Leave this part out when pairing trials, such as classifier or dataset.init; repeatable."),
+        typer.Option(help="Leave this part out when pairing trials, such as classifier or init; repeatable."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -46,8 +46,7 @@ def report(  # noqa: PLR0917  # typer calls it by keyword
         with open_ledger(root, ledger) as book:
             page = write_report(book, study, root=place.root, out=out or folder_below(place.root, report_path(study)))
     else:
-        from nefstudy.report.compare import compare
-        from nefstudy.report.comparison_page import write_comparison
+        from nefstudy.report.comparison_page import compare, write_comparison
 
         with ExitStack() as opened:
             left = opened.enter_context(open_ledger(root, ledger))

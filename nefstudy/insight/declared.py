@@ -76,7 +76,7 @@ class Declared:
 
     Attributes:
         metrics: by name, those that the cell's task declares.
-        quality: names of the reconstruction metrics, the headline first.
+        quality: names of the metrics over all splits that have a direction, the headline first.
         space: the free parameters as the plan wrote them, by name.
         sections: ids of the figures and tables that apply; empty where the plan does not say.
         is_grid: every point of the space is a trial.
@@ -167,9 +167,7 @@ def _cells(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _declared(cell: Mapping[str, Any]) -> Declared:
     objective = cell.get("objective") or {}
     metrics = [_metric(told) for told in cell.get("metrics", ())]
-    quality = [m["name"] for m in (cell.get("kind") or {}).get("quality", ()) if isinstance(m, Mapping)]
-    known = {metric.name for metric in metrics}
-    names = tuple(name if name in known else f"all_{name}" for name in quality)
+    quality = tuple(m.name for m in metrics if m.split == "all" and m.direction is not None)
     sampler = (cell.get("sampler") or {}).get("name") or ("grid" if cell.get("trials", 0) is None else "")
     return Declared(
         phase=cell["phase"],
@@ -177,7 +175,7 @@ def _declared(cell: Mapping[str, Any]) -> Declared:
         objective=objective.get("metric", Declared.objective),
         direction=objective.get("direction", Declared.direction),
         metrics={metric.name: metric for metric in metrics},
-        quality=names or Declared.quality,
+        quality=quality or Declared.quality,
         space=cell.get("space") or {},
         sections=tuple(cell.get("sections", ())),
         is_grid=sampler.lower() == "grid",

@@ -1,8 +1,8 @@
-"""What a study found: numbers from the ledger alone, pictures of trials from the root while they are there.
+"""A study's report: tables and figures of `insight` drawn for people, with pictures that trials left under the root.
 
-    ledger rows -> tables.start_table, tables.best_table -> rich, Markdown, CSV, JSON
-                -> figures.FIGURES                        -> PNG, SVG
-                -> report.write_report                    -> one self-contained HTML page, CSVs beside it
+    insight.catalog -> tables   -> rich, Markdown, CSV
+                    -> figures  -> PNG, SVG
+                    -> report.write_report -> one self-contained HTML page, CSV files next to it
 
-`tables` loads nothing heavy, so that the status service can use it; `figures` brings in matplotlib.
+Nothing is computed here. `tables` loads nothing heavy; `figures` brings in matplotlib.
 """

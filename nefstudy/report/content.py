@@ -1,16 +1,19 @@
-"""What a report holds, read from the ledger once: progress, tables, figures, costs and failures."""
+"""What a report holds, read from the ledger once: progress, tables, figures, costs and pictures."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nefstudy.errors import BadConfig, BadRoot
+from nefstudy.errors import BadRoot
+from nefstudy.insight.catalog import Options, figure, main_phase, table
+from nefstudy.insight.figure import Figure
+from nefstudy.insight.reading import Source
+from nefstudy.insight.replicates import SHOWN
+from nefstudy.insight.table import Table, TrialRef
 from nefstudy.ledger import Ledger, StudyRow, TrialRow, TrialState, parameters
-from nefstudy.ledger.replicates import Replicated, replicated
-from nefstudy.report.figures import FIGURES, Drawing, draw, encode
+from nefstudy.report.figures import draw, encode
 from nefstudy.report.learned import LEAST_DRAWN, draw_learned, learned_by
-from nefstudy.report.tables import StartTable, best_table, finished, start_table
 from nefstudy.storage import Storage
 
 Cell = str | int | float | None
@@ -19,6 +22,9 @@ COLUMNS = (
     "phase", "key", "cell", "state", "attempt", "init", "field", "signals", "hidden", "steps", "classifier", "seed",
     "val_accuracy", "test_accuracy", "quality", "reused", "cause", "dataset",
 )  # fmt: skip
+TABLES = ("initialization", "best", "replicates", "importance", "classifiers", "savings", "failures")
+SCATTERED = ("all_nmi", "all_off_grid_ratio")  # structure of the weights, smoothness between grid points
+MOST_DOTS = 50_000  # of a figure: all trials of a study of the papers' size
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +42,20 @@ class Picture:
     """One figure, in both encodings."""
 
     name: str
-    drawing: Drawing
+    figure: Figure
     png: bytes
     svg: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything the page and the CSV files say; `phase` is the one the table and figures are about.
+    """Everything that the page and the CSV files show.
 
     Attributes:
+        phase: the one that the figures are about: the last with a result. Phases are not pooled, because a search that
+            hunts for the best setting and a grid that covers all of them have means that do not compare.
+        tables: by name; replicates as people read them, the best settings of each cell.
+        every: tables for CSV that people read in part.
         learned: PNG and SVG of what the best classifiers learned; None where no best trial kept its features.
     """
 
@@ -53,66 +63,58 @@ class Report:
     trials: tuple[TrialRow, ...]
     phase: str
     progress: tuple[Progress, ...]
-    starts: StartTable
-    best: tuple[TrialRow, ...]
-    replicates: tuple[Replicated, ...]
+    tables: Mapping[str, Table]
+    every: Mapping[str, Table]
     pictures: tuple[Picture, ...]
     reconstructions: Mapping[str, bytes]
     learned: tuple[bytes, bytes] | None
     costs: Mapping[str, float]
-    causes: Mapping[tuple[str, str, str], int]
 
 
 def gather(ledger: Ledger, study: str, *, root: str | Path) -> Report:
-    """The content of a study's report.
+    """Return the content of a study's report.
 
     Raises:
         BadConfig: the ledger holds no study of this name.
     """
-    found = ledger.studies.get(study)
-    if found is None:
-        known = ", ".join(row.study for row in ledger.studies.all()) or "none"
-        raise BadConfig(f"study = {study!r}: the ledger knows {known}; name one of them")
-    trials = ledger.trials.page(study, limit=None).rows
-    phase, shown = main_phase(trials)
-    best = best_table(trials)
+    source = Source(ledger, study)
+    tables = {name: table(source, name) for name in TABLES}
+    row = ledger.studies.get(study)
+    assert row is not None  # the source has read its plan
+    phase = main_phase(source)
+    best = [trial for ref in tables["best"].column("key") if (trial := _trial(ledger, study, ref))]
     costs: dict[str, float] = defaultdict(float)
     for (_, _, name), total in ledger.trials.totals(study, COSTS).items():
         costs[name] += total
     return Report(
-        study=found,
-        trials=trials,
+        study=row,
+        trials=ledger.trials.page(study, limit=None).rows,
         phase=phase,
         progress=tuple(_progress(ledger, study)),
-        starts=start_table(shown),
-        best=best,
-        replicates=tuple(replicated(trials)),
-        pictures=tuple(picture(name, shown) for name in FIGURES),
+        tables=tables | {"replicates": table(source, "replicates", Options(limit=SHOWN))},
+        every=tables,
+        pictures=tuple(pictures(source, phase)),
         reconstructions={
             f"{row.phase} {row.cell}": content
             for row, content in files_of(ledger, best, root=root, name="reconstruction.png")
         },
         learned=learned_picture(ledger, [row for row in best if row.phase == phase], root=root),
         costs=costs,
-        causes=ledger.trials.causes(study),
     )
 
 
-def main_phase(trials: Sequence[TrialRow]) -> tuple[str, list[TrialRow]]:
-    """The last phase with a finished trial, and its finished trials: the grid, once it has begun.
-
-    Phases are not pooled: a search that hunts for the best setting and a grid that covers all of them
-    have means that do not compare.
-    """
-    done = finished(trials)
-    last = max((row.phase for row in done), default="")
-    return last, [row for row in done if row.phase == last]
+def _trial(ledger: Ledger, study: str, ref: object) -> TrialRow | None:
+    return ledger.trials.get(ref.key, study=study, phase=ref.phase) if isinstance(ref, TrialRef) else None
 
 
-def picture(name: str, rows: Sequence[TrialRow]) -> Picture:
-    """The named figure of these trials, encoded."""
-    figure = draw(name, rows)
-    return Picture(name=name, drawing=FIGURES[name], png=encode(figure, "png"), svg=encode(figure, "svg"))
+def pictures(source: Source, phase: str) -> Iterable[Picture]:
+    """Yield the figures of a phase, encoded; a scatter that no trial has the numbers for is left out."""
+    wanted = [("ladders", "ladders", None), *(("scatter", f"scatter_{x}", x) for x in SCATTERED)]
+    for id, name, x in wanted:
+        found = figure(source, id, Options(phase=phase or None, x=x, limit=MOST_DOTS))
+        if found.of or id == "ladders":
+            drawn = draw(found)
+            yield Picture(name=name, figure=found, png=encode(drawn, "png"), svg=encode(drawn, "svg"))
 
 
 def _progress(ledger: Ledger, study: str) -> Iterable[Progress]:
@@ -127,7 +129,7 @@ def _progress(ledger: Ledger, study: str) -> Iterable[Progress]:
 def files_of(
     ledger: Ledger, rows: Iterable[TrialRow], *, root: str | Path, name: str
 ) -> Iterable[tuple[TrialRow, bytes]]:
-    """Trials and the file of that name which each left, where it left one that can still be read."""
+    """Yield trials with the named file that each left, where it can still be read."""
     for row in rows:
         path = ledger.trials.artifacts(row.study, row.phase, key=row.key).get(name)
         content = read_artifact(root, path) if path else None
@@ -136,7 +138,7 @@ def files_of(
 
 
 def learned_picture(ledger: Ledger, rows: Iterable[TrialRow], *, root: str | Path) -> tuple[bytes, bytes] | None:
-    """Learned features of these trials as PNG and SVG; None where none kept them."""
+    """Return learned features of these trials as PNG and SVG; None where none kept them."""
     kept = [learned_by(*each) for each in files_of(ledger, rows, root=root, name="embedding.safetensors")]
     found = [each for each in kept if each is not None and len(each.labels) >= LEAST_DRAWN]
     if not found:
@@ -146,7 +148,7 @@ def learned_picture(ledger: Ledger, rows: Iterable[TrialRow], *, root: str | Pat
 
 
 def read_artifact(root: str | Path, path: str) -> bytes | None:
-    """A file under a root directory or filesystem URI; None where it has been dropped."""
+    """Return a file under a root directory or filesystem URI; None where it has been dropped."""
     storage = Storage.at(str(root))
     try:
         return storage.read(path) if storage.size(path) is not None else None
@@ -155,7 +157,7 @@ def read_artifact(root: str | Path, path: str) -> bytes | None:
 
 
 def trial_cells(trials: Sequence[TrialRow]) -> list[list[Cell]]:
-    """All trials as CSV rows, header first: columns of the row, then parameters, then metrics, by name."""
+    """Return all trials as CSV rows, header first: columns of the row, then parameters, then metrics, by name."""
     asked = [parameters(row.config) for row in trials]
     names = sorted({name for given in asked for name in given} - set(COLUMNS))
     metrics = sorted({name for row in trials for name in row.metrics} - set(COLUMNS))

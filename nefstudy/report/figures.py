@@ -1,94 +1,131 @@
-"""Three pictures of a study, one panel a field: accuracy against quality, structure and smoothness.
+"""Figures of insight drawn with matplotlib, one panel for each value of their facet.
 
-They follow Papa et al. 2024 suppl., Figs. 2-4. Colour and fill tell the start, shape the signals; both survive
-colour blindness and a grey printer. Nothing here touches pyplot: a figure is a value, drawn off screen.
+Color and fill show the initialization, shape the signals; both survive color blindness and a gray printer. Nothing here
+touches pyplot: a figure is a value, drawn off screen.
 """
 
 import io
-import itertools
-import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawn
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
-from scipy.stats import spearmanr
 
-from nefstudy.ledger.rows import TrialRow
-from nefstudy.report.tables import field_order, field_title, finished, start_order
+from nefstudy.insight.classifiers import field_order, field_title
+from nefstudy.insight.figure import Axis, Figure, Mark
+from nefstudy.insight.initialization import init_order
 
-# Okabe and Ito's palette: told apart under every common colour vision.
+# Okabe and Ito's palette: distinct under every common color vision.
 INK, FAINT, GRID = "#22262b", "#6b737c", "#e4e7ea"
-START_COLOURS = {"random": "#d55e00", "shared": "#0072b2", "learned": "#009e73"}
+INIT_COLORS = {"random": "#d55e00", "shared": "#0072b2", "learned": "#009e73"}
 MARKERS = "osD^vPX"
-RASTER_FROM = 2_000  # points in a panel from which an SVG embeds them as one picture
+RASTER_FROM = 2_000  # points in a figure from which an SVG embeds them as one picture
 MOST_NAMES = 24  # ladders in a panel up to which each line is named; more names would hide the points
 POINT, RING = 30, 110  # marker areas in square points
+MANY = 200  # points from which they are drawn small and faint
 PANEL_WIDTH, PANEL_HEIGHT = 3.5, 3.1
-
-Draw = Callable[[Axes, Sequence[TrialRow], dict[str, str]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """A figure of the report: its title, what it shows in a sentence, and how one panel is drawn."""
-
-    title: str
-    caption: str
-    x_label: str
-    draw: Draw
-    metric: str
+MARGIN = 0.03  # beyond a fixed domain, so that points on its edge are seen whole
 
 
-def value(row: TrialRow, metric: str) -> float:
-    """A metric of a trial, NaN where it has none; `quality` is PSNR in dB for images and IoU for shapes."""
-    found = row.quality if metric == "quality" else row.metrics.get(metric)
-    return math.nan if found is None else float(found)
+def draw(figure: Figure) -> Drawn:
+    """Return the figure drawn, a panel for each value of its facet."""
+    dots = figure.of_kind("dot")
+    shown = dots is not None and len(dots) > 0
+    facets = sorted({_word(value) for value in _column(dots, figure.facet)}, key=field_order) or [""]
+    symbols = sorted({_word(value) for value in _column(dots, figure.symbol)})
+    markers = {symbol: MARKERS[index % len(MARKERS)] for index, symbol in enumerate(symbols)}
+    size = (PANEL_WIDTH * max(len(facets), 1.5) + 0.4, PANEL_HEIGHT + 0.9)
+    drawn = Drawn(figsize=size, layout="constrained")
+    FigureCanvasAgg(drawn)
+    panels = drawn.subplots(1, len(facets), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, facet in zip(panels, facets, strict=True):
+        dress(axes, title=field_title(facet), x_label=figure.x.title)
+        _scale(axes, figure)
+        for mark in figure.marks:
+            _draw_mark(axes, _of_facet(mark, figure.facet, facet), figure=figure, markers=markers)
+    panels[0].set_ylabel(figure.y.title, fontsize=9, color=INK)
+    source = f" · {symbols[0]}" if len(symbols) == 1 and symbols[0] else ""
+    drawn.suptitle(figure.title + source, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    if shown:
+        inits = {_word(value) for value in _column(dots, figure.color)} - {""}
+        add_legend(drawn, inits=inits, markers=markers if len(markers) > 1 else {})
+    else:
+        say_empty(panels[0])
+    drawn.draw_without_rendering()
+    drawn.set_layout_engine("none")  # laid out once, so that every encoding shows the same picture
+    return drawn
 
 
-def accuracy(row: TrialRow) -> float:
-    """A trial's test accuracy, NaN where it has none."""
-    return math.nan if row.test_accuracy is None else row.test_accuracy
+def _word(value: object) -> str:
+    return "" if value is None else str(value)
 
 
-def ladders(rows: Sequence[TrialRow]) -> list[list[TrialRow]]:
-    """Trials that differ in nothing but step count, each group by rising steps: the rungs of one ladder."""
-    groups: dict[str, list[TrialRow]] = defaultdict(list)
-    for row in rows:
-        asked = {name: given for name, given in row.config.items() if name != "steps"}
-        groups[repr((row.dataset, sorted(asked.items())))].append(row)
-    return [sorted(group, key=lambda row: row.steps) for group in groups.values()]
+def _column(mark: Mark | None, name: str | None) -> Sequence[Any]:
+    return () if mark is None or name is None else mark.columns.get(name, ())
 
 
-def draw_ladders(axes: Axes, rows: Sequence[TrialRow], markers: dict[str, str]) -> None:
-    """Accuracy against reconstruction quality; rungs of one ladder joined, the most accurate one ringed."""
-    scatter(axes, rows, metric="quality", markers=markers)
-    joined = [ladder for ladder in ladders(rows) if len(ladder) > 1]
-    lines = [[(value(row, "quality"), accuracy(row)) for row in ladder] for ladder in joined]
-    colours = [start_colour(ladder[0].init) for ladder in joined]
-    axes.add_collection(LineCollection(lines, colors=colours, linewidths=1.1, alpha=0.55, zorder=2))
-    peaked = [index for index, line in enumerate(lines) if len(line) > 2]
-    peaks = [max(lines[index], key=lambda point: point[1]) for index in peaked]
-    rims = [colours[index] for index in peaked]
-    axes.scatter(
-        [x for x, _ in peaks], [y for _, y in peaks], s=RING, facecolors="none", edgecolors=rims, linewidths=1, zorder=4
+def _of_facet(mark: Mark, name: str | None, facet: str) -> Mark:
+    """Return the marks of one panel; those without a facet are in every panel."""
+    if name is None or name not in mark.columns:
+        return mark
+    kept = [index for index, value in enumerate(mark.columns[name]) if _word(value) == facet]
+    return Mark(mark.kind, {key: [values[i] for i in kept] for key, values in mark.columns.items()}, mark.label)
+
+
+def _scale(axes: Axes, figure: Figure) -> None:
+    sides: tuple[tuple[Axis, Any, Any], ...] = (
+        (figure.x, axes.set_xscale, axes.set_xlim),
+        (figure.y, axes.set_yscale, axes.set_ylim),
     )
-    for index in peaked if len(peaked) <= MOST_NAMES else []:
-        if joined[index][0].hidden is not None:
-            x, y = lines[index][-1]
-            name_line(axes, x=x, y=y, text=f"h{joined[index][0].hidden}", colour=colours[index])
+    for axis, set_scale, set_limits in sides:
+        if axis.scale == "log":
+            set_scale("log")
+        if axis.domain is not None:
+            low, high = axis.domain
+            set_limits(low - MARGIN * (high - low), high + MARGIN * (high - low))
 
 
-def name_line(axes: Axes, *, x: float, y: float, text: str, colour: str) -> None:
-    """Write a line's name beside its last point."""
+def _draw_mark(axes: Axes, mark: Mark, *, figure: Figure, markers: Mapping[str, str]) -> None:
+    columns = mark.columns
+    if mark.kind == "rule":
+        for y in columns["y"]:
+            axes.axhline(y, color=FAINT, linewidth=0.9, linestyle=":", zorder=1)
+            axes.annotate(mark.label, (1, y), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7.5)
+    elif mark.kind == "line":
+        _draw_lines(axes, mark, color=figure.color)
+    elif mark.kind == "ring":
+        rims = [init_color(_word(init)) for init in columns[figure.color or ""]]
+        axes.scatter(columns["x"], columns["y"], s=RING, facecolors="none", edgecolors=rims, linewidths=1, zorder=4)
+    elif mark.kind == "dot":
+        _draw_dots(axes, mark, figure=figure, markers=markers)
+
+
+def _draw_lines(axes: Axes, mark: Mark, *, color: str | None) -> None:
+    lines: dict[object, list[int]] = defaultdict(list)
+    for index, z in enumerate(mark.columns["z"]):
+        lines[z].append(index)
+    x, y = mark.columns["x"], mark.columns["y"]
+    inits = mark.columns.get(color or "", [None] * len(x))
+    colors = [init_color(_word(inits[line[0]])) for line in lines.values()]
+    paths = [[(x[index], y[index]) for index in line] for line in lines.values()]
+    axes.add_collection(LineCollection(paths, colors=colors, linewidths=1.1, alpha=0.55, zorder=2))
+    named = [(line, shade) for line, shade in zip(lines.values(), colors, strict=True) if len(line) > 2]
+    for line, shade in named if "hidden" in mark.columns and len(named) <= MOST_NAMES else []:
+        hidden = mark.columns["hidden"][line[-1]]
+        if hidden is not None:
+            name_line(axes, x=x[line[-1]], y=y[line[-1]], text=f"h{hidden}", color=shade)
+
+
+def name_line(axes: Axes, *, x: float, y: float, text: str, color: str) -> None:
+    """Write a line's name next to its last point."""
     axes.annotate(
         text,
         (x, y),
@@ -96,121 +133,44 @@ def name_line(axes: Axes, *, x: float, y: float, text: str, colour: str) -> None
         textcoords="offset points",
         va="center",
         fontsize=7.5,
-        color=colour,
+        color=color,
         zorder=2.5,
         path_effects=[Stroke(linewidth=2.2, foreground="white"), Normal()],
     )
 
 
-def draw_structure(axes: Axes, rows: Sequence[TrialRow], markers: dict[str, str]) -> None:
-    """Accuracy against how well k-means on the weights finds the classes."""
-    scatter(axes, rows, metric="all_nmi", markers=markers)
-
-
-def draw_smoothness(axes: Axes, rows: Sequence[TrialRow], markers: dict[str, str]) -> None:
-    """Accuracy against the off-grid over in-grid ratio, with the shared start's rank correlation."""
-    scatter(axes, rows, metric="all_off_grid_ratio", markers=markers)
-    shared = [row for row in rows if row.init == "shared"]
-    rank = correlation([value(row, "all_off_grid_ratio") for row in shared], [accuracy(row) for row in shared])
-    if rank is not None:
-        text = f"shared: rank correlation {rank:+.2f}, n = {len(shared)}"
-        axes.set_title(text, loc="right", fontsize=8, color=FAINT)
-
-
-def correlation(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Spearman's rank correlation of the finite pairs; None under four pairs or where one side is constant."""
-    pairs = [(a, b) for a, b in zip(x, y, strict=True) if math.isfinite(a) and math.isfinite(b)]
-    if len(pairs) < 4 or any(len(set(side)) < 2 for side in zip(*pairs, strict=True)):
-        return None
-    return float(spearmanr([a for a, _ in pairs], [b for _, b in pairs]).statistic)
-
-
-def scatter(axes: Axes, rows: Sequence[TrialRow], *, metric: str, markers: dict[str, str]) -> None:
-    """Points of trials at (metric, test accuracy): colour and fill by start, shape by signals."""
-    groups: dict[tuple[str, str], list[TrialRow]] = defaultdict(list)
-    for row in rows:
-        groups[row.init, row.signals].append(row)
-    for (start, signals), group in groups.items():
-        colour = start_colour(start)
+def _draw_dots(axes: Axes, mark: Mark, *, figure: Figure, markers: Mapping[str, str]) -> None:
+    """Draw points: color and fill by initialization, shape by signals."""
+    columns, n = mark.columns, len(mark)
+    inits = columns.get(figure.color or "", [None] * n)
+    symbols = columns.get(figure.symbol or "", [None] * n)
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index in range(n):
+        groups[_word(inits[index]), _word(symbols[index])].append(index)
+    few = figure.of < MANY
+    for (init, symbol), group in groups.items():
         axes.scatter(
-            [value(row, metric) for row in group],
-            [accuracy(row) for row in group],
-            s=POINT if len(rows) < 200 else POINT / 3,
-            marker=markers[signals],
-            facecolors=start_fill(start),
-            edgecolors=colour,
+            [columns["x"][index] for index in group],
+            [columns["y"][index] for index in group],
+            s=POINT if few else POINT / 3,
+            marker=markers.get(symbol, "o"),
+            facecolors=init_fill(init),
+            edgecolors=init_color(init),
             linewidths=1.1,
-            alpha=0.95 if len(rows) < 200 else 0.35,
+            alpha=0.95 if few else 0.35,
             zorder=3,
-            rasterized=len(rows) >= RASTER_FROM,
+            rasterized=figure.of >= RASTER_FROM,
         )
 
 
-FIGURES: dict[str, Drawing] = {
-    "accuracy_against_quality": Drawing(
-        title="Test accuracy against reconstruction quality",
-        caption="Rungs of one ladder are joined and its most accurate rung is ringed: quality first helps the "
-        "classifier, then over-training hurts it.",
-        x_label="{measure} over all signals",
-        draw=draw_ladders,
-        metric="quality",
-    ),
-    "accuracy_against_nmi": Drawing(
-        title="Test accuracy against class structure of the weights",
-        caption="Normalised mutual information between k-means clusters of the flat weights and the labels: a shared "
-        "start leaves the classes visible in the weights themselves.",
-        x_label="NMI of the weights, all signals",
-        draw=draw_structure,
-        metric="all_nmi",
-    ),
-    "accuracy_against_off_grid_ratio": Drawing(
-        title="Test accuracy against behaviour between the pixels",
-        caption="PSNR at cell centres (against the bilinear image) over PSNR on the grid: fields that stay smooth off "
-        "the grid tend to be the ones that classify well.",
-        x_label="off-grid / in-grid PSNR, all signals",
-        draw=draw_smoothness,
-        metric="all_off_grid_ratio",
-    ),
-}
+def init_color(init: str) -> str:
+    """Return the color of an initialization; gray for one that the palette does not know."""
+    return INIT_COLORS.get(init, FAINT)
 
 
-def start_colour(start: str) -> str:
-    """The colour of a start; grey for one the palette does not know."""
-    return START_COLOURS.get(start, FAINT)
-
-
-def start_fill(start: str) -> str:
-    """The inside of a start's points: hollow for random, so that grey print tells them apart."""
-    return "white" if start == "random" else start_colour(start)
-
-
-def draw(name: str, rows: Sequence[TrialRow], *, drawings: dict[str, Drawing] = FIGURES) -> Figure:
-    """The named figure of the finished trials among `rows`: a column a field, a row a kind of measure."""
-    drawing = drawings[name]
-    shown = [row for row in finished(rows) if math.isfinite(value(row, drawing.metric))]
-    fields = sorted({row.field for row in shown}, key=field_order) or [""]
-    measures = sorted({measure(row, drawing.metric) for row in shown}, reverse=True) or [""]
-    signals = sorted({row.signals for row in shown})
-    markers = {source: MARKERS[index % len(MARKERS)] for index, source in enumerate(signals)}
-    size = (PANEL_WIDTH * max(len(fields), 1.5) + 0.4, PANEL_HEIGHT * len(measures) + 0.9)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(len(measures), len(fields), sharex="row", sharey=True, squeeze=False)
-    for (i, name_of_measure), (j, field) in itertools.product(enumerate(measures), enumerate(fields)):
-        dress(panels[i][j], title=field_title(field), x_label=drawing.x_label.format(measure=name_of_measure))
-        found = [row for row in shown if (measure(row, drawing.metric), row.field) == (name_of_measure, field)]
-        drawing.draw(panels[i][j], found, markers)
-    for axes in panels[:, 0]:
-        axes.set_ylabel("test accuracy", fontsize=9, color=INK)
-    source = f" · {signals[0]}" if len(signals) == 1 else ""
-    figure.suptitle(drawing.title + source, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
-    if shown:
-        add_legend(figure, starts={row.init for row in shown}, markers=markers if len(markers) > 1 else {})
-    else:
-        say_empty(panels[0][0])
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once, so that every encoding shows the same picture
-    return figure
+def init_fill(init: str) -> str:
+    """Return the inside of an initialization's points: hollow for random, so that gray print shows the difference."""
+    return "white" if init == "random" else init_color(init)
 
 
 def say_empty(axes: Axes) -> None:
@@ -220,15 +180,8 @@ def say_empty(axes: Axes) -> None:
     axes.text(0.5, 0.5, "no finished trial to show yet", transform=place, ha="center", fontsize=10, color=FAINT)
 
 
-def measure(row: TrialRow, metric: str) -> str:
-    """What the horizontal axis of a trial is measured in: shapes are scored by IoU where images have PSNR."""
-    if metric != "quality":
-        return ""
-    return "IoU" if "all_iou" in row.metrics and "all_psnr" not in row.metrics else "PSNR (dB)"
-
-
 def dress(axes: Axes, *, title: str, x_label: str) -> None:
-    """Quiet axes: a hairline grid behind the points, no box, few ticks."""
+    """Draw quiet axes: a hairline grid behind the points, no box, few ticks."""
     axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=INK)
     axes.set_xlabel(x_label, fontsize=9, color=INK)
     axes.grid(visible=True, color=GRID, linewidth=0.7)
@@ -241,25 +194,26 @@ def dress(axes: Axes, *, title: str, x_label: str) -> None:
     axes.spines["bottom"].set_color(FAINT)
 
 
-def add_legend(figure: Figure, *, starts: set[str], markers: dict[str, str]) -> None:
-    """One legend for all panels, below them: a handle a start, and one a signal source where there are several."""
+def add_legend(figure: Drawn, *, inits: set[str], markers: Mapping[str, str]) -> None:
+    """Draw one legend for all panels, below them: a handle for each initialization, and for each of several signals."""
     handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=6, markeredgewidth=1.1, label=f"{start} start",
-               markeredgecolor=start_colour(start), markerfacecolor=start_fill(start))
-        for start in sorted(starts, key=start_order)
+        Line2D([], [], linestyle="", marker="o", markersize=6, markeredgewidth=1.1, label=init,
+               markeredgecolor=init_color(init), markerfacecolor=init_fill(init))
+        for init in sorted(inits, key=init_order)
     ]  # fmt: skip
     handles += [
         Line2D([], [], linestyle="", marker=marker, markersize=6, label=source, color=FAINT)
         for source, marker in markers.items()
     ]
-    figure.legend(
-        handles=handles, loc="outside lower left", ncols=len(handles), frameon=False, fontsize=9, labelcolor=INK,
-        handletextpad=0.2, columnspacing=1.4,
-    )  # fmt: skip
+    if handles:
+        figure.legend(
+            handles=handles, loc="outside lower left", ncols=len(handles), frameon=False, fontsize=9, labelcolor=INK,
+            handletextpad=0.2, columnspacing=1.4,
+        )  # fmt: skip
 
 
-def encode(figure: Figure, kind: str, *, dpi: int = 160) -> bytes:
-    """The figure as `png` or `svg` bytes; the same figure gives the same bytes."""
+def encode(figure: Drawn, kind: str, *, dpi: int = 160) -> bytes:
+    """Return the figure as `png` or `svg` bytes; the same figure gives the same bytes."""
     held = io.BytesIO()
     metadata = {"png": {"Software": None}, "svg": {"Date": None}}[kind]
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "nefstudy"}):
@@ -267,8 +221,8 @@ def encode(figure: Figure, kind: str, *, dpi: int = 160) -> bytes:
     return held.getvalue()
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write the figure whole to `path`, in the format its suffix names."""
+def save(figure: Drawn, path: Path) -> None:
+    """Write the figure to `path` atomically, in the format that its suffix names."""
     beside = path.with_name(path.name + ".tmp")
     beside.write_bytes(encode(figure, path.suffix.lstrip(".")))
     beside.replace(path)

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from nefstudy.insight.classifiers import field_title
 from nefstudy.ledger.rows import TrialRow
 from nefstudy.report.figures import FAINT, PANEL_HEIGHT, PANEL_WIDTH, dress
-from nefstudy.report.tables import field_title
 
 # Tol's muted palette and black: ten classes told apart under every common colour vision.
 CLASS_COLOURS = (
@@ -76,7 +76,7 @@ def draw_learned(found: Sequence[Learned]) -> Figure:
 
 def _draw_panel(axes: Axes, one: Learned) -> None:
     row = one.row
-    dress(axes, title=f"{row.signals}, {field_title(row.field)}, {row.init} start", x_label=_about(row))
+    dress(axes, title=f"{row.signals}, {field_title(row.field)}, {row.init}", x_label=_about(row))
     points = plane(one.features)
     for label in np.unique(one.labels):
         x, y = points[one.labels == label].T

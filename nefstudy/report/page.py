@@ -1,16 +1,15 @@
-"""The report as one HTML page that needs nothing beside it: no script, no font, no network."""
+"""The report as one HTML page that needs no other file: no script, no font, no network."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from nefstudy.ledger import TrialRow, TrialState
+from nefstudy.insight.table import Table, duration
+from nefstudy.ledger import TrialState
 from nefstudy.report.content import Picture, Report
-from nefstudy.report.replicates import NOTE, replicate_cells
-from nefstudy.report.tables import start_cells, start_notes
+from nefstudy.report.tables import is_number_column
 
-WORDS = {"cell", "phase", "init", "cause", "what", "key", "classifier"}  # columns that hold no numbers
 STYLE = """
 :root { color-scheme: light dark; --ink: #22262b; --faint: #5c646d; --line: #d9dde1; --paper: #fff; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --faint: #a3abb3; --line: #3a4047; --paper: #16191c; } }
@@ -32,22 +31,37 @@ th:first-child, td:first-child, .word { text-align: left; } th { color: var(--fa
 
 
 def render(report: Report) -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [
         *_opening(report),
-        *_starts(report),
+        *captioned(report.tables["initialization"]),
         *_figures(report),
         *_best(report),
-        *_replicates(report),
+        *_shown(report, "replicates", "importance", "classifiers"),
         *_learned(report),
         *_progress(report),
         *_costs(report),
+        *_shown(report, "savings"),
+        *captioned(report.tables["failures"]),
     ]
     return page(f"{report.study.study}: report", parts)
 
 
+def captioned(found: Table) -> list[str]:
+    """Return a table with its title above and its caption below; the caption alone where it has no rows."""
+    title, note = f"<h2>{escape(found.title)}</h2>", f'<p class="note">{escape(found.caption)}</p>'
+    return [title, drawn_table(found), note] if found.rows else [title, note]
+
+
+def drawn_table(found: Table) -> str:
+    """Return an HTML table, numbers aligned right."""
+    header, body = found.texts()
+    words = {name for name, column in zip(header, found.shown(), strict=True) if not is_number_column(column)}
+    return table(header, body, words=words)
+
+
 def page(title: str, parts: Iterable[str]) -> str:
-    """An HTML page of these parts in the report's style."""
+    """Return an HTML page of these parts in the report's style."""
     return "\n".join(
         [
             "<!doctype html>",
@@ -60,9 +74,9 @@ def page(title: str, parts: Iterable[str]) -> str:
     )
 
 
-def table(header: Sequence[str], body: Iterable[Sequence[object]]) -> str:
-    """An HTML table of text cells, those of words to the left; every cell is escaped."""
-    marks = [' class="word"' if name in WORDS else "" for name in header]
+def table(header: Sequence[str], body: Iterable[Sequence[object]], *, words: Collection[str] = ()) -> str:
+    """Return an HTML table of text cells, the columns in `words` aligned left; every cell is escaped."""
+    marks = [' class="word"' if name in words else "" for name in header]
     named = zip(header, marks, strict=True)
     head = "".join(f'<th scope="col"{mark}>{escape(name)}</th>' for name, mark in named)
     cells = [[f"<td{mark}>{escape(str(cell))}</td>" for cell, mark in zip(row, marks, strict=True)] for row in body]
@@ -71,7 +85,7 @@ def table(header: Sequence[str], body: Iterable[Sequence[object]]) -> str:
 
 
 def embedded(png: bytes, *, alt: str) -> str:
-    """An image whose bytes are in the page itself."""
+    """Return an image whose bytes are in the page itself."""
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
@@ -81,40 +95,33 @@ def _opening(report: Report) -> list[str]:
     moment = datetime.fromtimestamp(report.study.updated_at, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
     return [
         f"<h1>{escape(report.study.study)}</h1>",
-        f'<p class="note">{complete} of {planned} trials complete · {escape(report.study.state)} · as of {moment}. '
-        "Each trial fits one neural dataset (a neural field to every signal) and trains one classifier on its weights. "
-        "Validation accuracy picks; test accuracy is only reported.</p>",
+        f'<p class="note">{complete} of {planned} trials complete · {escape(report.study.state)} · as of {moment}.</p>',
     ]
 
 
-def _starts(report: Report) -> list[str]:
-    if not report.starts.lines:
-        return ["<h2>Test accuracy by start</h2>", '<p class="note">No finished trial yet.</p>']
-    notes = [f'<p class="note">{escape(note)}</p>' for note in start_notes(report.starts)]
-    return [f"<h2>Test accuracy by start, {escape(report.phase)}</h2>", table(*start_cells(report.starts)), *notes]
-
-
 def _figures(report: Report) -> list[str]:
-    if not report.starts.lines:
-        return []
-    return ["<h2>Accuracy against quality, structure and smoothness</h2>", *map(_figure, report.pictures)]
+    shown = [picture for picture in report.pictures if picture.figure.of]
+    return [f"<h2>Figures, {escape(report.phase)}</h2>", *map(_figure, shown)] if shown else []
 
 
 def _figure(picture: Picture) -> str:
-    caption = f"{escape(picture.drawing.caption)} Vector graphics: {picture.name}.svg."
-    return f"<figure>{embedded(picture.png, alt=picture.drawing.title)}<figcaption>{caption}</figcaption></figure>"
+    caption = f"{escape(picture.figure.caption)} Vector graphics: {picture.name}.svg."
+    return f"<figure>{embedded(picture.png, alt=picture.figure.title)}<figcaption>{caption}</figcaption></figure>"
 
 
 def _best(report: Report) -> list[str]:
-    if not report.best:
+    if not report.tables["best"].rows:
         return []
-    header = ["cell", "phase", "val", "test", "quality", "init", "hidden", "steps", "key"]
     shots = [
         f"<figure>{embedded(png, alt=f'reconstructions, {place}')}<figcaption>{escape(place)}</figcaption></figure>"
         for place, png in report.reconstructions.items()
     ]
     gallery = [f'<div class="gallery">{"".join(shots)}</div>'] if shots else []
-    return ["<h2>Best trial of each cell</h2>", table(header, map(best_cells, report.best)), *gallery]
+    return [*captioned(report.tables["best"]), *gallery]
+
+
+def _shown(report: Report, *names: str) -> list[str]:
+    return [part for name in names if report.tables[name].rows for part in captioned(report.tables[name])]
 
 
 def _learned(report: Report) -> list[str]:
@@ -122,45 +129,12 @@ def _learned(report: Report) -> list[str]:
         return []
     title = "What the best classifiers learned"
     caption = (
-        "Features of test fields before the last layer, laid out by t-SNE (neighbours stay neighbours; distances "
-        "between clusters mean little) and coloured by class. NMI: how far k-means on these features, over the test "
+        "Features of test fields before the last layer, laid out by t-SNE (neighbors stay neighbors; distances "
+        "between clusters mean little) and colored by class. NMI: how far k-means on these features, over the test "
         "split, finds the classes. Vector graphics: learned_features.svg."
     )
     image = embedded(report.learned[0], alt=title)
     return [f"<h2>{title}</h2>", f"<figure>{image}<figcaption>{caption}</figcaption></figure>"]
-
-
-def _replicates(report: Report) -> list[str]:
-    if not report.replicates:
-        return []
-    shown = table(*replicate_cells(report.replicates))
-    return ["<h2>Replicates</h2>", shown, f'<p class="note">{escape(NOTE)}</p>']
-
-
-def best_cells(row: TrialRow) -> list[str]:
-    """One line of the table of best trials."""
-    return [
-        row.cell, row.phase, number(row.val_accuracy, 3), number(row.test_accuracy, 3), quality(row),
-        row.init, number(row.hidden, 0), str(row.steps), row.key,
-    ]  # fmt: skip
-
-
-def quality(row: TrialRow) -> str:
-    """A trial's quality with its unit: PSNR in dB for images, IoU for shapes."""
-    iou = "all_iou" in row.metrics and "all_psnr" not in row.metrics
-    return "–" if row.quality is None else f"{row.quality:.3f} IoU" if iou else f"{row.quality:.2f} dB"
-
-
-def span(seconds: float) -> str:
-    """A duration in the unit that tells it in few digits."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
-
-
-def number(value: float | None, digits: int) -> str:
-    """A number to so many digits, a dash for none."""
-    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _progress(report: Report) -> list[str]:
@@ -169,17 +143,14 @@ def _progress(report: Report) -> list[str]:
         [line.cell, line.phase, line.planned, *(line.states.get(state, 0) for state in states)]
         for line in report.progress
     ]
-    return ["<h2>Trials by phase and cell</h2>", table(["cell", "phase", "planned", *map(str.lower, states)], body)]
+    header = ["cell", "phase", "planned", *map(str.lower, states)]
+    return ["<h2>Trials by phase and cell</h2>", table(header, body, words=("cell", "phase"))]
 
 
 def _costs(report: Report) -> list[str]:
-    reused = sum(row.reused for row in report.trials)
     body = [
         ["fields × steps fitted", f"{report.costs.get('field_steps', 0):,.0f}"],
-        ["fitting", span(report.costs.get("fit_seconds", 0))],
-        ["classifying", span(report.costs.get("classify_seconds", 0))],
-        ["trials answered from earlier ones", str(reused)],
+        ["fitting", duration(report.costs.get("fit_seconds", 0))],
+        ["classifying", duration(report.costs.get("classify_seconds", 0))],
     ]
-    failures = [[cell, phase, cause, count] for (phase, cell, cause), count in sorted(report.causes.items())]
-    told = [table(["cell", "phase", "cause", "trials"], failures)] if failures else ['<p class="note">None.</p>']
-    return ["<h2>Cost</h2>", table(["what", "amount"], body), "<h2>Failures</h2>", *told]
+    return ["<h2>Cost</h2>", table(["what", "amount"], body, words=("what",))]

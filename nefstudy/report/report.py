@@ -1,17 +1,16 @@
-"""Writes a study's report: one page, and its figures and tables as files beside it."""
+"""Writes a study's report: one page, with its figures and tables as files next to it."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from nefstudy.errors import BadRoot
 from nefstudy.ledger import Ledger
-from nefstudy.report.classifiers import classifier_files
+from nefstudy.report.classifiers import size_files
 from nefstudy.report.content import Report, gather, trial_cells
 from nefstudy.report.page import render
-from nefstudy.report.replicates import replicate_rows
-from nefstudy.report.tables import start_markdown, start_rows
+from nefstudy.report.tables import csv_bytes, markdown
+
+WRITTEN = ("initialization", "classifiers")  # tables that are written as Markdown too
 
 
 def write_report(ledger: Ledger, study: str, *, root: str | Path, out: str | Path) -> Path:
@@ -25,12 +24,12 @@ def write_report(ledger: Ledger, study: str, *, root: str | Path, out: str | Pat
         BadRoot: `out` cannot be written.
     """
     report = gather(ledger, study, root=root)
-    write_files(classifier_files(ledger, report.trials) | files(report), Path(out))
+    write_files(size_files(ledger, report.trials) | files(report), Path(out))
     return Path(out) / "report.html"
 
 
 def write_files(found: Mapping[str, bytes], folder: Path) -> None:
-    """Write each file whole into a directory.
+    """Write each file atomically into a directory.
 
     Raises:
         BadRoot: it cannot be written.
@@ -46,24 +45,12 @@ def write_files(found: Mapping[str, bytes], folder: Path) -> None:
 
 
 def files(report: Report) -> dict[str, bytes]:
-    """Name -> content of every file of the report; the page comes last, so that it names what is there."""
-    found = {
-        "start_table.csv": csv_bytes(start_rows(report.starts)),
-        "start_table.md": f"{start_markdown(report.starts)}\n".encode(),
-        "best.csv": csv_bytes(trial_cells(report.best)),
-        "trials.csv": csv_bytes(trial_cells(report.trials)),
-    }
-    if report.replicates:
-        found["replicates.csv"] = csv_bytes(replicate_rows(report.replicates))
+    """Return name -> content of every file of the report; the page comes last, so that it names files that exist."""
+    found = {f"{name}.csv": csv_bytes(table.flat()) for name, table in report.every.items() if table.rows}
+    found |= {f"{name}.md": f"{markdown(report.every[name])}\n".encode() for name in WRITTEN if report.every[name].rows}
+    found["trials.csv"] = csv_bytes(trial_cells(report.trials))
     for picture in report.pictures:
         found |= {f"{picture.name}.png": picture.png, f"{picture.name}.svg": picture.svg}
     if report.learned is not None:
         found |= dict(zip(("learned_features.png", "learned_features.svg"), report.learned, strict=True))
     return found | {"report.html": render(report).encode()}
-
-
-def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
-    """Rows as UTF-8 CSV with bare line feeds; None is an empty cell."""
-    held = io.StringIO()
-    csv.writer(held, lineterminator="\n").writerows(rows)
-    return held.getvalue().encode()

@@ -5,26 +5,31 @@ from pathlib import Path
 
 from rich.console import Console
 
+from nefstudy.insight.catalog import Options, figure, table
+from nefstudy.insight.reading import Source
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.paths import report_path
+from nefstudy.report.content import MOST_DOTS
 from nefstudy.report.figures import draw, save
-from nefstudy.report.tables import start_rich, start_table
+from nefstudy.report.tables import terminal
 from nefstudy.study.place import Place
 from nefstudy.study.plan import StudyPlan
 from nefstudy.terminal import command_line
 
 
 def say_closing(ledger: Ledger, plan: StudyPlan, state: str, *, place: Place, console: Console) -> None:
-    """Print the start table, draw accuracy against quality, and name the commands that show more."""
+    """Print the table by initialization, draw the ladders, and name the commands that show more."""
     phase = plan.phases[-1]
-    rows = ledger.trials.page(plan.study, phase=phase, state=TrialState.COMPLETE, limit=None).rows
-    if rows:
-        console.print(start_rich(start_table(rows)))
-    if rows and place.local:
-        picture = Path(place.root) / report_path(plan.study) / "accuracy-against-quality.png"
+    source = Source(ledger, plan.study)
+    results = table(source, "initialization", Options(phase=phase))
+    climbs = figure(source, "ladders", Options(phase=phase, limit=MOST_DOTS))
+    if results.rows:
+        console.print(terminal(results))
+    if climbs.of and place.local:
+        picture = Path(place.root) / report_path(plan.study) / "ladders.png"
         picture.parent.mkdir(parents=True, exist_ok=True)
-        save(draw("accuracy_against_quality", rows), picture)
-        console.print(f"accuracy against reconstruction quality: {picture}", soft_wrap=True)
+        save(draw(climbs), picture)
+        console.print(f"{climbs.title}: {picture}", soft_wrap=True)
     for (where, cell, cause), count in sorted(ledger.trials.causes(plan.study).items()):
         console.print(f"{count} failed trials ({cause}) in {where} {cell}", style="yellow", highlight=False)
     for own in plan.cells:

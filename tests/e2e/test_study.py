@@ -79,15 +79,15 @@ def test_closing_words_say_what_to_open(finished_root, run_python):
     """Table, picture and commands: the run's end tells what to look at."""
     said = run_python("tests/e2e/tiny_study.py", "--root", finished_root, "--study", "tiny").stdout
     for wanted in (
-        "Test accuracy by start",
+        "Test accuracy by initialization",
         "digits8/siren",
         "digits8/rffnet",
         "nefstudy serve",
         "mlflow server",
-        "accuracy-against-quality.png",
+        "ladders.png",
     ):
         assert wanted in said, said
-    picture = finished_root / "reports" / "tiny" / "accuracy-against-quality.png"
+    picture = finished_root / "reports" / "tiny" / "ladders.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

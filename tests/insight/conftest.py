@@ -65,8 +65,7 @@ def outcome(*, field: str, init: str, hidden: int, steps: int) -> dict[str, floa
     return {"all_psnr": 8 + 5.2 * effort + 3 * tilt, "test_accuracy": accuracy, "val_accuracy": accuracy + 0.01}
 
 
-@pytest.fixture(scope="session")
-def study() -> Trials:
+def made_up_study() -> Trials:
     """3 fields x 2 inits x 3 widths x 6 rungs, all finished."""
     rows = []
     for field, init in itertools.product(HIDDEN, ("random", "shared")):
@@ -74,6 +73,12 @@ def study() -> Trials:
             point: dict[str, Any] = {"field": field, "init": init, "hidden": hidden, "steps": steps}
             rows.append(trial(**point, **outcome(**point)))
     return trials_of(rows)
+
+
+@pytest.fixture(scope="session")
+def study() -> Trials:
+    """The made-up study."""
+    return made_up_study()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-LIGHT = ["nefstudy.errors", "nefstudy.config", "nefstudy.report.tables"]
+LIGHT = ["nefstudy.errors", "nefstudy.config", "nefstudy.insight.catalog", "nefstudy.report.tables"]
 
 
 @pytest.mark.slow
@@ -22,7 +22,7 @@ def test_import_contracts_are_kept() -> None:
 @pytest.mark.parametrize("module", LIGHT)
 def test_a_light_module_loads_no_heavy_library(module: str) -> None:
     """Importing it in a fresh interpreter brings in neither torch nor ray nor mlflow."""
-    heavy = "{'torch', 'ray', 'mlflow', 'matplotlib'}"
+    heavy = "{'torch', 'ray', 'mlflow', 'matplotlib', 'optuna'}"
     program = f"import sys, {module}; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -9,9 +9,9 @@ from PIL import Image
 
 from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
 from nefstudy.errors import BadConfig
+from nefstudy.insight import comparison
 from nefstudy.ledger import Ledger
-from nefstudy.report.compare import cell_cells, compare, difference_cells
-from nefstudy.report.comparison_page import write_comparison
+from nefstudy.report.comparison_page import compare, write_comparison
 from nefstudy.report.report import write_report
 
 
@@ -53,7 +53,7 @@ def test_pairs_are_what_both_have_run(two):
     assert difference.half == pytest.approx(4.30265 * 0.02 / math.sqrt(3), rel=1e-4)
     turned = compare(two[1], two[0]).differences(("phase2", "digits8/siren"), "test_accuracy")
     assert (turned.mean, turned.half) == (pytest.approx(-0.03), pytest.approx(difference.half))
-    _, body = difference_cells(found)
+    _, body = comparison.differences(found).texts()
     assert [line[:4] for line in body] == [
         ["digits8/siren", "phase2", "3", "+0.0300 ± 0.0497"],
         ["all", "", "3", body[0][3]],
@@ -62,8 +62,8 @@ def test_pairs_are_what_both_have_run(two):
 
 def test_cells_show_the_best_and_the_mean_of_each(two):
     """Validation picks; its test accuracy and the mean over all of a study's trials stand beside it."""
-    _, body = cell_cells(compare(*two))
-    assert body[0] == ["digits8/siren", "phase2", "a", "0.900", "0.800", "4", "0.575 ± 0.171"]
+    _, body = comparison.cells(compare(*two)).texts()
+    assert body[0] == ["digits8/siren", "phase2", "a", "0.900", "0.800", "0.575 ± 0.171", "4"]
     assert body[1][:5] == ["digits8/siren", "phase2", "b <&>", "0.950", "0.850"]
 
 
@@ -109,7 +109,7 @@ def test_a_report_shows_means_over_seeds(two, tmp_path):
     assert "95 % interval" in said
     with (tmp_path / "both" / "replicates.csv").open() as file:
         (row,) = csv.DictReader(file)
-    assert (row["n"], float(row["mean_test_accuracy"])) == ("2", pytest.approx(0.42))
+    assert (row["n"], float(row["test_accuracy.mean"])) == ("2", pytest.approx(0.42))
 
 
 def test_nothing_in_common_is_said(two, tmp_path):

@@ -1,25 +1,32 @@
-"""The figures show the rows they are given, and draw without a screen or global state."""
+"""Drawn figures show the marks that they are given, without a screen or global state."""
 
-import math
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawn
 from PIL import Image
 
-from nefstudy.ledger.rows import TrialRow
+from nefstudy.insight.declared import Declarations, declarations
+from nefstudy.insight.figure import Axis, Figure, Mark
+from nefstudy.insight.scatter import scatter
+from nefstudy.insight.trials import Trials
 from nefstudy.report import figures
 
-Make = Callable[..., TrialRow]
+from ..insight.conftest import HIDDEN, cell_plan, trial, trials_of
+
+DECLARED = declarations({"cells": [cell_plan(cell=f"mnist5k/{field}") for field in HIDDEN]})
 
 
-def points(figure: Figure, *, size: float = 30) -> set[tuple[float, float]]:
+def ladders(trials: Trials, declared: Declarations = DECLARED) -> Figure:
+    """Accuracy against quality."""
+    return scatter(trials, declared, id="ladders", x="all_psnr", y="test_accuracy", joined=True)
+
+
+def points(figure: Drawn, *, size: float = 30) -> set[tuple[float, float]]:
     """Every point drawn, rounded: those of markers of the given size, over all panels."""
     return {
         (round(float(x), 9), round(float(y), 9))
@@ -30,95 +37,81 @@ def points(figure: Figure, *, size: float = 30) -> set[tuple[float, float]]:
     }
 
 
-@pytest.mark.parametrize("name", list(figures.FIGURES))
-def test_every_finished_trial_is_a_point(name: str, study_rows: list[TrialRow]) -> None:
-    """The points of a figure are the trials' own (metric, accuracy) pairs: none lost, none made up."""
-    metric = figures.FIGURES[name].metric
-    wanted = {(round(figures.value(row, metric), 9), round(figures.accuracy(row), 9)) for row in study_rows}
-    assert points(figures.draw(name, study_rows)) == wanted
+def rounded(mark: Mark | None) -> set[tuple[float, float]]:
+    assert mark is not None
+    return {(round(x, 9), round(y, 9)) for x, y in zip(mark.columns["x"], mark.columns["y"], strict=True)}
 
 
-@pytest.mark.parametrize("name", list(figures.FIGURES))
-def test_no_rows_give_a_picture_that_says_so(name: str) -> None:
+def test_every_dot_and_ring_is_drawn_where_it_is(study: Trials) -> None:
+    """Points and rings are the figure's own marks: none lost, none made up, a panel for each field."""
+    found = ladders(study)
+    drawn = figures.draw(found)
+    assert points(drawn) == rounded(found.of_kind("dot"))
+    assert points(drawn, size=110) == rounded(found.of_kind("ring"))
+    assert [axes.get_title(loc="left") for axes in drawn.axes] == ["SIREN", "RFFNet", "MFN"]
+
+
+def test_axes_are_those_of_the_figure(study: Trials) -> None:
+    """Labels with units, a fixed domain and a logarithmic scale are drawn as declared; a rule is a line."""
+    drawn = figures.draw(ladders(study))
+    assert drawn.axes[0].get_xlabel() == "PSNR (dB)"
+    assert drawn.axes[0].get_ylabel() == "test accuracy"
+    low, high = drawn.axes[0].get_ylim()
+    assert -0.1 < low < 0
+    assert 1 < high < 1.1
+    marks = (Mark("dot", {"x": [1, 1000], "y": [0.2, 0.4]}), Mark("rule", {"y": [0.1]}, label="chance"))
+    one = figures.draw(Figure("f", "F", "", Axis("steps", scale="log"), Axis("y"), marks, of=2))
+    assert one.axes[0].get_xscale() == "log"
+    assert [text.get_text() for text in one.axes[0].texts] == ["chance"]
+
+
+def test_no_trials_give_a_picture_that_says_so() -> None:
     """A study without a finished trial is drawn as such, without a warning."""
-    figure = figures.draw(name, [])
-    assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["no finished trial to show yet"]
-    assert figures.encode(figure, "png").startswith(b"\x89PNG")
+    drawn = figures.draw(ladders(trials_of([])))
+    assert [text.get_text() for axes in drawn.axes for text in axes.texts] == ["no finished trial to show yet"]
+    assert figures.encode(drawn, "png").startswith(b"\x89PNG")
 
 
-def test_rungs_of_a_ladder_are_joined_in_order_of_steps(study_rows: list[TrialRow]) -> None:
-    """Trials that differ in step count alone form one line; the peak, where over-training sets in, is ringed."""
-    siren = [row for row in study_rows if row.field == "siren"]
-    ladders = figures.ladders(siren[::-1])
-    assert len(ladders) == 6
-    assert all([row.steps for row in ladder] == [5, 25, 75, 200, 1000, 5000] for ladder in ladders)
-    rings = points(figures.draw("accuracy_against_quality", siren), size=110)
-    assert {y for _, y in rings} == {round(max(map(figures.accuracy, ladder)), 9) for ladder in ladders}
+def test_initializations_differ_in_gray_too() -> None:
+    """An initialization has its own fill as well as its color, and the colors differ."""
+    assert figures.init_fill("random") != figures.init_fill("shared")
+    assert len({figures.init_color(init) for init in ("random", "shared", "learned", "another")}) == 4
 
 
-def test_another_seed_or_classifier_is_another_ladder(row: Make) -> None:
-    """Only the step count may differ within a line."""
-    a, b = row(steps=5), row(steps=25)
-    assert len(figures.ladders([a, b])) == 1
-    assert len(figures.ladders([a, replace(b, config=b.config | {"seed": 1})])) == 2
-    assert len(figures.ladders([a, replace(b, dataset="other")])) == 2
-
-
-def test_images_and_shapes_do_not_share_an_axis(row: Make) -> None:
-    """PSNR and IoU are drawn in rows of their own, each axis named for its measure."""
-    shape = row(signals="shapes10", quality=0.8, metrics={"all_iou": 0.8})
-    figure = figures.draw("accuracy_against_quality", [row(), shape])
-    assert [axes.get_xlabel() for axes in figure.axes] == ["PSNR (dB) over all signals", "IoU over all signals"]
-
-
-def test_a_metric_that_is_missing_or_not_finite_is_left_out(row: Make) -> None:
-    """A trial without the metric is no point at zero; it is not drawn."""
-    rows = [row(steps=5), row(steps=25, metrics={}), row(steps=75, metrics={"all_nmi": math.nan})]
-    assert points(figures.draw("accuracy_against_nmi", rows)) == {(0.4, 0.8)}
-
-
-def test_rank_correlation_agrees_with_monotone_data() -> None:
-    """A monotone relation has rank correlation ±1; too few or constant data have none."""
-    x = [1.0, 2.0, 3.0, 4.0, math.nan]
-    assert figures.correlation(x, [value**3 for value in x]) == pytest.approx(1)
-    assert figures.correlation(x, [-value for value in x]) == pytest.approx(-1)
-    assert figures.correlation(x[:3], x[:3]) is None
-    assert figures.correlation(x, [1.0] * 5) is None
-
-
-def test_starts_differ_in_grey_too() -> None:
-    """A start is told by fill as well as by colour, and the colours differ in lightness."""
-    assert figures.start_fill("random") != figures.start_fill("shared")
-    colours = [figures.start_colour(start) for start in ("random", "shared", "learned", "another")]
-    assert len(set(colours)) == 4
-
-
-def test_the_same_rows_give_the_same_bytes(study_rows: list[TrialRow], tmp_path: Path) -> None:
-    """PNG and SVG carry no date and no random id; a changed row changes them; no partial file remains."""
-    name = "accuracy_against_nmi"
-    rows = study_rows[:12]
+def test_the_same_figure_gives_the_same_bytes(study: Trials, tmp_path: Path) -> None:
+    """PNG and SVG carry no date and no random id; a changed trial changes them; no partial file remains."""
+    found, other = ladders(study.at(range(12))), ladders(study.at(range(1, 12)))
     for kind in ("png", "svg"):
         path = tmp_path / f"figure.{kind}"
-        figures.save(figures.draw(name, rows), path)
-        assert path.read_bytes() == figures.encode(figures.draw(name, rows), kind)
-        assert path.read_bytes() != figures.encode(figures.draw(name, rows[1:]), kind)
+        figures.save(figures.draw(found), path)
+        assert path.read_bytes() == figures.encode(figures.draw(found), kind)
+        assert path.read_bytes() != figures.encode(figures.draw(other), kind)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.png", "figure.svg"]
 
 
-def test_the_picture_is_large_enough_to_read(study_rows: list[TrialRow], tmp_path: Path) -> None:
-    """Accuracy against quality is a PNG of at least 1,000 pixels across, and not blank."""
+def test_the_picture_is_large_enough_to_read(study: Trials, tmp_path: Path) -> None:
+    """Accuracy against quality is a PNG of at least 900 pixels across, and not blank."""
     path = tmp_path / "figure.png"
-    figures.save(figures.draw("accuracy_against_quality", study_rows), path)
+    figures.save(figures.draw(ladders(study)), path)
     with Image.open(path) as picture:
         assert picture.width >= 900
         assert np.asarray(picture.convert("L")).std() > 5
+
+
+def test_one_signal_source_is_named_in_the_title() -> None:
+    """Trials of one source name it; several have a symbol each in the legend."""
+    one = figures.draw(ladders(trials_of([trial()])))
+    assert one.get_suptitle() == "Test accuracy against PSNR · mnist5k"
+    two = figures.draw(ladders(trials_of([trial(), trial(signals="cifar10", steps=5)])))
+    assert two.get_suptitle() == "Test accuracy against PSNR"
+    assert [text.get_text() for text in two.legends[0].get_texts()] == ["shared", "cifar10", "mnist5k"]
 
 
 @pytest.mark.slow
 def test_pyplot_stays_out() -> None:
     """Drawing needs no pyplot, whose global state would not survive threads."""
     program = (
-        "import sys; from nefstudy.report import figures; figures.draw('accuracy_against_nmi', []); "
-        "sys.exit('matplotlib.pyplot' in sys.modules)"
+        "import sys; from nefstudy.report import figures; from nefstudy.insight.figure import Axis, Figure; "
+        "figures.draw(Figure('f', 'F', '', Axis('x'), Axis('y'), ())); sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -66,4 +66,4 @@ def test_each_trial_has_a_panel_with_every_field(row):
         "gnn-sign, 75 steps, test 0.750, NMI 0.50",
         "gnn-sign, 75 steps, test 0.800",
     ]
-    assert "random start" in panels[1].get_title(loc="left")
+    assert "random" in panels[1].get_title(loc="left")

@@ -1,0 +1,65 @@
+"""The parameters that matter of many trials, for parallel coordinates."""
+
+from nefstudy.insight.declared import Declarations
+from nefstudy.insight.figure import downsample
+from nefstudy.insight.importance import TOP, importance, importance_columns
+from nefstudy.insight.table import Cell, Column, Table, TrialRef
+from nefstudy.insight.trials import Trials, having
+
+AXES = 7
+LEAST_SHARE = 0.005
+MOST = 300
+
+
+def parallel_columns(declared: Declarations, *, phase: str | None, cell: str | None) -> list[str]:
+    """Return the columns that `parallel` needs."""
+    own = declared.of(phase, cell)
+    return list(dict.fromkeys(("key", *importance_columns(declared, phase=phase, cell=cell), own.shown.name)))
+
+
+def parallel(
+    trials: Trials, declared: Declarations, *, phase: str | None = None, cell: str | None = None, limit: int = MOST
+) -> Table:
+    """Return the most important parameters and the objective of at most `limit` trials, best first.
+
+    More trials are downsampled evenly over objective and reported metric.
+    """
+    own = declared.of(phase, cell)
+    ranked = importance(trials, declared, phase=phase, cell=cell)
+    first = ranked.rows[0][:2] if ranked.rows else ()
+    names = [
+        str(name) for at, where, name, share, _ in ranked.rows
+        if (at, where) == first and isinstance(share, float) and share >= LEAST_SHARE
+    ][:AXES]  # fmt: skip
+    shown = having(trials, own.objective, own.shown.name)
+    kept = shown.at(downsample(shown[own.objective], shown[own.shown.name], limit=limit))
+    order = sorted(range(len(kept)), key=lambda i: (-own.sign * kept[own.objective][i], kept["key"][i]))
+    metrics = list({metric.name: metric for metric in (own.objective_metric, own.shown)}.values())
+    best = max(2, round(TOP * len(kept)))
+    rows: list[tuple[Cell, ...]] = [
+        (
+            TrialRef(kept["key"][i], kept["phase"][i]),
+            kept["phase"][i],
+            kept["cell"][i],
+            *(kept[name][i] for name in names),
+            *(kept[metric.name][i] for metric in metrics),
+            int(rank < best),
+        )
+        for rank, i in enumerate(order)
+    ]
+    return Table(
+        id="parallel",
+        title="Parameters of the best",
+        caption=f"{len(kept):,} of {len(shown):,} trials; the best tenth by {own.objective_metric.label} stands out. "
+        "Parameters by importance." if names else "No parameter stands out yet.",
+        columns=(
+            Column("key", "trial", "trial"),
+            Column("phase", "phase"),
+            Column("cell", "cell"),
+            *(Column(name, name, "number") for name in names),
+            *(Column(m.name, m.label, "number", m.unit, m.digits) for m in metrics),
+            Column("best", "best tenth", detail=True),
+        ),
+        rows=tuple(rows) if names else (),
+        of=len(shown),
+    )  # fmt: skip
