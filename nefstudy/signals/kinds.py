@@ -15,7 +15,7 @@ STEP_POINTS = 4096
 
 
 def _measure_images(signals: Signals, predict: Predict) -> Mapping[str, Float[np.ndarray, " S"]]:
-    images = signals.originals(np.arange(len(signals))).reshape(signals.values.shape)
+    images = signals.originals().reshape(signals.values.shape)
     predicted = predict(signals.coordinates()).reshape(images.shape)
     between = predict(cell_centres(signals.card.grid))
     inside, off = psnr(predicted, images), off_grid_psnr(between, images)

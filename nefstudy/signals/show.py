@@ -130,7 +130,7 @@ def features(signals: Signals) -> Float[np.ndarray, "S K"]:
         voxels = np.zeros((len(signals), VOXELS, VOXELS, VOXELS), dtype=np.float32)
         voxels[(np.arange(len(signals))[:, None], *np.moveaxis(cell, -1, 0))] = 1
         return voxels.reshape(len(signals), -1)
-    images = signals.originals(np.arange(len(signals))).reshape(len(signals), *signals.card.grid, -1)
+    images = signals.originals().reshape(len(signals), *signals.card.grid, -1)
     for axis in range(1, 1 + signals.in_dim):
         while images.shape[axis] > MOST_SIDE:
             whole = images.take(range(images.shape[axis] // 2 * 2), axis=axis)

@@ -166,9 +166,10 @@ class Signals:
         """Where the values of the given rows are: the grid they share, or each one's own samples."""
         return self.coordinates() if self.samples is None else self.samples.fitted[rows].astype(np.float32)
 
-    def originals(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n P C"]:
-        """Values of the given rows on [0, 1], float32."""
-        values = self.values[rows].reshape(len(rows), -1, self.card.channels)
+    def originals(self, rows: Int[np.ndarray, " n"] | None = None) -> Float[np.ndarray, "n P C"]:
+        """Return the values of the given rows, or of all, on [0, 1], float32."""
+        chosen = self.values if rows is None else self.values[rows]
+        values = chosen.reshape(len(chosen), -1, self.card.channels)
         unit: Float[np.ndarray, "n P C"] = values.astype(np.float32, copy=False)
         return unit / np.float32(255) if values.dtype == np.uint8 else unit
 

@@ -7,7 +7,7 @@ neither sees. A program is compiled once for each shape of a cell, and loaded ag
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nefstudy.config import SignalsConfig, TrialConfig
@@ -27,19 +27,20 @@ LOW, HIGH = 0.6, 2.0  # the band about the middle estimate: cache effects below,
 
 @dataclass(frozen=True)
 class SignalSize:
-    """How much there is to fit: signals, points a step, and dimensions."""
+    """How much there is to fit and to keep: signals, points a step, dimensions and quality metrics of a field."""
 
     signals: int
     points: int
     in_dim: int
     out_dim: int
+    metrics: int = 4
 
 
 PAPER_SIZES = {
     "mnist": SignalSize(70_000, 784, 2, 1),
     "cifar10": SignalSize(60_000, 1024, 2, 3),
     "microimagenet": SignalSize(60_000, 4096, 2, 3),
-    "shapenet10": SignalSize(34_800, 4096, 3, 1),
+    "shapenet10": SignalSize(34_800, 4096, 3, 1, metrics=1),
 }
 """The reference study's data sets, so that its plan can be priced without having them."""
 
@@ -94,8 +95,9 @@ def signal_size(plan: StudyPlan, config: SignalsConfig) -> SignalSize:
         if config.name not in PAPER_SIZES:
             raise
         size = PAPER_SIZES[config.name]
-        return SignalSize(min(config.subset or size.signals, size.signals), size.points, size.in_dim, size.out_dim)
-    return SignalSize(len(signals), signals.kind.step_points or signals.size, signals.in_dim, signals.out_dim)
+        return replace(size, signals=min(config.subset or size.signals, size.signals))
+    points, metrics = signals.kind.step_points or signals.size, len(signals.kind.metrics)
+    return SignalSize(len(signals), points, signals.in_dim, signals.out_dim, metrics=metrics)
 
 
 def plan_cost(plan: StudyPlan, *, engine: str = "auto") -> list[CellCost]:

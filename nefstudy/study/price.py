@@ -17,7 +17,7 @@ from nefstudy.study.plan import StudyPlan
 from nefstudy.study.streams import Suggestion
 
 COLUMN_BYTES = 29  # of a row beside parameters and quality: id, view, label, split, diverged_at, stopped_at
-QUALITY_BYTES = {2: 16, 3: 4}  # by dimensions of the grid: four numbers of an image, one of a shape
+METRIC_BYTES = 4  # of a quality metric, float32
 SHARD_BYTES = 4096  # a shard's schema and its receipt, about
 PARAMETER_BYTES = 16  # float32: a parameter, its gradient and Adam's two moments
 
@@ -26,7 +26,7 @@ def dataset_bytes(plan: StudyPlan, trial: TrialConfig, *, size: SignalSize, rung
     """Bytes of the trial's neural dataset on disk, within a few per cent."""
     field = build(trial.dataset.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=plan.fields)
     rows = size.signals * trial.dataset.views
-    row = 4 * parameter_count(field) + COLUMN_BYTES + QUALITY_BYTES.get(size.in_dim, 4)
+    row = 4 * parameter_count(field) + COLUMN_BYTES + METRIC_BYTES * size.metrics
     return rungs * (rows * row + SHARD_BYTES * -(-size.signals // SHARD_SIGNALS) * trial.dataset.views)
 
 

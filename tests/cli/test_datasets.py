@@ -65,6 +65,10 @@ def test_an_import_states_how_outputs_become_values(folder: Path):
     [
         ({"init": "warm"}, "allowed are random, shared"),
         ({"grid": "8x8"}, "grid '8x8' is not a few whole numbers"),
+        ({"grid": "4,4,4"}, r"grid \(4, 4, 4\) has 3 axes, images have 2; give --kind shape, or correct the grid"),
+        ({"grid": "4,4,4,4"}, "has 4 axes, images have 2; correct the grid"),
+        ({"kind": "shape"}, r"grid \(8, 8\) has 2 axes, shapes have 3; give --kind image, or correct the grid"),
+        ({"kind": "audio"}, "kind 'audio': allowed are image, shape; give one of them"),
         ({"split": "8,4"}, "split '8,4' is not 3 whole numbers"),
         ({"field": "siren,hidden"}, "'hidden' is not NAME=NUMBER"),
         ({"field": "sirene"}, "sirene"),

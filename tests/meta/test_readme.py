@@ -103,3 +103,19 @@ def test_your_own_shapes_are_read_as_written(tmp_path: Path) -> None:
     assert (len(signals), signals.card.class_names, signals.card.kind) == (6, ("ball", "block"), "shape")
     blocky = signals.samples.occupied[signals.labels == 1].mean()
     assert abs(blocky - (0.6 / 1.1) ** 3) < 0.02
+
+
+def test_your_own_kind_is_loaded_and_measured(tmp_path: Path) -> None:
+    """The example of README reads clips, and its metric is best where predictions are the clips themselves."""
+    (example,) = [block for block in blocks(README, "python") if "AUDIO" in block]
+    script = ModuleType("clips")
+    exec(compile(example, "README.md", "exec"), vars(script))
+    from nefstudy.config import SignalsConfig
+    from nefstudy.signals.catalog import SIGNALS, load_signals
+
+    np.save(tmp_path / "clips.npy", np.random.default_rng(0).random((4, 50, 2), dtype=np.float32))
+    config = SignalsConfig(name="clips", options={"path": str(tmp_path / "clips.npy")})
+    signals = load_signals(config, sources=SIGNALS | {"clips": script.clips})
+    assert (len(signals), signals.in_dim, signals.out_dim, signals.card.kind) == (4, 1, 2, "audio")
+    exact, shifted = (script.measure(signals, lambda _, by=by: signals.originals() + by)["psnr"] for by in (0, 0.1))
+    assert (exact > shifted + 20).all()

@@ -11,6 +11,17 @@ from nefstudy.neural_dataset.origin import Origin
 ORIGIN = Origin(name="published", field=FieldConfig(name="siren"), grid=(28, 28), channels=1, init="shared", steps=500)
 
 
+def test_the_kind_is_stated_never_guessed():
+    """A grid of three axes is a shape's only where the kind says so; the card then has logits to read."""
+    with pytest.raises(BadConfig, match="give --kind shape"):
+        replace(ORIGIN, grid=(8, 8, 8))
+    shape = replace(ORIGIN, grid=(8, 8, 8), kind="shape")
+    for origin, kind, loss in ((ORIGIN, "image", "mse"), (shape, "shape", "bce")):
+        card = origin.card("", classes=2)
+        assert (card.kind, card.loss) == (kind, loss)
+    assert shape.values == "outputs are logits of occupancy"
+
+
 def test_one_constant_serves_all_channels():
     """One number is repeated; one per channel is kept; another count, zero deviation and logits are refused."""
     three = replace(ORIGIN, channels=3, mean=(0.5,), std=(0.1, 0.2, 0.3)).card("", classes=1)

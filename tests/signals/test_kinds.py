@@ -1,4 +1,4 @@
-"""Laws of kinds of signals: one value holds all that differs, and a kind of a user's own costs no more than that."""
+"""Laws of kinds of signals: one value holds all that differs, for the kinds that ship and for a user's."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ CLIPS, POINTS = 6, 32
 
 def loudness(signals: Signals, predict) -> dict[str, np.ndarray]:
     """PSNR of each clip, and its largest error."""
-    truth = signals.originals(np.arange(len(signals)))
+    truth = signals.originals()
     predicted = predict(signals.coordinates())
     return {"psnr": psnr(predicted, truth), "peak_error": np.abs(predicted - truth).max(axis=(1, 2))}
 
@@ -62,7 +62,7 @@ def fitted(root: Path):
     return signals, finish_neural_dataset(config, signals, str(root), field=network)
 
 
-def test_a_kind_of_ones_own_is_fitted_measured_and_read_back(tmp_path: Path):
+def test_a_users_kind_is_fitted_measured_and_read_back(tmp_path: Path):
     """Clips of one axis, unlabeled and unsplit: fits raise PSNR, and the files alone reconstruct them."""
     signals, made = fitted(tmp_path)
     dataset = open_neural_dataset(str(tmp_path), made.digest)
@@ -105,7 +105,7 @@ def test_what_a_set_lacks_is_named_by_what_needs_it():
 
 
 def test_a_split_needs_no_labels():
-    """A split of signals without classes is kept, and completed by validation."""
+    """Signals without classes keep the split that they are given, completed by validation."""
     split = np.array([0, 0, 0, 0, 2, 2])
     signals = clips(CONFIG, split=split)
     np.testing.assert_array_equal(np.bincount(signals.split), [3, 1, 2])
@@ -114,7 +114,7 @@ def test_a_split_needs_no_labels():
 
 
 def test_equal_values_of_two_kinds_are_two_contents():
-    """A kind of another name is other content, since it is fitted otherwise; words of a kind are not content."""
+    """Another kind's name is other content, since it may be fitted differently; the words of a kind are not content."""
     hashes = {clips(CONFIG, kind=kind).card.content_hash for kind in (AUDIO, replace(AUDIO, label="Sound"))}
     assert len(hashes) == 1
     assert clips(CONFIG, kind=replace(AUDIO, name="seismogram")).card.content_hash not in hashes
@@ -130,14 +130,14 @@ def test_equal_values_of_two_kinds_are_two_contents():
     ],
 )
 def test_signals_that_do_not_fit_their_kind_are_refused(change: dict, says: str):
-    """A source whose arrays or card are not its kind's is refused before any fitting."""
+    """Arrays and cards that are not their kind's are refused before any fitting."""
     wrong = replace(clips(CONFIG), kind=replace(AUDIO, **change))
     with pytest.raises(BadSignals, match=says):
         load_signals(CONFIG, sources={"clips": lambda _: wrong})
 
 
 def test_a_kind_measures_what_it_declares(tmp_path: Path):
-    """A measure that leaves out a declared metric is refused, both named."""
+    """Measures that leave out a declared metric are refused, both named."""
     signals, dataset = fitted(tmp_path)
     quiet = replace(signals, kind=replace(AUDIO, quality=(*AUDIO.quality, Quality("snr", "SNR", unit="dB"))))
     rows = dataset.rung(200).parameters
