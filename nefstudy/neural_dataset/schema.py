@@ -11,7 +11,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nefstudy.config import NeuralDatasetConfig, canonical_json, first_problem
-from nefstudy.errors import BadNeuralDataset
+from nefstudy.errors import BadConfig, BadNeuralDataset
 from nefstudy.fields.field import NeuralField
 from nefstudy.signals.signal import SignalCard
 
@@ -159,7 +159,13 @@ def checksum(data: Mapping[str, Any], kind: type[Record]) -> str:
 
 
 def shard_schema(size: int, quality: Sequence[str], *, digest: str, steps: int, index: int) -> pa.Schema:
-    """Return the columns of a shard; its metadata names the shard and its dataset."""
+    """Return the columns of a shard; its metadata names the shard and its dataset.
+
+    Raises:
+        BadConfig: a quality metric named as another column.
+    """
+    if taken := set(quality) & set(COLUMNS):
+        raise BadConfig(f"quality metric {min(taken)!r} has the name of another column of a shard; rename it")
     row = pa.list_(pa.field("item", pa.float32(), nullable=False), size)
     types = (pa.int64(), pa.int32(), pa.int64(), pa.int8(), row, pa.int32(), pa.int32())
     columns = [*zip(COLUMNS, types, strict=True), *((name, pa.float32()) for name in quality)]

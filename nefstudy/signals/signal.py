@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Float16, Int, UInt8
 
-from nefstudy.errors import BadSignals
+from nefstudy.errors import BadConfig, BadSignals
 
 Split = Literal["train", "val", "test"]
 SPLITS: dict[Split, int] = {"train": 0, "val": 1, "test": 2}
@@ -63,6 +63,17 @@ class SignalKind:
     sampled: bool = False
     strata: int = 1
     step_points: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("mse", "bce"):
+            raise BadConfig(f"kind {self.name!r}: loss {self.loss!r} must be mse or bce; correct it")
+        if not self.quality or len(set(self.metrics)) < len(self.metrics):
+            raise BadConfig(f"kind {self.name!r} has metrics {self.metrics}; give one or more, each name once")
+
+    @property
+    def identity(self) -> tuple[str, str, int, int | None]:
+        """All that the parameters of a fit depend on."""
+        return self.name, self.loss, self.strata, self.step_points
 
     @property
     def metrics(self) -> tuple[str, ...]:

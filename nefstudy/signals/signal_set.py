@@ -182,7 +182,7 @@ def content_hash(
 ) -> str:
     """Return SHA-256 over shape, type and bytes of values, labels, split, ids and samples, in the source's order.
 
-    The name of a kind that does not ship here is part of it: equal values of two kinds are fitted differently.
+    The identity of a kind that does not ship is part of it: equal values of two kinds are fitted differently.
     """
     sha = hashlib.sha256()
     points = () if samples is None else (samples.fitted, samples.held_out, samples.occupied)
@@ -194,6 +194,6 @@ def content_hash(
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         sha.update(f"{little.dtype.str}{little.shape}".encode())
         sha.update(little.data)
-    if kind is not None and kind.name not in KINDS:
-        sha.update(f"kind {kind.name}".encode())
+    if kind is not None and kind.identity not in [shipped.identity for shipped in KINDS.values()]:
+        sha.update(f"kind {kind.identity}".encode())
     return sha.hexdigest()

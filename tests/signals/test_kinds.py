@@ -12,6 +12,7 @@ from nefstudy.evaluation.reconstruction import psnr
 from nefstudy.fields.catalog import build, complete
 from nefstudy.neural_dataset.quality import quality_columns
 from nefstudy.neural_dataset.read import open_neural_dataset
+from nefstudy.neural_dataset.schema import shard_schema
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
 from nefstudy.signals.catalog import load_signals
 from nefstudy.signals.kinds import IMAGE, KINDS
@@ -117,7 +118,9 @@ def test_equal_values_of_two_kinds_are_two_contents():
     """Another kind's name is other content, since it may be fitted differently; the words of a kind are not content."""
     hashes = {clips(CONFIG, kind=kind).card.content_hash for kind in (AUDIO, replace(AUDIO, label="Sound"))}
     assert len(hashes) == 1
-    assert clips(CONFIG, kind=replace(AUDIO, name="seismogram")).card.content_hash not in hashes
+    for change in ({"name": "seismogram"}, {"loss": "bce"}, {"name": "image", "step_points": 8}):
+        hashes.add(clips(CONFIG, kind=replace(AUDIO, **change)).card.content_hash)
+    assert len(hashes) == 4
 
 
 @pytest.mark.parametrize(
@@ -145,6 +148,26 @@ def test_a_kind_measures_what_it_declares(tmp_path: Path):
         BadConfig, match="declares psnr, peak_error, snr and measures psnr, peak_error; make them equal"
     ):
         quality_columns(dataset.field, quiet, rows, places=np.arange(CLIPS))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"loss": "l1"}, "'l1'"),
+        ({"quality": ()}, r"kind 'audio' has metrics \(\); give one or more"),
+        ({"quality": AUDIO.quality * 2}, "each name once"),
+    ],
+)
+def test_kinds_that_cannot_be_fitted_or_measured_are_refused(change: dict, says: str):
+    """Unknown losses and missing or repeated metrics are refused where the kind is made."""
+    with pytest.raises((BadConfig, TypeError), match=says):  # types first, where the tests check them
+        replace(AUDIO, **change)
+
+
+def test_a_metric_cannot_take_the_name_of_a_column():
+    """Names of columns that every shard has are refused."""
+    with pytest.raises(BadConfig, match="quality metric 'split' has the name of another column"):
+        shard_schema(3, ("psnr", "split"), digest="0" * 20, steps=1, index=0)
 
 
 def test_shipped_kinds_have_the_words_that_figures_need():
