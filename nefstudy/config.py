@@ -10,8 +10,6 @@ MLflow tags). *How* it was computed (engine, versions, device) is a fingerprint 
                                    ClassifierConfig ─┘
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -19,13 +17,11 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nefstudy.errors import BadConfig
+from nefstudy.scalars import Scalar, canonical_json, digest
 
-Scalar = bool | int | float | str
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Steps = Annotated[int, Field(ge=0, le=10_000_000)]
-
-DIGEST_CHARS = 20  # 80 bits: under 1e-12 odds of a collision among a million trials
 
 
 class Config(BaseModel):
@@ -215,16 +211,6 @@ class TrialConfig(Config):
     def cell(self) -> str:
         """`signals/field`, one column of the study."""
         return self.dataset.cell
-
-
-def canonical_json(value: Any) -> str:
-    """The one JSON text of plain data: sorted keys, no spaces, shortest round-trip floats."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def digest(text: str) -> str:
-    """First 20 hex digits of the SHA-256 of `text`."""
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 
 
 C = TypeVar("C", bound=Config)

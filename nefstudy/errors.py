@@ -7,7 +7,7 @@
     │   ├── BadRoot              2   a root that cannot be written, or is relative inside a Ray job
     │   ├── BadLedger            2   a ledger that cannot be opened or used
     │   │   ├── NoLedger         2   there is none at the address, or not yet
-    │   │   └── OtherVersion     2   a ledger of a newer version, or of an older one that must not be migrated
+    │   │   └── OtherVersion     2   a ledger of another version
     │   └── BadNeuralDataset     2   a manifest or shard that is missing or does not verify
     ├── StudyBusy                3   another driver holds the study
     ├── DiskLow                  1   too little space is left to go on
@@ -55,7 +55,7 @@ class NoLedger(BadLedger):
 
 
 class OtherVersion(BadLedger):
-    """A ledger of a newer version, or of an older one that is not to be migrated here."""
+    """A ledger of another version, newer or of the first edition."""
 
 
 class BadNeuralDataset(BadInput):

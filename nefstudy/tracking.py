@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from nefstudy.errors import BadRoot, LedgerReplaced, NefstudyError, StudyBusy
-from nefstudy.ledger import Heartbeat, Lease, Ledger, OutboxRow, Owner, TrialRow, TrialState, parameters
+from nefstudy.ledger import Heartbeat, Lease, Ledger, OutboxRow, Owner, TrialRow, TrialState
 from nefstudy.ledger.address import mlflow_url
 from nefstudy.outside_text import without_secrets
 from nefstudy.paths import MLFLOW, artifacts_path
@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 
 Curves = dict[str, list[tuple[float, float]]]
 KEY = "nefstudy.key"  # the tag that says which trial a run is of
-TAGS = ("study", "phase", "cell", "state", "attempt", "init", "field", "signals", "hidden", "steps", "classifier")
-MORE_TAGS = ("seed", "dataset", "cause", "reused")
+TAGS = ("study", "phase", "cell", "task", "state", "attempt", "seed", "score", "dataset", "cause", "reused")
+MORE_TAGS = ("init", "field", "signals", "hidden", "steps", "classifier")
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.FAILED: "FAILED", TrialState.PRUNED: "KILLED"}
 PICTURES = (".png", ".svg")
 
@@ -151,7 +151,7 @@ class Runs:
         with _without_repeats():
             run = self._client.create_run(experiment, start_time=started, tags=_tags(row), run_name=name)
         run_id = run.info.run_id
-        params = [Param(name, str(value)) for name, value in parameters(row.config).items()][:MAX_PARAMS]
+        params = [Param(name, str(value)) for name, value in row.parameters.items()][:MAX_PARAMS]
         metrics = [Metric(name, value, ended, 0) for name, value in row.metrics.items()]
         room = MAX_ENTITIES - len(params) - len(metrics)
         for name, points in curves.items():

@@ -6,7 +6,8 @@ python studies/classifier_ablation.py --scale paper    # published widths on all
 
 from nefstudy.classifiers.gnn import GNN_SIZES
 from nefstudy.classifiers.mlp import MLP_SIZES
-from nefstudy.config import ClassifierConfig, Scalar, SignalsConfig
+from nefstudy.config import ClassifierConfig, SignalsConfig
+from nefstudy.scalars import Scalar
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.plan import CellPlan, StudyPlan

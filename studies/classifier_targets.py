@@ -8,8 +8,9 @@ nefstudy report random-1-view
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nefstudy.config import AugmentConfig, ClassifierConfig, Scalar, SignalsConfig
+from nefstudy.config import AugmentConfig, ClassifierConfig, SignalsConfig
 from nefstudy.errors import BadConfig
+from nefstudy.scalars import Scalar
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.plan import CellPlan, StudyPlan

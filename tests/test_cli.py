@@ -16,6 +16,8 @@ from nefstudy.ledger import Ledger
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
 from nefstudy.signals.catalog import load_signals
 
+from .ledger.records import as_cells
+
 PROJECT = Path(__file__).parents[1]
 
 
@@ -63,7 +65,7 @@ def test_status_of_a_missing_ledger_is_one_line_and_exit_2(run, tmp_path):
 def test_status_json_has_the_promised_shape(run, tmp_path):
     """{"studies": [{"study", "state", "phases": [...], "best": [...]}]}."""
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
-        ledger.studies.put("s", {}, planned={("phase1", "digits8/siren"): 3})
+        ledger.studies.put("s", {}, cells=as_cells({("phase1", "digits8/siren"): 3}))
     code, out, _ = run("status", "--root", tmp_path, "--json")
     assert code == 0
     (study,) = json.loads(out)["studies"]

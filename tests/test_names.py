@@ -16,6 +16,8 @@ from nefstudy.paths import comparison_path, handover_path, report_path, scratch_
 from nefstudy.study.plan import CellPlan, StudyPlan
 from nefstudy.study.space import Choice
 
+from .ledger.records import as_cells
+
 EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
 GOOD = ("s", "digits", "phase-1", "a.b", "A_b-c.9", "0", "x" * NAME_LENGTH)
 BAD = (
@@ -88,7 +90,7 @@ def test_a_plan_and_a_ledger_refuse_a_bad_name(name: str, tmp_path_factory: pyte
     with Ledger.open(str(tmp_path_factory.mktemp("ledger") / "ledger.db")) as ledger:
         for study, phase, cell in ((name, "phase2", "a/b"), ("s", name, "a/b"), ("s", "phase2", f"a/{name}")):
             with pytest.raises(BadConfig, match="cannot be used"):
-                ledger.studies.put(study, {}, planned={(phase, cell): 1})
+                ledger.studies.put(study, {}, cells=as_cells({(phase, cell): 1}))
         assert ledger.studies.all() == []
 
 

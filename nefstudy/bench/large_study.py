@@ -13,7 +13,6 @@ from nefstudy.config import (
     FieldConfig,
     NeuralDatasetConfig,
     OptimizerConfig,
-    Scalar,
     SignalsConfig,
     TrialConfig,
 )
@@ -23,6 +22,8 @@ from nefstudy.ledger.attempts import Claim
 from nefstudy.ledger.database import Database
 from nefstudy.ledger.outcome import Outcome
 from nefstudy.paths import trial_file
+from nefstudy.scalars import Scalar
+from nefstudy.study.record import cell_records, record_of
 from nefstudy.study.space import ARCHITECTURE, OPTIMISATION, Choice, Dimension, Real
 
 STUDY = "large"
@@ -48,7 +49,7 @@ def write_large_study(
     planned = {(phase, cell): 1 + trials // (len(PHASES) * len(CELLS)) for phase in PHASES for cell in CELLS}
     try:
         database.prepare()
-        Ledger(database).studies.put(STUDY, {"seed": seed}, planned=planned)
+        Ledger(database).studies.put(STUDY, {"seed": seed}, cells=cell_records(planned))
         while batch := list(islice(stream, BATCH)):
             database.write(lambda c, batch=batch, first=written: _write(c, batch, first=first))  # type: ignore[misc]
             written += len(batch)
@@ -62,7 +63,7 @@ def end_another_trial(ledger: Ledger, lease: Lease, *, seed: int) -> None:
     """Ask for one more trial and end it, as the study's driver does."""
     rng = random.Random(seed)
     trial = _trial(rng, rng.choice(CELLS), seed=seed)
-    token = ledger.trials.request(STUDY, PHASES[-1], trial=trial, lease=lease)
+    token = ledger.trials.request(STUDY, PHASES[-1], record=record_of(trial, cell=trial.cell), lease=lease)
     ledger.trials.start(STUDY, PHASES[-1], key=trial.key, token=token, lease=lease)
     found = _outcome(rng, trial)
     if found.state is TrialState.COMPLETE:
@@ -83,7 +84,7 @@ def size_of_large_study(path: Path) -> int:
     """
     if not path.exists():
         return 0
-    with Ledger.open(str(path)) as ledger:  # an older one, kept from before, is brought up
+    with Ledger.open(str(path)) as ledger:
         others = {row.study for row in ledger.studies.all()} - {STUDY}
         if others:
             raise BadConfig(f"{path} holds study {min(others)!r} and would be replaced; choose another --root")
@@ -93,7 +94,7 @@ def size_of_large_study(path: Path) -> int:
 def _write(connection: Connection, lives: list[tuple[str, TrialConfig, Outcome]], *, first: int) -> None:
     for number, (phase, trial, outcome) in enumerate(lives, start=first):
         now = APART_S * number
-        token = attempts.request(connection, STUDY, phase=phase, trial=trial, now=now)
+        token = attempts.request(connection, STUDY, phase=phase, record=record_of(trial, cell=trial.cell), now=now)
         claim = Claim(STUDY, phase, trial.key, token)
         attempts.start(connection, claim, now=now + 0.1)
         attempts.end(connection, claim, outcome=outcome, now=now + 3.0)

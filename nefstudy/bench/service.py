@@ -28,7 +28,7 @@ FILTERS = (
     f"{TRIALS}?limit=20&sort=-val_accuracy&state=COMPLETE",
     f"{TRIALS}?limit=20&{IN_CELL}&filter=val_accuracy%3E%3D0.9",
     f"{TRIALS}?limit=20&filter=all_psnr%3E%3D38&sort=-all_psnr",
-    f"{TRIALS}?limit=20&filter=optimizer.lr%3C0.00002&sort=-val_accuracy",
+    f"{TRIALS}?limit=20&filter=lr%3C0.00002&sort=-val_accuracy",
     f"{TRIALS}?limit=20&state=FAILED&sort=-ended_at",
 )
 TARGETS = {

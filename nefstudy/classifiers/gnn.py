@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from nefstudy.classifiers.classifier import WeightReader
 from nefstudy.classifiers.graph import WeightGraph, weight_graph
-from nefstudy.config import Scalar
 from nefstudy.fields.field import NeuralField
 from nefstudy.fields.hyperparameter import check, hyperparameter
+from nefstudy.scalars import Scalar
 
 # Hidden widths of 0.5M, 1.2M and 1.5M parameters on a 2-32-32-3 SIREN (Papa et al. 2024 suppl., figure 1).
 GNN_SIZES: dict[str, dict[str, Scalar]] = {

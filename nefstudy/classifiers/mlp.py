@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from nefstudy.classifiers.classifier import WeightReader
 from nefstudy.classifiers.norm import BatchNorm
-from nefstudy.config import Scalar
 from nefstudy.fields.field import NeuralField
 from nefstudy.fields.hyperparameter import check, hyperparameter
+from nefstudy.scalars import Scalar
 
 # Widths of 74k, 116k and 363k parameters on a 2-32-32-3 SIREN (Papa et al. 2024 suppl., figure 1).
 MLP_SIZES: dict[str, dict[str, Scalar]] = {"74k": {"width": 56}, "116k": {"width": 86}, "363k": {"width": 241}}

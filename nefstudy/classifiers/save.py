@@ -22,11 +22,12 @@ from nefstudy.classifiers.classifier import WeightReader
 from nefstudy.classifiers.scores import logits_of
 from nefstudy.classifiers.train import TrainedClassifier
 from nefstudy.classifiers.weights import WeightData
-from nefstudy.config import ClassifierConfig, FieldConfig, canonical_json, parse
+from nefstudy.config import ClassifierConfig, FieldConfig, parse
 from nefstudy.errors import BadConfig
 from nefstudy.fields.catalog import FIELDS
 from nefstudy.fields.catalog import build as build_field
 from nefstudy.fields.field import NeuralField
+from nefstudy.scalars import canonical_json
 
 FORMAT = 1
 

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from nefstudy.cli.door import Json, echo_json
-from nefstudy.config import Scalar
 from nefstudy.errors import BadConfig
+from nefstudy.scalars import Scalar
 from nefstudy.terminal import Terminal, say
 
 signals = typer.Typer(no_args_is_help=True, help="Signals: list the catalogue, show a set, check one's own data.")

@@ -8,7 +8,7 @@ from typing import Any
 from nefstudy.errors import BadConfig
 from nefstudy.insight.declared import Declarations, declarations
 from nefstudy.insight.trials import Trials
-from nefstudy.ledger import Ledger, TrialRow, TrialState, parameters
+from nefstudy.ledger import Ledger, TrialRow, TrialState
 
 FIXED = (
     "study", "phase", "key", "cell", "task", "state", "attempt", "seed", "score", "cause", "error", "dataset", "reused",
@@ -63,17 +63,12 @@ class Source:
 
 
 def trials_of(rows: Iterable[TrialRow], names: Sequence[str]) -> Trials:
-    """Return rows as columns: fixed columns, then metrics, then parameters, None where a trial lacks one."""
+    """Return rows as columns: fixed columns, then parameters, then metrics, None where a trial lacks one."""
     found = list(rows)
     return Trials({name: [_value(row, name) for row in found] for name in names})
 
 
 def _value(row: TrialRow, name: str) -> Any:
-    if name in FIXED:
+    if name in FIXED or name == "parameters":
         return getattr(row, name)
-    if name in row.metrics:
-        return row.metrics[name]
-    given = parameters(row.config)
-    if name == "parameters":
-        return given
-    return given[name] if name in given else getattr(row, name, None)
+    return row.parameters[name] if name in row.parameters else row.metrics.get(name)

@@ -12,8 +12,8 @@ from nefstudy.ledger.lease import Lease as Lease
 from nefstudy.ledger.leases import Holder as Holder
 from nefstudy.ledger.ledger import Ledger as Ledger
 from nefstudy.ledger.owner import Owner as Owner
-from nefstudy.ledger.parameters import parameters as parameters
-from nefstudy.ledger.parameters import parameters_text as parameters_text
+from nefstudy.ledger.record import CellRecord as CellRecord
+from nefstudy.ledger.record import TrialRecord as TrialRecord
 from nefstudy.ledger.rows import CommandRow as CommandRow
 from nefstudy.ledger.rows import EventRow as EventRow
 from nefstudy.ledger.rows import NeuralDatasetRow as NeuralDatasetRow

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from nefstudy.config import TrialConfig
 from nefstudy.errors import StaleAttempt
 from nefstudy.ledger import events, measures
 from nefstudy.ledger import outcome as outcomes
 from nefstudy.ledger.fetch import Found, fetch_one
-from nefstudy.ledger.outcome import SCORES, Outcome
+from nefstudy.ledger.outcome import Outcome
+from nefstudy.ledger.record import TrialRecord
 from nefstudy.ledger.rows import OPEN, TrialState
 from nefstudy.ledger.schema import artifacts, curves, documents, names, trials
 from nefstudy.ledger.schema import measures as measured
@@ -47,17 +47,17 @@ class Claim:
     token: int
 
 
-def request(connection: Connection, study: str, *, phase: str, trial: TrialConfig, now: float) -> int:
+def request(connection: Connection, study: str, *, phase: str, record: TrialRecord, now: float) -> int:
     """The token of a new attempt at a trial, which makes every earlier token stale.
 
     Raises:
         StaleAttempt: the trial is COMPLETE.
     """
-    row = find(connection, study, phase=phase, key=trial.key)
+    row = find(connection, study, phase=phase, key=record.key)
     if row is not None and row["state"] == TrialState.COMPLETE:
-        raise StaleAttempt(f"trial {trial.key} of {study}/{phase} is COMPLETE and never changes; read its result")
-    claim = Claim(study, phase, trial.key, 1 if row is None else row["attempt"] + 1)
-    _open(connection, row, claim=claim, trial=trial, now=now)
+        raise StaleAttempt(f"trial {record.key} of {study}/{phase} is COMPLETE and never changes; read its result")
+    claim = Claim(study, phase, record.key, 1 if row is None else row["attempt"] + 1)
+    _open(connection, row, claim=claim, record=record, now=now)
     _tell(connection, claim, kind="requested", now=now)
     return claim.token
 
@@ -114,26 +114,26 @@ def interrupt(connection: Connection, study: str, *, now: float) -> int:
     return len(orphans)
 
 
-def reuse(connection: Connection, study: str, *, phase: str, trial: TrialConfig, now: float) -> bool:
+def reuse(connection: Connection, study: str, *, phase: str, record: TrialRecord, now: float) -> bool:
     """Whether the trial is COMPLETE now, by itself or by copying the same trial's result from elsewhere."""
-    row = find(connection, study, phase=phase, key=trial.key)
+    row = find(connection, study, phase=phase, key=record.key)
     if row is not None and row["state"] == TrialState.COMPLETE:
         return True
-    source = connection.execute(_FOUND, {"of_key": trial.key}).scalar()
+    source = connection.execute(_FOUND, {"of_key": record.key}).scalar()
     if source is None:
         return False
-    claim = Claim(study, phase, trial.key, 1 if row is None else row["attempt"] + 1)
-    _open(connection, row, claim=claim, trial=trial, now=now)
+    claim = Claim(study, phase, record.key, 1 if row is None else row["attempt"] + 1)
+    _open(connection, row, claim=claim, record=record, now=now)
     copied = outcomes.read(connection, source)
     outcomes.write(connection, held(connection, claim), outcome=copied, now=now, reused=True)
     return True
 
 
-def claim(connection: Connection, study: str, *, phase: str, trial: TrialConfig, now: float) -> int | None:
+def claim(connection: Connection, study: str, *, phase: str, record: TrialRecord, now: float) -> int | None:
     """The token of a new attempt at a trial; None when it is COMPLETE now, by itself or by reuse."""
-    if reuse(connection, study, phase=phase, trial=trial, now=now):
+    if reuse(connection, study, phase=phase, record=record, now=now):
         return None
-    return request(connection, study, phase=phase, trial=trial, now=now)
+    return request(connection, study, phase=phase, record=record, now=now)
 
 
 def find(connection: Connection, study: str, *, phase: str, key: str) -> Found | None:
@@ -165,42 +165,35 @@ def _tell(connection: Connection, claim: Claim, *, kind: str, now: float) -> Non
     events.append(connection, claim.study, kind=kind, phase=claim.phase, key=claim.key, data=data, now=now)
 
 
-def _open(connection: Connection, row: Found | None, *, claim: Claim, trial: TrialConfig, now: float) -> None:
+def _open(connection: Connection, row: Found | None, *, claim: Claim, record: TrialRecord, now: float) -> None:
     if row is None:
-        _create(connection, claim, trial=trial, now=now)
+        _create(connection, claim, record=record, now=now)
     else:
         _reopen(connection, row["id"], attempt=claim.token, now=now)
 
 
-def _create(connection: Connection, claim: Claim, *, trial: TrialConfig, now: float) -> None:
-    config = trial.model_dump(mode="json")
-    hidden = trial.dataset.field.params.get("hidden")
+def _create(connection: Connection, claim: Claim, *, record: TrialRecord, now: float) -> None:
     values = {
         "study": claim.study,
         "phase": claim.phase,
-        "key": trial.key,
-        "cell": trial.cell,
+        "key": record.key,
+        "cell": record.cell,
+        "task": record.task,
         "state": TrialState.REQUESTED,
         "attempt": claim.token,
-        "init": trial.dataset.init.name,
-        "field": trial.dataset.field.name,
-        "signals": trial.dataset.signals.name,
-        "hidden": hidden if isinstance(hidden, int) else None,
-        "steps": trial.steps,
-        "classifier": trial.classifier.name,
-        "seed": trial.seed,
-        "dataset": trial.dataset.digest,
+        "seed": record.seed,
+        "dataset": record.dataset,
         "reused": False,
         "requested_at": now,
     }
     trial_id = connection.execute(_CREATE, values).scalar_one()
-    texts = {"config": dump(config), "metrics": "{}", "fingerprint": "{}"}
-    connection.execute(_DESCRIBE, {"trial_id": trial_id, **texts})
-    measures.record_parameters(connection, claim.study, trial_id=trial_id, config=config)
+    texts = {"config": record.config, "parameters": dump(dict(record.parameters)), "needs": dump(list(record.needs))}
+    connection.execute(_DESCRIBE, {"trial_id": trial_id, "metrics": "{}", "fingerprint": "{}", **texts})
+    measures.record(connection, claim.study, trial_id=trial_id, kind="parameter", values=record.parameters)
 
 
 def _reopen(connection: Connection, trial_id: int, *, attempt: int, now: float) -> None:
-    cleared = dict.fromkeys((*SCORES, "quality", "cause", "started_at", "ended_at"))
+    cleared = dict.fromkeys(("score", "cause", "started_at", "ended_at"))
     opened = {"state": TrialState.REQUESTED, "attempt": attempt, "requested_at": now}
     connection.execute(_SET, {"of_trial": trial_id, **opened, **cleared})
     texts = {"metrics": "{}", "fingerprint": "{}", "error": None}

@@ -42,7 +42,7 @@ class Database:
     """Runs functions of a connection as transactions; the same function may run again after a lost connection.
 
     Args:
-        existing: the ledger is somebody else's to make and to migrate; it is looked for at each use.
+        existing: another program makes the ledger; it is looked for at each use.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class Database:
         return self.address.get_backend_name() == "sqlite"
 
     def prepare(self) -> None:
-        """Create or migrate the tables where that is allowed; raise BadLedger where they cannot be used."""
+        """Create the tables where that is allowed; raise BadLedger where they cannot be used."""
         identity = self._identity()
         if self.is_sqlite:
             self._prepare_file()
         wait_s = self._busy_s if self.is_sqlite else 0.0
         found, table = self._patiently(self._readers, self._look, patience_s=wait_s)
-        if self._makes and (found is None or found < schema.VERSION):
-            self._patiently(self._writers, self._upgrade, patience_s=self._busy_s)
+        if self._makes and found is None:
+            self._patiently(self._writers, self._create, patience_s=self._busy_s)
             found, table = self._patiently(self._readers, self._look, patience_s=wait_s)
         if found is None and self._existing and self.edition:
             raise BadLedger(f"the ledger {self.where} was emptied; restore it and run the same command again")
@@ -125,9 +125,9 @@ class Database:
         frozen = (found.st_mtime_ns, found.st_size) if not self._makes and is_frozen(path) else ()
         return found.st_dev, found.st_ino, *frozen
 
-    def _upgrade(self, connection: Connection) -> None:
+    def _create(self, connection: Connection) -> None:
         self._exclude(connection)
-        schema.upgrade(connection)
+        schema.create(connection)
 
     def _prepare_file(self) -> None:
         path = Path(str(self.where))

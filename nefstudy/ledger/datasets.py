@@ -8,8 +8,8 @@ from sqlalchemy import Connection, insert, select, update
 from nefstudy.ledger.access import Access
 from nefstudy.ledger.lease import Lease
 from nefstudy.ledger.rows import OPEN, NeuralDatasetRow
+from nefstudy.ledger.schema import documents, trials
 from nefstudy.ledger.schema import neural_datasets as table
-from nefstudy.ledger.schema import trials
 from nefstudy.ledger.texts import dump, load
 
 DROPPING, DROPPED = "dropping", "dropped"
@@ -36,7 +36,12 @@ class Datasets:
 
     def begin_drop(self, digest: str, *, held: Sequence[Lease] = ()) -> bool:
         """Mark a neural dataset as being dropped; return False, and mark nothing, while an open trial may read it."""
-        reads = select(trials.c.id).where(trials.c.dataset == digest, trials.c.state.in_(OPEN)).limit(1)
+        reads = (
+            select(trials.c.id)
+            .join(documents, documents.c.trial_id == trials.c.id)
+            .where(trials.c.state.in_(OPEN), documents.c.needs.contains(dump(digest), autoescape=True))
+            .limit(1)
+        )
         mark = update(table).where(table.c.digest == digest).values(state=DROPPING)
 
         def act(connection: Connection, now: float) -> bool:

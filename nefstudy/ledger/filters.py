@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Boolean, Column, ColumnElement, Connection, Double, FromClause, Integer, Select, select
 
-from nefstudy.config import Scalar
 from nefstudy.errors import BadConfig
 from nefstudy.ledger.schema import measures, names, trials
+from nefstudy.scalars import Scalar
 
 Op = Literal["=", "!=", "<", "<=", ">", ">="]
 OPERATORS: dict[Op, Callable[[Any, Any], Any]] = {
@@ -21,8 +21,6 @@ OPERATORS: dict[Op, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-SCORES = ("val_accuracy", "test_accuracy")  # columns that are metrics too, and indexed over all cells as such
-SCORE_OF_CELL = "val_accuracy"  # the column with an index within each phase and cell
 KINDS = {"metrics.": "metric", "parameters.": "parameter"}  # a prefix says which, where a bare name is taken
 FEW = 1000  # reading so many rows one by one costs what passing by thirty thousand does
 COLUMNS = tuple(column.name for column in trials.c if column.name not in ("id", "study"))
@@ -45,7 +43,7 @@ class Filter:
 
     @classmethod
     def parse(cls, text: str) -> "Filter":
-        """The filter written as `val_accuracy>=0.8`, `start=shared` or `field.omega_0<30`."""
+        """The filter written as `val_accuracy>=0.8`, `init=shared` or `omega_0<30`."""
         found = _TEXT.match(text)
         if found is None:
             asked = f"`name op value` with op one of {_ALLOWED}"
@@ -86,18 +84,15 @@ class Term:
             raise BadConfig(f"filter on {self.name}: {given!r} is not {kinds}; correct it") from None
 
 
-def find(connection: Connection, study: str, *, name: str, in_cell: bool = False) -> Term:
-    """The term a name stands for in a study: a column first, then a metric, then a parameter.
+def find(connection: Connection, study: str, *, name: str) -> Term:
+    """Return the term that a name means in a study: a column first, then a parameter, then a metric.
 
     `metrics.NAME` and `parameters.NAME` mean what the prefix says, whatever else has the bare name.
-
-    Args:
-        in_cell: the query names a phase and a cell, within which the best have an index of their own.
 
     Raises:
         BadConfig: nothing has this name.
     """
-    term = find_or_none(connection, study, name=name, in_cell=in_cell)
+    term = find_or_none(connection, study, name=name)
     if term is None:
         known = connection.execute(select(names.c.name).where(names.c.study == study).order_by(names.c.name)).scalars()
         allowed = ", ".join(dict.fromkeys([*COLUMNS, *known]))
@@ -105,24 +100,22 @@ def find(connection: Connection, study: str, *, name: str, in_cell: bool = False
     return term
 
 
-def find_or_none(connection: Connection, study: str, *, name: str, in_cell: bool = False) -> Term | None:
-    """The term a name stands for in a study, None when no trial has it."""
-    if name in COLUMNS and (name not in SCORES or (in_cell and name == SCORE_OF_CELL)):
+def find_or_none(connection: Connection, study: str, *, name: str) -> Term | None:
+    """Return the term that a name means in a study, None when no trial has it."""
+    if name in COLUMNS:
         return Term(name, trials.c[name])
     prefix, bare = next(((p, name.removeprefix(p)) for p in KINDS if name.startswith(p)), ("", name))
     known = select(names.c.id, names.c.textual).where(names.c.study == study, names.c.name == bare)
     if prefix:
         known = known.where(names.c.kind == KINDS[prefix])
-    row = connection.execute(known.order_by(names.c.kind)).first()  # a metric before a parameter
+    row = connection.execute(known.order_by(names.c.kind.desc())).first()  # a parameter before a metric
     if row is None:
-        return Term(name, trials.c[name]) if name in COLUMNS else None
+        return None
     source = measures.alias()
     return Term(name, source.c.word if row.textual else source.c.number, source=source, name_id=row.id)
 
 
-def narrow(
-    connection: Connection, query: Select[Any], *, study: str, filters: Sequence[Filter], in_cell: bool = False
-) -> Select[Any]:
+def narrow(connection: Connection, query: Select[Any], *, study: str, filters: Sequence[Filter]) -> Select[Any]:
     """The query with every filter applied; a trial without the value passes none.
 
     A filter that few trials pass is where the database shall start; one that many pass shall only be looked up
@@ -130,7 +123,7 @@ def narrow(
     """
     few: list[set[int]] = []
     for wanted in filters:
-        term = find(connection, study, name=wanted.name, in_cell=in_cell)
+        term = find(connection, study, name=wanted.name)
         value = term.value(wanted.value)
         passes = compare(term.column, wanted.op, value)
         if term.source is None:

@@ -40,13 +40,13 @@ class Ledger:
     def open(
         cls, url: str, *, read_only: bool = False, patience_s: float = 60.0, clock: Callable[[], float] = time.time
     ) -> "Ledger":
-        """Open the ledger at a path or database URL, created or migrated first unless `read_only`.
+        """Open the ledger at a path or database URL, created first unless `read_only`.
 
         Args:
             patience_s: how long a method retries while the database is locked or away.
 
         Raises:
-            NoLedger: missing (read-only). OtherVersion: newer. BadLedger: not a ledger, or not reachable.
+            NoLedger: missing (read-only). OtherVersion: of another version. BadLedger: not a ledger, or not reachable.
         """
         database = Database(url, read_only=read_only, patience_s=patience_s, clock=clock)
         try:
@@ -58,7 +58,7 @@ class Ledger:
 
     @classmethod
     def follow(cls, url: str, *, read_only: bool = True, patience_s: float = 60.0) -> "Ledger":
-        """Return the ledger that is at an address at the time of each call; it is never made or migrated here.
+        """Return the ledger that is at an address at the time of each call; it is never made here.
 
         Methods raise NoLedger until there is one, OtherVersion while it is of another version.
         """

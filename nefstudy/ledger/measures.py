@@ -1,24 +1,19 @@
 """Every metric and parameter of every trial as indexed (trial, name, value) rows."""
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, insert, select, update
 
-from nefstudy.config import Scalar
 from nefstudy.ledger import schema
-from nefstudy.ledger.parameters import parameters
+from nefstudy.scalars import Scalar
 
 _RECORD = insert(schema.measures)
 _KNOWN = select(schema.names.c.name, schema.names.c.id, schema.names.c.textual).where(
     schema.names.c.study == bindparam("of_study"), schema.names.c.kind == bindparam("of_kind")
 )
-
-
-def record_parameters(connection: Connection, study: str, *, trial_id: int, config: Mapping[str, Any]) -> None:
-    """Store every parameter of a trial's configuration under its flat name."""
-    record(connection, study, trial_id=trial_id, kind="parameter", values=parameters(config))
 
 
 def record(connection: Connection, study: str, *, trial_id: int, kind: str, values: Mapping[str, Scalar]) -> None:
@@ -33,6 +28,19 @@ def record(connection: Connection, study: str, *, trial_id: int, kind: str, valu
             rows.append({"trial_id": trial_id, "name_id": name_id, "number": float(value), "word": None})
     if rows:
         connection.execute(_RECORD, rows)
+
+
+def score(connection: Connection, study: str, phase: str, *, cell: str, metric: str) -> None:
+    """Set the score of every trial of a cell to its finite value of a metric, NULL without one."""
+    names, measures, trials = schema.names, schema.measures, schema.trials
+    name_id = select(names.c.id).where(names.c.study == study, names.c.kind == "metric", names.c.name == metric)
+    value = select(measures.c.number).where(
+        measures.c.trial_id == trials.c.id,
+        measures.c.name_id == name_id.scalar_subquery(),
+        measures.c.number.between(-sys.float_info.max, sys.float_info.max),
+    )
+    at = (trials.c.study == study) & (trials.c.phase == phase) & (trials.c.cell == cell)
+    connection.execute(update(trials).where(at).values(score=value.scalar_subquery()))
 
 
 def _known(

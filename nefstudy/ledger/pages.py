@@ -8,17 +8,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, false, literal, null, select, tuple_
 
-from nefstudy.config import canonical_json, digest
 from nefstudy.errors import BadConfig
 from nefstudy.ledger.fetch import Found
 from nefstudy.ledger.filters import Filter, compare, find, narrow
-from nefstudy.ledger.rows import Page, StoredPage, TrialRow, TrialState
+from nefstudy.ledger.rows import TEXTS, Page, StoredPage, TrialRow, TrialState
 from nefstudy.ledger.schema import documents, trials
 from nefstudy.ledger.texts import load
+from nefstudy.scalars import canonical_json, digest
 
 BATCH = 500  # rows read by number at a time: below every database's limit of parameters
-_TEXTS = (documents.c.config, documents.c.metrics, documents.c.fingerprint, documents.c.error)
-_JOINED = select(trials, *_TEXTS).join(documents, documents.c.trial_id == trials.c.id)
+_JOINED = select(trials, *(documents.c[name] for name in (*TEXTS, "error"))).join(
+    documents, documents.c.trial_id == trials.c.id
+)
 _FULL = _JOINED.where(trials.c.id.in_(bindparam("numbers", expanding=True)))
 
 
@@ -32,11 +33,6 @@ class Query:
     state: TrialState | None = None
     filters: tuple[Filter, ...] = ()
     sort: str | None = None
-
-    @property
-    def in_cell(self) -> bool:
-        """Whether all of its trials are of one phase and cell."""
-        return self.phase is not None and self.cell is not None
 
     @property
     def signature(self) -> str:
@@ -86,7 +82,7 @@ def selection(connection: Connection, query: Query, *columns: Any) -> Select[Any
     for column, value in ((trials.c.phase, query.phase), (trials.c.cell, query.cell), (trials.c.state, query.state)):
         if value is not None:
             wanted = wanted.where(column == value)
-    return narrow(connection, wanted, study=query.study, filters=query.filters, in_cell=query.in_cell)
+    return narrow(connection, wanted, study=query.study, filters=query.filters)
 
 
 def full(connection: Connection, numbers: Sequence[int]) -> Iterator[TrialRow]:
@@ -106,9 +102,8 @@ def _stored(connection: Connection, numbers: Sequence[int]) -> Iterator[Found]:
 def trial_row(row: Found) -> TrialRow:
     """A trial from its columns and documents."""
     values = {name: value for name, value in row.items() if name != "id"}
-    values["state"] = TrialState(values["state"])
-    for name in ("config", "metrics", "fingerprint"):
-        values[name] = load(values[name])
+    values |= {name: load(values[name]) for name in TEXTS}
+    values |= {"state": TrialState(values["state"]), "needs": tuple(values["needs"])}
     return TrialRow(**values)
 
 
@@ -118,7 +113,7 @@ def _parts(connection: Connection, query: Query, *, place: Place | None) -> list
         wanted = selection(connection, query, trials.c.id, null().label("sorted_by")).order_by(trials.c.id)
         return [wanted if place is None else wanted.where(trials.c.id > place.number)]
     down = query.sort.startswith("-")
-    term = find(connection, query.study, name=query.sort.removeprefix("-"), in_cell=query.in_cell)
+    term = find(connection, query.study, name=query.sort.removeprefix("-"))
     value = term.column
     number = trials.c.id if term.source is None else term.source.c.trial_id  # both of one table: one index has them
     along = [f for f in query.filters if f.name == query.sort.removeprefix("-")]

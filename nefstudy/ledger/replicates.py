@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nefstudy.config import canonical_json
 from nefstudy.ledger.rows import TrialRow, TrialState
+from nefstudy.scalars import canonical_json
 
 CONFIDENCE = 0.95
 

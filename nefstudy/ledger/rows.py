@@ -1,8 +1,11 @@
 """The values a ledger gives back: one frozen dataclass for each kind of row."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from nefstudy.scalars import Scalar
 
 
 class TrialState(StrEnum):
@@ -17,6 +20,7 @@ class TrialState(StrEnum):
 
 
 OPEN = (TrialState.REQUESTED, TrialState.RUNNING)
+TEXTS = ("config", "parameters", "needs", "metrics", "fingerprint")  # of a trial, stored as JSON
 
 
 @dataclass(frozen=True)
@@ -32,38 +36,89 @@ class StudyRow:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial of one phase of a study: what was asked, how it went, what came out.
+    """One trial of one phase of a study: what was asked, how it went, what it measured.
 
-    Times are UTC seconds of the latest attempt. `quality` is the reconstruction metric of the signals' kind
-    (`all_psnr`, or `all_iou` for shapes). Metrics may be NaN or infinite.
+    Times are UTC seconds of the latest attempt. Metrics may be NaN or infinite; `score` is the finite value of the
+    metric that is the objective of the trial's cell, None without one.
     """
 
     study: str
     phase: str
     key: str
     cell: str
+    task: str
     state: TrialState
     attempt: int
-    config: dict[str, Any]
-    init: str
-    field: str
-    signals: str
-    hidden: int | None
-    steps: int
-    classifier: str
     seed: int
-    val_accuracy: float | None
-    test_accuracy: float | None
-    quality: float | None
+    config: dict[str, Any]
+    parameters: dict[str, Scalar]
+    score: float | None
     metrics: dict[str, float]
     cause: str | None
     error: str | None
-    dataset: str
+    dataset: str | None
+    needs: tuple[str, ...]
     fingerprint: dict[str, str]
     reused: bool
     requested_at: float
     started_at: float | None
     ended_at: float | None
+
+    # Transitional: what page and report still name goes when they draw declared metrics and parameters.
+
+    @property
+    def init(self) -> str:
+        """The name of the initialization."""
+        return str(self.parameters.get("init", ""))
+
+    @property
+    def field(self) -> str:
+        """The name of the field."""
+        return str(self.parameters.get("field", ""))
+
+    @property
+    def signals(self) -> str:
+        """The name of the signals."""
+        return str(self.parameters.get("signals", ""))
+
+    @property
+    def hidden(self) -> int | None:
+        """The field's width, None without one."""
+        hidden = self.parameters.get("hidden")
+        return hidden if isinstance(hidden, int) else None
+
+    @property
+    def steps(self) -> int:
+        """The number of fitting steps."""
+        return int(self.parameters.get("steps", 0))
+
+    @property
+    def classifier(self) -> str:
+        """The name of the classifier."""
+        return str(self.parameters.get("classifier", ""))
+
+    @property
+    def val_accuracy(self) -> float | None:
+        """The validation accuracy, None where it is not finite."""
+        return finite(self.metrics.get("val_accuracy"))
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """The test accuracy, None where it is not finite."""
+        return finite(self.metrics.get("test_accuracy"))
+
+    @property
+    def quality(self) -> float | None:
+        """The reconstruction metric of the signals' kind, None where it is not finite."""
+        return finite(next((self.metrics[name] for name in QUALITIES if name in self.metrics), None))
+
+
+QUALITIES = ("all_psnr", "all_iou")
+
+
+def finite(value: float | None) -> float | None:
+    """Return a value that is a finite number, None for any other."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -76,7 +131,7 @@ class Page:
 
 @dataclass(frozen=True)
 class StoredPage:
-    """The same by column names, with `config`, `metrics` and `fingerprint` as the JSON texts that are stored."""
+    """The same by column names, with the values of `TEXTS` as the JSON texts that are stored."""
 
     rows: tuple[dict[str, Any], ...]
     cursor: str | None

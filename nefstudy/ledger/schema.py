@@ -1,8 +1,8 @@
-"""The ledger's tables, their version, and the steps from an older version to this one.
+"""The ledger's tables and their version.
 
-studies ─┬─ phases      planned trials of each (phase, cell)
-         ├─ leases      who drives the study, and who exports
-         ├─ commands    what people asked of the driver
+studies ─┬─ cells       planned trials, task and objective of each (phase, cell)
+         ├─ leases      the process that drives the study, and the one that exports
+         ├─ commands    what users asked of the driver
          ├─ events      what happened, numbered
          └─ trials ─┬─ documents            the bulky texts, apart so that scans of trials stay narrow
                     ├─ measures ── names    every metric and parameter, indexed by (name, value)
@@ -12,7 +12,6 @@ neural_datasets                             by digest, shared by all studies
 commits                                     writes to a server whose answer may have been lost
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -32,14 +31,11 @@ from sqlalchemy import (
     inspect,
     select,
     text,
-    update,
 )
 
 from nefstudy.errors import BadLedger, NoLedger, OtherVersion
 
-VERSION = 3
-
-Migration = Callable[[Connection], None]
+VERSION = 10  # versions below are the first edition's
 
 metadata = MetaData()
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER PRIMARY KEY
@@ -62,14 +58,18 @@ studies = Table(
     Column("updated_at", Double, nullable=False),
 )
 
-phases = Table(
-    "phases",
+cells = Table(
+    "cells",
     metadata,
     Column("study", Text, primary_key=True),
     Column("phase", Text, primary_key=True),
     Column("cell", Text, primary_key=True),
+    Column("position", Integer, nullable=False),  # in the order in which cells were first planned
     Column("planned", Integer, nullable=False),
-    Column("stopped", Text),  # why the rest of the cell is left alone; NULL when it is not
+    Column("stopped", Text),  # why the rest of the cell is skipped; NULL when it is not
+    Column("task", Text, nullable=False),
+    Column("metric", Text, nullable=False),  # whose value is the score of a trial
+    Column("direction", Text, nullable=False),  # maximize | minimize
 )
 
 trials = Table(
@@ -80,19 +80,12 @@ trials = Table(
     Column("phase", Text, nullable=False),
     Column("key", Text, nullable=False),
     Column("cell", Text, nullable=False),
+    Column("task", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("init", Text, nullable=False),
-    Column("field", Text, nullable=False),
-    Column("signals", Text, nullable=False),
-    Column("hidden", Integer),
-    Column("steps", Integer, nullable=False),
-    Column("classifier", Text, nullable=False),
     Column("seed", BigInteger, nullable=False),
-    Column("dataset", Text, nullable=False),
-    Column("val_accuracy", Double),
-    Column("test_accuracy", Double),
-    Column("quality", Double),
+    Column("score", Double),  # the value of the cell's metric; NULL without a finite one
+    Column("dataset", Text),
     Column("cause", Text),
     Column("reused", Boolean, nullable=False),
     Column("requested_at", Double, nullable=False),
@@ -101,7 +94,8 @@ trials = Table(
     UniqueConstraint("study", "phase", "key"),
     Index("trials_by_key", "key"),
     Index("trials_by_state", "study", "phase", "cell", "state"),
-    Index("trials_by_score", "study", "phase", "cell", "val_accuracy"),
+    Index("trials_by_score", "study", "score"),
+    Index("trials_by_score_in_cell", "study", "phase", "cell", "score"),
     Index("trials_by_end", "study", "ended_at"),
     Index("trials_by_cause", "study", "cause", "phase", "cell", **_where("cause IS NOT NULL")),
     Index("trials_of_study", "study", "id"),
@@ -113,6 +107,8 @@ documents = Table(
     metadata,
     Column("trial_id", _Id, ForeignKey("trials.id"), primary_key=True, autoincrement=False),
     Column("config", Text, nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("needs", Text, nullable=False),
     Column("metrics", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("error", Text),
@@ -230,23 +226,8 @@ events = Table(
 commits = Table("commits", metadata, Column("nonce", Text, primary_key=True))
 
 
-def _stops_and_retries(connection: Connection) -> None:
-    connection.execute(text("ALTER TABLE phases ADD COLUMN stopped TEXT"))
-    connection.execute(text("CREATE INDEX events_of_retries ON events (study) WHERE kind = 'retried'"))
-
-
-def _signed_commits(connection: Connection) -> None:
-    commits.create(connection)
-
-
-MIGRATIONS: dict[int, Migration] = {
-    1: _stops_and_retries,
-    2: _signed_commits,
-}  # version k -> the step that makes it k + 1
-
-
 def version(connection: Connection) -> int | None:
-    """The schema version found in a database, None in an empty one.
+    """Return the schema version found in a database, None in an empty one.
 
     Raises:
         BadLedger: the database holds tables, but is no ledger.
@@ -275,17 +256,13 @@ def check(found: int | None, *, where: str) -> None:
         )
     if found < VERSION:
         raise OtherVersion(
-            f"the ledger {where} has version {found}, not {VERSION}; open it once for writing to bring it up"
+            f"the ledger {where} was written by the first edition of nefstudy (version {found}, not {VERSION}); "
+            "start a new root, or give another --ledger"
         )
 
 
-def upgrade(connection: Connection, *, target: int = VERSION, migrations: Mapping[int, Migration] = MIGRATIONS) -> None:
-    """Create the tables in an empty database, or take an older one step by step to `target`."""
-    found = version(connection)
-    if found is None:
+def create(connection: Connection) -> None:
+    """Create the tables in an empty database; leave any other unchanged."""
+    if version(connection) is None:
         metadata.create_all(connection)
-        connection.execute(insert(ledger_schema).values(version=target))
-        return
-    for step in range(found, target):
-        migrations[step](connection)
-        connection.execute(update(ledger_schema).values(version=step + 1))
+        connection.execute(insert(ledger_schema).values(version=VERSION))

@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, final
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
-from nefstudy.ledger import events
+from nefstudy.ledger import events, measures
 from nefstudy.ledger.access import Access
 from nefstudy.ledger.fetch import fetch
 from nefstudy.ledger.lease import Lease
+from nefstudy.ledger.record import CellRecord
 from nefstudy.ledger.rows import StudyRow
-from nefstudy.ledger.schema import phases, studies
+from nefstudy.ledger.schema import cells as table
+from nefstudy.ledger.schema import studies
 from nefstudy.ledger.texts import dump, load
 from nefstudy.names import cell_name, phase_name, study_name
 from nefstudy.outside_text import safe_error
@@ -23,16 +25,18 @@ class Studies:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    def put(self, study: str, plan: Mapping[str, Any], *, planned: Mapping[tuple[str, str], int]) -> StudyRow:
-        """Create a study or continue it: merge the plan key by key, set the planned counts, reopen the cells.
+    def put(self, study: str, plan: Mapping[str, Any], *, cells: Mapping[tuple[str, str], CellRecord]) -> StudyRow:
+        """Create a study or continue it: merge the plan key by key, set the given cells and reopen them.
+
+        Ended trials of a cell whose metric is another one now are scored again.
 
         Raises:
             BadConfig: a name of a study, phase or cell that does not obey the rule of names.
         """
         study_name(study)
-        for phase, cell in planned:
+        for phase, cell in cells:
             phase_name(phase), cell_name(cell)
-        return self._access.write(lambda c, now: _put(c, study, plan=plan, planned=planned, now=now))
+        return self._access.write(lambda c, now: _put(c, study, plan=plan, cells=cells, now=now))
 
     def get(self, study: str) -> StudyRow | None:
         """Return one study, None when the ledger does not know it."""
@@ -52,13 +56,20 @@ class Studies:
 
     def set_planned(self, study: str, phase: str, cell: str, *, planned: int, lease: Lease | None = None) -> None:
         """Record how many trials of a cell are planned."""
-        change = update(phases).where(_at(study, phase, cell)).values(planned=planned)
+        change = update(table).where(_at(study, phase, cell)).values(planned=planned)
         self._access.write(lambda c, _: c.execute(change), lease=lease)
 
     def planned(self, study: str) -> dict[tuple[str, str], int]:
         """Return the planned trials of each (phase, cell)."""
-        query = select(phases).where(phases.c.study == study).order_by(phases.c.phase, phases.c.cell)
-        return {(row.phase, row.cell): row.planned for row in self._access.rows(query)}
+        return {at: cell.planned for at, cell in self.cells(study).items()}
+
+    def cells(self, study: str) -> dict[tuple[str, str], CellRecord]:
+        """Return the cells of a study by (phase, cell), in the order in which they were first planned."""
+        query = select(table).where(table.c.study == study).order_by(table.c.position)
+        return {
+            (row.phase, row.cell): CellRecord(row.planned, row.task, row.metric, row.direction)
+            for row in self._access.rows(query)
+        }
 
     def stop_cell(self, study: str, phase: str, *, cell: str, reason: str | None, lease: Lease | None = None) -> None:
         """Mark a cell as stopped, with the reason; None reopens it."""
@@ -66,15 +77,15 @@ class Studies:
         data = {"phase": phase, "cell": cell, "stopped": reason}
 
         def act(connection: Connection, now: float) -> None:
-            connection.execute(update(phases).where(_at(study, phase, cell)).values(stopped=reason))
+            connection.execute(update(table).where(_at(study, phase, cell)).values(stopped=reason))
             events.append(connection, study, kind="cell", phase=phase, data=data, now=now)
 
         self._access.write(act, lease=lease)
 
     def stopped_cells(self, study: str) -> dict[tuple[str, str], str]:
         """Return the stop reason of each stopped (phase, cell)."""
-        query = select(phases.c.phase, phases.c.cell, phases.c.stopped)
-        query = query.where(phases.c.study == study, phases.c.stopped.is_not(None))
+        query = select(table.c.phase, table.c.cell, table.c.stopped)
+        query = query.where(table.c.study == study, table.c.stopped.is_not(None))
         return {(row.phase, row.cell): row.stopped for row in self._access.rows(query)}
 
 
@@ -90,7 +101,12 @@ def set_state(connection: Connection, study: str, *, state: str, now: float) -> 
 
 
 def _put(
-    connection: Connection, study: str, *, plan: Mapping[str, Any], planned: Mapping[tuple[str, str], int], now: float
+    connection: Connection,
+    study: str,
+    *,
+    plan: Mapping[str, Any],
+    cells: Mapping[tuple[str, str], CellRecord],
+    now: float,
 ) -> StudyRow:
     row = next(iter(_all(connection, study=study)), None)
     merged = dump((row.plan if row else {}) | dict(plan))
@@ -102,12 +118,23 @@ def _put(
         connection.execute(update(studies).where(studies.c.study == study).values(plan=merged, updated_at=now))
     state = "created" if row is None else row.state
     events.append(connection, study, kind="study", data={"state": state}, now=now)
-    for (phase, cell), count in planned.items():
-        changed = connection.execute(update(phases).where(_at(study, phase, cell)).values(planned=count, stopped=None))
-        if changed.rowcount == 0:
-            connection.execute(insert(phases).values(study=study, phase=phase, cell=cell, planned=count))
+    for (phase, cell), record in cells.items():
+        _put_cell(connection, study, phase, cell=cell, record=record)
     (row,) = _all(connection, study=study)
     return row
+
+
+def _put_cell(connection: Connection, study: str, phase: str, *, cell: str, record: CellRecord) -> None:
+    at = _at(study, phase, cell)
+    known = connection.execute(select(table.c.metric).where(at)).scalar()
+    if known is None:
+        position = connection.execute(select(func.count()).select_from(table).where(table.c.study == study)).scalar()
+        values = {"study": study, "phase": phase, "cell": cell, "position": position, **vars(record)}
+        connection.execute(insert(table).values(values))
+    else:
+        connection.execute(update(table).where(at).values(stopped=None, **vars(record)))
+    if known != record.metric:
+        measures.score(connection, study, phase, cell=cell, metric=record.metric)
 
 
 def _all(connection: Connection, *, study: str | None = None) -> list[StudyRow]:
@@ -118,4 +145,4 @@ def _all(connection: Connection, *, study: str | None = None) -> list[StudyRow]:
 
 
 def _at(study: str, phase: str, cell: str) -> ColumnElement[bool]:
-    return (phases.c.study == study) & (phases.c.phase == phase) & (phases.c.cell == cell)
+    return (table.c.study == study) & (table.c.phase == phase) & (table.c.cell == cell)

@@ -5,15 +5,15 @@ from typing import Any, final
 
 from sqlalchemy import Connection, Select, func, null, select
 
-from nefstudy.config import TrialConfig
 from nefstudy.ledger import attempts, pages
 from nefstudy.ledger.access import Access
 from nefstudy.ledger.attempts import RETRIED, Claim
 from nefstudy.ledger.filters import Filter, find_or_none
 from nefstudy.ledger.lease import Lease
 from nefstudy.ledger.outcome import Curve, Number, Outcome
+from nefstudy.ledger.record import TrialRecord
 from nefstudy.ledger.rows import Page, StoredPage, TrialRow, TrialState
-from nefstudy.ledger.schema import artifacts, curves, events, measures, names, trials
+from nefstudy.ledger.schema import artifacts, cells, curves, events, measures, names, trials
 from nefstudy.ledger.texts import load
 
 
@@ -24,22 +24,22 @@ class Trials:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    def request(self, study: str, phase: str, *, trial: TrialConfig, lease: Lease | None = None) -> int:
+    def request(self, study: str, phase: str, *, record: TrialRecord, lease: Lease | None = None) -> int:
         """Return the token of a new attempt; StaleAttempt when the trial is COMPLETE."""
         return self._access.write(
-            lambda c, now: attempts.request(c, study, phase=phase, trial=trial, now=now), lease=lease
+            lambda c, now: attempts.request(c, study, phase=phase, record=record, now=now), lease=lease
         )
 
-    def reuse(self, study: str, phase: str, *, trial: TrialConfig, lease: Lease | None = None) -> bool:
+    def reuse(self, study: str, phase: str, *, record: TrialRecord, lease: Lease | None = None) -> bool:
         """Return whether the trial is COMPLETE now, by itself or copied at no cost from any study or phase."""
         return self._access.write(
-            lambda c, now: attempts.reuse(c, study, phase=phase, trial=trial, now=now), lease=lease
+            lambda c, now: attempts.reuse(c, study, phase=phase, record=record, now=now), lease=lease
         )
 
-    def claim(self, study: str, phase: str, *, trial: TrialConfig, lease: Lease | None = None) -> int | None:
+    def claim(self, study: str, phase: str, *, record: TrialRecord, lease: Lease | None = None) -> int | None:
         """Return the token of a new attempt, None when the trial is COMPLETE now: `reuse`, else `request`."""
         return self._access.write(
-            lambda c, now: attempts.claim(c, study, phase=phase, trial=trial, now=now), lease=lease
+            lambda c, now: attempts.claim(c, study, phase=phase, record=record, now=now), lease=lease
         )
 
     def start(self, study: str, phase: str, *, key: str, token: int, lease: Lease | None = None) -> None:
@@ -129,7 +129,7 @@ class Trials:
         return self._access.read(lambda c: pages.stored_rows(c, query, limit=limit, cursor=cursor))
 
     def best(self, study: str, *, phase: str | None = None, cell: str | None = None, limit: int = 1) -> list[TrialRow]:
-        """Return the COMPLETE trials of highest validation accuracy, `limit` of each (phase, cell); ties by key."""
+        """Return the COMPLETE trials of best score by cell, `limit` of each (phase, cell); ties by key."""
         return self._access.read(lambda c: _best(c, study, phase=phase, cell=cell, limit=limit))
 
     def finished(self, study: str, *, phase: str, cell: str) -> list[TrialRow]:
@@ -222,14 +222,15 @@ def _narrowed(query: Select[Any], **at: str | None) -> Select[Any]:
 
 
 def _best(connection: Connection, study: str, *, phase: str | None, cell: str | None, limit: int) -> list[TrialRow]:
-    score = trials.c.val_accuracy
-    query = select(trials.c.phase, trials.c.cell).where(trials.c.study == study).distinct()
+    at = (cells.c.phase, cells.c.cell)
+    query = select(*at, cells.c.direction).where(cells.c.study == study).order_by(cells.c.position)
     numbers: list[int] = []
-    for at in sorted((row.phase, row.cell) for row in connection.execute(query)):
-        if phase in (None, at[0]) and cell in (None, at[1]):
-            top = _narrowed(select(trials.c.id), study=study, phase=at[0], cell=at[1])
-            top = top.where(trials.c.state == TrialState.COMPLETE, score.is_not(None))
-            numbers += connection.execute(top.order_by(score.desc(), trials.c.key).limit(limit)).scalars()
+    for row in connection.execute(query).all():
+        if phase in (None, row.phase) and cell in (None, row.cell):
+            top = _narrowed(select(trials.c.id), study=study, phase=row.phase, cell=row.cell)
+            top = top.where(trials.c.state == TrialState.COMPLETE, trials.c.score.is_not(None))
+            score = trials.c.score.desc() if row.direction == "maximize" else trials.c.score
+            numbers += connection.execute(top.order_by(score, trials.c.key).limit(limit)).scalars()
     return list(pages.full(connection, numbers))
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from nefstudy.config import NeuralDatasetConfig, canonical_json, parse
-from nefstudy.config import digest as digest_of
+from nefstudy.config import NeuralDatasetConfig, parse
 from nefstudy.errors import BadConfig, BadNeuralDataset
 from nefstudy.fields.catalog import FIELDS, build
 from nefstudy.fields.field import NeuralField
@@ -18,6 +17,8 @@ from nefstudy.neural_dataset.quality import reconstruct
 from nefstudy.neural_dataset.rung import Rung, check_shard, read_batches, read_columns, read_rung
 from nefstudy.neural_dataset.schema import Manifest
 from nefstudy.paths import DATASETS, manifest_path
+from nefstudy.scalars import canonical_json
+from nefstudy.scalars import digest as digest_of
 from nefstudy.signals.signal import grid_coordinates
 from nefstudy.storage import Storage
 

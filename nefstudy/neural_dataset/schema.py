@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nefstudy.config import NeuralDatasetConfig, canonical_json, first_problem
+from nefstudy.config import NeuralDatasetConfig, first_problem
 from nefstudy.errors import BadConfig, BadNeuralDataset
 from nefstudy.fields.field import NeuralField
+from nefstudy.scalars import canonical_json
 from nefstudy.signals.signal import SignalCard
 
 FORMAT = "nefstudy-neural-dataset"

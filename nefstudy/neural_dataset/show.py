@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Group
 from rich.table import Table
 
-from nefstudy.config import FieldConfig, Scalar, parse
+from nefstudy.config import FieldConfig, parse
 from nefstudy.errors import BadConfig
 from nefstudy.neural_dataset.export import export_rung as write_rung
 from nefstudy.neural_dataset.hdf5 import import_hdf5
@@ -15,6 +15,7 @@ from nefstudy.neural_dataset.mesh import write_mesh
 from nefstudy.neural_dataset.origin import Origin
 from nefstudy.neural_dataset.read import NeuralDataset, list_neural_datasets, open_neural_dataset
 from nefstudy.neural_dataset.schema import Manifest
+from nefstudy.scalars import Scalar
 
 Row = dict[str, Any]
 

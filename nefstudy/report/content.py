@@ -11,7 +11,7 @@ from nefstudy.insight.figure import Figure
 from nefstudy.insight.reading import Source
 from nefstudy.insight.replicates import SHOWN
 from nefstudy.insight.table import Table, TrialRef
-from nefstudy.ledger import Ledger, StudyRow, TrialRow, TrialState, parameters
+from nefstudy.ledger import Ledger, StudyRow, TrialRow, TrialState
 from nefstudy.report.figures import draw, encode
 from nefstudy.report.learned import LEAST_DRAWN, draw_learned, learned_by
 from nefstudy.storage import Storage
@@ -158,13 +158,13 @@ def read_artifact(root: str | Path, path: str) -> bytes | None:
 
 def trial_cells(trials: Sequence[TrialRow]) -> list[list[Cell]]:
     """Return all trials as CSV rows, header first: columns of the row, then parameters, then metrics, by name."""
-    asked = [parameters(row.config) for row in trials]
-    names = sorted({name for given in asked for name in given} - set(COLUMNS))
+    names = sorted({name for row in trials for name in row.parameters} - set(COLUMNS))
     metrics = sorted({name for row in trials for name in row.metrics} - set(COLUMNS))
     rows: list[list[Cell]] = [[*COLUMNS, *names, *metrics]]
-    for row, given in zip(trials, asked, strict=True):
+    for row in trials:
         columns = [_plain(getattr(row, name)) for name in COLUMNS]
-        rows.append([*columns, *(given.get(name) for name in names), *(row.metrics.get(name) for name in metrics)])
+        given = (row.parameters.get(name) for name in names)
+        rows.append([*columns, *given, *(row.metrics.get(name) for name in metrics)])
     return rows
 
 

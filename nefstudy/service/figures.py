@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import Ledger, TrialState
+from nefstudy.ledger.rows import QUALITIES
 from nefstudy.service.answers import (
     CellName,
     LedgerIn,
@@ -206,9 +207,11 @@ def _points(
     ledger: Ledger, study: str, *, x: str, y: str, phase: str | None, cell: str | None, also: Sequence[str] = ()
 ) -> dict[str, list[Any]]:
     """Labels and the two values of the complete trials that have both, as numbers; `also` under names of their own."""
-    columns: Mapping[str, list[Any]] = ledger.trials.columns(
-        study, tuple({*LABELS, x, y, *also}), phase=phase, cell=cell
-    )
+    wanted = {*LABELS, x, y, *also}
+    columns: dict[str, list[Any]] = ledger.trials.columns(study, tuple(wanted | {*QUALITIES}), phase=phase, cell=cell)
+    if "quality" in wanted:  # transitional: the first edition's column of either kind
+        pairs = zip(*(columns[name] for name in QUALITIES), strict=True)
+        columns["quality"] = [iou if psnr is None else psnr for psnr, iou in pairs]
     both = [i for i, pair in enumerate(zip(columns[x], columns[y], strict=True)) if all(map(_is_number, pair))]
     named = {name: columns[name] for name in LABELS} | {"x": columns[x], "y": columns[y]}
     named |= {f"also {name}": columns[name] for name in also}

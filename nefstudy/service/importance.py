@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nefstudy.ledger import Ledger, parameters
+from nefstudy.ledger import Ledger
 
 TOP = 0.1  # the trials that count as best, as a share of all
 MIN_TRIALS = 20  # with fewer than two best trials the shares say nothing
@@ -18,7 +18,7 @@ def importance(
 ) -> dict[str, Any]:
     """Shares by parameter, most important first, and the number of trials they rest on."""
     rows = ledger.trials.page(study, phase=phase, cell=cell, limit=SAMPLE).rows
-    names = sorted({name for row in rows for name in parameters(row.config) if not name.endswith("seed")})
+    names = sorted({name for row in rows for name in row.parameters if not name.endswith("seed")})
     columns = ledger.trials.columns(study, [*names, target], phase=phase, cell=cell)
     scores = columns.pop(target)
     known = [index for index, score in enumerate(scores) if score is not None and math.isfinite(score)]

@@ -8,21 +8,30 @@ from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from nefstudy.ledger import parameters, parameters_text
+from nefstudy.ledger.rows import QUALITIES, TEXTS
+from nefstudy.ledger.rows import finite as finite_number
 from nefstudy.ledger.texts import load
 from nefstudy.service.answers import encode, finite, presentable
 from nefstudy.service.models import Trial
 
 Stored = Mapping[str, Any]
-"""Columns of a trial by name; `config`, `metrics` and `fingerprint` as JSON text."""
+"""Columns of a trial by name, those of `TEXTS` as JSON text."""
 
 SUMMARY = tuple(Trial.model_fields)
-TEXTS = ("config", "metrics", "fingerprint")
 PLAIN = frozenset(SUMMARY) - {"metrics", "parameters", "error"}  # columns that are shown as they are
 
 
+def with_old_columns(row: Stored) -> Stored:
+    """Return the row with the columns that were the first edition's, as `TrialRow` has them. Transitional."""
+    parameters, metrics = load(row["parameters"]), load(row["metrics"])
+    old = {name: parameters.get(name) for name in ("init", "field", "signals", "hidden", "steps", "classifier")}
+    old |= {name: finite_number(metrics.get(name)) for name in ("val_accuracy", "test_accuracy")}
+    quality = next((metrics[name] for name in QUALITIES if name in metrics), None)
+    return {**row, **old, "quality": finite_number(quality)}
+
+
 def described(row: Stored, names: Sequence[str]) -> dict[str, Any]:
-    """The named values of a trial: columns first, then metrics, then parameters; None where it has none."""
+    """Return the named values of a trial: columns first, then parameters, then metrics; None where it has none."""
     return {name: _value(row, name) for name in names}
 
 
@@ -38,8 +47,6 @@ def json_of(row: Stored, names: Sequence[str]) -> str:
 
 
 def _value(row: Stored, name: str) -> Any:
-    if name == "parameters":
-        return parameters(load(row["config"]))
     if name == "error":
         return presentable(row["error"])
     if name in TEXTS:
@@ -49,17 +56,13 @@ def _value(row: Stored, name: str) -> Any:
 
 def _measured(row: Stored, name: str) -> Any:
     kind, _, bare = name.partition(".")
-    if kind == "metrics":
-        return load(row["metrics"]).get(bare)
-    if kind == "parameters":
-        return parameters(load(row["config"])).get(bare)
-    found = load(row["metrics"]).get(name)
-    return parameters(load(row["config"])).get(name) if found is None else found
+    if kind in ("metrics", "parameters"):
+        return load(row[kind]).get(bare)
+    given = load(row["parameters"]).get(name)
+    return load(row["metrics"]).get(name) if given is None else given
 
 
 def _text(row: Stored, name: str) -> str:
-    if name == "parameters":
-        return parameters_text(row["config"])
     if name in TEXTS:
         text: str = row[name]
         return encode(finite(load(text))).decode() if "NaN" in text or "Infinity" in text else text

@@ -164,14 +164,16 @@ class StudyDetail(StudyCard):
 
 
 class Trial(BaseModel):
-    """A trial as it stands in a page of trials; `parameters` is its configuration, flat."""
+    """A trial as it stands in a page of trials; `parameters` is its configuration, flat; `score` its objective."""
 
     study: str
     phase: str
     key: str
     cell: str
+    task: str
     state: str
     attempt: int
+    score: float | None
     init: str
     field: str
     signals: str
@@ -186,7 +188,7 @@ class Trial(BaseModel):
     parameters: dict[str, bool | int | float | str]
     cause: str | None
     error: str | None
-    dataset: str
+    dataset: str | None
     reused: bool
     requested_at: float | None
     started_at: float | None

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from nefstudy.errors import BadConfig
-from nefstudy.ledger import Filter, Ledger, TrialRow, TrialState, pages, parameters
+from nefstudy.ledger import Filter, Ledger, TrialRow, TrialState, pages
 from nefstudy.paths import log_path
 from nefstudy.service.answers import (
     PRINTABLE,
@@ -43,7 +43,7 @@ Fields = Annotated[
     str | None,
     Query(
         max_length=2000,
-        description="comma-separated: columns, metrics (all_psnr) or parameters (field.omega_0); "
+        description="comma-separated: columns, metrics (all_psnr) or parameters (omega_0); "
         "`metrics.NAME` and `parameters.NAME` where a bare name means something else",
     ),
 ]
@@ -90,9 +90,8 @@ def get_trial(
     row = _found(ledger, key, study=study, phase=phase)
     artifacts: Artifacts = request.app.state.artifacts
     files = ledger.trials.artifacts(row.study, row.phase, key=key)
-    values = {name: value for name, value in vars(row).items() if name in TrialDetail.model_fields}
+    values = {name: getattr(row, name) for name in TrialDetail.model_fields if hasattr(row, name)}
     more = {
-        "parameters": parameters(row.config),
         "error": presentable(row.error),
         "curves": ledger.trials.curves(row.study, row.phase, key=key),
         "artifacts": sorted(name for name, path in files.items() if artifacts.read(path) is not None),
@@ -133,7 +132,7 @@ def _field_names(fields: str | None) -> tuple[str, ...]:
     if wrong or len(names) > MAX_FIELDS:
         raise BadConfig(
             f"fields {fields[:80]!r}: give at most {MAX_FIELDS} names of columns, metrics or parameters, "
-            "with commas between, such as key,val_accuracy,field.hidden"
+            "with commas between, such as key,val_accuracy,hidden"
         )
     return names
 

@@ -5,8 +5,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from nefstudy.config import Scalar, SignalsConfig, parse
+from nefstudy.config import SignalsConfig, parse
 from nefstudy.errors import BadConfig, BadSignals
+from nefstudy.scalars import Scalar
 from nefstudy.signals.arrays import read_arrays
 from nefstudy.signals.check import check
 from nefstudy.signals.cifar import read_cifar10

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from rich.console import Group
 from rich.table import Table
 
-from nefstudy.config import Scalar, SignalsConfig, parse
+from nefstudy.config import SignalsConfig, parse
 from nefstudy.errors import BadSignals
+from nefstudy.scalars import Scalar
 from nefstudy.signals.catalog import BUNDLED, SIGNALS, SignalSource, load_signals
 from nefstudy.signals.picture import contact_sheet
 from nefstudy.signals.signal import SPLITS, Signals

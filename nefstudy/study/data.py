@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from nefstudy.config import Scalar
 from nefstudy.errors import BadConfig
+from nefstudy.scalars import Scalar
 
 DataOptions = dict[str, dict[str, Scalar]]
 

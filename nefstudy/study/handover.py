@@ -16,10 +16,10 @@ from typing import Any
 
 import optuna
 
-from nefstudy.config import Scalar
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import Ledger, TrialRow, TrialState
 from nefstudy.paths import folder_below, handover_path
+from nefstudy.scalars import Scalar
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import resolve_place
 from nefstudy.study.plan import CellPlan, StudyPlan

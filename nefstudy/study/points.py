@@ -6,8 +6,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from nefstudy.classifiers.catalog import CLASSIFIERS, complete
-from nefstudy.config import Scalar
 from nefstudy.errors import BadInput
+from nefstudy.scalars import Scalar
 from nefstudy.study.plan import CellPlan
 from nefstudy.study.space import Choice, Dimension, Point, Real, Whole
 

@@ -160,7 +160,7 @@ class StudyRun:
     def _claim(self, suggestion: Suggestion) -> int | None:
         """The token of a new attempt; None where the trial is complete, by itself or elsewhere, and was answered."""
         study, phase = self.plan.study, suggestion.phase
-        token = self.ledger.trials.claim(study, phase, trial=suggestion.trial, lease=self.lease)
+        token = self.ledger.trials.claim(study, phase, record=suggestion.record, lease=self.lease)
         if token is None:
             row = self.ledger.trials.get(suggestion.trial.key, study=study, phase=phase)
             self._cells.tell(suggestion, None if row is None else row.val_accuracy)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
-from nefstudy.config import ClassifierConfig, Scalar, SignalsConfig
+from nefstudy.config import ClassifierConfig, SignalsConfig
 from nefstudy.errors import BadConfig
+from nefstudy.scalars import Scalar
 from nefstudy.study.data import DataOptions
 from nefstudy.study.plan import CellPlan
 from nefstudy.study.space import ARCHITECTURE, GRID, GRID_FIXED, OPTIMISATION, STARTS, Choice, Point, Real, Space, Whole

@@ -27,6 +27,7 @@ from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place, ensure_writable
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.ray_folder import sweep_rays
+from nefstudy.study.record import cell_records
 from nefstudy.study.retention import KEEP, Retention
 from nefstudy.study.run import StudyRun
 from nefstudy.study.tune import drive, storage_under
@@ -121,7 +122,7 @@ def _put_study(ledger: Ledger, plan: StudyPlan, *, keep: str, only_new: bool = F
     row = ledger.studies.get(plan.study)
     described = continued(row, plan) | {KEEP: keep}
     if row is None or not only_new:
-        ledger.studies.put(plan.study, described, planned=plan.planned())
+        ledger.studies.put(plan.study, described, cells=cell_records(plan.planned()))
 
 
 def _webhook(plan: StudyPlan, options: StudyOptions, *, ledger: Ledger, console: Console) -> Webhook:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from math import floor, isfinite, nan
 
-from nefstudy.config import TrialConfig, canonical_json, digest, parse
+from nefstudy.config import TrialConfig, parse
 from nefstudy.ledger import TrialRow
+from nefstudy.scalars import canonical_json, digest
 from nefstudy.trial.memory import MEMORY, PEAK
 
 MARGIN = 1.2  # over the measured peak: the allocator's slack and the context of each process

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from nefstudy.config import Scalar
 from nefstudy.errors import BadConfig
+from nefstudy.scalars import Scalar
 
 Point = dict[str, Scalar]
 

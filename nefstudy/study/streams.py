@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nefstudy.config import TrialConfig, parse
-from nefstudy.ledger import TrialRow, TrialState
+from nefstudy.ledger import TrialRecord, TrialRow, TrialState
 from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
+from nefstudy.study.record import record_of
 
 DONE = frozenset({TrialState.COMPLETE, TrialState.FAILED, TrialState.PRUNED})
 WITHDRAWN = "withdrawn"  # the cause of a trial that a user took back: no finding for a sampler
@@ -30,6 +31,11 @@ class Suggestion:
     def dataset(self) -> str:
         """Digest of the neural dataset it reads."""
         return self.trial.dataset.digest
+
+    @property
+    def record(self) -> TrialRecord:
+        """The trial as the ledger records it."""
+        return record_of(self.trial, cell=self.cell)
 
     @property
     def place(self) -> tuple[str, str]:

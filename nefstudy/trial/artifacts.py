@@ -8,8 +8,9 @@ from jaxtyping import Float, Int
 from safetensors.numpy import save
 
 from nefstudy.classifiers.scores import Scores
-from nefstudy.config import TrialConfig, canonical_json
+from nefstudy.config import TrialConfig
 from nefstudy.neural_dataset.read import NeuralDataset
+from nefstudy.scalars import canonical_json
 from nefstudy.signals.picture import contact_sheet
 from nefstudy.signals.signal import SPLITS, Signals
 

@@ -56,7 +56,7 @@ def test_the_command_prints_the_promised_shape(tmp_path):
 def test_a_users_own_file_is_not_replaced(tmp_path):
     """A file of the ledger's name that the benchmark did not make stays, and one line refuses the root."""
     with Ledger.open(str(tmp_path / "large-study.db")) as ledger:
-        ledger.studies.put("mine", {}, planned={})
+        ledger.studies.put("mine", {}, cells={})
     answer = CliRunner().invoke(cli, ["bench", "service", "--trials", "200", "--root", str(tmp_path)])
     assert isinstance(answer.exception, BadConfig)
     assert "large-study.db" in str(answer.exception)

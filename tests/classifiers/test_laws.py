@@ -8,9 +8,10 @@ import torch
 from nefstudy import seeds
 from nefstudy.classifiers.catalog import CLASSIFIERS, build
 from nefstudy.classifiers.classifier import WeightReader
-from nefstudy.config import ClassifierConfig, Scalar
+from nefstudy.config import ClassifierConfig
 from nefstudy.fields.actions import act, random_element
 from nefstudy.fields.field import NeuralField, flatten, unflatten
+from nefstudy.scalars import Scalar
 
 MakeRows = Callable[..., torch.Tensor]
 F = 5

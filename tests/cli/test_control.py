@@ -12,6 +12,8 @@ from nefstudy.ledger import Ledger
 from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
 from nefstudy.study.space import GRID_FIXED, STARTS, Choice
 
+from ..ledger.records import as_record
+
 CELL = CellPlan(
     phase="phase2",
     signals=SignalsConfig(name="digits8"),
@@ -27,11 +29,11 @@ def keys(tmp_path):
     both, done = grid_trials(StudyPlan(study="a", cells=(CELL,)), CELL)
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         for study in ("a", "b"):
-            ledger.studies.put(study, {}, planned={})
-            ledger.trials.request(study, "phase2", trial=both)
-        token = ledger.trials.request("a", "phase2", trial=done)
+            ledger.studies.put(study, {}, cells={})
+            ledger.trials.request(study, "phase2", record=as_record(both))
+        token = ledger.trials.request("a", "phase2", record=as_record(done))
         ledger.trials.complete("a", "phase2", key=done.key, token=token, metrics={"val_accuracy": 0.5})
-        only = ledger.trials.request("b", "phase2", trial=done)
+        only = ledger.trials.request("b", "phase2", record=as_record(done))
         assert only
     return both.key, done.key
 

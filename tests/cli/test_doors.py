@@ -57,7 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with a ledger that holds a study."""
     folder = tmp_path_factory.mktemp("place") / "root"
     with Ledger.open(str(folder / "ledger.db")) as ledger:
-        ledger.studies.put("s", {}, planned={})
+        ledger.studies.put("s", {}, cells={})
     return folder
 
 

@@ -9,6 +9,7 @@ import pytest
 from nefstudy.ledger import Ledger
 
 from ..faults.conftest import PROJECT
+from ..ledger.records import as_cells
 
 pytestmark = [pytest.mark.slow]
 SAYS = (
@@ -20,7 +21,7 @@ SAYS = (
 def looked_at(tmp_path):
     """Run `nefstudy ARGS` by a shell that may redirect it, on a root with one study: the finished process."""
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.studies.put("digits", {}, planned={("phase1", "digits8/siren"): 3})
+        ledger.studies.put("digits", {}, cells=as_cells({("phase1", "digits8/siren"): 3}))
 
     def run(arguments, *, redirected="", unset=(), **environment):
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("NEFSTUDY_", "MLFLOW_"))} | environment

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 from nefstudy.config import TrialConfig
 from nefstudy.ledger import Ledger
 
+from ..ledger.records import as_record
 from ..service.served import CHROMIUM, WIDE
 from . import told
 
@@ -40,7 +41,7 @@ def root(finished_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Ledger.open(f"sqlite:///{root}/ledger.db") as ledger:
         config = ledger.trials.page(STUDY, phase="phase2", limit=1).rows[0].config
         failing = TrialConfig.model_validate(config | {"seed": 7})
-        token = ledger.trials.request(STUDY, "phase2", trial=failing)
+        token = ledger.trials.request(STUDY, "phase2", record=as_record(failing))
         ledger.trials.fail(STUDY, "phase2", key=failing.key, token=token, cause="diverged", error="no field survived")
     return root
 

@@ -26,6 +26,7 @@ from nefstudy.storage import Storage
 from nefstudy.trial.causes import cause_of
 from nefstudy.trial.experiment import Setting, run_trial
 
+from ..ledger.records import as_record
 from .processes import wait_until
 
 pytestmark = [pytest.mark.fault]
@@ -125,9 +126,8 @@ def test_a_crash_at_any_point_of_writing_is_made_good(whole, tmp_path):
 def test_random_kills_of_ledger_and_shard_writer_lose_nothing(kills, whole, tmp_path, moment, invariants):
     """Drivers that fit and commit are killed at random moments: what they said is there, once, and whole."""
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
-        ledger.studies.put("quick", {}, planned={})
-    said = tmp_path / "said"
-    said.touch()
+        ledger.studies.put("quick", {}, cells={})
+    (said := tmp_path / "said").touch()
     for kill in range(kills):
 
         def drive(first=kill * 100):
@@ -136,7 +136,7 @@ def test_random_kills_of_ledger_and_shard_writer_lose_nothing(kills, whole, tmp_
                 ledger.trials.interrupt("quick", lease=lease)
                 for seed in range(first, first + 100):
                     trial = TrialConfig(dataset=RECIPE, steps=2, seed=seed)
-                    token = ledger.trials.request("quick", "phase1", trial=trial, lease=lease)
+                    token = ledger.trials.request("quick", "phase1", record=as_record(trial), lease=lease)
                     shutil.rmtree(tmp_path / "neural_datasets", ignore_errors=True) if seed % 3 == 0 else None
                     fit(tmp_path)
                     done = {"key": trial.key, "token": token, "metrics": {"val_accuracy": 0.5}, "lease": lease}

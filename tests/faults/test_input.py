@@ -188,7 +188,7 @@ def test_a_ledger_that_was_taken_away_is_told_in_one_line(tmp_path):
     """The root disappears while a driver works: the next write says so, and what to do."""
     root = tmp_path / "root"
     with Ledger.open(f"sqlite:///{root}/ledger.db", patience_s=1) as ledger:
-        ledger.studies.put("quick", {}, planned={})
+        ledger.studies.put("quick", {}, cells={})
         shutil.move(root, tmp_path / "elsewhere")
         with pytest.raises(BadLedger, match=r"was removed; put it back and run the same command again") as told:
             ledger.studies.set_state("quick", "running")

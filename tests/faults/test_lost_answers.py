@@ -17,6 +17,7 @@ from nefstudy.ledger import Ledger, NeuralDatasetRow, Owner
 from nefstudy.ledger.schema import metadata
 
 from ..ledger.conftest import trial  # noqa: F401  # a fixture
+from ..ledger.records import as_cells, as_record
 from .network import Network
 
 pytestmark = [pytest.mark.fault]
@@ -26,7 +27,7 @@ NOT_EQUAL = {"nonce", "owner", "since", "seen_monotonic", "at"}  # and every tim
 
 def life(ledger: Ledger, make: Callable) -> Iterator[tuple[str, Callable[[], object]]]:
     """Every kind of write, in an order in which each is allowed."""
-    yield "put_study", lambda: ledger.studies.put("s", {"a": 1}, planned={("p", "c"): 2}).state
+    yield "put_study", lambda: ledger.studies.put("s", {"a": 1}, cells=as_cells({("p", "c"): 2})).state
     taken = []
     yield "acquire", lambda: taken.append(ledger.leases.acquire("s", Owner.here())) or taken[0].epoch
     (lease,) = taken
@@ -38,20 +39,20 @@ def life(ledger: Ledger, make: Callable) -> Iterator[tuple[str, Callable[[], obj
     def of(made, token: int) -> dict[str, object]:
         return at | {"key": made.key, "token": token}
 
-    yield "claim", lambda: ledger.trials.claim(**at, trial=one)
+    yield "claim", lambda: ledger.trials.claim(**at, record=as_record(one))
     yield "started", lambda: ledger.trials.start(**of(one, 1))
     yield (
         "complete",
         lambda: ledger.trials.complete(**of(one, 1), metrics={"val_accuracy": 0.5}, curves={"a": [(1, 2.0)]}),
     )
-    yield "reuse", lambda: ledger.trials.reuse("s", "other", trial=one, lease=lease)
-    yield "request", lambda: ledger.trials.request(**at, trial=two)
+    yield "reuse", lambda: ledger.trials.reuse("s", "other", record=as_record(one), lease=lease)
+    yield "request", lambda: ledger.trials.request(**at, record=as_record(two))
     yield "put_back", lambda: ledger.trials.retry(**of(two, 1), cause="oom", error="no memory")
-    yield "claim again", lambda: ledger.trials.claim(**at, trial=two)
+    yield "claim again", lambda: ledger.trials.claim(**at, record=as_record(two))
     yield "fail", lambda: ledger.trials.fail(**of(two, 2), cause="bug", error="wrong")
-    yield "claim to prune", lambda: ledger.trials.claim(**at, trial=three)
+    yield "claim to prune", lambda: ledger.trials.claim(**at, record=as_record(three))
     yield "prune", lambda: ledger.trials.prune(**of(three, 1), metrics={"val_accuracy": 0.1})
-    yield "claim to interrupt", lambda: ledger.trials.claim(**at, trial=four)
+    yield "claim to interrupt", lambda: ledger.trials.claim(**at, record=as_record(four))
     yield "interrupt", lambda: ledger.trials.interrupt("s", lease=lease)
     yield "stop_cell", lambda: ledger.studies.stop_cell("s", "p", cell="c", reason="bad data", lease=lease)
     row = NeuralDatasetRow("d", "neural_datasets/d", rungs=(1,), bytes=1, fingerprint={})
@@ -70,7 +71,7 @@ def life(ledger: Ledger, make: Callable) -> Iterator[tuple[str, Callable[[], obj
     yield "refill_outbox", lambda: ledger.outbox.refill("s")
     yield "retry_outbox", ledger.outbox.retry
     yield "release export", lambda: ledger.leases.release(export)
-    yield "claim at the end", lambda: ledger.trials.claim(**at, trial=five)
+    yield "claim at the end", lambda: ledger.trials.claim(**at, record=as_record(five))
     yield "release", lambda: ledger.leases.release(lease, state="stopped")
 
 
@@ -122,7 +123,7 @@ def test_a_write_that_did_not_land_is_made(postgres, trial):  # noqa: F811
     with Network(str(postgres.home / ".s.PGSQL.5432")) as network:
         url = f"postgresql://postgres@127.0.0.1:{network.port}/cut"
         with Ledger.open(url, patience_s=60.0) as ledger:
-            ledger.studies.put("s", {}, planned={})
+            ledger.studies.put("s", {}, cells={})
             cuts = []
 
             def cut(connection, cursor, statement, *_):
@@ -145,7 +146,7 @@ def test_a_transaction_number_that_a_crash_frees_proves_nothing(postgres):
     database(postgres, "crashed")
     url = postgres.url("crashed")
     with Ledger.open(url, patience_s=60.0) as ledger:
-        ledger.studies.put("s", {}, planned={})
+        ledger.studies.put("s", {}, cells={})
         crashed = []
 
         def crash(connection):
@@ -184,7 +185,7 @@ def test_heard_answers_leave_one_signature_behind(postgres):
     """Signatures of commits do not pile up."""
     database(postgres, "tidy")
     with Ledger.open(postgres.url("tidy")) as ledger:
-        ledger.studies.put("s", {}, planned={})
+        ledger.studies.put("s", {}, cells={})
         for _ in range(5):
             ledger.events.append("s", "note")
         assert len(contents(ledger)["commits"]) == 1
@@ -193,9 +194,9 @@ def test_heard_answers_leave_one_signature_behind(postgres):
 def test_an_error_after_a_landed_commit_of_sqlite_ends_in_one_line_and_the_next_call_finds_it(tmp_path, trial):  # noqa: F811
     """SQLite's commit is not repeated: the driver ends with the error, and the next one reads what landed."""
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.studies.put("s", {}, planned={})
+        ledger.studies.put("s", {}, cells={})
         lease = ledger.leases.acquire("s", Owner.here())
-        token = ledger.trials.claim("s", "p", trial=trial(), lease=lease)
+        token = ledger.trials.claim("s", "p", record=as_record(trial()), lease=lease)
         said = {"key": trial().key, "token": token, "cause": "oom", "error": "no memory", "lease": lease}
 
         def lose(connection):

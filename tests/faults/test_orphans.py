@@ -11,6 +11,8 @@ from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, Tri
 from nefstudy.errors import StudyBusy
 from nefstudy.ledger import Ledger, Owner, TrialState
 
+from ..ledger.records import as_record
+
 pytestmark = [pytest.mark.fault]
 
 TRIAL = TrialConfig(
@@ -25,10 +27,11 @@ WORKS_AND_DIES = """
 import os, sys
 from nefstudy.config import TrialConfig, parse
 from nefstudy.ledger import Ledger, Owner
+from nefstudy.study.record import record_of
 ledger = Ledger.open(sys.argv[1])
 lease = ledger.leases.acquire("quick", Owner.here())
 trial = parse(TrialConfig, sys.argv[2], where="trial")
-token = ledger.trials.request("quick", "phase1", trial=trial, lease=lease)
+token = ledger.trials.request("quick", "phase1", record=record_of(trial, cell=trial.cell), lease=lease)
 ledger.trials.start("quick", "phase1", key=trial.key, token=token, lease=lease)
 os._exit(9)
 """
@@ -43,12 +46,12 @@ def wall() -> list[float]:
 @pytest.fixture
 def ledger(tmp_path, wall):
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=lambda: wall[0]) as ledger:
-        ledger.studies.put("quick", {}, planned={})
+        ledger.studies.put("quick", {}, cells={})
         yield ledger
 
 
 def begin(ledger, lease) -> int:
-    token = ledger.trials.request("quick", "phase1", trial=TRIAL, lease=lease)
+    token = ledger.trials.request("quick", "phase1", record=as_record(TRIAL), lease=lease)
     ledger.trials.start("quick", "phase1", key=TRIAL.key, token=token, lease=lease)
     return token
 

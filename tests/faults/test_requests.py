@@ -13,6 +13,7 @@ from nefstudy.ledger import Ledger
 from nefstudy.study.space import Choice
 from nefstudy.study.watchdog import Watchdog
 
+from ..ledger.records import as_cells
 from .processes import wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1200)]
@@ -96,7 +97,7 @@ def test_a_request_for_terabytes_is_refused_and_the_study_ends(quick_plan, run_h
     """Asked before a driver runs: the next one refuses it first, with size and limit, and does all of its grid."""
     plan = quick_plan()
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
-        ledger.studies.put("quick", {}, planned=plan.planned())
+        ledger.studies.put("quick", {}, cells=as_cells(plan.planned()))
         body = {"phase": "phase2", "cell": "digits8/siren"}
         point = {"init": "shared", "steps": 2, "hidden": 4096, "views": 10**6}
         asked = ledger.commands.append("quick", "enqueue", body={**body, "point": point})

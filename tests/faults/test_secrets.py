@@ -13,6 +13,7 @@ from nefstudy import tracking
 from nefstudy.ledger import Ledger
 from nefstudy.study.plan import grid_trials
 
+from ..ledger.records import as_cells, as_record
 from ..service.conftest import client_of  # noqa: F401  # a fixture
 from .conftest import PROJECT, SCRIPT
 
@@ -98,10 +99,10 @@ def test_credentials_that_would_be_stored_are_refused(url: str, tmp_path: Path) 
 def test_a_tracker_that_is_away_is_named_without_its_secret(tracker: str, tmp_path: Path, quick_plan, caplog) -> None:
     """The warning, and the error that waits in the outbox, hold the address alone."""
     with Ledger.open(str(tmp_path / "ledger.db")) as book:
-        book.studies.put("quick", {}, planned={})
+        book.studies.put("quick", {}, cells={})
         plan = quick_plan()
         trial = next(grid_trials(plan, plan.cells[0]))
-        token = book.trials.request("quick", "phase2", trial=trial)
+        token = book.trials.request("quick", "phase2", record=as_record(trial))
         book.trials.fail("quick", "phase2", key=trial.key, token=token, cause="bug", error="")
         tracking.drain(book, root=str(tmp_path), tracking_uri=tracker)
         (entry,) = book.outbox.pending(1)
@@ -143,12 +144,12 @@ def test_what_an_error_quotes_is_stored_without_it(tmp_path: Path, quick_plan, c
     """Errors of trials, exports, cells and commands reach ledger, events and REST without secrets."""
     url = f"http://nef:{SECRET}@{AWAY}/"
     with Ledger.open(str(tmp_path / "ledger.db")) as book:
-        book.studies.put("quick", {}, planned={("phase2", "digits8/siren"): 1})
+        book.studies.put("quick", {}, cells=as_cells({("phase2", "digits8/siren"): 1}))
         plan = quick_plan()
         trial = next(grid_trials(plan, plan.cells[0]))
-        token = book.trials.request("quick", "phase2", trial=trial)
+        token = book.trials.request("quick", "phase2", record=as_record(trial))
         book.trials.retry("quick", "phase2", key=trial.key, token=token, cause="bug", error=f"OSError: {url}")
-        token = book.trials.request("quick", "phase2", trial=trial)
+        token = book.trials.request("quick", "phase2", record=as_record(trial))
         book.trials.fail("quick", "phase2", key=trial.key, token=token, cause="bug", error=f"OSError: {url}")
         (entry,) = book.outbox.pending(1)
         book.outbox.mark_failed(entry, error=f"refused by {url}")

@@ -19,6 +19,7 @@ from nefstudy.paths import DROPPED, dataset_path, manifest_path
 from nefstudy.study.retention import collect
 
 from ..ledger.conftest import trial  # noqa: F401  # a fixture
+from ..ledger.records import as_record
 from .conftest import PROJECT
 from .processes import wait_until
 
@@ -114,7 +115,7 @@ def woken(process: subprocess.Popen) -> str:
 def test_a_driver_that_wakes_in_a_drop_leaves_what_its_successor_fitted(tmp_path, moment):
     """Whatever the moment, the successor's files and row are as it left them, and nothing is left aside."""
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.studies.put("s", {}, planned={})
+        ledger.studies.put("s", {}, cells={})
         put(ledger, tmp_path, DIGEST, content=b"old")
         process = begin(DROP, tmp_path, moment)
         wait_until_suspended(process)
@@ -136,10 +137,10 @@ def test_a_driver_that_wakes_in_a_drop_leaves_what_its_successor_fitted(tmp_path
 def read_thrice(tmp_path, trial):  # noqa: F811
     """A finished study, not driven, with three neural datasets under its root: the ledger and their digests."""
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.studies.put("s", {}, planned={})
+        ledger.studies.put("s", {}, cells={})
         for lr in (0.1, 0.2, 0.3):
             made = trial(lr=lr)
-            token = ledger.trials.request("s", "phase2", trial=made)
+            token = ledger.trials.request("s", "phase2", record=as_record(made))
             ledger.trials.complete("s", "phase2", key=made.key, token=token, metrics={"val_accuracy": lr})
             put(ledger, tmp_path, made.dataset.digest, content=b"old")
         yield ledger
@@ -203,8 +204,8 @@ def test_an_exporter_that_wakes_after_its_lease_leaves_one_run(tmp_path, trial, 
 
     Runs(store_of(str(tmp_path)), root=str(tmp_path)).check()
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.studies.put("s", {}, planned={})
-        token = ledger.trials.request("s", "phase2", trial=trial())
+        ledger.studies.put("s", {}, cells={})
+        token = ledger.trials.request("s", "phase2", record=as_record(trial()))
         ledger.trials.complete("s", "phase2", key=trial().key, token=token, metrics={"val_accuracy": 0.5})
         process = begin(EXPORT, tmp_path, moment)
         wait_until_suspended(process)

@@ -17,6 +17,8 @@ import pytest
 from nefstudy.config import FieldConfig, NeuralDatasetConfig, OptimizerConfig, SignalsConfig, TrialConfig
 from nefstudy.ledger import Ledger, Owner
 
+from .records import as_cells, as_record
+
 
 @dataclass(frozen=True)
 class Postgres:
@@ -104,7 +106,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def ledger(url: str) -> Iterator[Ledger]:
     """An open ledger with the study `digits` in it, on either database."""
     with Ledger.open(url, patience_s=5.0) as ledger:
-        ledger.studies.put("digits", {}, planned={("phase1", "digits8/siren"): 4})
+        ledger.studies.put("digits", {}, cells=as_cells({("phase1", "digits8/siren"): 4}))
         yield ledger
 
 
@@ -112,7 +114,7 @@ def ledger(url: str) -> Iterator[Ledger]:
 def sqlite(tmp_path: Path) -> Iterator[Ledger]:
     """An open ledger with the study `digits` in it, where the database does not matter."""
     with Ledger.open(str(tmp_path / "ledger.db"), patience_s=5.0) as ledger:
-        ledger.studies.put("digits", {}, planned={("phase1", "digits8/siren"): 4})
+        ledger.studies.put("digits", {}, cells=as_cells({("phase1", "digits8/siren"): 4}))
         yield ledger
 
 
@@ -154,7 +156,7 @@ def finish(trial: Callable[..., TrialConfig]) -> Callable[..., TrialConfig]:
     ) -> TrialConfig:
         metrics = options.pop("metrics", {"val_accuracy": seed / 100, "all_psnr": 20.0 + seed})
         made = trial(seed, **options)
-        token = ledger.trials.request(study, phase, trial=made)
+        token = ledger.trials.request(study, phase, record=as_record(made))
         ledger.trials.start(study, phase, key=made.key, token=token)
         ledger.trials.complete(study, phase, key=made.key, token=token, metrics=metrics)
         return made

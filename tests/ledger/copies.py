@@ -18,7 +18,8 @@ def multiply(path: Path | str, *, copies: int, number: str, **changed: str) -> N
     values = ", ".join(({"id": "id + i * :seeds"} | changed).get(name, name) for name in names)
     for statement in (
         f"INSERT INTO trials ({', '.join(names)}) SELECT {values} FROM n, trials",
-        "INSERT INTO documents SELECT trial_id + i * :seeds, config, metrics, fingerprint, error FROM n, documents",
+        "INSERT INTO documents SELECT trial_id + i * :seeds, config, parameters, needs, metrics, fingerprint, error"
+        " FROM n, documents",
         f"INSERT INTO measures SELECT trial_id + i * :seeds, name_id, {number}, word"
         " FROM n, measures JOIN names ON names.id = name_id",
     ):

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from nefstudy.errors import BadLedger
 from nefstudy.ledger import Ledger
 
+from .records import as_cells
+
 EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
 
 
@@ -96,7 +98,7 @@ def test_no_query_option_ends_in_a_traceback(key, value):
 def test_every_spelling_of_a_postgresql_address_opens_its_ledger(postgres, scheme, options):
     """The old name, a driver's name and numeric options as well."""
     with Ledger.open(postgres.url("postgres").replace("postgresql:", f"{scheme}:", 1) + options) as ledger:
-        ledger.studies.put("spelled", {}, planned={})
+        ledger.studies.put("spelled", {}, cells={})
         assert "spelled" in {study.study for study in ledger.studies.all()}
 
 
@@ -146,7 +148,7 @@ def test_ledgers_share_the_connections_of_a_pgbouncer_in_transaction_mode(pgboun
     prepared statement, no lock, no setting. Events keep their order, results are there once.
     """
     with Ledger.open(pgbouncer) as ledger:
-        ledger.studies.put("digits", {}, planned={("phase1", "digits8/siren"): 48})
+        ledger.studies.put("digits", {}, cells=as_cells({("phase1", "digits8/siren"): 48}))
 
     def work(first: int) -> None:
         with Ledger.open(pgbouncer) as ledger:

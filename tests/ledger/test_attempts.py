@@ -7,13 +7,15 @@ import pytest
 from nefstudy.errors import StaleAttempt
 from nefstudy.ledger import TrialState
 
+from .records import as_record
+
 HERE = ("digits", "phase1")
 
 
 def test_complete_trial_reads_back_as_written(ledger, trial):
     """Everything committed with a result is read back, NaN and infinity included."""
     made = trial(3, field="mfn", init="random", steps=200)
-    token = ledger.trials.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, record=as_record(made))
     ledger.trials.start(*HERE, key=made.key, token=token)
     metrics = {"val_accuracy": 0.5, "test_accuracy": 0.4, "all_psnr": 21.5, "broken": math.nan, "perfect": math.inf}
     curves = {"all_psnr": [(5, 10.0), (75, 21.5)], "val_loss": [(0, math.nan)]}
@@ -46,7 +48,7 @@ def test_complete_trial_reads_back_as_written(ledger, trial):
 def test_states_follow_the_trial(ledger, trial):
     """A trial is REQUESTED, then RUNNING, then what it ended as."""
     made = trial()
-    token = ledger.trials.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, record=as_record(made))
     assert ledger.trials.get(made.key).state is TrialState.REQUESTED
     ledger.trials.start(*HERE, key=made.key, token=token)
     assert ledger.trials.get(made.key).state is TrialState.RUNNING
@@ -58,7 +60,7 @@ def test_states_follow_the_trial(ledger, trial):
 def test_second_commit_of_one_token_changes_nothing(ledger, trial):
     """The same token commits once; the first result stands."""
     made = trial()
-    token = ledger.trials.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, record=as_record(made))
     assert ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.5})
     before = (ledger.trials.get(made.key), ledger.events.last_seq(), ledger.outbox.size())
     assert not ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.9})
@@ -68,8 +70,8 @@ def test_second_commit_of_one_token_changes_nothing(ledger, trial):
 def test_late_commit_of_an_earlier_attempt_is_refused(ledger, trial):
     """Once a trial was requested again, the earlier attempt can do nothing."""
     made = trial()
-    late = ledger.trials.request(*HERE, trial=made)
-    token = ledger.trials.request(*HERE, trial=made)
+    late = ledger.trials.request(*HERE, record=as_record(made))
+    token = ledger.trials.request(*HERE, record=as_record(made))
     for act in (
         lambda: ledger.trials.start(*HERE, key=made.key, token=late),
         lambda: ledger.trials.complete(*HERE, key=made.key, token=late, metrics={"val_accuracy": 0.9}),
@@ -85,11 +87,11 @@ def test_late_commit_of_an_earlier_attempt_is_refused(ledger, trial):
 def test_complete_never_changes(ledger, trial):
     """No call changes a COMPLETE row."""
     made = trial()
-    token = ledger.trials.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, record=as_record(made))
     ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.5})
     before = ledger.trials.get(made.key)
     for act in (
-        lambda: ledger.trials.request(*HERE, trial=made),
+        lambda: ledger.trials.request(*HERE, record=as_record(made)),
         lambda: ledger.trials.start(*HERE, key=made.key, token=token),
         lambda: ledger.trials.fail(*HERE, key=made.key, token=token, cause="bug", error="late"),
         lambda: ledger.trials.prune(*HERE, key=made.key, token=token, metrics={}),
@@ -98,7 +100,7 @@ def test_complete_never_changes(ledger, trial):
         with pytest.raises(StaleAttempt):
             act()
     assert ledger.trials.interrupt("digits") == 0
-    assert ledger.trials.reuse(*HERE, trial=made)
+    assert ledger.trials.reuse(*HERE, record=as_record(made))
     assert ledger.trials.get(made.key) == before
 
 
@@ -112,8 +114,8 @@ def test_interrupt_closes_every_orphan(ledger, trial, finish):
     """Open attempts become INTERRUPTED and can only be requested again; ended ones stay."""
     done = finish(ledger, 1)
     asked, running = trial(2), trial(3)
-    ledger.trials.request(*HERE, trial=asked)
-    token = ledger.trials.request(*HERE, trial=running)
+    ledger.trials.request(*HERE, record=as_record(asked))
+    token = ledger.trials.request(*HERE, record=as_record(running))
     ledger.trials.start(*HERE, key=running.key, token=token)
     assert ledger.trials.interrupt("digits") == 2
     assert ledger.trials.interrupt("digits") == 0
@@ -123,25 +125,25 @@ def test_interrupt_closes_every_orphan(ledger, trial, finish):
     }
     with pytest.raises(StaleAttempt):
         ledger.trials.complete(*HERE, key=running.key, token=token, metrics={})
-    assert ledger.trials.request(*HERE, trial=running) == token + 1
+    assert ledger.trials.request(*HERE, record=as_record(running)) == token + 1
     assert ledger.trials.get(done.key).state is TrialState.COMPLETE
 
 
 def test_next_attempt_starts_clean(ledger, trial):
     """What an earlier attempt measured is gone from every answer once the trial is requested again."""
     made = trial()
-    token = ledger.trials.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, record=as_record(made))
     ledger.trials.prune(
         *HERE, key=made.key, token=token, metrics={"val_accuracy": 0.1}, curves={"val_loss": [(0, 1.0)]}
     )
     assert ledger.trials.get(made.key).state is TrialState.PRUNED
-    token = ledger.trials.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, record=as_record(made))
     row = ledger.trials.get(made.key)
     assert (row.state, row.attempt, row.val_accuracy, row.metrics) == (TrialState.REQUESTED, 2, None, {})
     assert ledger.trials.curves(*HERE, key=made.key) == {}
-    assert ledger.trials.columns("digits", ["steps", "optimizer.lr"], state=None) == {
+    assert ledger.trials.columns("digits", ["steps", "lr"], state=None) == {
         "steps": [75],
-        "optimizer.lr": [1e-3],
+        "lr": [1e-3],
     }
     ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.6})
     assert ledger.trials.columns("digits", ["val_accuracy"]) == {"val_accuracy": [0.6]}
@@ -150,9 +152,9 @@ def test_next_attempt_starts_clean(ledger, trial):
 def test_result_is_reused_at_no_cost(ledger, trial):
     """A trial COMPLETE in any study or phase completes the same trial elsewhere, with its costs at zero."""
     made = trial()
-    ledger.studies.put("other", {}, planned={})
-    token = ledger.trials.request("other", "phase2", trial=made)
-    assert not ledger.trials.reuse(*HERE, trial=made)
+    ledger.studies.put("other", {}, cells={})
+    token = ledger.trials.request("other", "phase2", record=as_record(made))
+    assert not ledger.trials.reuse(*HERE, record=as_record(made))
     metrics = {"val_accuracy": 0.5, "field_steps": 7500.0, "fit_seconds": 3.0, "classify_seconds": 2.0}
     curves, files = {"val_loss": [(0, 1.0)]}, {"reconstruction.png": "trials/a.png"}
     ledger.trials.complete(
@@ -165,7 +167,7 @@ def test_result_is_reused_at_no_cost(ledger, trial):
         artifacts=files,
         fingerprint={"a": "b"},
     )
-    assert ledger.trials.reuse(*HERE, trial=made)
+    assert ledger.trials.reuse(*HERE, record=as_record(made))
     row = ledger.trials.get(made.key, study="digits")
     assert (row.state, row.reused, row.val_accuracy, row.fingerprint) == (TrialState.COMPLETE, True, 0.5, {"a": "b"})
     assert row.metrics == metrics | {"field_steps": 0.0, "fit_seconds": 0.0, "classify_seconds": 0.0}
@@ -178,9 +180,9 @@ def test_result_is_reused_at_no_cost(ledger, trial):
 def test_reuse_fences_an_open_attempt(ledger, trial, finish):
     """An attempt that was running when its result was found elsewhere can no longer commit."""
     made = trial()
-    token = ledger.trials.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, record=as_record(made))
     finish(ledger, 0, phase="phase2")
-    assert ledger.trials.reuse(*HERE, trial=made)
+    assert ledger.trials.reuse(*HERE, record=as_record(made))
     with pytest.raises(StaleAttempt):
         ledger.trials.complete(*HERE, key=made.key, token=token, metrics={})
 

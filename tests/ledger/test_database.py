@@ -45,7 +45,7 @@ def test_directory_that_cannot_be_made_is_named(tmp_path):
 def test_read_only_ledger_refuses_to_write(url):
     """A ledger opened for reading changes nothing."""
     with Ledger.open(url) as ledger:
-        ledger.studies.put("digits", {}, planned={})
+        ledger.studies.put("digits", {}, cells={})
     with Ledger.open(url, read_only=True) as ledger:
         assert ledger.read_only
         with pytest.raises(BadLedger, match="read-only"):
@@ -86,7 +86,7 @@ def test_locked_file_is_waited_for(tmp_path):
         other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
         threading.Timer(0.3, lambda: other.execute("COMMIT")).start()
-        ledger.studies.put("digits", {}, planned={})
+        ledger.studies.put("digits", {}, cells={})
         assert ledger.studies.get("digits") is not None
         other.close()
 
@@ -95,7 +95,7 @@ def test_readers_do_not_wait_for_a_writer(tmp_path):
     """While somebody writes, readers see the last commit at once."""
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path)) as ledger:
-        ledger.studies.put("digits", {}, planned={})
+        ledger.studies.put("digits", {}, cells={})
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         other.execute("UPDATE studies SET state = 'half done'")
@@ -109,7 +109,7 @@ def test_removed_ledger_is_noticed(tmp_path):
     """A file removed under an open ledger is an error at the next call, not a write into nothing."""
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path)) as ledger:
-        ledger.studies.put("digits", {}, planned={})
+        ledger.studies.put("digits", {}, cells={})
         path.rename(tmp_path / "away.db")
         for act in (ledger.studies.all, lambda: ledger.events.append("digits", "note")):
             with pytest.raises(BadLedger, match="was removed; put it back"):
@@ -122,11 +122,11 @@ def test_removed_ledger_is_noticed(tmp_path):
 def test_replaced_ledger_is_followed(tmp_path):
     """An open ledger answers from the file that is there now; one that is no ledger is refused."""
     with Ledger.open(str(tmp_path / "other.db")) as other:
-        other.studies.put("other", {}, planned={})
+        other.studies.put("other", {}, cells={})
     (tmp_path / "text.db").write_text("no ledger " * 1000)
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path)) as ledger:
-        ledger.studies.put("digits", {}, planned={})
+        ledger.studies.put("digits", {}, cells={})
         for part in tmp_path.glob("ledger.db*"):  # its log goes with a ledger that is taken away
             part.unlink()
         (tmp_path / "other.db").replace(path)
@@ -141,7 +141,7 @@ def test_full_disk_loses_no_committed_result(tmp_path, finish):
     """When the disk is full a commit is refused in one line; with space again the ledger goes on, nothing lost."""
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path), patience_s=1.0) as ledger:
-        ledger.studies.put("digits", {}, planned={})
+        ledger.studies.put("digits", {}, cells={})
         done = finish(ledger, 1)
     with Ledger.open(str(path), patience_s=1.0) as ledger:
         _limit_file_size(path.stat().st_size)
@@ -175,7 +175,7 @@ def test_restarted_server_loses_and_doubles_nothing(postgres, finish):
     """A server killed in the middle and started again: every call comes through, every trial is there once."""
     url = postgres.url("postgres")
     with Ledger.open(url, patience_s=60.0) as ledger:
-        ledger.studies.put("restart", {}, planned={})
+        ledger.studies.put("restart", {}, cells={})
         acknowledged: list[str] = []
         failed: list[Exception] = []
         stop = threading.Event()

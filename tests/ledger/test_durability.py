@@ -12,6 +12,8 @@ from sqlalchemy.engine import Engine
 from nefstudy.errors import StudyBusy
 from nefstudy.ledger import Ledger, Owner, TrialState
 
+from .records import as_record
+
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
 HERE = ("digits", "phase1")
@@ -53,13 +55,13 @@ class Child:
 def path(tmp_path) -> str:
     path = str(tmp_path / "ledger.db")
     with Ledger.open(path) as ledger:
-        ledger.studies.put("digits", {}, planned={})
+        ledger.studies.put("digits", {}, cells={})
     return path
 
 
 def live(ledger, made) -> None:
     """A trial's whole life."""
-    token = ledger.trials.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, record=as_record(made))
     ledger.trials.start(*HERE, key=made.key, token=token)
     metrics = {"val_accuracy": made.seed / 1000, "all_psnr": 20.0}
     ledger.trials.complete(
@@ -160,7 +162,7 @@ def test_driver_that_sleeps_through_its_lease_is_fenced_off(path, trial):
     def act(send) -> None:
         with Ledger.open(path) as ledger:
             lease = ledger.leases.acquire("digits", Owner.here(), lease_s=0.3)
-            token = ledger.trials.request(*HERE, trial=made, lease=lease)
+            token = ledger.trials.request(*HERE, record=as_record(made), lease=lease)
             send("ready")
             time.sleep(0.4)
             try:
@@ -175,7 +177,7 @@ def test_driver_that_sleeps_through_its_lease_is_fenced_off(path, trial):
     with Ledger.open(path) as ledger:
         lease = ledger.leases.acquire("digits", Owner.here())
         assert ledger.trials.interrupt("digits", lease=lease) == 1
-        token = ledger.trials.request(*HERE, trial=made, lease=lease)
+        token = ledger.trials.request(*HERE, record=as_record(made), lease=lease)
         ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.9}, lease=lease)
         assert child.end(signal.SIGCONT) == (0, ["refused"])
         assert ledger.trials.get(made.key).val_accuracy == 0.9

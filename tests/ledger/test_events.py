@@ -4,6 +4,8 @@ import threading
 
 from nefstudy.ledger import Owner
 
+from .records import as_cells, as_record
+
 
 def test_followers_see_every_event_once(ledger, finish):
     """Following by the last number seen gives every event once, in order."""
@@ -21,7 +23,7 @@ def test_followers_see_every_event_once(ledger, finish):
 
 def test_events_are_of_their_study(ledger):
     """A study's events leave others out."""
-    ledger.studies.put("other", {}, planned={})
+    ledger.studies.put("other", {}, cells={})
     seq = ledger.events.append("other", "note", data={"text": "hello"})
     (created, note) = ledger.events.since(0, study="other")
     assert (created.kind, note.kind, note.seq, note.data) == ("study", "note", seq, {"text": "hello"})
@@ -32,19 +34,19 @@ def test_events_are_of_their_study(ledger):
 
 def test_every_change_of_a_study_is_an_event(ledger, trial):
     """Whatever changes of a study, its last number does too: what was answered before may be kept until then."""
-    ledger.studies.put("other", {}, planned={})
+    ledger.studies.put("other", {}, cells={})
     made = trial(1)
     lease = ledger.leases.acquire("digits", Owner.here())
-    token = ledger.trials.request("digits", "phase1", trial=made)
+    token = ledger.trials.request("digits", "phase1", record=as_record(made))
     command = ledger.commands.append("digits", "pause")
     before, elsewhere = ledger.events.last_seq("digits"), ledger.events.last_seq("other")
     for change in (
-        lambda: ledger.studies.put("digits", {}, planned={("phase1", "digits8/mfn"): 9}),
+        lambda: ledger.studies.put("digits", {}, cells=as_cells({("phase1", "digits8/mfn"): 9})),
         lambda: ledger.studies.set_state("digits", "paused"),
         lambda: ledger.commands.settle(command.id, outcome="paused"),
         lambda: ledger.trials.start("digits", "phase1", key=made.key, token=token),
         lambda: ledger.trials.interrupt("digits"),
-        lambda: ledger.trials.request("digits", "phase1", trial=made),
+        lambda: ledger.trials.request("digits", "phase1", record=as_record(made)),
         lambda: ledger.trials.fail("digits", "phase1", key=made.key, token=token + 1, cause="bug", error=""),
         lambda: ledger.leases.release(lease),
     ):

@@ -12,6 +12,8 @@ import pytest
 from nefstudy.errors import BadConfig, StudyBusy
 from nefstudy.ledger import Heartbeat, Ledger, NeuralDatasetRow, Owner
 
+from .records import as_record
+
 
 class Clock:
     """A wall clock that can be set."""
@@ -32,7 +34,7 @@ def clock() -> Clock:
 def wall(tmp_path, clock):
     """A ledger whose database clock is `clock`."""
     with Ledger.open(str(tmp_path / "wall.db"), clock=clock) as ledger:
-        ledger.studies.put("digits", {}, planned={})
+        ledger.studies.put("digits", {}, cells={})
         yield ledger
 
 
@@ -86,7 +88,7 @@ def test_released_study_is_free(ledger, owner):
 
 def test_studies_have_leases_of_their_own(ledger, owner):
     """A driver of one study does not keep another study's driver out."""
-    ledger.studies.put("other", {}, planned={})
+    ledger.studies.put("other", {}, cells={})
     ledger.leases.acquire("digits", owner)
     ledger.leases.acquire("other", owner)
 
@@ -166,18 +168,18 @@ def test_fenced_driver_writes_nothing(ledger, owner, elsewhere, trial, dead):
     """With a lost lease every write is refused, and names the new holder."""
     made = trial()
     lost = ledger.leases.acquire("digits", dead)
-    token = ledger.trials.request("digits", "phase1", trial=made, lease=lost)
+    token = ledger.trials.request("digits", "phase1", record=as_record(made), lease=lost)
     ledger.leases.acquire("digits", elsewhere)
     asked = ledger.commands.append("digits", "stop")
     found = NeuralDatasetRow("d", "neural_datasets/d", rungs=(1,), bytes=1, fingerprint={})
     before = ledger.events.last_seq()
     for act in (
-        lambda: ledger.trials.request("digits", "phase1", trial=trial(1), lease=lost),
+        lambda: ledger.trials.request("digits", "phase1", record=as_record(trial(1)), lease=lost),
         lambda: ledger.trials.start("digits", "phase1", key=made.key, token=token, lease=lost),
         lambda: ledger.trials.complete("digits", "phase1", key=made.key, token=token, metrics={}, lease=lost),
         lambda: ledger.trials.fail("digits", "phase1", key=made.key, token=token, cause="bug", error="", lease=lost),
         lambda: ledger.trials.interrupt("digits", lease=lost),
-        lambda: ledger.trials.reuse("digits", "phase1", trial=made, lease=lost),
+        lambda: ledger.trials.reuse("digits", "phase1", record=as_record(made), lease=lost),
         lambda: ledger.leases.renew(lost),
         lambda: ledger.studies.set_state("digits", "paused", lease=lost),
         lambda: ledger.commands.settle(asked.id, lease=lost),
@@ -206,7 +208,7 @@ def test_heartbeat_keeps_and_reports(sqlite, owner, elsewhere):
 
 def test_several_leases_are_checked_at_once(sqlite, owner, elsewhere):
     """The first one that was lost is named; nothing is written."""
-    sqlite.studies.put("more", {}, planned={})
+    sqlite.studies.put("more", {}, cells={})
     leases = [sqlite.leases.acquire(study, owner) for study in ("digits", "more")]
     sqlite.leases.check_held(*leases)
     sqlite.leases.release(leases[1])

@@ -1,5 +1,7 @@
 """The outbox: every result until it is exported, nothing after."""
 
+from .records import as_record
+
 
 def test_result_waits_until_it_is_marked(ledger, finish):
     """A result is in the outbox once; marking takes it out."""
@@ -38,7 +40,7 @@ def test_entry_that_fails_is_left_alone_in_the_end(ledger, finish):
 def test_changed_trial_stays_in_the_outbox(ledger, trial, finish):
     """An export of what a trial was before does not stand for what it became."""
     made = trial()
-    token = ledger.trials.request("digits", "phase1", trial=made)
+    token = ledger.trials.request("digits", "phase1", record=as_record(made))
     ledger.trials.fail("digits", "phase1", key=made.key, token=token, cause="oom", error="")
     stale = ledger.outbox.take(1)
     finish(ledger, 0)
@@ -50,9 +52,9 @@ def test_changed_trial_stays_in_the_outbox(ledger, trial, finish):
 def test_refill_brings_back_ended_trials(ledger, trial, finish):
     """Refilling puts every ended trial of a study, or of all, into the outbox; open ones stay out."""
     finish(ledger, 1)
-    ledger.studies.put("other", {}, planned={})
+    ledger.studies.put("other", {}, cells={})
     finish(ledger, 2, study="other")
-    ledger.trials.request("digits", "phase1", trial=trial(3))
+    ledger.trials.request("digits", "phase1", record=as_record(trial(3)))
     ledger.outbox.mark(ledger.outbox.pending())
     assert ledger.outbox.size() == 0
     assert ledger.outbox.refill("other") == 1

@@ -31,7 +31,7 @@ def test_states_of_a_failover_are_waited_for(postgres, finish, begin, end):
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}")
         with Ledger.open(postgres.url(name), patience_s=60.0) as ledger:
-            ledger.studies.put("digits", {}, planned={})
+            ledger.studies.put("digits", {}, cells={})
             admin.execute(begin.format(name))
             ledger._database._engine.dispose()  # its next connections have the new setting, as after a failover
             with psycopg.connect(postgres.url(name)) as other:
@@ -57,7 +57,7 @@ def test_a_state_that_stays_is_one_line_at_the_end_of_patience(postgres):
             with pytest.raises(
                 BadLedger, match=r"cannot be used: cannot execute .* in a read-only transaction"
             ) as caught:
-                ledger.studies.put("digits", {}, planned={})
+                ledger.studies.put("digits", {}, cells={})
             assert "\n" not in str(caught.value)
 
 

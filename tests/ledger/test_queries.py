@@ -4,26 +4,29 @@ import pytest
 
 from nefstudy.ledger import NeuralDatasetRow, TrialState
 
+from .records import as_cells, as_record
+
 SIREN, MFN = ("phase1", "digits8/siren"), ("phase1", "digits8/mfn")
 
 
 @pytest.fixture
 def filled(ledger, trial, finish):
     """Ten finished trials in two cells, two failed, one pruned, one running."""
+    ledger.studies.put("digits", {}, cells=as_cells({SIREN: 9, MFN: 5}))
     for seed in range(10):
         finish(
             ledger, seed, field="mfn" if seed % 2 else "siren", metrics={"val_accuracy": seed / 10, "field_steps": 75.0}
         )
     for seed in (10, 11):
         made = trial(seed)
-        token = ledger.trials.request("digits", "phase1", trial=made)
+        token = ledger.trials.request("digits", "phase1", record=as_record(made))
         ledger.trials.fail(
             "digits", "phase1", key=made.key, token=token, cause="oom" if seed == 10 else "bug", error=""
         )
     pruned, running = trial(12), trial(13)
-    token = ledger.trials.request("digits", "phase1", trial=pruned)
+    token = ledger.trials.request("digits", "phase1", record=as_record(pruned))
     ledger.trials.prune("digits", "phase1", key=pruned.key, token=token, metrics={"val_accuracy": 0.99})
-    token = ledger.trials.request("digits", "phase1", trial=running)
+    token = ledger.trials.request("digits", "phase1", record=as_record(running))
     ledger.trials.start("digits", "phase1", key=running.key, token=token)
     return ledger
 
@@ -41,11 +44,11 @@ def test_counts_are_the_rows(filled):
     assert filled.trials.counts("other") == {}
 
 
-def test_best_is_by_validation_accuracy_of_complete_trials(filled):
-    """The best of each cell has its highest validation accuracy; pruned trials do not count."""
-    assert [(row.cell, row.val_accuracy) for row in filled.trials.best("digits")] == [
-        ("digits8/mfn", 0.9),
+def test_best_is_by_score_of_complete_trials(filled):
+    """The best of each cell, in the order of the plan, has its highest score; pruned trials do not count."""
+    assert [(row.cell, row.score) for row in filled.trials.best("digits")] == [
         ("digits8/siren", 0.8),
+        ("digits8/mfn", 0.9),
     ]
     assert [row.val_accuracy for row in filled.trials.best("digits", cell="digits8/mfn", limit=3)] == [0.9, 0.7, 0.5]
     assert filled.trials.best("digits", phase="phase2") == []
@@ -75,7 +78,7 @@ def test_states_of_all_trials(filled):
 
 def test_ends_count_only_trials_that_ran(filled, trial):
     """The pace is taken from trials that really ran, whatever came of them, newest first."""
-    filled.trials.reuse("digits", "phase2", trial=trial(0))
+    filled.trials.reuse("digits", "phase2", record=as_record(trial(0)))
     ends = filled.trials.ends("digits")
     assert len(ends) == 13
     assert ends == sorted(ends, reverse=True)
@@ -86,14 +89,14 @@ def test_ends_count_only_trials_that_ran(filled, trial):
 def test_columns_line_up(filled):
     """Columns of row fields, metrics and parameters have one place a trial, None where it has nothing."""
     rows = filled.trials.page("digits", limit=None).rows
-    names = ["seed", "cell", "val_accuracy", "field_steps", "optimizer.lr", "field.name", "unheard_of"]
+    names = ["seed", "cell", "val_accuracy", "field_steps", "lr", "field", "unheard_of"]
     found = filled.trials.columns("digits", names, state=None)
     assert found["seed"] == [row.seed for row in rows]
     assert found["cell"] == [row.cell for row in rows]
     assert found["val_accuracy"] == [row.val_accuracy for row in rows]
     assert found["field_steps"] == [row.metrics.get("field_steps") for row in rows]
-    assert found["optimizer.lr"] == [1e-3] * 14
-    assert found["field.name"] == [row.field for row in rows]
+    assert found["lr"] == [1e-3] * 14
+    assert found["field"] == [row.field for row in rows]
     assert found["unheard_of"] == [None] * 14
     assert len(filled.trials.columns("digits", ["seed"])["seed"]) == 10
 
@@ -118,8 +121,10 @@ def test_trial_is_found_by_key_alone_or_in_a_study(filled, trial):
 
 def test_study_continues_with_what_is_added(ledger):
     """Putting a study again merges plans by their top-level keys and sets planned counts cell by cell."""
-    ledger.studies.put("digits", {"phase1": {"trials": 4}}, planned={SIREN: 4})
-    row = ledger.studies.put("digits", {"phase2": {"trials": 2}}, planned={SIREN: 6, ("phase2", "digits8/mfn"): 2})
+    ledger.studies.put("digits", {"phase1": {"trials": 4}}, cells=as_cells({SIREN: 4}))
+    row = ledger.studies.put(
+        "digits", {"phase2": {"trials": 2}}, cells=as_cells({SIREN: 6, ("phase2", "digits8/mfn"): 2})
+    )
     assert row.plan == {"phase1": {"trials": 4}, "phase2": {"trials": 2}}
     assert ledger.studies.planned("digits") == {SIREN: 6, ("phase2", "digits8/mfn"): 2}
     assert ledger.studies.get("digits") == row

@@ -10,6 +10,8 @@ import pytest
 
 from nefstudy.ledger import Ledger
 
+from .records import as_cells
+
 NOBODY = 65534
 
 
@@ -19,7 +21,7 @@ def finished(finish: Callable) -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="nefro", dir="/tmp"))
     root.chmod(0o755)
     with Ledger.open(str(root / "ledger.db")) as ledger:
-        ledger.studies.put("digits", {}, planned={("phase1", "digits8/siren"): 2})
+        ledger.studies.put("digits", {}, cells=as_cells({("phase1", "digits8/siren"): 2}))
         for seed in range(2):
             finish(ledger, seed)
     yield root

@@ -8,6 +8,8 @@ from scipy import stats
 from nefstudy.ledger.replicates import interval, replicated, setting
 from nefstudy.ledger.rows import TrialState
 
+from .records import as_record
+
 
 def test_an_interval_is_students():
     """As scipy's own t interval has it; of one value there is a mean and no interval."""
@@ -41,7 +43,7 @@ def test_seeds_alone_are_pooled():
 
 def test_replicates_are_grouped_and_ranked(trial, ledger):
     """Three seeds of two settings, one setting of one seed: two lines, better mean first, pruned ones left out."""
-    ledger.studies.put("s", {}, planned={})
+    ledger.studies.put("s", {}, cells={})
     for steps, base in ((5, 0.5), (25, 0.7), (75, 0.9)):
         for seed in range(3 if steps < 75 else 1):
             end(ledger, trial(steps=steps, seed=seed), accuracy=base + 0.01 * seed)
@@ -54,6 +56,6 @@ def test_replicates_are_grouped_and_ranked(trial, ledger):
 
 
 def end(ledger, config, *, accuracy):
-    token = ledger.trials.request("s", "phase2", trial=config)
+    token = ledger.trials.request("s", "phase2", record=as_record(config))
     metrics = {"val_accuracy": accuracy, "test_accuracy": accuracy - 0.02, "all_psnr": 20.0}
     ledger.trials.complete("s", "phase2", key=config.key, token=token, metrics=metrics)

@@ -1,12 +1,12 @@
-"""Opening: what is no ledger, or another version's, is refused with what to do; an older one is brought up."""
+"""Opening: what is no ledger, or another version's, is refused with what to do."""
 
 import sqlite3
 import threading
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, text
 
-from nefstudy.errors import BadLedger
+from nefstudy.errors import BadLedger, OtherVersion
 from nefstudy.ledger import Ledger, schema
 
 
@@ -33,26 +33,17 @@ def test_newer_ledger_is_refused(url, engine, read_only):
     assert caught.value.exit_code == 2
 
 
-def test_older_ledger_is_only_migrated_by_writers(url, engine):
-    """A reader of an older ledger is told to continue the study once; nothing is changed."""
-    set_version(engine, schema.VERSION - 1)
-    with pytest.raises(BadLedger, match=f"has version {schema.VERSION - 1}, not {schema.VERSION}"):
-        Ledger.open(url, read_only=True)
-
-
-def test_migrations_run_in_order_once(engine):
-    """Each step from the found version to the target runs once, and a failing one leaves the version before it."""
-    done = []
-    steps = {
-        schema.VERSION: lambda _: done.append("first"),
-        schema.VERSION + 1: lambda connection: connection.execute(text("CREATE TABLE added (id INTEGER)")),
-    }
-    with engine.begin() as connection:
-        schema.upgrade(connection, target=schema.VERSION + 2, migrations=steps)
-        schema.upgrade(connection, target=schema.VERSION + 2, migrations=steps)
-        assert schema.version(connection) == schema.VERSION + 2
-    assert done == ["first"]
-    assert inspect(engine).has_table("added")
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("version", [1, schema.VERSION - 1])
+def test_a_ledger_of_the_first_edition_is_refused(url, engine, version, read_only):
+    """One line says to start a new root; nothing is changed."""
+    set_version(engine, version)
+    with pytest.raises(OtherVersion, match=r"was written by the first edition .* start a new root") as caught:
+        Ledger.open(url, read_only=read_only)
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    with engine.connect() as connection:
+        assert schema.version(connection) == version
 
 
 def test_other_databases_are_refused(url):
@@ -72,7 +63,7 @@ def test_drivers_that_start_together_create_one_ledger(url):
     def start(name: str) -> None:
         try:
             with Ledger.open(url) as ledger:
-                ledger.studies.put(name, {}, planned={})
+                ledger.studies.put(name, {}, cells={})
         except Exception as error:
             failed.append(error)
 
@@ -84,11 +75,6 @@ def test_drivers_that_start_together_create_one_ledger(url):
     assert failed == []
     with Ledger.open(url, read_only=True) as ledger:
         assert {study.study for study in ledger.studies.all()} == {"s0", "s1", "s2", "s3"}
-
-
-def test_every_upgrade_step_exists():
-    """There is a migration from every version that was ever released to the next."""
-    assert set(schema.MIGRATIONS) == set(range(1, schema.VERSION))
 
 
 def test_file_that_is_no_database_is_refused(tmp_path):

@@ -14,15 +14,22 @@ from ..insight.conftest import made_up_study
 def make_row(
     *, field: str = "siren", init: str = "shared", hidden: int = 32, steps: int = 75, seed: int = 0, **changes: Any
 ) -> TrialRow:
-    """A finished trial; `changes` replace columns by name."""
+    """A finished trial; `changes` replace columns by name, accuracies and quality the metrics that they are."""
     recipe = f"{field}-{init}-{hidden}-{seed}"
-    signals = changes.get("signals", "mnist5k")
+    signals, classifier = changes.pop("signals", "mnist5k"), changes.pop("classifier", "gnn-sign")
+    metrics = changes.pop("metrics", {"all_nmi": 0.4, "all_off_grid_ratio": 0.9})
+    measured = {"val_accuracy": 0.9, "test_accuracy": 0.8, "quality": 20.0}
+    measured |= {name: changes.pop(name) for name in measured if name in changes}
+    quality = measured.pop("quality")
+    measured |= {} if "all_iou" in metrics else {"all_psnr": quality}
     values: dict[str, Any] = {
         "study": "made-up", "phase": "phase2", "key": f"{recipe}-{steps}", "cell": f"{signals}/{field}",
-        "state": TrialState.COMPLETE, "attempt": 1, "init": init, "field": field, "signals": signals,
-        "hidden": hidden, "steps": steps, "classifier": "gnn-sign", "seed": seed, "val_accuracy": 0.9,
-        "test_accuracy": 0.8, "quality": 20.0, "metrics": {"all_nmi": 0.4, "all_off_grid_ratio": 0.9},
-        "cause": None, "error": None, "dataset": recipe, "fingerprint": {"engine": "eager"}, "reused": False,
+        "task": "classification", "state": TrialState.COMPLETE, "attempt": 1, "seed": seed,
+        "parameters": {"init": init, "field": field, "signals": signals, "hidden": hidden, "steps": steps,
+                       "classifier": classifier, "seed": seed},
+        "metrics": {name: value for name, value in measured.items() if value is not None} | metrics,
+        "score": measured["val_accuracy"], "cause": None, "error": None, "dataset": recipe, "needs": (recipe,),
+        "fingerprint": {"engine": "eager"}, "reused": False,
         "requested_at": 1.0, "started_at": 2.0, "ended_at": 3.0,
         "config": {"steps": steps, "seed": seed, "classifier": {"name": "gnn-sign"},
                    "dataset": {"init": init, "field": {"name": field, "params": {"hidden": hidden}}}},

@@ -14,6 +14,8 @@ from nefstudy.ledger import Ledger
 from nefstudy.report.comparison_page import compare, write_comparison
 from nefstudy.report.report import write_report
 
+from ..ledger.records import as_record
+
 
 def config(*, steps: int, classifier: str = "mlp", seed: int = 0) -> TrialConfig:
     dataset = NeuralDatasetConfig(
@@ -25,8 +27,8 @@ def config(*, steps: int, classifier: str = "mlp", seed: int = 0) -> TrialConfig
 def finish(ledger: Ledger, study: str, trial: TrialConfig, *, accuracy: float) -> None:
     with pytest.MonkeyPatch.context() as before:  # as versions before the rule of names wrote it
         before.setattr("nefstudy.ledger.studies.study_name", str)
-        ledger.studies.put(study, {}, planned={})
-    token = ledger.trials.request(study, "phase2", trial=trial)
+        ledger.studies.put(study, {}, cells={})
+    token = ledger.trials.request(study, "phase2", record=as_record(trial))
     metrics = {"val_accuracy": accuracy, "test_accuracy": accuracy - 0.1, "all_psnr": 20.0}
     ledger.trials.complete(study, "phase2", key=trial.key, token=token, metrics=metrics)
 

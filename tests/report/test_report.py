@@ -21,6 +21,8 @@ from nefstudy.ledger import Ledger
 from nefstudy.report.content import files_of
 from nefstudy.report.report import write_report
 
+from ..ledger.records import as_cells, as_record
+
 STUDY = "digits <&> more"
 CELL = "digits8/siren"
 
@@ -37,7 +39,7 @@ def trial(*, init: str, steps: int) -> TrialConfig:
 
 def finish(ledger: Ledger, config: TrialConfig, *, accuracy: float, names: tuple[str, ...]) -> None:
     """Take a trial through its life in phase 2."""
-    token = ledger.trials.request(STUDY, "phase2", trial=config)
+    token = ledger.trials.request(STUDY, "phase2", record=as_record(config))
     ledger.trials.start(STUDY, "phase2", key=config.key, token=token)
     metrics = {
         "val_accuracy": accuracy + 0.01, "test_accuracy": accuracy, "all_psnr": 10.0 + config.steps / 10,
@@ -76,12 +78,12 @@ def fill(path: Path, *, names: tuple[str, ...] = ("reconstruction.png",)) -> Led
     ledger = Ledger.open(str(path))
     with pytest.MonkeyPatch.context() as before:  # as versions before the rule of names wrote it
         before.setattr("nefstudy.ledger.studies.study_name", str)
-        ledger.studies.put(STUDY, {}, planned={("phase2", CELL): 6})
+        ledger.studies.put(STUDY, {}, cells=as_cells({("phase2", CELL): 6}))
     for init, base in (("random", 0.3), ("shared", 0.8)):
         for steps in (5, 50):
             finish(ledger, trial(init=init, steps=steps), accuracy=round(base + steps / 1000, 3), names=names)
     broken = trial(init="random", steps=7)
-    token = ledger.trials.request(STUDY, "phase2", trial=broken)
+    token = ledger.trials.request(STUDY, "phase2", record=as_record(broken))
     ledger.trials.fail(STUDY, "phase2", key=broken.key, token=token, cause="diverged", error="nothing survived")
     return ledger
 
@@ -136,7 +138,7 @@ def test_page_and_files_agree_with_the_ledger(ledger: Ledger, page: Path) -> Non
     rows = list(csv.DictReader(io.StringIO((page.parent / "trials.csv").read_text())))
     assert {row["key"] for row in rows} == {row.key for row in ledger.trials.page(STUDY, limit=None).rows}
     best = max(rows, key=lambda row: float(row["val_accuracy"] or 0))
-    assert (best["test_accuracy"], best["all_psnr"], best["field.hidden"]) == ("0.85", "15.0", "16")
+    assert (best["test_accuracy"], best["all_psnr"], best["hidden"]) == ("0.85", "15.0", "16")
     (ours,) = csv.DictReader(io.StringIO((page.parent / "best.csv").read_text()))
     assert ours["key"] == best["key"]
 
@@ -158,7 +160,7 @@ def test_the_same_ledger_gives_the_same_report(ledger: Ledger, root: Path, page:
 def test_a_study_without_trials_has_a_report(tmp_path: Path) -> None:
     """Before the first trial finishes, the page says so and every file exists."""
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.studies.put("empty", {}, planned={("phase1", CELL): 3})
+        ledger.studies.put("empty", {}, cells=as_cells({("phase1", CELL): 3}))
         page = write_report(ledger, "empty", root=tmp_path, out=tmp_path / "out")
     text = " ".join(read(page).text)
     assert "0 of 3 trials complete" in text

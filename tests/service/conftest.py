@@ -23,6 +23,7 @@ from nefstudy.config import (
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.service.app import create_app
 
+from ..ledger.records import as_cells, as_record
 from .served import CHROMIUM, WIDE, Served
 
 STUDY = "smoke"
@@ -66,7 +67,7 @@ def metrics_of(trial: TrialConfig) -> dict[str, float]:
 
 def run_trial(ledger: Ledger, phase: str, trial: TrialConfig) -> str:
     """The key of a trial that was asked for, ran and completed."""
-    token = ledger.trials.request(STUDY, phase, trial=trial)
+    token = ledger.trials.request(STUDY, phase, record=as_record(trial))
     ledger.trials.start(STUDY, phase, key=trial.key, token=token)
     ledger.trials.complete(
         STUDY,
@@ -83,11 +84,11 @@ def run_trial(ledger: Ledger, phase: str, trial: TrialConfig) -> str:
 
 def fill_study(ledger: Ledger) -> list[str]:
     """Keys of the complete trials of a study with something in every state; phase 2 is half done."""
-    ledger.studies.put(STUDY, {"phase2": {"seed": 0}}, planned={("phase2", cell): 16 for cell in CELLS})
+    ledger.studies.put(STUDY, {"phase2": {"seed": 0}}, cells=as_cells({("phase2", cell): 16 for cell in CELLS}))
     grid = [(cell, init, steps) for cell in CELLS for init in ("shared", "random") for steps in (5, 25, 75, 1000)]
     keys = [run_trial(ledger, "phase2", trial_config(c, init=init, steps=n)) for c, init, n in grid]
     failing = trial_config(CELLS[0], steps=7)
-    token = ledger.trials.request(STUDY, "phase2", trial=failing)
+    token = ledger.trials.request(STUDY, "phase2", record=as_record(failing))
     ledger.trials.fail(
         STUDY,
         "phase2",
@@ -97,17 +98,17 @@ def fill_study(ledger: Ledger) -> list[str]:
         error=f"ValueError: no luck in {OPERATOR_SECRET}\nTraceback (most recent call last):\n  {OPERATOR_SECRET}",
     )
     running = trial_config(CELLS[0], steps=8)
-    token = ledger.trials.request(STUDY, "phase2", trial=running)
+    token = ledger.trials.request(STUDY, "phase2", record=as_record(running))
     ledger.trials.start(STUDY, "phase2", key=running.key, token=token)
-    ledger.trials.request(STUDY, "phase2", trial=trial_config(CELLS[1], steps=9))
+    ledger.trials.request(STUDY, "phase2", record=as_record(trial_config(CELLS[1], steps=9)))
     return keys
 
 
 def stop_after_retry(ledger: Ledger) -> TrialConfig:
     """A study of one trial, which ran out of memory and was put back, and whose cell was then left alone."""
     trial = trial_config(CELLS[0], steps=7)
-    ledger.studies.put(STUDY, {}, planned={("phase2", trial.cell): 1})
-    token = ledger.trials.request(STUDY, "phase2", trial=trial)
+    ledger.studies.put(STUDY, {}, cells=as_cells({("phase2", trial.cell): 1}))
+    token = ledger.trials.request(STUDY, "phase2", record=as_record(trial))
     ledger.trials.retry(STUDY, "phase2", key=trial.key, token=token, cause="oom", error="out of memory")
     ledger.studies.stop_cell(STUDY, "phase2", cell=trial.cell, reason="bad_data: torn")
     return trial
@@ -233,7 +234,7 @@ def served(filled) -> Iterator[str]:
 def explored(tmp_path_factory) -> Iterator[str]:
     """The address of a service over forty trials of a search, enough to say which parameters matter."""
     with Ledger.open(str(tmp_path_factory.mktemp("explored") / "ledger.db")) as ledger:
-        ledger.studies.put(STUDY, {}, planned={("phase1", CELLS[0]): 60})
+        ledger.studies.put(STUDY, {}, cells=as_cells({("phase1", CELLS[0]): 60}))
         for number in range(40):
             init = "shared" if number % 3 else "random"
             steps, lr = (5, 25, 75, 200)[number % 4], 10 ** (-4 + number % 11 / 5)

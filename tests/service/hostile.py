@@ -53,7 +53,7 @@ ODD = [
     "reused=maybe",
     "state!=COMPLETE",
     "config=1",
-    "field.hidden=x",
+    "hidden=x",
     "start=shared",
     "W10",
     "WyJhIiwxLDJd",

@@ -15,6 +15,7 @@ from nefstudy.config import (
 from nefstudy.ledger import Ledger
 
 from ..ledger.copies import multiply
+from ..ledger.records import as_cells, as_record
 
 STUDY = "paper"
 SIGNALS = ("cifar10", "microimagenet", "mnist", "shapenet10")
@@ -31,7 +32,7 @@ def fill_large_study(path: Path) -> int:
     cells = [f"{signals}/{field}" for signals in SIGNALS for field in FIELDS]
     planned = {("phase1", cell): SEEDS * COPIES for cell in cells} | {("phase2", cell): 60 for cell in cells}
     with Ledger.open(str(path), patience_s=5.0) as ledger:
-        ledger.studies.put(STUDY, {"phase1": {"seed": 0}}, planned=planned)
+        ledger.studies.put(STUDY, {"phase1": {"seed": 0}}, cells=as_cells(planned))
         for cell in cells:
             for _ in range(SEEDS):
                 live_through(ledger, "phase1", searched(cell, dice), dice=dice)
@@ -91,7 +92,7 @@ def scores(trial: TrialConfig, dice: random.Random) -> dict[str, float]:
 
 def live_through(ledger: Ledger, phase: str, trial: TrialConfig, *, dice: random.Random) -> None:
     """A trial from its request to its completion."""
-    token = ledger.trials.request(STUDY, phase, trial=trial)
+    token = ledger.trials.request(STUDY, phase, record=as_record(trial))
     ledger.trials.start(STUDY, phase, key=trial.key, token=token)
     curves = {"all_psnr": [(0, 5.0), (trial.steps, 12.0)]}
     ledger.trials.complete(STUDY, phase, key=trial.key, token=token, metrics=scores(trial, dice), curves=curves)

@@ -10,6 +10,7 @@ from nefstudy.ledger import Ledger
 from nefstudy.names import NAME_LENGTH
 from nefstudy.service import figure_models, models
 
+from ..ledger.records import as_cells
 from .conftest import OPERATOR_SECRET, STUDY
 
 READ = {
@@ -135,7 +136,7 @@ def test_a_ledger_that_goes_away_is_503_and_health_stays(tmp_path, client_of):
     """While the ledger cannot be read the service lives, is not ready, and says to come back."""
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path)) as writer:
-        writer.studies.put(STUDY, {}, planned={})
+        writer.studies.put(STUDY, {}, cells={})
     with Ledger.open(str(path), read_only=True, patience_s=0.1) as ledger:
         client = client_of(ledger)
         assert client.get("/readyz").status_code == 200
@@ -163,7 +164,7 @@ def test_every_name_that_a_ledger_takes_is_served(tmp_path, client_of, name):
     url = f"sqlite:///{tmp_path}/ledger.db"
     cell = f"{name}/{name}"
     with Ledger.open(url) as writer:
-        writer.studies.put(name, {}, planned={(name, cell): 1})
+        writer.studies.put(name, {}, cells=as_cells({(name, cell): 1}))
     with Ledger.open(url, read_only=True) as ledger:
         client = client_of(ledger)
         for page in ("", "/progress", "/best", "/failures", f"/trials?phase={name}&cell={cell}"):

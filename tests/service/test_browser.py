@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.service.app import create_app
 
+from ..ledger.records import as_cells
 from .conftest import CELLS, STUDY, TOKEN, fill_study, run_trial, trial_config
 from .served import WIDE, Served
 
@@ -173,7 +174,7 @@ def test_a_study_that_begins_later_can_be_chosen(blank, ledger: Ledger):
         blank.goto(running.url)
         expect(blank.locator("#tiles")).to_contain_text("16 / 32")
         expect(blank.locator("#study option")).to_have_text([STUDY])
-        ledger.studies.put("later", {}, planned={("phase2", CELLS[0]): 4})
+        ledger.studies.put("later", {}, cells=as_cells({("phase2", CELLS[0]): 4}))
         blank.clock.fast_forward(40_000)
         expect(blank.locator("#study option")).to_have_text(["later", STUDY])
         expect(blank.locator("#study")).to_have_value(STUDY)

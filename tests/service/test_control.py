@@ -12,7 +12,7 @@ VERBS = ("pause", "resume", "stop")
 @pytest.fixture
 def control(ledger: Ledger, client_of):
     """A client that holds the token, over a writable ledger with an empty study."""
-    ledger.studies.put(STUDY, {}, planned={})
+    ledger.studies.put(STUDY, {}, cells={})
     return client_of(ledger, token=TOKEN, sent=TOKEN)
 
 
@@ -65,7 +65,7 @@ def test_a_trial_can_be_withdrawn(control, ledger):
 
 def test_an_enqueue_of_a_cell_that_the_study_lacks_is_refused_at_once(control, ledger):
     """422 names the study's cells; no command is left for a driver to refuse."""
-    ledger.studies.put(STUDY, {"phase2": {"seed": 0, "cells": [{"cell": "digits8/siren"}]}, "keep": "all"}, planned={})
+    ledger.studies.put(STUDY, {"phase2": {"seed": 0, "cells": [{"cell": "digits8/siren"}]}, "keep": "all"}, cells={})
     point = {"init": "shared", "steps": 1}
     assert ask(control, "enqueue", json={"cell": "digits8/siren", "point": point}).status_code == 202
     for wrong in ({"cell": "digits8/mfn"}, {"phase": "phase1", "cell": "digits8/siren"}, {"cell": [1]}, {"phase": {}}):
@@ -116,7 +116,7 @@ def test_without_a_key_or_a_study_nothing_is_asked(control, ledger):
 
 def test_without_a_token_the_service_only_reads(ledger, client_of):
     """A service that asks nobody who they are lets nobody change anything."""
-    ledger.studies.put(STUDY, {}, planned={})
+    ledger.studies.put(STUDY, {}, cells={})
     answer = ask(client_of(ledger), "pause")
     assert answer.status_code == 403
     assert ledger.commands.unsettled(STUDY) == []

@@ -69,7 +69,7 @@ def test_new_events_arrive(ledger):
 
 def test_a_silent_stream_shows_that_it_lives(ledger):
     """Without events a comment comes now and then."""
-    ledger.studies.put(STUDY, {}, planned={})
+    ledger.studies.put(STUDY, {}, cells={})
     assert frames(ledger, after=ledger.events.last_seq(), number=2, quiet_s=0.05)[1] == b": still here\n\n"
 
 

@@ -70,7 +70,7 @@ def test_bins_are_few_for_numbers_and_equal_values_share_one(values):
 
 def test_a_study_without_trials_has_no_importance(ledger, client_of):
     """Before the first trial: no parameters, not an error; the route says the same."""
-    ledger.studies.put(STUDY, {}, planned={})
+    ledger.studies.put(STUDY, {}, cells={})
     assert importance(ledger, STUDY) == {"trials": 0, "target": "val_accuracy", "parameters": []}
     assert client_of(ledger).get(f"/v1/studies/{STUDY}/importance").json()["parameters"] == []
 

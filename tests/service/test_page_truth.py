@@ -8,6 +8,7 @@ from playwright.sync_api import Route, expect
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.service.app import create_app
 
+from ..ledger.records import as_cells, as_record
 from .conftest import CELLS, STUDY, stop_after_retry, trial_config
 from .served import Served
 
@@ -16,10 +17,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 def two_trials(ledger: Ledger, metrics: dict, *, planned: int = 4) -> None:
     """Puts two trials with these metrics into the ledger."""
-    ledger.studies.put(STUDY, {}, planned={("phase2", "solids/siren"): planned})
+    ledger.studies.put(STUDY, {}, cells=as_cells({("phase2", "solids/siren"): planned}))
     for steps in (5, 25):
         trial = trial_config("solids/siren", steps=steps)
-        token = ledger.trials.request(STUDY, "phase2", trial=trial)
+        token = ledger.trials.request(STUDY, "phase2", record=as_record(trial))
         ledger.trials.complete(STUDY, "phase2", key=trial.key, token=token, metrics=metrics)
 
 
@@ -149,7 +150,7 @@ def test_a_page_that_stays_open_does_not_grow(opened, ledger):
         page.goto(running.url)
         for number in range(1, 6):
             failing = trial_config(CELLS[0], steps=1000 + number)
-            token = ledger.trials.request(STUDY, "phase2", trial=failing)
+            token = ledger.trials.request(STUDY, "phase2", record=as_record(failing))
             ledger.trials.fail(STUDY, "phase2", key=failing.key, token=token, cause="bug", error="no luck")
             page.clock.run_for(40_000)
             expect(page.locator("#failures tbody td").first).to_have_text(str(number))

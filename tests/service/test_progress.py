@@ -43,14 +43,14 @@ def test_best_of_a_cell_is_the_one_validation_picks(filled):
 
 def test_a_study_without_trials_has_progress(ledger):
     """Nothing planned, nothing run: zeros and no estimate, and not an error."""
-    ledger.studies.put("empty", {}, planned={})
+    ledger.studies.put("empty", {}, cells={})
     found = progress(ledger, "empty")
     assert (found.planned, found.phases, found.best, found.eta_s) == (0, [], [], None)
 
 
 def test_an_unknown_study_is_refused_by_name(ledger):
     """The error names what was asked and what there is."""
-    ledger.studies.put("one", {}, planned={})
+    ledger.studies.put("one", {}, cells={})
     with pytest.raises(BadConfig, match=r"'two'.*one"):
         progress(ledger, "two")
 
@@ -65,7 +65,7 @@ def test_status_has_the_published_keys(filled):
 
 def test_no_driver_no_estimate_but_a_driver_gives_one(ledger: Ledger):
     """The pace needs somebody at work: the same rows give none before and one after a driver takes the study."""
-    lease = ledger.studies.put(STUDY, {}, planned={}) and ledger.leases.acquire(STUDY, Owner.here())
+    lease = ledger.studies.put(STUDY, {}, cells={}) and ledger.leases.acquire(STUDY, Owner.here())
     fill_study(ledger)
     assert progress(ledger, STUDY).eta_s > 0
     ledger.leases.release(lease)

@@ -2,18 +2,19 @@
 
 import pytest
 
+from ..ledger.records import as_record
 from .conftest import CELLS, STUDY, trial_config
 
 
 def test_means_over_seeds_have_intervals(ledger, client_of):
     """Two seeds of a setting: n, mean, bounds at 95 %; none for a study of one seed."""
-    ledger.studies.put(STUDY, {}, planned={})
+    ledger.studies.put(STUDY, {}, cells={})
     client = client_of(ledger)
     path = f"/v1/studies/{STUDY}/replicates"
     for number, accuracy in enumerate((0.70, 0.74)):
         trial = trial_config(CELLS[0])
         trial = trial.model_copy(update={"seed": number, "dataset": trial.dataset.model_copy(update={"seed": number})})
-        token = ledger.trials.request(STUDY, "phase2", trial=trial)
+        token = ledger.trials.request(STUDY, "phase2", record=as_record(trial))
         metrics = {"val_accuracy": accuracy, "test_accuracy": accuracy, "all_psnr": 20.0 + number}
         ledger.trials.complete(STUDY, "phase2", key=trial.key, token=token, metrics=metrics)
         if number == 0:

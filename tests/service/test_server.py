@@ -75,7 +75,7 @@ def test_half_open_connections_do_not_stop_it(tmp_path):
     """With 300 callers who never finish their request, others are answered at once."""
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path)) as ledger:
-        ledger.studies.put(STUDY, {}, planned={})
+        ledger.studies.put(STUDY, {}, cells={})
     with serving(path) as (url, _), contextlib.ExitStack() as held:
         host, port = url.removeprefix("http://").rstrip("/").split(":")
         for _ in range(300):
@@ -98,7 +98,7 @@ def test_it_starts_without_a_ledger_and_finds_it_later(tmp_path):
             get(f"{url}readyz")
         assert list(tmp_path.iterdir()) == []
         with Ledger.open(str(path)) as ledger:
-            ledger.studies.put(STUDY, {}, planned={})
+            ledger.studies.put(STUDY, {}, cells={})
         assert get(f"{url}v1/studies")["studies"][0]["study"] == STUDY
         assert get(f"{url}readyz") == {"status": "ok"}
 

@@ -8,6 +8,7 @@ import pytest
 from nefstudy.service import snapshot
 from nefstudy.service.snapshot import Snapshots
 
+from ..ledger.records import as_cells
 from .conftest import CELLS, STUDY, run_trial, trial_config
 
 
@@ -26,7 +27,7 @@ class Counted:
 @pytest.fixture
 def study(ledger):
     """A ledger with an empty study."""
-    ledger.studies.put(STUDY, {}, planned={("phase1", CELLS[0]): 4})
+    ledger.studies.put(STUDY, {}, cells=as_cells({("phase1", CELLS[0]): 4}))
     return ledger
 
 

@@ -12,6 +12,7 @@ from nefstudy.ledger import Ledger, database, schema
 from nefstudy.service import snapshot
 from nefstudy.service.events import events
 
+from ..ledger.records import as_cells
 from .conftest import STUDY, TOKEN, Client, ClientOf, fill_study, set_version
 
 ROUTES = ("/v1/studies", f"/v1/studies/{STUDY}/progress", f"/v1/studies/{STUDY}/trials", "/metrics", "/readyz")
@@ -42,7 +43,7 @@ def every_look_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 def make(path: Path | str, study: str) -> None:
     """A ledger with one empty study, closed and whole."""
     with Ledger.open(str(path)) as ledger:
-        ledger.studies.put(study, {}, planned={("phase1", "digits8/siren"): 4})
+        ledger.studies.put(study, {}, cells=as_cells({("phase1", "digits8/siren"): 4}))
 
 
 def statuses(client: Client) -> list[int]:
@@ -85,7 +86,7 @@ def test_a_swapped_ledger_answers_with_its_own(waiting, path, tmp_path):
     make(path, STUDY)
     before = waiting.get(ROUTES[1]).json()
     with Ledger.open(str(tmp_path / "other.db")) as other:
-        other.studies.put(STUDY, {}, planned={("phase1", "digits8/siren"): 99})
+        other.studies.put(STUDY, {}, cells=as_cells({("phase1", "digits8/siren"): 99}))
     for part in tmp_path.glob("ledger.db*"):
         part.unlink()
     (tmp_path / "other.db").replace(path)

@@ -11,6 +11,7 @@ from nefstudy.ledger import Ledger, schema
 from nefstudy.service.events import events
 
 from ..ledger.conftest import Postgres, postgres  # noqa: F401  # a fixture
+from ..ledger.records import as_cells
 from .conftest import STUDY, TOKEN, Client, ClientOf, fill_study
 from .test_waiting import ROUTES, away, every_look_counts, make, statuses  # noqa: F401  # a fixture
 
@@ -71,7 +72,7 @@ def test_a_swapped_ledger_answers_with_its_own(waiting, url, sql):
     before = waiting.get(ROUTES[1]).json()
     emptied(sql)
     with Ledger.open(url) as other:
-        other.studies.put(STUDY, {}, planned={("phase1", "digits8/siren"): 99})
+        other.studies.put(STUDY, {}, cells=as_cells({("phase1", "digits8/siren"): 99}))
     after = waiting.get(ROUTES[1]).json()
     assert (before["planned"], after["planned"]) == (4, 99)
     assert before["seq"] == after["seq"]

@@ -16,6 +16,8 @@ from nefstudy.study.run import StudyRun
 from nefstudy.study.space import GRID_FIXED, STARTS, Choice
 from nefstudy.trial.result import TrialResult
 
+from ..ledger.records import as_cells
+
 
 @pytest.fixture
 def small_grid() -> CellPlan:
@@ -41,7 +43,7 @@ def open_run() -> Callable[..., StudyRun]:
     """Take the study and begin a run of it, as a driver does."""
 
     def open_one(ledger: Ledger, plan: StudyPlan, **more: Any) -> StudyRun:
-        ledger.studies.put(plan.study, {}, planned=plan.planned())
+        ledger.studies.put(plan.study, {}, cells=as_cells(plan.planned()))
         lease = ledger.leases.acquire(plan.study, Owner.here())
         ledger.trials.interrupt(plan.study)
         return StudyRun(plan, ledger=ledger, lease=lease, **more)
@@ -88,7 +90,7 @@ def started(ledger, small_grid, open_run, tmp_path):
     plan = StudyPlan(study="s", cells=(small_grid,))
     run = open_run(ledger, plan)
     told = {"seed": 0, "cells": plan.describe()["cells"]}
-    ledger.studies.put("s", {"phase2": told, "keep": "best:1"}, planned=plan.planned())
+    ledger.studies.put("s", {"phase2": told, "keep": "best:1"}, cells=as_cells(plan.planned()))
     return run
 
 

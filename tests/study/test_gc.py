@@ -25,7 +25,7 @@ def test_collecting_stops_when_a_study_is_begun_or_taken_over(ledger, started, r
     def begin(storage, path, to):
         moves.append(path)
         if len(moves) == 1:
-            ledger.studies.put("new", {}, planned={})
+            ledger.studies.put("new", {}, cells={})
         return kept(storage, path, to)
 
     monkeypatch.setattr(remove, "move", begin)

@@ -74,7 +74,7 @@ def test_a_ledger_and_an_mlflow_store_lie_in_their_root(tmp_path, name):
     root = tmp_path / name
     place = resolve_place(str(root), environment={})
     with Ledger.open(place.ledger) as ledger:
-        ledger.studies.put("s", {}, planned={})
+        ledger.studies.put("s", {}, cells={})
     assert make_url(place.mlflow).database == f"{root}/mlflow.db"
     assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.db")] == [root.relative_to(tmp_path) / "ledger.db"]
 
@@ -106,7 +106,7 @@ def test_a_tilde_is_the_home_directory_everywhere(tmp_path, monkeypatch):
     assert resolve_place("~/runs", environment={}).root == f"{tmp_path}/home/runs"
     for ledger in ("~/a/ledger.db", "sqlite:///~/b/ledger.db"):
         with Ledger.open(resolve_place("~/runs", ledger, environment={}).ledger) as opened:
-            opened.studies.put("s", {}, planned={})
+            opened.studies.put("s", {}, cells={})
     assert (tmp_path / "home" / "a" / "ledger.db").is_file()
     assert (tmp_path / "home" / "b" / "ledger.db").is_file()
     for uri in ("~/mlflow.db", "sqlite:///~/mlflow.db"):
@@ -138,7 +138,7 @@ def test_any_root_is_refused_in_a_line_or_holds_all_that_is_written(tmp_path_fac
         place = resolve_place(root, environment={})
         ensure_writable(place)
         with Ledger.open(place.ledger) as ledger:
-            ledger.studies.put("s", {}, planned={})
+            ledger.studies.put("s", {}, cells={})
     except BadInput as refused:
         lines = str(refused).splitlines()
     assert len(lines) <= 1
@@ -161,7 +161,7 @@ def test_any_ledger_address_is_refused_in_a_line_or_makes_that_file(tmp_path_fac
     lines = []
     try:
         with Ledger.open(f"{scheme}{base}/{part}") as ledger:
-            ledger.studies.put("s", {}, planned={})
+            ledger.studies.put("s", {}, cells={})
     except BadInput as refused:
         lines = str(refused).splitlines()
     assert len(lines) <= 1

@@ -22,6 +22,8 @@ from nefstudy.study.turns import UnderWay
 from nefstudy.trial.distributed import EPOCHS, OUTCOME, PROGRESS
 from nefstudy.trial.experiment import Setting
 
+from ..ledger.records import as_record
+
 EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
 SETTING = Setting(root="/nowhere", rungs=(1, 2, 4), clock=float)
 
@@ -41,7 +43,7 @@ class Study:
         """A new trial under way, as `t`."""
         trial = self._first.trial.model_copy(update={"seed": next(self._seeds)})
         suggestion = replace(self._first, trial=trial)
-        token = self.run.ledger.trials.claim("s", "phase2", trial=trial, lease=self.run.lease)
+        token = self.run.ledger.trials.claim("s", "phase2", record=as_record(trial), lease=self.run.lease)
         assert token is not None
         self.run.under_way["t"] = UnderWay(suggestion, token)
         return suggestion

@@ -12,6 +12,8 @@ from nefstudy.study.replay import compare, replay
 from nefstudy.trial.experiment import Choices, Setting, run_trial
 from nefstudy.trial.provenance import made_by, revision
 
+from ..ledger.records import as_record
+
 pytestmark = pytest.mark.slow
 
 
@@ -27,8 +29,8 @@ def recorded(ledger, tmp_path):
     setting = Setting(root=str(tmp_path / "root"), rungs=(2, 4), clock=time.monotonic, engine="eager")
     result = run_trial(config, setting=setting)
     result = replace(result, made_by=made_by(revision="abc", workers=0))
-    ledger.studies.put("s", {}, planned={})
-    token = ledger.trials.request("s", "phase2", trial=config)
+    ledger.studies.put("s", {}, cells={})
+    token = ledger.trials.request("s", "phase2", record=as_record(config))
     ledger.trials.complete(
         "s",
         "phase2",

@@ -17,6 +17,7 @@ from nefstudy.study.retention import Retention, drop, parse_keep, verdicts
 from nefstudy.study.scales import SCALES, grid_cells, search_cells
 from nefstudy.study.streams import Suggestion
 
+from ..ledger.records import as_record
 from .conftest import finish, put
 
 
@@ -52,7 +53,7 @@ def test_a_trial_that_was_cut_off_keeps_its_dataset(ledger, started, result, tmp
     other = ledger.trials.get(suggestion_row.key)
     assert all(v.goes for v in verdicts(ledger, keep={"s": "none"}))
     trial = replace_seed(other)
-    ledger.trials.request("s", "phase2", trial=trial)
+    ledger.trials.request("s", "phase2", record=as_record(trial))
     ledger.trials.interrupt("s")
     put(ledger, tmp_path, trial.dataset.digest)
     stays = {v.dataset for v in verdicts(ledger, keep={"s": "none"}) if not v.goes}
@@ -162,7 +163,7 @@ def test_a_grid_with_a_field_of_its_own_keeps_its_cell(ledger, small_grid, start
     finish(started, ledger, tmp_path, result)
     told = StudyPlan(study="s", cells=(replace(small_grid, field="siren"),)).describe()["cells"]
     told[0]["fixed"]["unheard_of"] = 1
-    ledger.studies.put("s", {"phase2": {"seed": 0, "cells": told}}, planned={})
+    ledger.studies.put("s", {"phase2": {"seed": 0, "cells": told}}, cells={})
     assert {v.reason for v in verdicts(ledger, keep={"s": "none"})} == {
         "only the script of s knows what digits8/siren needs"
     }

@@ -18,6 +18,8 @@ from nefstudy.study.place import Place, resolve_place
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.session import TERMINATED, _passing_trouble, _stop_on_signal, run_study
 
+from ..ledger.records import as_cells
+
 
 @pytest.mark.parametrize("code", [0, 1, TERMINATED])
 def test_a_terminated_driver_exits_143_whatever_ray_makes_of_the_signal(code):
@@ -55,7 +57,7 @@ def test_a_driver_that_is_turned_away_changes_nothing(tmp_path, small_grid):
     place = resolve_place(str(tmp_path), environment={})
     plan = StudyPlan(study="s", cells=(small_grid,), work=noop)
     with Ledger.open(place.ledger) as ledger:
-        ledger.studies.put("s", continued(None, plan.pinned()) | {"keep": "all"}, planned=plan.planned())
+        ledger.studies.put("s", continued(None, plan.pinned()) | {"keep": "all"}, cells=as_cells(plan.planned()))
         ledger.leases.acquire("s", Owner.here())
         before = (ledger.studies.get("s"), ledger.studies.planned("s"))
         more = replace(plan, cells=(replace(small_grid, replicates=2),))

@@ -19,6 +19,8 @@ from nefstudy.ledger import Ledger, Owner
 from nefstudy.study import webhook
 from nefstudy.study.webhook import Webhook, check_webhook, signature
 
+from ..ledger.records import as_cells, as_record
+
 SECRET = "a secret of the tests"
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -27,7 +29,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A ledger whose study has just been finished."""
     with Ledger.open(str(tmp_path / "ledger.db")) as opened:
-        opened.studies.put("digits", {}, planned={("phase1", "digits8/siren"): 4})
+        opened.studies.put("digits", {}, cells=as_cells({("phase1", "digits8/siren"): 4}))
         opened.leases.release(opened.leases.acquire("digits", Owner.here()), state="finished")
         yield opened
 
@@ -233,10 +235,10 @@ def test_a_run_tells_its_end_and_keeps_the_secret(tmp_path, monkeypatch):
     plan = StudyPlan("digits", (cell,))
     place = resolve_place(str(tmp_path), environment={})
     with Ledger.open(place.ledger) as book:
-        book.studies.put("digits", {}, planned={})
+        book.studies.put("digits", {}, cells={})
         pinned = plan.pinned()
         for trial in grid_trials(pinned, pinned.cells[0]):
-            token = book.trials.request("digits", "phase2", trial=trial)
+            token = book.trials.request("digits", "phase2", record=as_record(trial))
             metrics = {"val_accuracy": 0.5, "test_accuracy": 0.5, "all_psnr": 20.0}
             book.trials.complete("digits", "phase2", key=trial.key, token=token, metrics=metrics)
     said = StringIO()

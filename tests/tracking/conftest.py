@@ -17,6 +17,8 @@ from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, Tri
 from nefstudy.ledger import Ledger
 from nefstudy.tracking import Runs, store_of
 
+from ..ledger.records import as_record
+
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory) -> Path:
@@ -36,7 +38,7 @@ def root(tmp_path, empty_store) -> str:
 @pytest.fixture
 def ledger(tmp_path):
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.studies.put("digits", {}, planned={})
+        ledger.studies.put("digits", {}, cells={})
         yield ledger
 
 
@@ -74,7 +76,7 @@ def finish(make) -> Callable[..., TrialConfig]:
 
     def run(ledger: Ledger, seed: int = 0, **options) -> TrialConfig:
         made = make(seed)
-        token = ledger.trials.request("digits", "phase1", trial=made)
+        token = ledger.trials.request("digits", "phase1", record=as_record(made))
         ledger.trials.start("digits", "phase1", key=made.key, token=token)
         metrics = {"val_accuracy": 0.1 + seed / 100, "test_accuracy": 0.1, "all_psnr": 20.0 + seed}
         ledger.trials.complete("digits", "phase1", key=made.key, token=token, **({"metrics": metrics} | options))

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from nefstudy import tracking
 from nefstudy.cli.main import cli
 
+from ..ledger.records import as_record
+
 pytestmark = pytest.mark.mlflow
 
 
@@ -47,9 +49,9 @@ def test_one_call_carries_all_that_waits(export, ledger, runs, finish, monkeypat
 
 def test_a_rebuild_counts_the_study_it_was_asked_for(export, ledger, runs, finish, make) -> None:
     """What waits of other studies, and is refused, takes nothing from the number of runs of the one that is named."""
-    ledger.studies.put("other", {}, planned={})
+    ledger.studies.put("other", {}, cells={})
     for seed in range(3):
-        token = ledger.trials.request("other", "phase1", trial=make(seed))
+        token = ledger.trials.request("other", "phase1", record=as_record(make(seed)))
         bad = {"not a metric's name!": 1.0}
         ledger.trials.complete("other", "phase1", key=make(seed).key, token=token, metrics=bad)
     finish(ledger, 1)

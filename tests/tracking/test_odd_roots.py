@@ -10,6 +10,8 @@ from nefstudy.ledger import Ledger
 from nefstudy.paths import trial_file
 from nefstudy.tracking import drain, store_of
 
+from ..ledger.records import as_record
+
 pytestmark = pytest.mark.mlflow
 
 
@@ -24,8 +26,8 @@ def test_a_picture_is_found_under_a_root_of_any_name(tmp_path, empty_store, make
     (root / path).parent.mkdir(parents=True)
     (root / path).write_bytes(b"picture")
     with Ledger.open(str(root / "ledger.db")) as ledger:
-        ledger.studies.put("s", {}, planned={})
-        token = ledger.trials.request("s", "phase1", trial=trial)
+        ledger.studies.put("s", {}, cells={})
+        token = ledger.trials.request("s", "phase1", record=as_record(trial))
         ledger.trials.complete(
             "s", "phase1", key=trial.key, token=token, metrics={"val_accuracy": 0.5},
             artifacts={"reconstruction.png": path},

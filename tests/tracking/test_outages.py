@@ -13,6 +13,7 @@ from nefstudy.ledger import Owner
 from nefstudy.ledger.outbox import Outbox
 from nefstudy.tracking import drain, rebuild
 
+from ..ledger.records import as_record
 from .gateway import gateway_to
 
 pytestmark = pytest.mark.mlflow
@@ -24,7 +25,7 @@ EXPERIMENT = "digits/digits8/siren/phase1"
 def test_retried_trial_replaces_its_run(ledger, root, runs, finish, make):
     """When a failed trial completes later, one run remains: the result's."""
     made = make()
-    token = ledger.trials.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, record=as_record(made))
     ledger.trials.fail(*HERE, key=made.key, token=token, cause="oom", error="")
     drain(ledger, root=root)
     assert [run.info.status for run in runs()] == ["FAILED"]
@@ -37,9 +38,9 @@ def test_retried_trial_replaces_its_run(ledger, root, runs, finish, make):
 def test_trial_requested_again_is_not_exported(ledger, root, runs, finish, make):
     """A result that is being done anew when the outbox is emptied comes when it ends."""
     made = make()
-    token = ledger.trials.request(*HERE, trial=made)
+    token = ledger.trials.request(*HERE, record=as_record(made))
     ledger.trials.fail(*HERE, key=made.key, token=token, cause="oom", error="")
-    ledger.trials.request(*HERE, trial=made)
+    ledger.trials.request(*HERE, record=as_record(made))
     assert drain(ledger, root=root) == 0
     assert runs() == []
     ledger.trials.interrupt("digits")

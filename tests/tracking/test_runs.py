@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from nefstudy.ledger import TrialState, parameters
+from nefstudy.ledger import TrialState
 from nefstudy.tracking import MAX_ENTITIES, drain, rebuild, thin
+
+from ..ledger.records import as_record
 
 pytestmark = pytest.mark.mlflow
 
@@ -29,7 +31,7 @@ def test_run_carries_the_whole_trial(ledger, root, runs, finish, picture):
     row = ledger.trials.get(made.key)
     assert run.info.status == "FINISHED"
     assert (run.info.start_time, run.info.end_time) == (round(row.started_at * 1000), round(row.ended_at * 1000))
-    assert run.data.params == {name: str(value) for name, value in parameters(row.config).items()}
+    assert run.data.params == {name: str(value) for name, value in row.parameters.items()}
     assert (run.data.metrics["val_accuracy"], run.data.metrics["all_psnr"]) == (0.5, 21.25)
     assert math.isnan(run.data.metrics["all_ssim"])
     tags = {"study": "digits", "phase": "phase1", "cell": "digits8/siren", "init": "shared", "hidden": "16"}
@@ -54,7 +56,7 @@ def test_each_cell_and_phase_is_an_experiment(ledger, root, runs, finish, make):
     """Trials of different fields or phases go to experiments of their own."""
     finish(ledger)
     other = make(field="mfn")
-    token = ledger.trials.request("digits", "phase2", trial=other)
+    token = ledger.trials.request("digits", "phase2", record=as_record(other))
     ledger.trials.fail("digits", "phase2", key=other.key, token=token, cause="oom", error="9 GiB wanted")
     assert drain(ledger, root=root) == 0
     assert len(runs()) == 1

@@ -8,6 +8,8 @@ import pytest
 from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
 from nefstudy.tracking import drain, store_of
 
+from ..ledger.records import as_record
+
 PAGE = (Path(__file__).parents[2] / "dashboards" / "mlflow.md").read_text()
 SEARCHES = re.findall(r"```text\n\s*(.+?)\n\s*```", PAGE)
 (SNIPPET,) = re.findall(r"```python\n(.+?)```", PAGE, flags=re.DOTALL)
@@ -31,7 +33,7 @@ def exported(ledger, root) -> dict[str, dict[str, float]]:
         for hidden in (16, 32):
             for steps in (75, 1000):
                 trial = asked(init=init, hidden=hidden, steps=steps)
-                token = ledger.trials.request(STUDY, PHASE, trial=trial)
+                token = ledger.trials.request(STUDY, PHASE, record=as_record(trial))
                 ledger.trials.start(STUDY, PHASE, key=trial.key, token=token)
                 accuracy = (0.9 if init == "shared" else 0.6) - (0.2 if steps == 1000 else 0.0)
                 metrics = {
@@ -43,7 +45,7 @@ def exported(ledger, root) -> dict[str, dict[str, float]]:
                 scores[trial.key] = metrics
     for number, cause in enumerate(("oom", "nan")):
         failing = asked(init="random", hidden=64, steps=5 + number)
-        token = ledger.trials.request(STUDY, PHASE, trial=failing)
+        token = ledger.trials.request(STUDY, PHASE, record=as_record(failing))
         ledger.trials.fail(STUDY, PHASE, key=failing.key, token=token, cause=cause, error="9 GiB wanted")
     assert drain(ledger, root=root) == 0
     return scores
