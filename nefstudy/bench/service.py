@@ -24,9 +24,9 @@ PROGRESS = f"/v1/studies/{STUDY}/progress"
 TRIALS = f"/v1/studies/{STUDY}/trials"
 IN_CELL = f"phase=phase2&cell={quote(CELLS[0], safe='')}&state=COMPLETE"
 FILTERS = (
-    f"{TRIALS}?limit=20&{IN_CELL}&sort=-val_accuracy",
+    f"{TRIALS}?limit=20&{IN_CELL}&sort=-score",
     f"{TRIALS}?limit=20&sort=-val_accuracy&state=COMPLETE",
-    f"{TRIALS}?limit=20&{IN_CELL}&filter=val_accuracy%3E%3D0.9",
+    f"{TRIALS}?limit=20&{IN_CELL}&filter=score%3E%3D0.9",
     f"{TRIALS}?limit=20&filter=all_psnr%3E%3D38&sort=-all_psnr",
     f"{TRIALS}?limit=20&filter=lr%3C0.00002&sort=-val_accuracy",
     f"{TRIALS}?limit=20&state=FAILED&sort=-ended_at",

@@ -108,7 +108,5 @@ def multiply_seeds(path: Path) -> None:
         number=f"CASE WHEN kind = 'metric' THEN number * {noise} ELSE number END",
         key="substr(key, 1, 12) || printf('%04x', i)",
         **dict.fromkeys(("requested_at", "started_at", "ended_at"), when),
-        val_accuracy=f"min(0.995, val_accuracy * {noise})",
-        test_accuracy=f"min(0.99, test_accuracy * {noise})",
-        quality=f"quality * {noise}",
+        score=f"min(0.995, score * {noise})",
     )
