@@ -168,7 +168,7 @@ def test_every_command_teaches(run):
 
 def test_status_does_not_import_the_heavy_libraries():
     """`nefstudy status` answers in a second because torch, ray and mlflow stay out."""
-    code = "import sys, nefstudy.cli, nefstudy.study.place, nefstudy.service.progress, nefstudy.service.tables;"
+    code = "import sys, nefstudy.cli, nefstudy.study.place, nefstudy.insight.progress, nefstudy.service.tables;"
     code += "print([m for m in ('torch', 'ray', 'mlflow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert done.stdout.strip() == "[]"

@@ -4,7 +4,8 @@ import { h } from "./dom.js";
 
 export const { Plot, d3 } = globalThis;
 
-const STARTS = { shared: "var(--shared)", random: "var(--random)", learned: "var(--learned)" };
+const INITS = { random: "--random", shared: "--shared", learned: "--learned" };
+const OTHERS = ["--pruned", "--interrupted", "--complete", "--failed", "--soft"];
 const drawers = new WeakMap();
 const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "cross", "wye"];
 
@@ -16,20 +17,27 @@ function unstyled(drawn) {
 
 export const chart = (options) => unstyled(Plot.plot({ className: "chart", style: { fontSize: "12px" }, ...options }));
 
-// Colours by start and symbols by name, the same in every chart of a study and in its legend.
-export function keysOf(points, name) {
-  const starts = Object.keys(STARTS).filter((start) => points.some((point) => point.start === start));
-  const names = [...new Set(points.map((point) => point[name]))].sort();
+// The name of the color of each word: initializations have their own, others take turns.
+export function colorsOf(words) {
+  const known = Object.keys(INITS).filter((word) => words.has(word));
+  const others = [...words].filter((word) => !(word in INITS)).sort();
+  return new Map([...known.map((word) => [word, INITS[word]]), ...others.map((word, i) => [word, OTHERS[i % OTHERS.length]])]);
+}
+
+// Colors and symbols by the words of two columns, the same in a chart and in its legend.
+export function keysOf(points, { color, symbol }) {
+  const colors = colorsOf(new Set(points.map((point) => point[color] ?? "")));
+  const names = [...new Set(points.map((point) => point[symbol] ?? ""))].sort();
   return {
-    color: { domain: starts, range: starts.map((start) => STARTS[start]) },
+    color: { domain: [...colors.keys()], range: [...colors.values()].map((name) => `var(${name})`) },
     symbol: { domain: names, range: names.map((_, index) => SYMBOLS[index % SYMBOLS.length]) },
   };
 }
 
 export function legend({ color, symbol }) {
-  const starts = { ...color, domain: color.domain.map((start) => `${start} start`) };
+  const colors = color.domain.some((word) => word) ? [Plot.legend({ color, className: "chart" })] : [];
   const shapes = symbol.domain.length > 1 ? [Plot.legend({ symbol, className: "chart" })] : [];
-  return h("div", { class: "legend" }, [Plot.legend({ color: starts, className: "chart" }), ...shapes].map(unstyled));
+  return h("div", { class: "legend" }, [...colors, ...shapes].map(unstyled));
 }
 
 // Draws into a frame now and whenever its width changes; `make` is given the width in pixels.
@@ -56,7 +64,7 @@ export function words(frame, text) {
   frame.replaceChildren(h("p", { class: "none" }, text));
 }
 
-// A chart that is only looked at: a screen reader is told `label` in its place.
+// A chart that is only looked at: a screen reader reads `label` in its place.
 export function picture(frame, label, make) {
   frame.setAttribute("role", "img");
   frame.setAttribute("aria-label", label);

@@ -3,7 +3,7 @@ const missing = (value) => value === null || value === undefined || Number.isNaN
 
 const minus = (text) => text.replace("-", "−");
 
-export const accuracy = (value) => (missing(value) ? NONE : minus(value.toFixed(3)));
+export const fixed = (value, digits = 3) => (missing(value) ? NONE : minus(value.toFixed(digits)));
 export const whole = (value) => (missing(value) ? NONE : value.toLocaleString("en"));
 export const compact = (value) => (missing(value) ? NONE
   : value < 1e6 ? whole(Math.round(value)) : value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 4 }));
@@ -12,12 +12,6 @@ export function percent(value) {
   if (missing(value)) return NONE;
   const rounded = Math.round(value);
   return `${rounded > 0 ? "+" : ""}${minus(String(rounded || 0))} %`;
-}
-
-// A reconstruction's quality by what it is measured in: shapes have IoU where images have PSNR.
-export function quality(value, measure) {
-  if (missing(value)) return NONE;
-  return measure === "iou" ? `${value.toFixed(3)} IoU` : `${minus(value.toFixed(2))} dB`;
 }
 
 export function number(value) {

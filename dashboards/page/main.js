@@ -1,20 +1,16 @@
 import { follow, get, studyPath } from "./api.js";
 import { d3 } from "./charts.js";
 import { byId, fill } from "./dom.js";
-import { drawGallery } from "./gallery.js";
-import { figures } from "./figures.js";
-import { parallel } from "./parallel.js";
-import * as sections from "./sections.js";
-import { overTime } from "./time.js";
+import { phases, tiles } from "./progress.js";
+import { ENTRIES, drawPart, forget, makeSections } from "./sections.js";
 import { showTrial } from "./trial.js";
 
 const RETRY_MS = 4000;
 const LIST_MS = 30_000; // after this the list of studies may have grown
 const CSV_ROWS = 1000; // of one answer
-const page = { study: null, savings: null, cell: null, phase: null, picked: new Set(), stop: null, seq: -1, shown: null, listed: 0 };
-const picks = { onPick: openTrial };
-const accuracies = figures(picks);
-const drawParallel = parallel(picks);
+const SAVINGS = "tables/savings?";
+const page = { study: null, savings: null, picked: new Set(), stop: null, seq: -1, shown: null, listed: 0 };
+makeSections(byId("sections"));
 
 function notice(text) {
   byId("notice").textContent = text;
@@ -58,6 +54,7 @@ function choose(study) {
   page.stop?.();
   Object.assign(page, { study, seq: -1, savings: null, shown: null });
   page.picked.clear();
+  forget();
   byId("study").value = study;
   history.replaceState(null, "", `#${encodeURIComponent(study)}`);
   document.title = `${study} · nefstudy`;
@@ -98,7 +95,7 @@ const refresh = single(async () => {
   if (Date.now() - page.listed >= LIST_MS) await listStudies();
 });
 // What takes the service seconds over a large study does not hold up the rest.
-const refreshMatters = single(() => drawMatters(page.study));
+const refreshSlow = single(() => drawParts(page.study, (entry) => entry.slow));
 
 const failed = (error) => notice(`${error.message}. The page keeps trying.`);
 
@@ -109,50 +106,47 @@ async function draw(study) {
   const orphaned = !progress.alive && ["running", "paused"].includes(progress.state);
   byId("state").textContent = orphaned ? `${progress.state}, no driver` : progress.state;
   byId("state").dataset.alive = progress.alive;
-  byId("tiles").replaceChildren(...sections.tiles(progress, page.savings));
+  byId("tiles").replaceChildren(...tiles(progress, page.savings));
   drawPhases(progress);
-  fill(byId("phase"), [["", "all"], ...progress.phases.map(({ phase }) => [phase, sections.phaseName(phase)])]);
-  const last = progress.phases.at(-1);
-  Object.assign(page, { cell: last?.cells[0]?.cell, phase: last?.phase });
+  fill(byId("phase"), [["", "all"], ...progress.phases.map(({ phase }) => [phase, phase])]);
   const cells = [...new Set(progress.phases.flatMap(({ cells: rows }) => rows.map(({ cell }) => cell)))];
   fill(byId("cell"), [["", "all"], ...cells.map((cell) => [cell, cell])]);
   if (progress.seq === page.seq) return;
   choosePhase(progress);
-  await accuracies.first(study, chosen());
+  fill(byId("across"), acrossOf((await get(path)).plan));
+  await drawParts(study, (entry) => entry.across);
   if (page.seq < 0) performance.mark("interactive"); // once a study: marks are kept for as long as the page is open
-  await accuracies.then(study, chosen());
-  const [starts, best, failures, savings, time, replicates] = await Promise.all(
-    ["start-table", "best?limit=3", "failures", "savings", "timeline", "replicates"].map((part) => get(`${path}/${part}`)));
+  await drawParts(study, (entry) => !entry.across && !entry.slow);
   if (study !== page.study) return;
-  page.savings = savings;
-  byId("tiles").replaceChildren(...sections.tiles(progress, savings));
-  sections.savings(byId("savings"), savings);
-  overTime(time);
-  byId("starts").replaceChildren(...sections.starts(starts));
-  byId("replicates-part").hidden = !replicates.rows.length;
-  byId("replicates").replaceChildren(...sections.replicates(replicates.rows, openTrial));
-  byId("best").replaceChildren(...sections.best(best.best.slice(0, 12), openTrial));
-  byId("failures-part").hidden = !failures.failures.length && !failures.stopped_cells.length;
-  byId("failures").replaceChildren(...sections.failures(failures, openTrial));
+  page.savings = await get(`${path}/${SAVINGS}`);
+  byId("tiles").replaceChildren(...tiles(progress, page.savings));
   page.seq = progress.seq;
-  refreshMatters();
+  refreshSlow();
 }
 
-// What says the same stays as it is: a button that is drawn anew loses the reader's place.
+const drawParts = (study, wanted) =>
+  Promise.all(ENTRIES.filter(wanted).map((entry) => drawPart(entry, study, { chosen: chosen(), across: byId("across").value, onPick: openTrial })));
+
+// What says the same is not drawn again: a button that is drawn anew loses the reader's place.
 function drawPhases(progress) {
   const shown = JSON.stringify(progress.phases);
   if (shown === page.shown) return;
   page.shown = shown;
-  byId("phases").replaceChildren(...sections.phases(progress, openTrial));
+  byId("phases").replaceChildren(...phases(progress, openTrial));
   byId("csv").textContent = progress.planned > CSV_ROWS ? `CSV of the first ${CSV_ROWS.toLocaleString("en")} trials` : "CSV";
 }
 
 // Phases are not pooled unless asked for: a search hunts for the best, a grid covers all, and their means do not compare.
-// A study of shapes alone has IoU where others have PSNR.
-function choosePhase({ phases, best }) {
-  if (!page.picked.has("phase")) byId("phase").value = phases.findLast(({ complete }) => complete)?.phase ?? "";
-  const shapes = best.length && best.every(({ measure }) => measure === "iou");
-  if (!page.picked.has("across")) byId("across").value = shapes ? "all_iou" : "all_psnr";
+function choosePhase({ phases: found }) {
+  if (!page.picked.has("phase")) byId("phase").value = found.findLast(({ complete }) => complete)?.phase ?? "";
+}
+
+// What ladders can be drawn across: the headline quality, the step count, and every metric over all signals.
+function acrossOf({ cells = [] }) {
+  const metrics = cells.flatMap(({ metrics: declared = [] }) => declared).filter(({ split }) => split === "all");
+  const named = metrics.map(({ name, label }) => [name, label]);
+  const known = named.length ? named : [["all_psnr", "PSNR"], ["all_iou", "IoU"], ["all_ssim", "SSIM"]];
+  return [["", "quality"], ["steps", "fitting steps"], ...new Map(known)];
 }
 
 const chosen = () =>
@@ -160,28 +154,11 @@ const chosen = () =>
 
 // A later choice does not wait for the answers to an earlier one.
 function redraw() {
-  drawCells(page.study).catch((error) => {
+  drawParts(page.study, (entry) => entry.chosen && !entry.slow).then(refreshSlow).catch((error) => {
     failed(error);
-    page.seq = -1; // all of it is drawn anew
+    page.seq = -1; // all of it is drawn again
     setTimeout(refresh, RETRY_MS);
   });
-}
-
-// What depends on the chosen phase and cell: the pictures first, then what takes the service longer.
-async function drawCells(study) {
-  await accuracies.first(study, chosen());
-  await accuracies.then(study, chosen());
-  refreshMatters();
-}
-
-async function drawMatters(study) {
-  const now = chosen();
-  const cell = now.cell ?? page.cell;
-  const [matters] = await Promise.all([get(`${studyPath(study)}/importance?${new URLSearchParams(now)}`),
-    cell && drawGallery(study, { cell, phase: now.phase ?? page.phase, onTrial: openTrial })]);
-  if (study !== page.study) return;
-  sections.importance(byId("importance"), matters);
-  await drawParallel(study, now, matters.parameters);
 }
 
 byId("study").addEventListener("change", (event) => choose(event.target.value));

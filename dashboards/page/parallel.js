@@ -1,71 +1,52 @@
-import { get, studyPath } from "./api.js";
 import { Plot, chart, d3, fitted } from "./charts.js";
-import { byId } from "./dom.js";
-import { accuracy, number, whole } from "./format.js";
+import { number } from "./format.js";
 import { pickable } from "./picking.js";
 
-const MOST = 300;
-const AXES = 7;
 const LEAST_GAP = 0.12; // between ticks, of an axis' length
-const LEAST_SHARE = 0.005;
-const TOP = 0.1; // as the importance counts them
 const WIDE_RANGE = 30; // a positive range of this ratio is drawn by logarithm
 const NARROW = 700; // below, the axes lie on their sides
 const TICKS = { fontSize: 11, stroke: "var(--card)", strokeWidth: 4, fill: "currentColor" };
-let seen = null;
 
-// Parallel coordinates: an axis for each parameter that matters, a line for each trial, the best tenth in front.
-export function parallel({ onPick }) {
-  const frame = byId("parallel");
+// Parallel coordinates: an axis for each number of a table of trials, a line for each trial, the best tenth in front.
+export function parallel(frame, { onPick }) {
   const draw = fitted(frame);
   const pick = pickable(frame, { onPick });
-  return async (study, chosen, parameters) => {
-    const names = parameters.filter(({ share }) => share >= LEAST_SHARE).slice(0, AXES).map(({ name }) => name);
-    byId("parallel-part").hidden = !names.length;
-    if (!names.length) return;
-    const query = new URLSearchParams({ x: "val_accuracy", y: "test_accuracy", limit: MOST, also: names.join(), ...chosen });
-    const found = await get(`${studyPath(study)}/points?${query}`);
-    if (found === seen) return;
-    seen = found;
-    const trials = trialsOf(found, names);
-    const axes = [...names, "val_accuracy"].map((name) => axisOf(name, trials));
-    byId("parallel-caption").textContent = `${whole(trials.length)} of ${whole(found.of)} trials, spread evenly over accuracy; `
-      + `the best tenth by validation accuracy in colour. Axes by importance, logarithmic where a range is wide.`;
+  return (found) => {
+    const trials = trialsOf(found);
+    const last = found.columns.findLast(({ kind, detail }) => kind === "number" && !detail).name;
+    const axes = found.columns.filter(({ kind, detail }) => kind === "number" && !detail).map((column) => axisOf(column, trials, last));
     const rows = rowsOf(trials, axes);
     draw((width) => {
       const { svg, place } = drawn(rows, axes, width);
-      const order = rows.filter(({ name }) => name === "val_accuracy");
+      const order = rows.filter(({ name }) => name === last);
       pick(svg, { order, place, label: `Parameters of ${trials.length} trials as parallel coordinates, best first.` });
       return svg;
     });
   };
 }
 
-function trialsOf(found, names) {
-  const trials = found.key.map((key, i) => {
-    const values = { ...Object.fromEntries(names.map((name) => [name, found.also[name][i]])), val_accuracy: found.x[i] };
-    const said = names.filter((name) => values[name] !== null).map((name) => `${name} ${shown(values[name])}`);
-    return { key, phase: found.phase[i], values,
-      text: [found.cell[i], ...said, `validation ${accuracy(found.x[i])}`, `test ${accuracy(found.y[i])}`].join("\n") };
+function trialsOf({ columns, rows }) {
+  const named = rows.map((row) => Object.fromEntries(columns.map(({ name }, i) => [name, row[i]])));
+  return named.map((values) => {
+    const said = columns.filter(({ name, kind }) => kind === "number" && values[name] !== null).map(({ name, label }) => `${label} ${shown(values[name])}`);
+    return { ...values.key, values, best: Boolean(values.best), text: [values.cell, ...said].join("\n") };
   });
-  const ranked = d3.sort(trials, (trial) => -trial.values.val_accuracy);
-  return ranked.map((trial, rank) => ({ ...trial, best: rank < Math.max(2, TOP * ranked.length) }));
 }
 
 const shown = (value) => (typeof value === "number" ? number(value) : String(value));
 
-// A name's places on [0, 1]: words side by side, numbers to scale.
-function axisOf(name, trials) {
+// A column's places on [0, 1]: words side by side, numbers to scale.
+function axisOf({ name, label }, trials, last) {
   const values = trials.map((trial) => trial.values[name]).filter((value) => value !== null);
   if (values.some((value) => typeof value !== "number")) {
     const scale = d3.scalePoint(d3.sort(new Set(values.map(String))), [0, 1]).padding(0.3);
-    return { name, at: (value) => scale(String(value)), ticks: scale.domain() };
+    return { name, label, at: (value) => scale(String(value)), ticks: scale.domain() };
   }
   const [low, high] = d3.extent(values);
   const log = low > 0 && high / low > WIDE_RANGE;
   const scale = (log ? d3.scaleLog() : d3.scaleLinear()).domain(low === high ? [low - 1, high + 1] : [low, high]);
-  const few = name === "val_accuracy" ? [] : d3.sort(new Set(values));
-  return { name, at: scale, ticks: apart(few.length && few.length <= 12 ? few : log ? d3.range(0, 1.01, 0.25).map((place) => Number(scale.invert(place).toPrecision(2))) : scale.ticks(4), scale) };
+  const few = name === last ? [] : d3.sort(new Set(values));
+  return { name, label, at: scale, ticks: apart(few.length && few.length <= 12 ? few : log ? d3.range(0, 1.01, 0.25).map((place) => Number(scale.invert(place).toPrecision(2))) : scale.ticks(4), scale) };
 }
 
 // Those of the values whose words do not run into each other.
@@ -94,7 +75,7 @@ function drawn(rows, axes, width) {
       Plot.line(rows.filter(({ best }) => !best), { ...line, stroke: "var(--soft)", strokeOpacity: 0.25 }),
       Plot.line(rows.filter(({ best }) => best), { ...line, stroke: "var(--accent)", strokeOpacity: 0.75 }),
       (upright ? Plot.ruleX : Plot.ruleY)(names, { stroke: "currentColor", strokeOpacity: 0.5 }),
-      Plot.text(axes, { ...TICKS, ...title, [across]: "name", text: "name", fontSize: 12, fontWeight: 600 }),
+      Plot.text(axes, { ...TICKS, ...title, [across]: "name", text: "label", fontSize: 12, fontWeight: 600 }),
       Plot.text(ticks, { ...TICKS, ...path, text: "value", ...(upright ? { textAnchor: "start", dx: 5 } : { dy: 11 }) }),
       Plot.tip(rows, Plot.pointer({ ...path, title: "text", maxRadius: 25, fill: "var(--card)", stroke: "var(--soft)", fontSize: 12 })),
     ],

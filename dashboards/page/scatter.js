@@ -1,4 +1,4 @@
-import { Plot, chart, d3, fitted, keysOf } from "./charts.js";
+import { Plot, chart, colorsOf, d3, fitted, keysOf } from "./charts.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
 import { pickable } from "./picking.js";
@@ -6,9 +6,8 @@ import { pickable } from "./picking.js";
 const MOST_ELEMENTS = 5000; // above, dots go onto a canvas: an element each would take a second to lay out
 const MARGINS = { marginLeft: 44, marginRight: 14, marginTop: 28, marginBottom: 38 };
 const NARROW = 620;
-const MOST_LADDERS = 150;
 
-// Test accuracy of trials against one of their numbers, as small multiples by `facet` where there is one.
+// The dots, lines, rings and rules of a figure, as small multiples by its facet where that has several values.
 export function scatter(frame, { onPick }) {
   const draw = fitted(frame);
   const pick = pickable(frame, { onPick });
@@ -27,44 +26,40 @@ export function scatter(frame, { onPick }) {
   };
 }
 
-function layoutOf({ points, facet }, width) {
-  const facets = facet ? [...new Set(points.map((point) => point[facet]))].length : 1;
+function layoutOf({ points, figure: { facet } }, width) {
+  const facets = facet ? new Set(points.map((point) => point[facet])).size : 1;
   const across = facets > 1 && width >= NARROW;
   const height = facets > 1 && !across ? 60 + 200 * facets : Math.min(380, Math.max(250, width * 0.6));
   return { width, height, channel: facets > 1 ? (across ? "fx" : "fy") : null, facet };
 }
 
-function drawn(data, { width, height, channel, facet }) {
-  const { points, xLabel, yLabel, log } = data;
+function drawn({ figure, points, lines, rings, rules }, { width, height, channel, facet }) {
   const many = points.length > MOST_ELEMENTS;
   const at = (more) => ({ x: "x", y: "y", ...(channel && { [channel]: facet }), ...more });
-  const ladders = data.ladders ? laddersOf(points) : [];
-  const shown = ladders.length <= MOST_LADDERS ? ladders : []; // more would hide what they show
-  const keys = keysOf(points, data.symbol);
-  const dot = { stroke: "start", symbol: data.symbol, r: 3, strokeWidth: 1.3, strokeOpacity: points.length > 1000 ? 0.45 : 0.9 };
+  const { color, symbol } = figure;
+  const dot = { stroke: color, symbol, r: 3, strokeWidth: 1.3, strokeOpacity: points.length > 1000 ? 0.45 : 0.9 };
+  const log = figure.x.scale === "log";
+  const domain = figure.y.domain ? { domain: figure.y.domain } : {};
   return chart({
-    width, height, ...MARGINS, marginRight: channel === "fy" ? 60 : MARGINS.marginRight, ...keys,
-    x: { label: xLabel, grid: true, nice: !log, ...(log && { type: "log" }), insetLeft: 6, insetRight: 6,
+    width, height, ...MARGINS, marginRight: channel === "fy" ? 60 : MARGINS.marginRight, ...keysOf(points, figure),
+    x: { label: axisLabel(figure.x), grid: true, nice: !log, ...(log && { type: "log" }), insetLeft: 6, insetRight: 6,
       ticks: Math.max(3, Math.min(8, width / (channel === "fx" ? 260 : 90))), tickFormat: number },
-    y: { label: yLabel, grid: true, inset: 6, ticks: 6 },
+    y: { label: axisLabel(figure.y), grid: true, inset: 6, ticks: 6, ...domain },
     fx: { label: null }, fy: { label: null },
     marks: [
-      Plot.line(shown.flat(), at({ z: "ladder", stroke: "start", strokeOpacity: 0.45, strokeWidth: 1.2 })),
+      Plot.ruleY(rules, { y: "y", stroke: "currentColor", strokeOpacity: 0.5, strokeDasharray: "2,3" }),
+      Plot.text(rules, { y: "y", text: "label", frameAnchor: "right", dy: -7, fill: "var(--soft)" }),
+      Plot.line(lines, at({ z: "z", stroke: color, strokeOpacity: 0.45, strokeWidth: 1.2 })),
       many ? null : Plot.dot(points, at(dot)),
-      Plot.dot(shown.filter((rungs) => rungs.length > 2).map((rungs) => d3.greatest(rungs, (rung) => rung.y)),
-        at({ r: 6.5, stroke: "start", strokeWidth: 1.3 })),
-      points.length ? null : Plot.text(["no complete trial has both numbers yet"], { frameAnchor: "middle" }),
+      Plot.dot(rings, at({ r: 6.5, stroke: color, strokeWidth: 1.3 })),
+      points.length ? null : Plot.text([figure.caption], { frameAnchor: "middle" }),
       Plot.dot(points, Plot.pointer(at({ r: 7, stroke: "currentColor", strokeWidth: 2 }))),
       Plot.tip(points, Plot.pointer(at({ title: "text", fill: "var(--card)", stroke: "var(--soft)", fontSize: 12 }))),
     ],
   });
 }
 
-// Trials of one neural dataset by rising steps: the rungs of one ladder.
-function laddersOf(points) {
-  const groups = d3.groups(points, (point) => point.ladder).map(([, rungs]) => d3.sort(rungs, (rung) => rung.steps));
-  return groups.filter((rungs) => rungs.length > 1);
-}
+const axisLabel = ({ label, unit }) => (unit ? `${label} (${unit})` : label);
 
 // Where a point is, in pixels of the chart.
 function placer(svg, { channel, facet }) {
@@ -75,7 +70,7 @@ function placer(svg, { channel, facet }) {
 }
 
 // The dots alone on a canvas below the chart, which has the axes, the tip and the scales.
-function dots(frame, svg, { points, place }) {
+function dots(frame, svg, { figure, points, place }) {
   const canvas = h("canvas", { "aria-hidden": "true" });
   const density = window.devicePixelRatio || 1;
   const [width, height] = ["width", "height"].map((name) => Number(svg.getAttribute(name)));
@@ -85,8 +80,10 @@ function dots(frame, svg, { points, place }) {
   pen.scale(density, density);
   pen.globalAlpha = 0.4;
   const style = getComputedStyle(frame);
-  for (const [start, group] of d3.group(points, (point) => point.start)) {
-    pen.fillStyle = style.getPropertyValue(`--${start}`).trim();
+  const groups = d3.group(points, (point) => point[figure.color] ?? "");
+  const colors = colorsOf(new Set(groups.keys()));
+  for (const [word, group] of groups) {
+    pen.fillStyle = style.getPropertyValue(colors.get(word)).trim();
     pen.beginPath();
     for (const point of group) { const [x, y] = place(point); pen.rect(x - 1.3, y - 1.3, 2.6, 2.6); }
     pen.fill();

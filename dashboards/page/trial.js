@@ -1,8 +1,9 @@
 import { get } from "./api.js";
 import { Plot, chart, d3, picture } from "./charts.js";
 import { h, table } from "./dom.js";
-import { accuracy, number, quality, whole } from "./format.js";
-import { phaseName } from "./sections.js";
+import { fixed, number, whole } from "./format.js";
+
+const MOST_TILES = 8;
 
 let asked = null; // the latest trial asked for: another that answers later is not shown
 
@@ -15,9 +16,9 @@ export async function showTrial(dialog, { key, study, phase }) {
   if (asked !== path) return;
   dialog.replaceChildren(h("article", {},
     h("div", { class: "heading" },
-      h("h2", { id: "trial-title" }, `${trial.cell}, ${trial.start} start, ${whole(trial.steps)} steps`),
+      h("h2", { id: "trial-title" }, titleOf(trial)),
       h("button", { type: "button", onclick: () => dialog.close(), autofocus: true }, "Close")),
-    h("p", { class: "lead" }, `${phaseName(trial.phase)} · ${trial.state.toLowerCase()}${trial.reused ? ", reused" : ""} · `,
+    h("p", { class: "lead" }, `${trial.phase} · ${trial.state.toLowerCase()}${trial.reused ? ", reused" : ""} · `,
       h("span", { class: "mono" }, trial.key)),
     trial.error ? h("p", { class: "failed" }, `${trial.cause}: ${trial.error}`) : null,
     trial.log.length ? h("details", {}, h("summary", {}, "Last lines of its log"), h("pre", {}, trial.log.join("\n"))) : null,
@@ -29,12 +30,17 @@ export async function showTrial(dialog, { key, study, phase }) {
   if (!dialog.open) dialog.showModal();
 }
 
+function titleOf({ cell, parameters, ...trial }) {
+  const { init, steps } = { ...trial, ...parameters };
+  return [cell, init, steps && `${whole(steps)} steps`].filter(Boolean).join(", ");
+}
+
+// What a trial measured on validation and test signals, and over all of them.
 function numbers(trial) {
-  const shown = [["Test accuracy", accuracy(trial.test_accuracy)], ["Validation", accuracy(trial.val_accuracy)],
-    ["Reconstruction", quality(trial.quality, "all_psnr" in trial.metrics ? "psnr" : "iou")],
-    ...[["SSIM", "all_ssim"], ["NMI", "all_nmi"]].filter(([, name]) => name in trial.metrics).map(([said, name]) => [said, accuracy(trial.metrics[name])])];
-  return h("div", { class: "tiles" }, shown.map(([name, value]) =>
-    h("div", { class: "tile" }, h("dl", {}, h("dt", {}, name), h("dd", {}, value)))));
+  const names = Object.keys(trial.metrics).sort();
+  const shown = [/^(test|val)_(?!.*loss)/, /^all_/].flatMap((split) => names.filter((name) => split.test(name))).slice(0, MOST_TILES);
+  return h("div", { class: "tiles" }, shown.map((name) =>
+    h("div", { class: "tile" }, h("dl", {}, h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, fixed(trial.metrics[name]))))));
 }
 
 function pictures(trial) {

@@ -91,7 +91,7 @@ def load_script(path: str) -> Any:
 @cli.command()
 def status(root: Root = None, ledger: LedgerUrl = None, as_json: Json = False) -> None:
     """Where every study stands: trials by phase and state, pace, time left, the best of each cell."""
-    from nefstudy.service.progress import status as status_of
+    from nefstudy.insight.status import status as status_of
 
     with open_ledger(root, ledger) as book:
         found = status_of(book)

@@ -5,9 +5,8 @@ Page, report, REST and CSV call `figure` and `table`, so they show the same valu
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal
 
-from nefstudy.errors import BadConfig
 from nefstudy.insight import best as best_of
 from nefstudy.insight import classifiers as classifiers_of
 from nefstudy.insight import initialization as initialization_of
@@ -15,16 +14,21 @@ from nefstudy.insight import replicates as replicates_of
 from nefstudy.insight import savings as savings_of
 from nefstudy.insight.failures import FailedTrial, failures, stopped
 from nefstudy.insight.figure import Figure
+from nefstudy.insight.gallery import COLUMNS, RECONSTRUCTION, Gallery, reconstructions
 from nefstudy.insight.importance import importance, importance_columns
 from nefstudy.insight.parallel import parallel, parallel_columns
 from nefstudy.insight.pareto import pareto
 from nefstudy.insight.reading import Source, trials_of
 from nefstudy.insight.scatter import scatter, scatter_columns
-from nefstudy.insight.table import Table
+from nefstudy.insight.table import Table, TrialRef
 from nefstudy.insight.timeline import best_over_time, pace_figure
 from nefstudy.ledger import TrialState
 
-Made = TypeVar("Made")
+FigureId = Literal["ladders", "scatter", "pace", "best-over-time"]
+TableId = Literal[
+    "best", "initialization", "importance", "parallel", "pareto", "replicates", "classifiers", "savings", "failures",
+    "stopped",
+]  # fmt: skip
 LATEST = 200  # failed trials among which the latest of each cause is looked for
 
 
@@ -39,28 +43,22 @@ class Options:
     limit: int | None = None
 
 
-def figure(source: Source, id: str, options: Options = Options()) -> Figure:
+def figure(source: Source, id: FigureId, options: Options = Options()) -> Figure:
     """Return the named figure of a study.
 
     Raises:
-        BadConfig: no such figure, or no such study.
+        BadConfig: no such study.
     """
-    return _named(FIGURES, id, "figure")(source, options)
+    return FIGURES[id](source, options)
 
 
-def table(source: Source, id: str, options: Options = Options()) -> Table:
+def table(source: Source, id: TableId, options: Options = Options()) -> Table:
     """Return the named table of a study.
 
     Raises:
-        BadConfig: no such table, or no such study.
+        BadConfig: no such study.
     """
-    return _named(TABLES, id, "table")(source, options)
-
-
-def _named(known: Mapping[str, Made], id: str, what: str) -> Made:
-    if id not in known:
-        raise BadConfig(f"no {what} {id[:40]!r}; allowed: {', '.join(known)}")
-    return known[id]
+    return TABLES[id](source, options)
 
 
 def quality_of(source: Source, options: Options) -> str:
@@ -119,9 +117,15 @@ def _initialization(source: Source, options: Options) -> Table:
 
 
 def main_phase(source: Source) -> str:
-    """Return the last phase with a result, without reading parameters."""
-    trials = source.trials(("phase", "cell", *source.metrics()))
-    return initialization_of.last_phase(trials, source.declared)
+    """Return the last phase with a result, reading no more phases than that takes."""
+    counts = source.ledger.trials.counts(source.study)
+    phases = {phase for (phase, _, state), n in counts.items() if state is TrialState.COMPLETE and n}
+    for phase in sorted(phases, key=lambda phase: source.declared.order(phase, ""), reverse=True):
+        if initialization_of.last_phase(
+            source.trials(("phase", "cell", *source.metrics()), phase=phase), source.declared
+        ):
+            return phase
+    return ""
 
 
 def _importance(source: Source, options: Options) -> Table:
@@ -153,8 +157,10 @@ def _replicates(source: Source, options: Options) -> Table:
 
 
 def _classifiers(source: Source, options: Options) -> Table:
+    """Read the last phase with a result, unless another is chosen."""
     names = (*classifiers_of.COLUMNS, *source.metrics())
-    return classifiers_of.classifiers(source.trials(names, phase=options.phase, cell=options.cell), source.declared)
+    phase = options.phase or main_phase(source)
+    return classifiers_of.classifiers(source.trials(names, phase=phase, cell=options.cell), source.declared)
 
 
 def _savings(source: Source, options: Options) -> Table:
@@ -180,13 +186,32 @@ def _stopped(source: Source, _options: Options) -> Table:
     return stopped(source.ledger.studies.stopped_cells(source.study))
 
 
-FIGURES: dict[str, Callable[[Source, Options], Figure]] = {
+def gallery(source: Source, options: Options, *, is_there: Callable[[str], bool]) -> Gallery:
+    """Return the reconstructions of one cell: of the chosen one, else of the first that has a complete trial.
+
+    Args:
+        is_there: whether a file at a path relative to the root can still be read.
+    """
+    trials = source.trials(("phase", "cell"), phase=options.phase, cell=options.cell)
+    places = sorted(set(zip(trials["phase"], trials["cell"], strict=True)), key=lambda at: source.declared.order(*at))
+    phase, cell = places[0] if places else (options.phase, options.cell)
+    own = source.declared.of(phase, cell)
+    found = source.trials((*COLUMNS, *own.quality), phase=phase, cell=cell)
+
+    def has(trial: TrialRef) -> bool:
+        path = source.ledger.trials.artifacts(source.study, trial.phase, key=trial.key).get(RECONSTRUCTION)
+        return path is not None and is_there(path)
+
+    return reconstructions(found if places else trials_of((), COLUMNS), own, has=has)
+
+
+FIGURES: dict[FigureId, Callable[[Source, Options], Figure]] = {
     "ladders": _ladders,
     "scatter": _scatter,
     "pace": _pace,
     "best-over-time": _best_over_time,
 }
-TABLES: dict[str, Callable[[Source, Options], Table]] = {
+TABLES: dict[TableId, Callable[[Source, Options], Table]] = {
     "best": _best,
     "initialization": _initialization,
     "importance": _importance,

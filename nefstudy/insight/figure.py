@@ -65,6 +65,15 @@ class Figure:
     of: int = 0
     names: Mapping[str, str] = field(default_factory=dict)
 
+    def flat(self) -> list[list[Any]]:
+        """Return the marks for CSV, header first: the kind of mark, then every column of any."""
+        names = list(dict.fromkeys(name for mark in self.marks for name in mark.columns))
+        rows: list[list[Any]] = [["mark", *names]]
+        for mark in self.marks:
+            columns = [mark.columns.get(name, [None] * len(mark)) for name in names]
+            rows += [[mark.kind, *values] for values in zip(*columns, strict=True)]
+        return rows
+
     def of_kind(self, kind: MarkKind) -> Mark | None:
         """Return the first marks of a kind, None where the figure has none."""
         return next((mark for mark in self.marks if mark.kind == kind), None)

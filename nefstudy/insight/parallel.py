@@ -57,7 +57,9 @@ def parallel(
             Column("phase", "phase"),
             Column("cell", "cell"),
             *(Column(name, name, "number") for name in names),
-            *(Column(m.name, m.label, "number", m.unit, m.digits) for m in metrics),
+            *(
+                Column(m.name, m.label, "number", m.unit, m.digits, detail=m.name != own.objective) for m in metrics
+            ),
             Column("best", "best tenth", detail=True),
         ),
         rows=tuple(rows) if names else (),

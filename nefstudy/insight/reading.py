@@ -1,6 +1,6 @@
 """Trials and declarations of one study, read from its ledger."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from nefstudy.errors import BadConfig
 from nefstudy.insight.declared import Declarations, declarations
 from nefstudy.insight.trials import Trials
-from nefstudy.ledger import Ledger, TrialRow, TrialState
+from nefstudy.ledger import Ledger, StudyRow, TrialRow, TrialState
 
 FIXED = (
     "study", "phase", "key", "cell", "task", "state", "attempt", "seed", "score", "cause", "error", "dataset", "reused",
@@ -28,18 +28,18 @@ class Source:
     study: str
 
     @cached_property
-    def plan(self) -> Mapping[str, Any]:
-        """The plan as its driver wrote it."""
+    def row(self) -> StudyRow:
+        """The study as the ledger holds it, with its plan as its driver wrote it."""
         row = self.ledger.studies.get(self.study)
         if row is None:
             known = ", ".join(other.study for other in self.ledger.studies.all()) or "none"
             raise BadConfig(f"study = {self.study!r}: the ledger knows {known}; name one of them")
-        return row.plan
+        return row
 
     @cached_property
     def declared(self) -> Declarations:
         """What the plan declares of its cells."""
-        return declarations(self.plan)
+        return declarations(self.row.plan)
 
     def trials(self, names: Sequence[str], *, phase: str | None = None, cell: str | None = None) -> Trials:
         """Return columns of the complete trials; whole parameters, if asked for, cost reading every trial's row."""

@@ -12,6 +12,7 @@ from nefstudy.insight.trials import Trials, having
 MOST_LADDERS = 150  # more would hide what they show
 LABELS = {"cell": "cell", "init": "init", "steps": "steps", "hidden": "hidden", "classifier": "classifier"}
 TOLD = ("key", "phase", *LABELS, "signals", "field")
+CONSTANT_LEFT_OUT = frozenset({"steps", "hidden", "classifier"})  # where all trials have the same
 EXPLAINED = {
     "all_nmi": "k-means on the flat weights, compared with the labels",
     "all_off_grid_ratio": "PSNR at cell centers, against the bilinear image, over PSNR on the grid",
@@ -53,7 +54,8 @@ def scatter(
     x_metric, y_metric = own.metric(x), own.metric(y)
     found = ladders(shown, y=y, by=free_names(declared, phase=phase, cell=cell)) if joined else []
     kept = downsample(shown[x], shown[y], limit=limit)
-    dots = {name: [shown[name][i] for i in kept] for name in TOLD if name in shown.columns}
+    told = [name for name in TOLD if name not in CONSTANT_LEFT_OUT or len(set(shown[name])) > 1]
+    dots = {name: [shown[name][i] for i in kept] for name in told}
     dots |= {"x": [shown[x][i] for i in kept], "y": [shown[y][i] for i in kept]}
     sign = -1 if y_metric.direction == "minimize" else 1
     return Figure(
@@ -71,7 +73,7 @@ def scatter(
         symbol="signals",
         facet="field",
         of=len(shown),
-        names={name: label for name, label in LABELS.items() if any(value is not None for value in shown[name])},
+        names={name: label for name, label in LABELS.items() if name in told},
     )
 
 

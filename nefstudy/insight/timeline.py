@@ -15,7 +15,6 @@ WIDTHS = (
     MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE,
     HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 28 * DAY,
 )  # fmt: skip
-TIME = Axis("time", scale="time")
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,12 @@ class Spans:
     from_s: float
     width_s: float
     ended: tuple[int, ...]
+
+
+def time_axis(found: Spans) -> Axis:
+    """Return the axis of the clock over all spans."""
+    ends = (found.from_s, found.from_s + len(found.ended) * found.width_s)
+    return Axis("time", scale="time", domain=ends if found.ended else None)
 
 
 def spans(ends: Sequence[float]) -> Spans:
@@ -60,7 +65,7 @@ def pace_figure(trials: Trials) -> Figure:
         id="pace",
         title="Trials over time",
         caption=words,
-        x=TIME,
+        x=time_axis(found),
         y=Axis("trials a minute"),
         marks=(
             Mark(
@@ -102,7 +107,7 @@ def best_over_time(trials: Trials, own: Declared) -> Figure:
         id="best-over-time",
         title=f"Best {metric.label} over time",
         caption=words,
-        x=TIME,
+        x=time_axis(spans([end for end in trials["ended_at"] if end is not None])),
         y=Axis(f"best {metric.label}", metric.unit),
         marks=(Mark("step", {"x": x, "y": y, **columns}),),
         of=len(order),

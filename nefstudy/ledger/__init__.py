@@ -15,6 +15,8 @@ from nefstudy.ledger.owner import Owner as Owner
 from nefstudy.ledger.record import CellRecord as CellRecord
 from nefstudy.ledger.record import TrialRecord as TrialRecord
 from nefstudy.ledger.rows import CommandRow as CommandRow
+from nefstudy.ledger.rows import Coverage as Coverage
+from nefstudy.ledger.rows import End as End
 from nefstudy.ledger.rows import EventRow as EventRow
 from nefstudy.ledger.rows import NeuralDatasetRow as NeuralDatasetRow
 from nefstudy.ledger.rows import OutboxRow as OutboxRow

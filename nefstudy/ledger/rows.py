@@ -122,6 +122,26 @@ def finite(value: float | None) -> float | None:
 
 
 @dataclass(frozen=True)
+class End:
+    """When a trial ended and started (UTC seconds), and one of its metrics."""
+
+    at: float
+    started_at: float | None
+    measure: float | None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Of one phase and cell: trials that ended and were not reused, how many of them measured more than zero, and the
+    distinct neural datasets of all that ended.
+    """
+
+    ended: int
+    measured: int
+    datasets: int
+
+
+@dataclass(frozen=True)
 class Page:
     """Some trials in order, and the cursor that continues after them (None at the end)."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
-from sqlalchemy import Connection, Select, func, null, select
+from sqlalchemy import Connection, ScalarSelect, Select, case, func, null, select
 
 from nefstudy.ledger import attempts, pages
 from nefstudy.ledger.access import Access
@@ -12,7 +12,7 @@ from nefstudy.ledger.filters import Filter, find_or_none
 from nefstudy.ledger.lease import Lease
 from nefstudy.ledger.outcome import Curve, Number, Outcome
 from nefstudy.ledger.record import TrialRecord
-from nefstudy.ledger.rows import Page, StoredPage, TrialRow, TrialState
+from nefstudy.ledger.rows import Coverage, End, Page, StoredPage, TrialRow, TrialState
 from nefstudy.ledger.schema import artifacts, cells, curves, events, measures, names, trials
 from nefstudy.ledger.texts import load
 
@@ -166,12 +166,35 @@ class Trials:
             numbers[at] = numbers.get(at, 0) + 1
         return numbers
 
-    def ends(self, study: str, *, phase: str | None = None, limit: int = 200) -> list[float]:
-        """Return when the latest trials that were not reused ended, newest first."""
+    def ends(self, study: str, *, measure: str = "", phase: str | None = None, limit: int = 200) -> list[End]:
+        """Return how the latest trials that were not reused ended, newest first, each with the named metric if any."""
         ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
-        query = select(trials.c.ended_at).where(trials.c.state.in_(ended), trials.c.reused.is_(False))
+        query = select(trials.c.id, trials.c.ended_at, trials.c.started_at)
+        query = query.where(trials.c.state.in_(ended), trials.c.reused.is_(False))
         query = _narrowed(query, study=study, phase=phase).order_by(trials.c.ended_at.desc()).limit(limit)
-        return [row.ended_at for row in self._access.rows(query)]
+        latest = query.subquery()
+        its = (measures.c.trial_id == latest.c.id) & (measures.c.name_id == _metric_id(study, measure))
+        found = (
+            select(latest, measures.c.number)
+            .select_from(latest.outerjoin(measures, its))
+            .order_by(latest.c.ended_at.desc())
+        )
+        return [End(row.ended_at, row.started_at, row.number) for row in self._access.rows(found)]
+
+    def coverage(self, study: str, *, measure: str) -> dict[tuple[str, str], Coverage]:
+        """Return of each (phase, cell) what its COMPLETE and PRUNED trials cover, by the named metric."""
+        by, ended = (trials.c.phase, trials.c.cell), trials.c.state.in_((TrialState.COMPLETE, TrialState.PRUNED))
+        ran = func.sum(case((trials.c.reused.is_(False), 1), else_=0))
+        every = select(*by, ran.label("n"), func.count(trials.c.dataset.distinct()).label("datasets"))
+        every = every.where(trials.c.study == study, ended).group_by(*by)
+        positive = select(*by, func.count().label("n")).join(measures, measures.c.trial_id == trials.c.id)
+        positive = positive.where(measures.c.name_id == _metric_id(study, measure), measures.c.number > 0)
+        positive = positive.where(trials.c.study == study, ended, trials.c.reused.is_(False)).group_by(*by)
+        number = {(row.phase, row.cell): row.n for row in self._access.rows(positive)}
+        return {
+            (row.phase, row.cell): Coverage(row.n, number.get((row.phase, row.cell), 0), row.datasets)
+            for row in self._access.rows(every)
+        }
 
     def columns(
         self,
@@ -219,6 +242,12 @@ class Trials:
 def _narrowed(query: Select[Any], **at: str | None) -> Select[Any]:
     """Return the query over the trials of a study, phase and cell, where given."""
     return query.where(*(trials.c[name] == value for name, value in at.items() if value is not None))
+
+
+def _metric_id(study: str, name: str) -> ScalarSelect[Any]:
+    """Return the query of a metric's number."""
+    its = (names.c.study == study) & (names.c.kind == "metric") & (names.c.name == name)
+    return select(names.c.id).where(its).scalar_subquery()
 
 
 def _best(connection: Connection, study: str, *, phase: str | None, cell: str | None, limit: int) -> list[TrialRow]:

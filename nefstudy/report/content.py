@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nefstudy.errors import BadRoot
-from nefstudy.insight.catalog import Options, figure, main_phase, table
+from nefstudy.insight.catalog import FigureId, Options, TableId, figure, main_phase, table
 from nefstudy.insight.figure import Figure
 from nefstudy.insight.reading import Source
 from nefstudy.insight.replicates import SHOWN
@@ -22,7 +22,9 @@ COLUMNS = (
     "phase", "key", "cell", "state", "attempt", "init", "field", "signals", "hidden", "steps", "classifier", "seed",
     "val_accuracy", "test_accuracy", "quality", "reused", "cause", "dataset",
 )  # fmt: skip
-TABLES = ("initialization", "best", "replicates", "importance", "classifiers", "savings", "failures")
+TABLES: tuple[TableId, ...] = (
+    "initialization", "best", "replicates", "importance", "classifiers", "savings", "failures",
+)  # fmt: skip
 SCATTERED = ("all_nmi", "all_off_grid_ratio")  # structure of the weights, smoothness between grid points
 MOST_DOTS = 50_000  # of a figure: all trials of a study of the papers' size
 
@@ -63,8 +65,8 @@ class Report:
     trials: tuple[TrialRow, ...]
     phase: str
     progress: tuple[Progress, ...]
-    tables: Mapping[str, Table]
-    every: Mapping[str, Table]
+    tables: Mapping[TableId, Table]
+    every: Mapping[TableId, Table]
     pictures: tuple[Picture, ...]
     reconstructions: Mapping[str, bytes]
     learned: tuple[bytes, bytes] | None
@@ -79,15 +81,13 @@ def gather(ledger: Ledger, study: str, *, root: str | Path) -> Report:
     """
     source = Source(ledger, study)
     tables = {name: table(source, name) for name in TABLES}
-    row = ledger.studies.get(study)
-    assert row is not None  # the source has read its plan
     phase = main_phase(source)
     best = [trial for ref in tables["best"].column("key") if (trial := _trial(ledger, study, ref))]
     costs: dict[str, float] = defaultdict(float)
     for (_, _, name), total in ledger.trials.totals(study, COSTS).items():
         costs[name] += total
     return Report(
-        study=row,
+        study=source.row,
         trials=ledger.trials.page(study, limit=None).rows,
         phase=phase,
         progress=tuple(_progress(ledger, study)),
@@ -109,7 +109,8 @@ def _trial(ledger: Ledger, study: str, ref: object) -> TrialRow | None:
 
 def pictures(source: Source, phase: str) -> Iterable[Picture]:
     """Yield the figures of a phase, encoded; a scatter that no trial has the numbers for is left out."""
-    wanted = [("ladders", "ladders", None), *(("scatter", f"scatter_{x}", x) for x in SCATTERED)]
+    wanted: list[tuple[FigureId, str, str | None]] = [("ladders", "ladders", None)]
+    wanted += [("scatter", f"scatter_{x}", x) for x in SCATTERED]
     for id, name, x in wanted:
         found = figure(source, id, Options(phase=phase or None, x=x, limit=MOST_DOTS))
         if found.of or id == "ladders":

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 
+from nefstudy.insight.catalog import TableId
 from nefstudy.insight.table import Table, duration
 from nefstudy.ledger import TrialState
 from nefstudy.report.content import Picture, Report
@@ -120,7 +121,7 @@ def _best(report: Report) -> list[str]:
     return [*captioned(report.tables["best"]), *gallery]
 
 
-def _shown(report: Report, *names: str) -> list[str]:
+def _shown(report: Report, *names: TableId) -> list[str]:
     return [part for name in names if report.tables[name].rows for part in captioned(report.tables[name])]
 
 

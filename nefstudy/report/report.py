@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nefstudy.errors import BadRoot
+from nefstudy.insight.catalog import TableId
 from nefstudy.ledger import Ledger
 from nefstudy.report.classifiers import size_files
 from nefstudy.report.content import Report, gather, trial_cells
 from nefstudy.report.page import render
 from nefstudy.report.tables import csv_bytes, markdown
 
-WRITTEN = ("initialization", "classifiers")  # tables that are written as Markdown too
+WRITTEN: tuple[TableId, ...] = ("initialization", "classifiers")  # tables that are written as Markdown too
 
 
 def write_report(ledger: Ledger, study: str, *, root: str | Path, out: str | Path) -> Path:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -13,7 +12,6 @@ from starlette.exceptions import HTTPException
 
 from nefstudy.ledger import Ledger
 from nefstudy.names import CELL, CELL_LENGTH, NAME, NAME_LENGTH
-from nefstudy.outside_text import without_secrets
 
 StudyName = Annotated[str, Path(pattern=NAME, max_length=NAME_LENGTH, description="name of a study")]
 OneStudy = Annotated[str | None, Query(pattern=NAME, max_length=NAME_LENGTH, description="name of a study")]
@@ -21,9 +19,6 @@ TrialKey = Annotated[str, Path(pattern=r"^[0-9a-f]{8,64}$", description="a trial
 PhaseName = Annotated[str | None, Query(pattern=NAME, max_length=NAME_LENGTH, description="phase1 or phase2")]
 CellName = Annotated[str | None, Query(pattern=CELL, max_length=CELL_LENGTH, description="signals/field")]
 PRINTABLE = r"^[ -~]{1,200}$"
-
-_FOLDERS = re.compile(r"(?:\b[a-z][a-z0-9+.-]{1,15}:/|(?<![\w/]))/+(?:[^\s/'\",()]+/)*")  # of a path or a URL
-ERROR_CHARS = 300
 
 
 async def _ledger_of(request: Request) -> Ledger:
@@ -76,15 +71,3 @@ def require_study(ledger: Ledger, study: str) -> None:
 def unknown(study: str) -> str:
     """What to say of a study the ledger does not hold."""
     return f"no study {study!r} in this ledger; GET /v1/studies lists them"
-
-
-def presentable(error: str | None) -> str | None:
-    """The first line of an error without the folders of any path in it."""
-    if error is None:
-        return None
-    return presentable_line(error.strip().splitlines()[0] if error.strip() else "")
-
-
-def presentable_line(line: str) -> str:
-    """A line without secrets and without the folders of any path in it."""
-    return _FOLDERS.sub("", without_secrets(line))[:ERROR_CHARS]

@@ -11,7 +11,7 @@ from fastapi.security import HTTPBearer
 
 import nefstudy
 from nefstudy.ledger import Ledger
-from nefstudy.service import control, events, figures, health, metrics, neural_datasets, page, studies, timeline, trials
+from nefstudy.service import control, events, health, insights, metrics, neural_datasets, page, studies, trials
 from nefstudy.service.artifacts import Artifacts
 from nefstudy.service.events import Streams
 from nefstudy.service.forwarded import Forwarding
@@ -22,7 +22,7 @@ from nefstudy.service.snapshot import Snapshots
 
 THREADS = 6  # answer at once: more would only share the same processor, each with a database connection of its own
 
-PARTS = (health, metrics, studies, figures, timeline, trials, neural_datasets, events, control, page)
+PARTS = (health, metrics, studies, insights, trials, neural_datasets, events, control, page)
 
 BEARER = HTTPBearer(auto_error=False, description="NEFSTUDY_API_TOKEN, where the service has one")  # the gate asks
 
@@ -74,6 +74,7 @@ def create_app(
     )
     app.state.ledger = ledger
     app.state.snapshots = Snapshots(ledger)
+    app.state.coverages = studies.Coverages(ledger)
     app.state.artifacts = Artifacts(root)
     app.state.page = Page(page_directory())
     app.state.streams = Streams()

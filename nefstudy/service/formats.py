@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -41,6 +41,21 @@ OTHER_CONTENT = {
     if format_ is not Format.JSON
 }
 """What the API's description says of a page of trials that is not JSON."""
+
+
+CSV_CONTENT = {"text/csv": {"schema": {"type": "string"}}}
+
+
+def is_csv(request: Request, asked: str | None) -> bool:
+    """Return whether an answer that can be JSON or CSV is to be CSV."""
+    return asked == Format.CSV or (asked is None and _accepted(request.headers.get("accept", "")) is Format.CSV)
+
+
+def csv_of(rows: Iterable[Sequence[Any]]) -> bytes:
+    """Return rows as CSV, with text that a spreadsheet will not take for a formula."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([_inert(value) for value in row] for row in rows)
+    return text.getvalue().encode()
 
 
 def written(request: Request, page: StoredPage, *, names: Sequence[str], asked: Format | None) -> Response:

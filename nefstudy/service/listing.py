@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+from nefstudy.insight.failures import presentable
 from nefstudy.ledger.rows import QUALITIES, TEXTS
 from nefstudy.ledger.rows import finite as finite_number
 from nefstudy.ledger.texts import load
-from nefstudy.service.answers import encode, finite, presentable
+from nefstudy.service.answers import encode, finite
 from nefstudy.service.models import Trial
 
 Stored = Mapping[str, Any]

@@ -6,9 +6,9 @@ from contextlib import suppress
 from fastapi import APIRouter, Response
 
 from nefstudy.errors import NoLedger
+from nefstudy.insight.progress import progress
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.service.answers import LedgerIn
-from nefstudy.service.progress import progress
 
 router = APIRouter(tags=["health"])
 
@@ -17,8 +17,9 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 HELP = {
     "nefstudy_trials_planned": "Trials planned.",
     "nefstudy_trials": "Trials by state.",
-    "nefstudy_best_val_accuracy": "Validation accuracy of the best complete trial.",
-    "nefstudy_best_test_accuracy": "Test accuracy of the trial that validation picks.",
+    "nefstudy_fits_remaining": "Remaining trials that will cost a fit, as far as ended trials show.",
+    "nefstudy_best_score": "Objective of the best complete trial, by the name of the metric.",
+    "nefstudy_best_test_score": "Test counterpart of the objective, of the same trial.",
     "nefstudy_failures": "Failed trials by cause.",
     "nefstudy_trials_per_minute": "Trials ended a minute, of late.",
     "nefstudy_eta_seconds": "Estimated time until the study is complete.",
@@ -68,10 +69,11 @@ def _samples(ledger: Ledger, study: str) -> Iterator[Sample]:
             yield "nefstudy_trials_planned", labels, cell.planned
             for state in TrialState:
                 yield "nefstudy_trials", {**labels, "state": state.lower()}, getattr(cell, state.lower())
-            if cell.best is not None and cell.best.val_accuracy is not None:
-                yield "nefstudy_best_val_accuracy", labels, cell.best.val_accuracy
-            if cell.best is not None and cell.best.test_accuracy is not None:
-                yield "nefstudy_best_test_accuracy", labels, cell.best.test_accuracy
+            yield "nefstudy_fits_remaining", labels, cell.remaining_fits
+            if cell.best is not None and cell.best.score is not None:
+                yield "nefstudy_best_score", {**labels, "objective": cell.best.objective}, cell.best.score
+            if cell.best is not None and cell.best.reported is not None:
+                yield "nefstudy_best_test_score", {**labels, "objective": cell.best.objective}, cell.best.reported
     for (phase_name, cell_name, cause), count in ledger.trials.causes(study).items():
         yield "nefstudy_failures", {**whole, "phase": phase_name, "cell": cell_name, "cause": cause}, count
     for (phase_name, cell_name, name), total in ledger.trials.totals(study, COSTS).items():

@@ -1,23 +1,23 @@
-"""Where the studies stand, for a terminal."""
+"""Status of the studies, for a terminal."""
 
 import time
 from datetime import timedelta
 
 from rich.table import Table
 
-from nefstudy.service.models import PhaseStatus, Status, StudyStatus
+from nefstudy.insight.status import PhaseStatus, Status, StudyStatus
 
 
 def status_tables(found: Status) -> list[Table]:
-    """The tables of each study that have rows: phases, the best trial of each cell, failures, cells left alone."""
+    """Return the tables of each study that have rows: phases, best trials, failures, stopped cells."""
     makers = (_phases, _best, _setbacks, _stopped, _silent, _export)
     return [table for study in found.studies for make in makers if (table := make(study)).row_count]
 
 
 def _phases(study: StudyStatus) -> Table:
-    driver = "" if study.alive or study.state == "finished" else ", no driver at work"
+    driver = "" if study.alive or study.state == "finished" else ", no driver"
     table = Table(title=f"study {study.study}: {study.state}{driver}", title_justify="left", box=None, pad_edge=False)
-    names = ("complete", "planned", "running", "failed", "interrupted", "pruned", "per min", "ETA")
+    names = ("complete", "planned", "running", "failed", "interrupted", "pruned", "fits left", "per min", "ETA")
     table.add_column("phase")
     for name in names:
         table.add_column(name, justify="right")
@@ -29,23 +29,32 @@ def _phases(study: StudyStatus) -> Table:
 def _counts(phase: PhaseStatus) -> tuple[str, ...]:
     pace = "-" if phase.per_minute is None else f"{phase.per_minute:.1f}"
     eta = "-" if phase.eta_s is None or not phase.remaining else str(timedelta(seconds=round(phase.eta_s)))
-    counts = (phase.complete, phase.planned, phase.running, phase.failed, phase.interrupted, phase.pruned)
+    counts = (
+        phase.complete,
+        phase.planned,
+        phase.running,
+        phase.failed,
+        phase.interrupted,
+        phase.pruned,
+        phase.remaining_fits,
+    )
     return (*map(str, counts), pace, eta)
 
 
 def _best(study: StudyStatus) -> Table:
-    table = Table(title="best by validation accuracy", title_justify="left", box=None, pad_edge=False)
-    for name in ("cell", "trial", "val", "test"):
-        table.add_column(name, justify="left" if name in ("cell", "trial") else "right")
+    table = Table(title="best of each cell", title_justify="left", box=None, pad_edge=False)
+    for name in ("cell", "trial", "objective", "best", "its test"):
+        table.add_column(name, justify="right" if name in ("best", "its test") else "left")
     for best in study.best:
-        scores = (best.val_accuracy, best.test_accuracy)
-        table.add_row(best.cell, best.key, *("-" if score is None else f"{score:.3f}" for score in scores))
+        scores = (best.score, best.reported)
+        shown = ("-" if score is None else f"{score:.{best.digits}f}" for score in scores)
+        table.add_row(best.cell, best.key, best.label, *shown)
     return table
 
 
 def _setbacks(study: StudyStatus) -> Table:
     table = Table(title="failures", title_justify="left", box=None, pad_edge=False)
-    for name in ("phase", "cell", "cause", "failed", "tried again"):
+    for name in ("phase", "cell", "cause", "failed", "retried"):
         table.add_column(name, justify="left" if name in ("phase", "cell", "cause") else "right")
     for setback in study.setbacks:
         table.add_row(setback.phase, setback.cell, setback.cause, str(setback.failed), str(setback.retried))
@@ -63,7 +72,7 @@ def _silent(study: StudyStatus) -> Table:
 
 
 def _stopped(study: StudyStatus) -> Table:
-    table = Table(title="left alone until the study is run again", title_justify="left", box=None, pad_edge=False)
+    table = Table(title="skipped until the study is run again", title_justify="left", box=None, pad_edge=False)
     for name in ("phase", "cell", "why"):
         table.add_column(name)
     for cell in study.stopped_cells:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from nefstudy.errors import BadConfig
+from nefstudy.insight.failures import presentable, presentable_line
 from nefstudy.ledger import Filter, Ledger, TrialRow, TrialState, pages
 from nefstudy.paths import log_path
 from nefstudy.service.answers import (
@@ -19,8 +20,6 @@ from nefstudy.service.answers import (
     TrialKey,
     answer,
     encode,
-    presentable,
-    presentable_line,
     require_study,
 )
 from nefstudy.service.artifacts import Artifacts

@@ -9,8 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from nefstudy.service.models import CellProgress, Progress
-from nefstudy.service.progress import progress
+from nefstudy.insight.progress import CellProgress, Progress, progress, rank
 from nefstudy.study.run import StudyRun
 from nefstudy.study.turns import SILENT_S, UnderWay
 
@@ -59,17 +58,18 @@ def study_line(state: Progress) -> str:
     """Progress as one line."""
     parts = [f"{p.phase} {p.complete + p.failed + p.pruned}/{p.planned}" for p in state.phases]
     failed = f", {state.failed} failed" if state.failed else ""
-    best = max((b.val_accuracy for b in state.best if b.val_accuracy is not None), default=None)
-    shown = "" if best is None else f", best validation accuracy {best:.3f}"
-    return f"{state.study}: {', '.join(parts)}, {state.running} running{failed}{shown}, ETA {_time(state.eta_s)}"
+    best = max((item for item in state.best if item.score is not None), key=rank, default=None)
+    shown = "" if best is None else f", best {best.label} {best.score:.{best.digits}f}"
+    fits = f", {state.remaining_fits} fits left" if state.remaining_fits else ""
+    return f"{state.study}: {', '.join(parts)}, {state.running} running{failed}{shown}{fits}, ETA {_time(state.eta_s)}"
 
 
 def study_view(state: Progress, under_way: list[UnderWay]) -> RenderableType:
-    """Progress as a table: one row per phase and cell with the best validation accuracy and that trial's test
-    accuracy; what runs now below it.
+    """Return progress as a table: one row per phase and cell with the best score and that trial's test metric;
+    running trials below it.
     """
     table = Table(title=f"study {state.study}", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in ("phase", "cell", "", "trials", "now", "failed", "val", "test", "ETA"):
+    for name in ("phase", "cell", "", "trials", "now", "failed", "best", "test", "ETA"):
         table.add_column(name, justify="left" if name in ("phase", "cell", "") else "right", no_wrap=True)
     for phase in state.phases:
         for index, cell in enumerate(phase.cells):
@@ -78,7 +78,8 @@ def study_view(state: Progress, under_way: list[UnderWay]) -> RenderableType:
     total = ProgressBar(total=max(state.planned, 1), completed=state.planned - state.remaining, width=40)
     foot = Table.grid(padding=(0, 1))
     pace = "" if state.per_minute is None else f"{state.per_minute:.1f} trials/min"
-    eta = f"ETA {_time(state.eta_s)}" if state.remaining else ""
+    fits = f"{state.remaining_fits} fits, " if state.remaining_fits else ""
+    eta = f"{fits}ETA {_time(state.eta_s)}" if state.remaining else ""
     foot.add_row(total, f"{state.planned - state.remaining}/{state.planned}", pace, eta)
     return Group(table, Text(), foot, *(Text(_now(trial), style="dim") for trial in under_way[:8]))
 
@@ -87,8 +88,9 @@ def _cell(cell: CellProgress) -> tuple[RenderableType, ...]:
     done = cell.planned - cell.remaining
     bar = ProgressBar(total=max(cell.planned, 1), completed=done, width=12)
     best = cell.best
-    scores = [None, None] if best is None else [best.val_accuracy, best.test_accuracy]
-    shown = ["-" if score is None else f"{score:.3f}" for score in scores]
+    scores = [None, None] if best is None else [best.score, best.reported]
+    digits = 3 if best is None else best.digits
+    shown = ["-" if score is None else f"{score:.{digits}f}" for score in scores]
     failed = Text(str(cell.failed), style="red" if cell.failed else "")
     return (bar, f"{done}/{cell.planned}", str(cell.running), failed, *shown)
 

@@ -14,8 +14,8 @@ from typing import Any
 from rich.console import Console
 
 from nefstudy.errors import DiskLow, LedgerReplaced, NefstudyError, StudyBusy, StudyStopped
+from nefstudy.insight.status import EXPORT
 from nefstudy.ledger import Heartbeat, Ledger, Owner, TrialState
-from nefstudy.service.setbacks import EXPORT
 from nefstudy.study.closing import say_closing
 from nefstudy.study.cluster import Headroom, connected_ray
 from nefstudy.study.continuing import continued

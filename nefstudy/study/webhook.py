@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 
 import nefstudy
 from nefstudy.errors import BadConfig, BadInput, StudyBusy
+from nefstudy.insight.failures import presentable
+from nefstudy.insight.progress import progress
 from nefstudy.ledger import Ledger
-from nefstudy.service.answers import presentable
-from nefstudy.service.progress import progress
 
 SECRET = "NEFSTUDY_WEBHOOK_SECRET"
 TRIES = 3

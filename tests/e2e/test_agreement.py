@@ -30,7 +30,7 @@ BARS = """(svg) => [...svg.querySelectorAll("g[aria-label=rect] rect")].map((bar
   const [top, height] = ["y", "height"].map((name) => Number(bar.getAttribute(name)));
   return svg.scale("y").invert(top) - svg.scale("y").invert(top + height);
 })"""
-PLOTS = {"quality": "all_psnr", "nmi": "all_nmi", "ratio": "all_off_grid_ratio"}
+PLOTS = {"quality": "ladders?x=all_psnr", "nmi": "scatter?x=all_nmi", "ratio": "scatter?x=all_off_grid_ratio"}
 
 
 @pytest.fixture(scope="module")
@@ -106,28 +106,34 @@ def lie(route: Route) -> None:
 
 
 LIES: dict[str, tuple[tuple[str | int, ...], ...]] = {
-    "progress": (("planned",), ("phases", 0, "cells", 0, "failed"), ("phases", 1, "cells", 1, "best", "val_accuracy")),
-    "start-table": (("rows", 0, "random", "mean"), ("rows", 1, "shared", "sd"), ("rows", 0, "gain_percent")),
-    "failures": (("failures", 0, "count"),),
-    "points": (("x", 3),),
-    "timeline": (("ended", 0),),
+    "progress": (("planned",), ("phases", 0, "cells", 0, "failed"), ("phases", 1, "cells", 1, "best", "score")),
+    "initialization": (("rows", 0, 1, "mean"), ("rows", 1, 2, "sd"), ("rows", 0, 3, "mean")),
+    "failures": (("rows", 0, 3),),
+    "ladders": (("marks", -1, "columns", "x", 3),),
+    "scatter": (("marks", -1, "columns", "x", 3),),
+    "pace": (("marks", 0, "columns", "y", 0),),
 }
+FIRST, SECOND = "digits8/siren", "digits8/rffnet"  # in the order of the plan
 CHANGED = {
-    "study planned", "phase1 digits8/rffnet failed", "phase2 digits8/siren best val", "digits8/rffnet random mean",
-    "digits8/siren shared sd", "digits8/rffnet gain", "failed of diverged",
+    "study planned", f"phase1 {FIRST} failed", f"phase2 {SECOND} best val", f"{FIRST} random mean",
+    f"{SECOND} shared sd", f"{FIRST} gain", "failed of diverged",
 }  # fmt: skip
+
+
+def columns_of(figure: dict[str, Any], kind: str) -> dict[str, list[Any]]:
+    """The columns of a figure's marks of one kind."""
+    return next(mark["columns"] for mark in figure["marks"] if mark["kind"] == kind)
 
 
 def places_of(service, plot: str) -> list[tuple[float, float]]:
     """Where REST says that the points of a plot are."""
-    found = service(f"/v1/studies/{STUDY}/points?x={PLOTS[plot]}&y=test_accuracy&phase=phase2")
+    found = columns_of(service(f"/v1/studies/{STUDY}/figures/{PLOTS[plot]}&phase=phase2"), "dot")
     return list(zip(found["x"], found["y"], strict=True))
 
 
 def rates_of(service) -> list[float]:
     """Trials a minute in each span, as REST has them."""
-    found = service(f"/v1/studies/{STUDY}/timeline")
-    return [60 * count / found["width_s"] for count in found["ended"]]
+    return columns_of(service(f"/v1/studies/{STUDY}/figures/pace"), "bar")["y"]
 
 
 def marks_of(page: Page, plot: str) -> list[tuple[float, float]]:
@@ -142,7 +148,7 @@ def same(marks: list[tuple[float, float]], places: list[tuple[float, float]]) ->
 
 
 def test_page_and_report_tell_what_rest_tells(page, rest, report):
-    """Counts, best accuracies, the table by start and failures are the same numbers wherever one reads them."""
+    """Counts, best accuracies, the table by initialization and failures are the same numbers everywhere."""
     assert len(rest) > 30
     assert (rest["study complete"], rest["failed of diverged"]) == (14, 1)
     assert told.by_page(page) == pytest.approx(rest, abs=SHOWN)
@@ -156,7 +162,7 @@ def test_the_marks_are_rests_points_and_the_bars_its_counts(page, service):
         assert len(places) == 8
         assert f"{len(places)} complete trials." in page.inner_text(f"#{plot}-caption")
         assert same(marks_of(page, plot), places), plot
-    assert sum(service(f"/v1/studies/{STUDY}/timeline")["ended"]) == 14
+    assert service(f"/v1/studies/{STUDY}/figures/pace")["of"] == 14
     assert page.locator("#pace svg").evaluate(BARS) == pytest.approx(rates_of(service), abs=1e-6)
 
 
@@ -180,7 +186,7 @@ def test_a_number_that_differs_in_the_report_is_seen(rest, report, tmp_path):
 
 
 def test_the_reports_tables_are_rests_trials(service, report):
-    """Every number of trials.csv, best.csv and start_table.csv is REST's, in full precision."""
+    """Every number of trials.csv, best.csv and initialization.csv is REST's, in full precision."""
     base = f"/v1/studies/{STUDY}"
     trials = {(t["phase"], t["key"]): t for t in service(f"{base}/trials?limit=1000")["trials"]}
     rows = told.table_of(report / "trials.csv")
@@ -194,9 +200,19 @@ def test_the_reports_tables_are_rests_trials(service, report):
     best = {(b["phase"], b["cell"]): (b["key"], b["val_accuracy"]) for b in service(f"{base}/best")["best"]}
     rows = told.table_of(report / "best.csv")
     assert {(row["phase"], row["cell"]): (row["key"], float(row["val_accuracy"])) for row in rows} == best
-    found = {row["cell"]: row for row in service(f"{base}/start-table")["rows"]}
-    for row in told.table_of(report / "start_table.csv"):
-        line = found[f"{row['signals']}/{row['field']}"]
-        start = line[row["init"]]
-        numbers = (row["n"], row["mean_test_accuracy"], row["sd_test_accuracy"], row["gain_percent"])
-        assert tuple(map(float, numbers)) == (start["n"], start["mean"], start["sd"], line["gain_percent"])
+    for name in ("initialization", "best", "savings", "failures"):
+        table = service(f"{base}/tables/{name}")
+        names = [column["name"] for column in table["columns"] if column["kind"] in ("number", "count", "text")]
+        rows = told.table_of(report / f"{name}.csv")
+        assert [[row[name] for name in names] for row in rows] == [
+            ["" if row[name] is None else str(row[name]) for name in names] for row in told.rows_by_name(table)
+        ]
+    for row, line in zip(
+        told.table_of(report / "initialization.csv"),
+        told.rows_by_name(service(f"{base}/tables/initialization")),
+        strict=True,
+    ):
+        for name in ("random", "shared", "gain.shared"):
+            assert [float(row[f"{name}.{part}"]) for part in ("n", "mean", "sd")] == [
+                line[name][part] for part in ("n", "mean", "sd")
+            ]

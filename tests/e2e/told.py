@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 
 Told = dict[str, float]
 COUNTS = ("planned", "complete", "running", "failed")
+BEST = {"val": "score", "test": "reported"}
 
 
 def by_rest(get: Callable[[str], Any], study: str) -> Told:
@@ -22,12 +23,20 @@ def by_rest(get: Callable[[str], Any], study: str) -> Told:
         for cell in phase["cells"]:
             place = f"{phase['phase']} {cell['cell']}"
             told |= {f"{place} {name}": cell[name] for name in COUNTS}
-            told |= {f"{place} best {split}": cell["best"][f"{split}_accuracy"] for split in ("val", "test")}
-    for row in get(f"{base}/start-table")["rows"]:
-        for start in ("random", "shared"):
-            told |= {f"{row['cell']} {start} {name}": row[start][name] for name in ("mean", "sd")}
-        told[f"{row['cell']} gain"] = round(row["gain_percent"])
-    return told | {f"failed of {row['cause']}": row["count"] for row in get(f"{base}/failures")["failures"]}
+            told |= {f"{place} best {of}": cell["best"][name] for of, name in BEST.items()}
+    for row in rows_by_name(get(f"{base}/tables/initialization")):
+        for init in ("random", "shared"):
+            told |= {f"{row['cell']} {init} {name}": row[init][name] for name in ("mean", "sd")}
+        told[f"{row['cell']} gain"] = row["gain.shared"]["mean"] / 100
+    for row in rows_by_name(get(f"{base}/tables/failures")):
+        told[f"failed of {row['cause']}"] = told.get(f"failed of {row['cause']}", 0) + row["failed"]
+    return told
+
+
+def rows_by_name(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a table by the names of its columns."""
+    names = [column["name"] for column in table["columns"]]
+    return [dict(zip(names, row, strict=True)) for row in table["rows"]]
 
 
 def by_page(page: Page) -> Told:
@@ -36,15 +45,16 @@ def by_page(page: Page) -> Told:
     complete, planned = re.findall(r"[\d,]+", page.inner_text("#tiles .tile:first-child dd"))[:2]
     told = {"study planned": number(planned), "study complete": number(complete)}
     for table in page.locator("#phases .scroll").all():
-        phase = re.search(r"Phase \d", table.get_attribute("aria-label"))[0].lower().replace(" ", "")
-        for cell, _, done, running, failed, val, test in rows_of(table):
+        phase = re.search(r"phase\d", table.get_attribute("aria-label"))[0]
+        for cell, _, done, running, failed, _, val, test in rows_of(table):
             shown = (*reversed(done.split(" / ")), running, failed, val, test)
             names = (*COUNTS, "best val", "best test")
             told |= {f"{phase} {cell} {name}": number(text) for name, text in zip(names, shown, strict=True)}
-    for cell, random, shared, gain in rows_of(page.locator("#starts .scroll")):
-        told |= starts_told(cell, random=random, shared=shared, gain=gain.removesuffix(" %"))
+    for cell, random, shared, gain, *_ in rows_of(page.locator("#starts .scroll")):
+        told |= means_told(cell, random=random, shared=shared, gain=gain)
     if page.locator("#failures-part").is_visible():
-        told |= {f"failed of {cause}": number(n) for cause, n, *_ in rows_of(page.locator("#failures .scroll"))}
+        for cause, _, _, n, *_ in rows_of(page.locator("#failures .scroll")):
+            told[f"failed of {cause}"] = told.get(f"failed of {cause}", 0) + number(n)
     return told
 
 
@@ -57,21 +67,22 @@ def by_report(folder: Path) -> Told:
     for row in reader.rows("Trials by phase and cell"):
         told |= {f"{row['phase']} {row['cell']} {name}": number(row.get(name, "0")) for name in COUNTS}
     for row in reader.rows("Best trial of each cell"):
-        told |= {f"{row['phase']} {row['cell']} best {split}": number(row[split]) for split in ("val", "test")}
-    for row in reader.rows("Test accuracy by start"):
-        told |= starts_told(row["cell"], random=row["random"], shared=row["shared"], gain=row["gain %"])
+        shown = {"val": row["validation accuracy"], "test": row["test accuracy"]}
+        told |= {f"{row['phase']} {row['cell']} best {split}": number(text) for split, text in shown.items()}
+    for row in reader.rows("Test accuracy by initialization"):
+        told |= means_told(row["cell"], random=row["random"], shared=row["shared"], gain=row["gain (%)"])
     for row in reader.rows("Failures"):
         name = f"failed of {row['cause']}"
-        told[name] = told.get(name, 0) + number(row["trials"])
+        told[name] = told.get(name, 0) + number(row["failed"])
     return told
 
 
-def starts_told(cell: str, *, random: str, shared: str, gain: str) -> Told:
-    """A line of the table by start, each accuracy written as mean ± sd, the gain in whole per cent."""
-    told: Told = {f"{cell} gain": round(number(gain))}
-    for start, text in (("random", random), ("shared", shared)):
+def means_told(cell: str, *, random: str, shared: str, gain: str) -> Told:
+    """A line of the table by initialization, each accuracy written as mean ± sd, the gain in per cent ± interval."""
+    told: Told = {f"{cell} gain": number(gain.partition("±")[0]) / 100}
+    for init, text in (("random", random), ("shared", shared)):
         mean, sd = text.split("±")
-        told |= {f"{cell} {start} mean": number(mean), f"{cell} {start} sd": number(sd)}
+        told |= {f"{cell} {init} mean": number(mean), f"{cell} {init} sd": number(sd)}
     return told
 
 

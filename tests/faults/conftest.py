@@ -16,9 +16,9 @@ import pytest
 from rich.console import Console
 
 from nefstudy.cli.main import load_script
+from nefstudy.insight.progress import progress
 from nefstudy.ledger import Ledger, TrialRow, TrialState
 from nefstudy.neural_dataset.read import open_neural_dataset
-from nefstudy.service.progress import progress
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place
 from nefstudy.study.plan import StudyPlan, grid_trials

@@ -81,9 +81,27 @@ def test_ends_count_only_trials_that_ran(filled, trial):
     filled.trials.reuse("digits", "phase2", record=as_record(trial(0)))
     ends = filled.trials.ends("digits")
     assert len(ends) == 13
-    assert ends == sorted(ends, reverse=True)
+    assert [end.at for end in ends] == sorted((end.at for end in ends), reverse=True)
+    assert {end.measure for end in ends} == {None}
+    measured = filled.trials.ends("digits", measure="field_steps")
+    assert sorted(end.measure or 0.0 for end in measured) == [0.0] * 3 + [75.0] * 10
     assert filled.trials.ends("digits", phase="phase2") == []
     assert filled.trials.ends("digits", limit=3) == ends[:3]
+
+
+def test_coverage_is_counted_by_hand(filled, trial):
+    """Of each cell: complete and pruned trials that ran, those with the metric above zero, and distinct datasets."""
+    filled.trials.reuse("digits", "phase2", record=as_record(trial(0)))
+    found = filled.trials.coverage("digits", measure="field_steps")
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    for (phase, cell), coverage in found.items():
+        page = filled.trials.page("digits", phase=phase, cell=cell, limit=None)
+        rows = [row for row in page.rows if row.state in ended]
+        ran = [row for row in rows if not row.reused]
+        assert (coverage.ended, coverage.datasets) == (len(ran), len({row.dataset for row in rows}))
+        assert coverage.measured == sum(row.metrics.get("field_steps", 0) > 0 for row in ran)
+    assert found["phase2", SIREN[1]].ended == 0
+    assert filled.trials.coverage("digits", measure="unheard_of")[SIREN].measured == 0
 
 
 def test_columns_line_up(filled):

@@ -30,6 +30,19 @@ STUDY = "smoke"
 TOKEN = "a-token-of-the-tests"
 CELLS = ("digits8/siren", "digits8/mfn")
 PICTURE = "trials/reconstruction.png"
+SEARCHED = {
+    "cells": [
+        {
+            "phase": "phase1", "cell": CELLS[0], "planned": 60, "sampler": {"name": "Tpe"},
+            "space": {
+                "init": {"kind": "Choice", "values": ["random", "shared"]},
+                "steps": {"kind": "Choice", "values": [5, 25, 75, 200]},
+                "hidden": {"kind": "Whole", "low": 8, "high": 128, "log": True, "multiple": 1},
+            },
+        }
+    ]
+}  # fmt: skip
+"""A plan of one searched cell."""
 SOON_MS = 30_000  # the page asks every four seconds by itself; a busy machine takes its time
 OPERATOR_SECRET = "/srv/secret/place/model.py"
 
@@ -234,7 +247,7 @@ def served(filled) -> Iterator[str]:
 def explored(tmp_path_factory) -> Iterator[str]:
     """The address of a service over forty trials of a search, enough to say which parameters matter."""
     with Ledger.open(str(tmp_path_factory.mktemp("explored") / "ledger.db")) as ledger:
-        ledger.studies.put(STUDY, {}, cells=as_cells({("phase1", CELLS[0]): 60}))
+        ledger.studies.put(STUDY, SEARCHED, cells=as_cells({("phase1", CELLS[0]): 60}))
         for number in range(40):
             init = "shared" if number % 3 else "random"
             steps, lr = (5, 25, 75, 200)[number % 4], 10 ** (-4 + number % 11 / 5)

@@ -3,6 +3,7 @@
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 from nefstudy.config import (
     ClassifierConfig,
@@ -32,7 +33,8 @@ def fill_large_study(path: Path) -> int:
     cells = [f"{signals}/{field}" for signals in SIGNALS for field in FIELDS]
     planned = {("phase1", cell): SEEDS * COPIES for cell in cells} | {("phase2", cell): 60 for cell in cells}
     with Ledger.open(str(path), patience_s=5.0) as ledger:
-        ledger.studies.put(STUDY, {"phase1": {"seed": 0}}, cells=as_cells(planned))
+        plan = {"cells": [cell_plan(phase, cell, planned[phase, cell]) for phase, cell in planned]}
+        ledger.studies.put(STUDY, plan, cells=as_cells(planned))
         for cell in cells:
             for _ in range(SEEDS):
                 live_through(ledger, "phase1", searched(cell, dice), dice=dice)
@@ -43,6 +45,19 @@ def fill_large_study(path: Path) -> int:
                     for steps in RUNGS:
                         live_through(ledger, "phase2", asked(cell, init=init, hidden=hidden, steps=steps), dice=dice)
         return len(ledger.trials.columns(STUDY, ("key",))["key"])
+
+
+def cell_plan(phase: str, cell: str, planned: int) -> dict[str, Any]:
+    """A cell as a driver writes it with the plan."""
+    inits = {"kind": "Choice", "values": ["random", "shared"]}
+    if phase == "phase1":
+        hidden = {"kind": "Whole", "low": 8, "high": 128, "log": True, "multiple": 1}
+        space = {"init": inits, "hidden": hidden, "steps": {"kind": "Choice", "values": list(SEARCHED)}}
+    else:
+        hidden = {"kind": "Choice", "values": [16, 32, 64]}
+        space = {"init": inits, "hidden": hidden, "steps": {"kind": "Choice", "values": list(RUNGS)}}
+    sampler = {"name": "Tpe" if phase == "phase1" else "Grid"}
+    return {"phase": phase, "cell": cell, "space": space, "sampler": sampler, "planned": planned}
 
 
 def searched(cell: str, dice: random.Random) -> TrialConfig:

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from nefstudy.service.answers import encode, finite, presentable
+from nefstudy.insight.failures import presentable
+from nefstudy.service.answers import encode, finite
 
 
 def test_encoding_round_trips_plain_data():

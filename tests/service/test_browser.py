@@ -104,10 +104,11 @@ def test_the_parts_that_need_many_trials_appear_with_them(opened, explored):
     """Importance bars, parallel coordinates with the best in front, reuse, pace and climb are drawn and described."""
     page = opened(explored)
     page.wait_for_selector("#parallel svg")
-    for part in ("#importance", "#savings", "#pace", "#climb"):
+    assert page.locator("#savings tbody tr").count() == 3
+    for part in ("#importance", "#pace", "#climb"):
         assert page.locator(f"{part} svg").count() == 1
         assert len(page.locator(part).get_attribute("aria-label")) > 20
-    assert page.inner_text("#parallel").splitlines()[:3] == ["steps", "init", "val_accuracy"]
+    assert page.inner_text("#parallel").splitlines()[:3] == ["steps", "init", "hidden"]
     assert page.locator("#parallel g[aria-label=line]").count() == 2
     assert page.locator("#parallel g[aria-label=line]").nth(1).locator("path").count() == 4  # a tenth of forty
 

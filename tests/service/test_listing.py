@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nefstudy.insight.failures import presentable
 from nefstudy.ledger.texts import dump
-from nefstudy.service.answers import finite, presentable
+from nefstudy.service.answers import finite
 from nefstudy.service.listing import SUMMARY, described, json_of
 from nefstudy.service.models import Trial
 from nefstudy.tasks.parameters import parameters

@@ -2,8 +2,8 @@
 
 import re
 
+from nefstudy.insight.progress import progress
 from nefstudy.service.metrics import exposition
-from nefstudy.service.progress import progress
 
 from .conftest import STUDY
 
@@ -29,7 +29,10 @@ def test_gauges_agree_with_progress(client, filled):
             labels = f'study="{STUDY}",phase="{phase.phase}",cell="{cell.cell}"'
             assert found["nefstudy_trials_planned", labels] == cell.planned
             assert found["nefstudy_trials", f'{labels},state="complete"'] == cell.complete
-            assert found["nefstudy_best_val_accuracy", labels] == cell.best.val_accuracy
+            its = f'{labels},objective="val_accuracy"'
+            assert found["nefstudy_best_score", its] == cell.best.score == cell.best.val_accuracy
+            assert found["nefstudy_best_test_score", its] == cell.best.reported == cell.best.test_accuracy
+            assert found["nefstudy_fits_remaining", labels] == cell.remaining_fits
             assert found["nefstudy_field_steps", labels] == 50 * 2 * (5 + 25 + 75 + 1000)
     assert found["nefstudy_outbox", ""] == filled[0].outbox.size()
 

@@ -15,6 +15,9 @@ from .served import Served
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
+FEW = {"title": "What matters", "caption": "Known from 20 complete trials on.", "of": 3, "columns": [], "rows": []}
+
+
 def two_trials(ledger: Ledger, metrics: dict, *, planned: int = 4) -> None:
     """Puts two trials with these metrics into the ledger."""
     ledger.studies.put(STUDY, {}, cells=as_cells({("phase2", "solids/siren"): planned}))
@@ -30,11 +33,11 @@ def test_shapes_have_iou_where_images_have_psnr(opened, ledger):
     with Served(create_app(ledger)) as running:
         page = opened(running.url)
         page.wait_for_selector("#best table")
-        assert page.input_value("#across") == "all_iou"
         assert page.locator("#quality-plot g[aria-label=dot] path").count() == 2
-        assert "0.912 IoU" in page.inner_text("#best") or "0.913 IoU" in page.inner_text("#best")
+        assert "0.912" in page.inner_text("#best") or "0.913" in page.inner_text("#best")
+        assert "IoU" in page.inner_text("#best thead")
         page.click("#best button")
-        expect(page.locator("dialog")).to_contain_text("IoU")
+        expect(page.locator("dialog")).to_contain_text("all iou")
         assert " dB" not in page.inner_text("body")
         page.close()
 
@@ -60,14 +63,14 @@ def test_what_the_service_could_not_answer_is_asked_for_again(opened, served):
     """A page whose list of studies, figures and importance fail once each draws itself without being told to."""
     page = opened("about:blank")
     page.clock.install()
-    for part in ("studies", "points*", "importance*"):
+    for part in ("studies", "figures/ladders*", "tables/importance*"):
         page.route(f"**/{part}", lambda route: route.fulfill(json={"broken": True}), times=1)
     page.goto(served)
     for _ in range(3):
         expect(page.locator("#notice")).to_contain_text("keeps trying")
         page.clock.run_for(4500)
         page.wait_for_timeout(300)
-    expect(page.locator("#importance")).to_contain_text("Known from")
+    expect(page.locator("#importance")).to_contain_text("leaves no parameter free")
     expect(page.locator("#notice")).to_be_hidden()
 
 
@@ -84,7 +87,7 @@ def test_a_driver_that_dies_is_noticed_without_an_event(opened, ledger, monkeypa
         page.wait_for_selector("#best table")
         page.clock.run_for(2000)  # the stream has opened, which is asked after once
         page.wait_for_timeout(500)
-        monkeypatch.setattr("nefstudy.service.progress.driver_since", lambda *_: None)
+        monkeypatch.setattr("nefstudy.insight.progress.driver_since", lambda *_: None)
         page.wait_for_timeout(600)
         assert "no driver" not in page.inner_text("#state")
         page.clock.run_for(60_000)
@@ -101,7 +104,7 @@ def test_the_last_choice_wins(opened, served):
     def hold(route: Route) -> None:
         late.append(route)
 
-    page.route("**/points?x=all_psnr*cell=*", hold)
+    page.route("**/figures/ladders?*cell=*", hold)
     page.select_option("#cell", CELLS[0])
     page.select_option("#cell", "")
     page.wait_for_timeout(300)
@@ -117,11 +120,9 @@ def test_words_stay_where_a_chart_was(opened, explored):
     """A choice with too few trials for a chart gets words, and no new width brings the old chart back."""
     page = opened(explored)
     page.wait_for_selector("#importance svg")
-    page.route(
-        "**/importance*", lambda route: route.fulfill(json={"trials": 3, "target": "val_accuracy", "parameters": []})
-    )
+    page.route("**/tables/importance*", lambda route: route.fulfill(json=FEW))
     page.select_option("#cell", CELLS[0])
-    expect(page.locator("#importance")).to_have_text("Known from 20 complete trials on.")
+    expect(page.locator("#importance")).to_have_text(FEW["caption"])
     page.set_viewport_size({"width": 900, "height": 900})
     page.wait_for_timeout(300)
     assert page.locator("#importance svg").count() == 0
@@ -134,8 +135,10 @@ def test_stopped_cells_and_repeated_attempts_are_shown(opened, ledger):
     with Served(create_app(ledger)) as running:
         page = opened(running.url)
         page.wait_for_selector("#failures table")
-        assert "is left alone until the study is run again: bad_data: torn" in page.inner_text("#failures")
-        assert page.locator("#failures td").all_inner_texts()[:2] == ["0", "1"]
+        page.wait_for_selector("#stopped table")
+        assert "bad_data: torn" in page.inner_text("#stopped")
+        assert "Skipped until the study is run again" in page.inner_text("#stopped-caption")
+        assert page.locator("#failures td").all_inner_texts()[2:4] == ["0", "1"]
         page.close()
 
 
@@ -153,7 +156,7 @@ def test_a_page_that_stays_open_does_not_grow(opened, ledger):
             token = ledger.trials.request(STUDY, "phase2", record=as_record(failing))
             ledger.trials.fail(STUDY, "phase2", key=failing.key, token=token, cause="bug", error="no luck")
             page.clock.run_for(40_000)
-            expect(page.locator("#failures tbody td").first).to_have_text(str(number))
+            expect(page.locator("#failures tbody td").nth(2)).to_have_text(str(number))
             session.send("HeapProfiler.collectGarbage")
             counted.append(session.send("Memory.getDOMCounters"))
         page.close()

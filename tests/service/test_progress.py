@@ -1,14 +1,14 @@
 """Progress agrees with the ledger's rows, and its pace with a clock."""
 
-import math
-
 import pytest
 
 from nefstudy.errors import BadConfig
+from nefstudy.insight.progress import progress
+from nefstudy.insight.status import status
 from nefstudy.ledger import Ledger, Owner, TrialState
-from nefstudy.service.progress import WINDOW, pace, progress, status
 
-from .conftest import CELLS, STUDY, fill_study
+from ..ledger.records import as_cells, as_record
+from .conftest import CELLS, STUDY, fill_study, trial_config
 
 
 def test_counts_equal_the_trials_of_each_state(filled):
@@ -73,38 +73,26 @@ def test_no_driver_no_estimate_but_a_driver_gives_one(ledger: Ledger):
     assert not progress(ledger, STUDY).alive
 
 
-def test_pace_is_trials_over_time():
-    """Ten ends in 100 seconds are 6 a minute, and 20 more trials take 200 seconds."""
-    found = pace([1000.0 + 10 * i for i in range(10, 0, -1)], since=1000, remaining=20, now=1100)
-    assert found.per_minute == pytest.approx(6)
-    assert found.eta_s == pytest.approx(200)
-    assert found.eta_low_s < found.eta_s < found.eta_high_s
+def test_remaining_trials_and_fits_are_counted(filled):
+    """Remaining trials are planned ones that have not ended; a trial with field-steps was a fit."""
+    ledger = filled[0]
+    found = progress(ledger, STUDY)
+    for phase in found.phases:
+        for cell in phase.cells:
+            assert cell.remaining == max(0, cell.planned - cell.complete - cell.failed - cell.pruned)
+            assert 0 <= cell.remaining_fits <= cell.remaining
+            assert cell.fits == cell.complete  # every trial of this study fitted its own fields
 
 
-def test_pace_forgets_what_ended_before_the_driver():
-    """Ends before the driver took the study change nothing."""
-    mine = [1050.0, 1040.0]
-    assert pace([*mine, 10.0, 5.0], since=1000, remaining=3, now=1100) == pace(mine, since=1000, remaining=3, now=1100)
-
-
-def test_a_full_window_measures_its_own_length():
-    """With a full window the clock starts at its oldest end, so a slow start does not linger."""
-    ends = [5000.0 - i for i in range(WINDOW)]
-    assert pace(ends, since=0, remaining=60, now=5000).per_minute == pytest.approx(60)
-
-
-def test_the_band_narrows_as_trials_end():
-    """Four times the trials at the same pace halve the band's relative width below the estimate."""
-
-    def width(n: int) -> float:
-        found = pace([1000.0 + 100 * i / n for i in range(n, 0, -1)], since=1000, remaining=50, now=1100)
-        return found.eta_s / found.eta_low_s - 1
-
-    assert width(64) == pytest.approx(width(16) / 2)
-
-
-@pytest.mark.parametrize("ends", [[], [1001.0]])
-def test_pace_of_little_is_finite(ends):
-    """No division by zero and no infinite numbers at the start of a study."""
-    found = pace(ends, since=1000, remaining=5, now=1001)
-    assert all(value is None or math.isfinite(value) for value in found.model_dump().values())
+def test_a_rung_of_a_fitted_ladder_is_not_a_fit(ledger):
+    """Of two trials on one neural dataset one fitted; the remaining ones of a grid cost a fit for each new ladder."""
+    space = {"steps": {"kind": "Choice", "values": [5, 25]}, "hidden": {"kind": "Choice", "values": [8, 16]}}
+    plan = {"cells": [{"phase": "phase2", "cell": CELLS[0], "space": space, "sampler": {"name": "Grid"}, "planned": 4}]}
+    ledger.studies.put(STUDY, plan, cells=as_cells({("phase2", CELLS[0]): 4}))
+    assert progress(ledger, STUDY).remaining_fits == 2
+    for steps, done in ((25, 1250.0), (5, 0.0)):
+        trial = trial_config(CELLS[0], steps=steps)
+        token = ledger.trials.request(STUDY, "phase2", record=as_record(trial))
+        ledger.trials.complete(STUDY, "phase2", key=trial.key, token=token, metrics={"field_steps": done})
+    found = progress(ledger, STUDY)
+    assert (found.complete, found.fits, found.remaining, found.remaining_fits) == (2, 1, 2, 1)

@@ -15,6 +15,7 @@ from .conftest import STUDY, TOKEN
 def every_route(app: Any) -> list[tuple[str, str]]:
     """(method, path) of everything the application routes, with path parameters filled in, and one unknown path."""
     values = {"study": STUDY, "key": "0" * 20, "name": "reconstruction.png", "digest": "0" * 20}
+    values |= {"figure_id": "ladders", "table_id": "best"}
     schema = app.openapi()["paths"]
     found = [(method.upper(), path) for path, methods in schema.items() for method in methods]
     found += [

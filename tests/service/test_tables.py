@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from nefstudy.service.progress import status
+from nefstudy.insight.status import status
 from nefstudy.service.tables import status_tables
 
 

@@ -166,7 +166,7 @@ def test_numbers_json_cannot_hold_are_null(ledger, client_of):
     (row,) = client.get(f"{TRIALS}?state={TrialState.COMPLETE}").json()["trials"]
     assert (row["metrics"]["train_loss"], row["metrics"]["all_psnr"], row["val_accuracy"]) == (None, None, 0.5)
     assert client.get(f"/v1/trials/{trial.key}").json()["curves"] == {"val_loss": [[1, None]]}
-    assert client.get(f"/v1/studies/{STUDY}/points").json()["of"] == 0
+    assert client.get(f"/v1/studies/{STUDY}/figures/ladders").json()["of"] == 0
 
 
 def test_a_failed_trial_shows_its_last_words(ledger, client_of, tmp_path):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from nefstudy.service.progress import status
+from nefstudy.insight.status import status
 from nefstudy.study import exporter as exporters
 from nefstudy.study.exporter import MOST_ENDS, Exporter
 from nefstudy.study.place import resolve_place

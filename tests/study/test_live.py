@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from nefstudy.service.progress import progress
+from nefstudy.insight.progress import progress
 from nefstudy.study.live import LiveView, study_line, study_view
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.scales import SCALES, search_cells

@@ -8,8 +8,8 @@ import optuna
 import pytest
 
 from nefstudy.config import SignalsConfig
+from nefstudy.insight.progress import progress
 from nefstudy.ledger import TrialState
-from nefstudy.service.progress import progress
 from nefstudy.study.control import Control, requested_trial
 from nefstudy.study.plan import CellPlan, StudyPlan, trial_config
 from nefstudy.study.run import StudyRun

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from nefstudy.insight.status import status
 from nefstudy.ledger import TrialState
-from nefstudy.service.progress import status
 from nefstudy.service.tables import status_tables
 from nefstudy.study.live import _now
 from nefstudy.study.plan import StudyPlan

@@ -1,0 +1,121 @@
+"""Routes of figures and tables: the values that insight derives from a study's trials, as JSON or CSV."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from nefstudy.insight.catalog import FigureId, Options, TableId, figure, gallery, table
+from nefstudy.insight.figure import Figure
+from nefstudy.insight.gallery import Gallery
+from nefstudy.insight.reading import Source
+from nefstudy.insight.table import Table, plain
+from nefstudy.service.answers import CellName, LedgerIn, PhaseName, StudyName, answer, encode, require_study
+from nefstudy.service.artifacts import Artifacts
+from nefstudy.service.formats import CSV_CONTENT, csv_of, is_csv
+from nefstudy.service.snapshot import Snapshots
+
+router = APIRouter(prefix="/v1/studies/{study}", tags=["insight"])
+
+Axis = Annotated[
+    str | None, Query(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$", description="a column, metric or parameter")
+]
+AsCsv = Annotated[str | None, Query(pattern="^(csv|json)$", description="csv or json; by default the Accept header")]
+COMPUTING: dict[int | str, dict[str, Any]] = {
+    200: {"content": CSV_CONTENT},
+    202: {"description": "it is being computed; repeat the request after `Retry-After` seconds"},
+}
+SLOW = frozenset({"initialization", "importance", "parallel", "replicates", "classifiers"})
+"""Tables that take seconds over tens of thousands of trials: they are computed in the background."""
+RETRY_S = 2
+
+
+@router.get("/figures/{figure_id}", response_model=Figure, responses={200: {"content": CSV_CONTENT}})
+def get_figure(
+    request: Request,
+    study: StudyName,
+    figure_id: FigureId,
+    *,
+    ledger: LedgerIn,
+    phase: PhaseName = None,
+    cell: CellName = None,
+    x: Axis = None,
+    y: Axis = None,
+    limit: Annotated[int, Query(ge=1, le=50_000, description="dots; more are downsampled evenly")] = 5_000,
+    format: AsCsv = None,
+) -> Response:
+    """Axes, marks as columns and a caption; marks that stand for a trial carry its `key` and `phase`."""
+    require_study(ledger, study)
+    options = Options(phase=phase, cell=cell, x=x, y=y, limit=limit)
+    csv = is_csv(request, format)
+
+    def compute() -> bytes:
+        found = figure(Source(ledger, study), figure_id, options)
+        return csv_of(found.flat()) if csv else encode(plain(found))
+
+    snapshots: Snapshots = request.app.state.snapshots
+    return _answer(
+        request, snapshots.take(study, f"figure {figure_id} {options} {csv}", compute), csv=csv, name=figure_id
+    )
+
+
+@router.get("/tables/{table_id}", response_model=Table, responses=COMPUTING)
+def get_table(
+    request: Request,
+    study: StudyName,
+    table_id: TableId,
+    *,
+    ledger: LedgerIn,
+    phase: PhaseName = None,
+    cell: CellName = None,
+    x: Axis = None,
+    y: Axis = None,
+    limit: Annotated[int | None, Query(ge=1, le=1000, description="rows of each cell, or in all")] = None,
+    format: AsCsv = None,
+) -> Response:
+    """Typed columns, rows and a caption; a mean carries n, its standard deviation and half of its 95 % interval."""
+    require_study(ledger, study)
+    options = Options(phase=phase, cell=cell, x=x, y=y, limit=limit)
+    csv = is_csv(request, format)
+
+    def compute() -> bytes:
+        found = table(Source(ledger, study), table_id, options)
+        return csv_of(found.flat()) if csv else encode(plain(found))
+
+    body = _body(
+        request.app.state.snapshots, study, f"table {table_id} {options} {csv}", compute, slow=table_id in SLOW
+    )
+    if body is None:
+        return Response(b"{}", 202, media_type="application/json", headers={"Retry-After": str(RETRY_S)})
+    return _answer(request, body, csv=csv, name=table_id)
+
+
+@router.get("/reconstructions", response_model=Gallery)
+def get_reconstructions(
+    request: Request, study: StudyName, *, ledger: LedgerIn, phase: PhaseName = None, cell: CellName = None
+) -> Response:
+    """Pictures of one cell's trials by step count and initialization: names of artifacts with their captions."""
+    require_study(ledger, study)
+    artifacts: Artifacts = request.app.state.artifacts
+
+    def compute() -> bytes:
+        found = gallery(
+            Source(ledger, study),
+            Options(phase=phase, cell=cell),
+            is_there=lambda path: artifacts.read(path) is not None,
+        )
+        return encode(plain(found))
+
+    snapshots: Snapshots = request.app.state.snapshots
+    return _answer(request, snapshots.take(study, f"gallery {phase} {cell}", compute), csv=False, name="")
+
+
+def _body(snapshots: Snapshots, study: str, name: str, compute: Callable[[], bytes], *, slow: bool) -> bytes | None:
+    return snapshots.soon(study, name, compute) if slow else snapshots.take(study, name, compute)
+
+
+def _answer(request: Request, body: bytes, *, csv: bool, name: str) -> Response:
+    if not csv:
+        return answer(request, body)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return answer(request, body, media_type="text/csv; charset=utf-8", headers=headers)
