@@ -1,13 +1,13 @@
 """What a study's plan declares of each cell: objective, metrics, quality and free parameters, as plain data."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nefstudy.insight.figure import Axis
 from nefstudy.insight.trials import Trials, is_number
+from nefstudy.ledger.record import CellRecord, Direction
 
-Direction = Literal["maximize", "minimize"]
 CellKey = tuple[str, str]
 """Phase and cell."""
 
@@ -151,10 +151,18 @@ class Declarations:
         return place[0], place[1], phase, cell
 
 
-def declarations(plan: Mapping[str, Any]) -> Declarations:
-    """Return what a study's plan, as the ledger holds it, declares of its cells."""
-    found = [_declared(cell) for cell in _cells(plan)]
-    return Declarations({(cell.phase, cell.cell): cell for cell in found})
+def declarations(plan: Mapping[str, Any], records: Mapping[CellKey, CellRecord] | None = None) -> Declarations:
+    """Return what a study's plan declares of its cells.
+
+    Args:
+        records: the cells as the ledger scores them, whose objectives and numbers of trials count.
+    """
+    records = records or {}
+    found = {(cell.phase, cell.cell): cell for cell in map(_declared, _cells(plan))}
+    found |= {at: Declared(*at) for at in records if at not in found}
+    for at, record in records.items():
+        found[at] = replace(found[at], objective=record.metric, direction=record.direction, planned=record.planned)
+    return Declarations(found)
 
 
 def _cells(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

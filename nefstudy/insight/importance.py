@@ -125,12 +125,24 @@ def shares(trials: Trials, own: Declared) -> dict[str, float]:
     Args:
         trials: of one cell, all within its space and with a finite score.
     """
-    if len(trials) < 2:
-        return dict.fromkeys(own.space, 0.0)
-    losses = [-own.sign * score for score in trials[own.objective]]
+    return shares_of(own.space, {name: trials[name] for name in own.space}, trials[own.objective], sign=own.sign)
+
+
+def shares_of(
+    space: Mapping[str, Dimension], columns: Mapping[str, Sequence[Any]], scores: Sequence[float], *, sign: int
+) -> dict[str, float]:
+    """Return each free parameter's share.
+
+    Args:
+        columns: each parameter's values, all within the space, in the order of the scores.
+        sign: 1 where higher scores are better, -1 where lower ones are.
+    """
+    if len(scores) < 2:
+        return dict.fromkeys(space, 0.0)
+    losses = [-sign * score for score in scores]
     cut = sorted(losses)[math.ceil(TOP * len(losses)) - 1]
     best = [index for index, loss in enumerate(losses) if loss <= cut]
-    found = {name: _divergence(dimension, trials[name], best) for name, dimension in own.space.items()}
+    found = {name: _divergence(dimension, columns[name], best) for name, dimension in space.items()}
     total = sum(found.values())
     return {name: value / total if total else 0.0 for name, value in found.items()}
 

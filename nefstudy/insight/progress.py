@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel
 
-from nefstudy.insight.declared import Declarations, Direction
+from nefstudy.insight.declared import Declarations
 from nefstudy.insight.pace import FIT_METRIC, WINDOW, Pace, pace, remaining_fits
 from nefstudy.insight.reading import Source, trials_of
 from nefstudy.insight.trials import is_number
 from nefstudy.ledger import Coverage, End, Ledger, TrialRow, TrialState
+from nefstudy.ledger.record import Direction
 
 
 class Best(BaseModel):
@@ -207,20 +208,19 @@ def cells_by_phase(
     ledger: Ledger, study: str, declared: Declarations, *, best: Iterable[Best], covered: Covered | None = None
 ) -> dict[str, list[CellProgress]]:
     """Return the progress of each phase's cells, in the order of the plan."""
-    counts, planned = ledger.trials.counts(study), ledger.studies.planned(study)
+    counts = ledger.trials.counts(study)
     covered = coverage_of(ledger, study) if covered is None else covered
     bests = {(item.phase, item.cell): item for item in best}
-    names = {*planned, *((phase, cell) for phase, cell, _ in counts)}
+    names = {*declared.cells, *((phase, cell) for phase, cell, _ in counts)}
     found: dict[str, list[CellProgress]] = {}
     for phase, cell in sorted(names, key=lambda name: declared.order(*name)):
         states = {state: counts.get((phase, cell, state), 0) for state in TrialState}
         own, coverage = declared.of(phase, cell), covered.get((phase, cell), Coverage(0, 0, 0))
-        number = planned.get((phase, cell), 0)
-        remaining = max(0, number - sum(states[state] for state in ENDED))
+        remaining = max(0, own.planned - sum(states[state] for state in ENDED))
         found.setdefault(phase, []).append(
             CellProgress(
                 cell=cell,
-                planned=number,
+                planned=own.planned,
                 best=bests.get((phase, cell)),
                 fits=coverage.measured,
                 remaining=remaining,

@@ -39,7 +39,7 @@ class Source:
     @cached_property
     def declared(self) -> Declarations:
         """What the plan declares of its cells."""
-        return declarations(self.row.plan)
+        return declarations(self.row.plan, self.ledger.studies.cells(self.study))
 
     def trials(self, names: Sequence[str], *, phase: str | None = None, cell: str | None = None) -> Trials:
         """Return columns of the complete trials; whole parameters, if asked for, cost reading every trial's row."""

@@ -14,16 +14,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import optuna
-
 from nefstudy.errors import BadConfig
+from nefstudy.insight.importance import shares_of
 from nefstudy.ledger import Ledger, TrialRow, TrialState
 from nefstudy.paths import folder_below, handover_path
 from nefstudy.scalars import Scalar
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import resolve_place
 from nefstudy.study.plan import CellPlan, StudyPlan
-from nefstudy.study.points import distribution, sampler_params, scaled
+from nefstudy.study.points import sampler_params, scaled
 from nefstudy.study.space import GRID, GRID_FIXED, Choice, Dimension, Point, Real, Space, Whole
 
 FREE = 3  # parameters that phase 2 varies, as many as the paper's
@@ -58,7 +57,9 @@ def _cell(ledger: Ledger, plan: StudyPlan, cell: CellPlan) -> dict[str, Any]:
         )
     rows = [row for row, _ in drawn]
     points = [scaled(cell, params) for _, params in drawn]
-    importance = _importance(cell, drawn)
+    described = {name: {"kind": type(dimension).__name__, **vars(dimension)} for name, dimension in cell.space.items()}
+    columns = {name: [point[name] for point in points] for name in cell.space}
+    importance = shares_of(described, columns, [row.val_accuracy or 0.0 for row in rows], sign=1)
     ranked = sorted(importance, key=lambda name: -importance[name])
     best = [point for _, point in sorted(zip(rows, points, strict=True), key=_by_accuracy)][: _top(len(rows))]
     free = ranked[:FREE]
@@ -81,18 +82,6 @@ def _by_accuracy(pair: tuple[TrialRow, Point]) -> tuple[float, str]:
 
 def _top(count: int) -> int:
     return max(3, math.ceil(TOP * count))
-
-
-def _importance(cell: CellPlan, drawn: Sequence[tuple[TrialRow, Point]]) -> dict[str, float]:
-    """Share of the variance of validation accuracy that each parameter explains among the better trials."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    distributions = {name: distribution(dimension) for name, dimension in cell.space.items()}
-    study = optuna.create_study(direction="maximize")
-    for row, params in drawn:
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=row.val_accuracy))
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return {name: float(found.get(name, 0.0)) for name in cell.space}
 
 
 def grid_values(dimension: Dimension, values: Sequence[Scalar]) -> list[Scalar]:
