@@ -25,7 +25,8 @@ def sized(rows: Sequence[TrialRow]) -> dict[Place, list[TrialRow]]:
     groups: dict[tuple[str, str, str], dict[float, TrialRow]] = defaultdict(dict)
     for row in rows:
         if row.state is TrialState.COMPLETE and SIZE in row.metrics:
-            groups[row.classifier, row.init, row.field].setdefault(row.metrics[SIZE], row)
+            classifier, init, field = (str(row.parameters.get(name, "")) for name in ("classifier", "init", "field"))
+            groups[classifier, init, field].setdefault(row.metrics[SIZE], row)
     return {
         (name, init): [by_size[size] for size in sorted(by_size)]
         for (name, init, _), by_size in sorted(groups.items())

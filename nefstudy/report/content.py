@@ -18,10 +18,7 @@ from nefstudy.storage import Storage
 
 Cell = str | int | float | None
 COSTS = ("field_steps", "fit_seconds", "classify_seconds")
-COLUMNS = (
-    "phase", "key", "cell", "state", "attempt", "init", "field", "signals", "hidden", "steps", "classifier", "seed",
-    "val_accuracy", "test_accuracy", "quality", "reused", "cause", "dataset",
-)  # fmt: skip
+COLUMNS = ("phase", "key", "cell", "task", "state", "attempt", "seed", "score", "reused", "cause", "dataset")
 TABLES: tuple[TableId, ...] = (
     "initialization", "best", "replicates", "importance", "classifiers", "savings", "failures",
 )  # fmt: skip
@@ -161,7 +158,8 @@ def trial_cells(trials: Sequence[TrialRow]) -> list[list[Cell]]:
     """Return all trials as CSV rows, header first: columns of the row, then parameters, then metrics, by name."""
     names = sorted({name for row in trials for name in row.parameters} - set(COLUMNS))
     metrics = sorted({name for row in trials for name in row.metrics} - set(COLUMNS))
-    rows: list[list[Cell]] = [[*COLUMNS, *names, *metrics]]
+    shown = [f"metrics.{name}" if name in names else name for name in metrics]
+    rows: list[list[Cell]] = [[*COLUMNS, *names, *shown]]
     for row in trials:
         columns = [_plain(getattr(row, name)) for name in COLUMNS]
         given = (row.parameters.get(name) for name in names)

@@ -1,6 +1,6 @@
 """What classifiers learned: features of test fields laid out in the plane by t-SNE, coloured by class."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from nefstudy.insight.classifiers import field_title
+from nefstudy.insight.trials import is_number
 from nefstudy.ledger.rows import TrialRow
 from nefstudy.report.figures import FAINT, PANEL_HEIGHT, PANEL_WIDTH, dress
 
@@ -76,7 +77,8 @@ def draw_learned(found: Sequence[Learned]) -> Figure:
 
 def _draw_panel(axes: Axes, one: Learned) -> None:
     row = one.row
-    dress(axes, title=f"{row.signals}, {field_title(row.field)}, {row.init}", x_label=_about(row))
+    signals, field, init = (str(row.parameters.get(name, "")) for name in ("signals", "field", "init"))
+    dress(axes, title=f"{signals}, {field_title(field)}, {init}", x_label=_about(row))
     points = plane(one.features)
     for label in np.unique(one.labels):
         x, y = points[one.labels == label].T
@@ -93,10 +95,10 @@ def _draw_panel(axes: Axes, one: Learned) -> None:
 
 
 def _about(row: TrialRow) -> str:
-    measured: Mapping[str, float] = row.metrics
-    said = [f"{row.classifier}, {row.steps} steps"]
-    if row.test_accuracy is not None:
-        said.append(f"test {row.test_accuracy:.3f}")
+    given, measured = row.parameters, row.metrics
+    parts = [f"{given.get('classifier', '')}, {given.get('steps', '')} steps"]
+    if is_number(measured.get("test_accuracy")):
+        parts.append(f"test {measured['test_accuracy']:.3f}")
     if "test_embedding_nmi" in measured:
-        said.append(f"NMI {measured['test_embedding_nmi']:.2f}")
-    return ", ".join(said)
+        parts.append(f"NMI {measured['test_embedding_nmi']:.2f}")
+    return ", ".join(parts)

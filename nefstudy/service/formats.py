@@ -11,13 +11,12 @@ from fastapi import Request, Response
 
 from nefstudy.ledger import StoredPage
 from nefstudy.service.answers import answer, encode
-from nefstudy.service.listing import SUMMARY, Stored, described, json_of, with_old_columns
+from nefstudy.service.listing import SUMMARY, Stored, described, json_of
 
 Row = Mapping[str, Any]
 CURSOR_HEADER = "X-Next-Cursor"
-SPREAD = ("metrics", "parameters")
-# what is a column already under the same name; the metric `signals` is not the column
-SAME = {f"parameters.{name}" for name in SUMMARY} | {"metrics.val_accuracy", "metrics.test_accuracy"}
+SPREAD = ("parameters", "metrics")  # a bare name is a parameter before it is a metric
+SAME = {f"parameters.{name}" for name in SUMMARY}  # a column already, as the seed
 
 
 class Format(StrEnum):
@@ -60,15 +59,14 @@ def csv_of(rows: Iterable[Sequence[Any]]) -> bytes:
 
 def written(request: Request, page: StoredPage, *, names: Sequence[str], asked: Format | None) -> Response:
     """The page in the format asked for; the tables carry the cursor in `X-Next-Cursor`."""
-    rows = [with_old_columns(row) for row in page.rows]
     format_ = asked or _accepted(request.headers.get("accept", ""))
     if format_ is Format.JSON:
-        trials = ",".join([json_of(row, names) for row in rows])
+        trials = ",".join([json_of(row, names) for row in page.rows])
         return answer(request, b'{"trials":[%b],"cursor":%b}' % (trials.encode(), encode(page.cursor)))
     headers = {} if page.cursor is None else {CURSOR_HEADER: page.cursor}
     if format_ is not Format.NDJSON:
         headers["Content-Disposition"] = f'attachment; filename="trials.{format_}"'
-    return answer(request, _WRITERS[format_](rows, names), media_type=MEDIA_TYPES[format_], headers=headers)
+    return answer(request, _WRITERS[format_](page.rows, names), media_type=MEDIA_TYPES[format_], headers=headers)
 
 
 def _accepted(accept: str) -> Format:

@@ -9,8 +9,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from nefstudy.insight.failures import presentable
-from nefstudy.ledger.rows import QUALITIES, TEXTS
-from nefstudy.ledger.rows import finite as finite_number
+from nefstudy.ledger.rows import TEXTS
 from nefstudy.ledger.texts import load
 from nefstudy.service.answers import encode, finite
 from nefstudy.service.models import Trial
@@ -22,22 +21,13 @@ SUMMARY = tuple(Trial.model_fields)
 PLAIN = frozenset(SUMMARY) - {"metrics", "parameters", "error"}  # columns that are shown as they are
 
 
-def with_old_columns(row: Stored) -> Stored:
-    """Return the row with the columns that were the first edition's, as `TrialRow` has them. Transitional."""
-    parameters, metrics = load(row["parameters"]), load(row["metrics"])
-    old = {name: parameters.get(name) for name in ("init", "field", "signals", "hidden", "steps", "classifier")}
-    old |= {name: finite_number(metrics.get(name)) for name in ("val_accuracy", "test_accuracy")}
-    quality = next((metrics[name] for name in QUALITIES if name in metrics), None)
-    return {**row, **old, "quality": finite_number(quality)}
-
-
 def described(row: Stored, names: Sequence[str]) -> dict[str, Any]:
     """Return the named values of a trial: columns first, then parameters, then metrics; None where it has none."""
     return {name: _value(row, name) for name in names}
 
 
 def json_of(row: Stored, names: Sequence[str]) -> str:
-    """The JSON object of the named values, with null for numbers that JSON cannot hold."""
+    """Return the JSON object of the named values, with null for numbers that JSON cannot hold."""
     fields = [
         f'"{name}":{_WRITE[type(row[name])](row[name])}'
         if name in PLAIN

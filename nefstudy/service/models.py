@@ -30,17 +30,8 @@ class Trial(BaseModel):
     task: str
     state: str
     attempt: int
-    score: float | None
-    init: str
-    field: str
-    signals: str
-    hidden: int | None
-    steps: int
-    classifier: str
     seed: int
-    val_accuracy: float | None
-    test_accuracy: float | None
-    quality: float | None
+    score: float | None
     metrics: dict[str, float | None]
     parameters: dict[str, bool | int | float | str]
     cause: str | None

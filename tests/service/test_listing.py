@@ -24,16 +24,8 @@ def stored(**changed):
     """A trial's columns and texts as the ledger holds them."""
     trial = trial_config(CELLS[0])
     row = dict.fromkeys(SUMMARY) | {"study": "s", "phase": "phase1", "key": trial.key, "cell": CELLS[0]}
-    row |= {
-        "task": "classification",
-        "state": "RUNNING",
-        "attempt": 1,
-        "init": "shared",
-        "field": "siren",
-        "signals": "digits8",
-        "steps": 25,
-    }
-    row |= {"classifier": "mlp", "seed": 0, "dataset": trial.dataset.digest, "reused": False, "metrics": "{}"}
+    row |= {"task": "classification", "state": "RUNNING", "attempt": 1, "seed": 0, "reused": False}
+    row |= {"dataset": trial.dataset.digest, "metrics": "{}"}
     config = trial.model_dump(mode="json")
     texts = {"config": dump(config), "parameters": dump(parameters(config)), "needs": "[]", "fingerprint": "{}"}
     return row | texts | changed
@@ -48,7 +40,7 @@ def stored(**changed):
 )
 def test_a_spliced_trial_is_the_models_own_json(metrics, error, score, reused):
     """Whatever numbers, names and errors a trial holds, its JSON is what the documented model writes of it."""
-    row = stored(metrics=dump(metrics), error=error, val_accuracy=score, reused=reused)
+    row = stored(metrics=dump(metrics), error=error, score=score, reused=reused)
     spliced = json.loads(json_of(row, SUMMARY))
     plain = row | {"metrics": metrics, "parameters": json.loads(row["parameters"])}
     model = Trial.model_validate(finite(plain | {"error": presentable(error)}))
@@ -60,11 +52,11 @@ def test_a_spliced_trial_is_the_models_own_json(metrics, error, score, reused):
 def test_text_and_value_agree(name):
     """Each name alone gives the same as JSON and as a value, a number that JSON cannot hold as null."""
     for psnr in (20.5, math.nan, -math.inf):
-        row = stored(metrics=dump({"all_psnr": psnr, "signals": 50.0}), requested_at=1.5, quality=psnr)
+        row = stored(metrics=dump({"all_psnr": psnr, "signals": 50.0}), requested_at=1.5, score=psnr)
         assert json.loads(json_of(row, [name])) == finite(described(row, [name]))
 
 
-def test_a_metric_named_after_a_column_is_told_apart():
-    """The bare name is the column; its prefix reaches the metric."""
+def test_a_metric_named_after_a_parameter_is_told_apart():
+    """The bare name is the parameter; its prefix reaches the metric."""
     row = stored(metrics=dump({"signals": 50.0}))
     assert described(row, ["signals", "metrics.signals"]) == {"signals": "digits8", "metrics.signals": 50.0}
