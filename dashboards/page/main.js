@@ -2,14 +2,14 @@ import { follow, get, studyPath } from "./api.js";
 import { d3 } from "./charts.js";
 import { byId, fill } from "./dom.js";
 import { phases, tiles } from "./progress.js";
-import { ENTRIES, drawPart, forget, makeSections } from "./sections.js";
+import { ENTRIES, applying, drawPart, forget, makeSections } from "./sections.js";
 import { showTrial } from "./trial.js";
 
 const RETRY_MS = 4000;
 const LIST_MS = 30_000; // after this the list of studies may have grown
 const CSV_ROWS = 1000; // of one answer
 const SAVINGS = "tables/savings?";
-const page = { study: null, savings: null, picked: new Set(), stop: null, seq: -1, shown: null, listed: 0 };
+const page = { study: null, savings: null, parts: ENTRIES, picked: new Set(), stop: null, seq: -1, again: 0, shown: null, listed: 0 };
 makeSections(byId("sections"));
 
 function notice(text) {
@@ -111,9 +111,13 @@ async function draw(study) {
   fill(byId("phase"), [["", "all"], ...progress.phases.map(({ phase }) => [phase, phase])]);
   const cells = [...new Set(progress.phases.flatMap(({ cells: rows }) => rows.map(({ cell }) => cell)))];
   fill(byId("cell"), [["", "all"], ...cells.map((cell) => [cell, cell])]);
-  if (progress.seq === page.seq) return;
+  // Answers about many trials may be some seconds behind the progress: what changed is asked for once more, later.
+  page.again = progress.seq !== page.seq ? 1 : page.again - 1;
+  if (page.again < 0) return;
   choosePhase(progress);
-  fill(byId("across"), acrossOf((await get(path)).plan));
+  const { plan } = await get(path);
+  page.parts = applying(plan);
+  fill(byId("across"), acrossOf(plan));
   await drawParts(study, (entry) => entry.across);
   if (page.seq < 0) performance.mark("interactive"); // once a study: marks are kept for as long as the page is open
   await drawParts(study, (entry) => !entry.across && !entry.slow);
@@ -125,7 +129,7 @@ async function draw(study) {
 }
 
 const drawParts = (study, wanted) =>
-  Promise.all(ENTRIES.filter(wanted).map((entry) => drawPart(entry, study, { chosen: chosen(), across: byId("across").value, onPick: openTrial })));
+  Promise.all(page.parts.filter(wanted).map((entry) => drawPart(entry, study, { chosen: chosen(), across: byId("across").value, onPick: openTrial })));
 
 // What says the same is not drawn again: a button that is drawn anew loses the reader's place.
 function drawPhases(progress) {

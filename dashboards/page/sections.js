@@ -7,18 +7,18 @@ import { drawShares, drawTable } from "./tables.js";
 
 // The parts of the page below the progress, in order; those of one list stand next to each other. To add a part, add an
 // entry: `path` is what is drawn, `query` asks for more, `chosen` passes the phase and cell that are chosen, `slow` is not
-// waited for, `hides` shows nothing where there is nothing to show.
+// waited for, `hides` shows nothing where there is nothing to show, `sections` are names of which a task declares one.
 export const SECTIONS = [
   [{ id: "pace", path: "figures/pace", hides: true }, { id: "climb", path: "figures/best-over-time", hides: true }],
-  [{ id: "quality", path: "figures/ladders", query: { limit: 8000 }, chosen: true, across: true, plot: true }],
-  [{ id: "nmi", path: "figures/scatter", query: { x: "all_nmi", limit: 3000 }, chosen: true, plot: true, hides: true },
-    { id: "ratio", path: "figures/scatter", query: { x: "all_off_grid_ratio", limit: 3000 }, chosen: true, plot: true, hides: true }],
-  [{ id: "starts", path: "tables/initialization", slow: true }, { id: "importance", path: "tables/importance", chosen: true, slow: true, draw: shares }],
+  [{ id: "quality", path: "figures/ladders", sections: ["ladders", "scatter"], query: { limit: 8000 }, chosen: true, across: true, plot: true }],
+  [{ id: "nmi", path: "figures/scatter", sections: ["scatter"], query: { x: "all_nmi", limit: 3000 }, chosen: true, plot: true, hides: true },
+    { id: "ratio", path: "figures/scatter", sections: ["scatter"], query: { x: "all_off_grid_ratio", limit: 3000 }, chosen: true, plot: true, hides: true }],
+  [{ id: "starts", path: "tables/initialization", sections: ["initialization"], slow: true }, { id: "importance", path: "tables/importance", sections: ["importance"], chosen: true, slow: true, draw: shares }],
   [{ id: "best", path: "tables/best", query: { limit: 3 }, most: 12 }],
   [{ id: "savings", path: "tables/savings" }],
   [{ id: "replicates", path: "tables/replicates", query: { limit: 24 }, slow: true, hides: true, most: 24 }],
-  [{ id: "classifiers", path: "tables/classifiers", slow: true, hides: true }],
-  [{ id: "parallel", path: "tables/parallel", chosen: true, slow: true, hides: true, plot: true, draw: parallels }],
+  [{ id: "classifiers", path: "tables/classifiers", sections: ["classifiers"], slow: true, hides: true }],
+  [{ id: "parallel", path: "tables/parallel", sections: ["parallel"], chosen: true, slow: true, hides: true, plot: true, draw: parallels }],
   [{ id: "gallery", path: "reconstructions", chosen: true, slow: true, hides: true, draw: drawGallery }],
   [{ id: "failures", path: "tables/failures", hides: true }, { id: "stopped", path: "tables/stopped", hides: true }],
 ];
@@ -43,6 +43,14 @@ function partOf({ id, plot, hides }) {
 }
 
 const frameOf = ({ id, plot }) => (plot && id !== "parallel" ? `${id}-plot` : id);
+
+// The parts that apply to a study: all of them where its plan names no section. The others are hidden.
+export function applying({ cells = [] }) {
+  const named = new Set(cells.flatMap(({ sections = [] }) => sections));
+  const applies = ({ sections }) => !sections || !named.size || sections.some((name) => named.has(name));
+  for (const { id, sections } of ENTRIES) if (!applies({ sections })) byId(`${id}-part`).hidden = true;
+  return ENTRIES.filter(applies);
+}
 
 export function forget() {
   drawn.clear();

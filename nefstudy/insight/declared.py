@@ -78,7 +78,7 @@ class Declared:
         metrics: by name, those that the cell's task declares.
         quality: names of the metrics over all splits that have a direction, the headline first.
         space: the free parameters as the plan wrote them, by name.
-        sections: ids of the figures and tables that apply; empty where the plan does not say.
+        sections: names of figures and tables that apply to the cell's task; empty where the plan names none.
         is_grid: every point of the space is a trial.
         planned, replicates: numbers of trials, and of trials for each point.
     """
@@ -140,6 +140,11 @@ class Declarations:
         chosen = (d for d in self.cells.values() if phase in (None, d.phase) and cell in (None, d.cell))
         return next(chosen, Declared(phase or "", cell or ""))
 
+    def applies(self, *sections: str) -> bool:
+        """Return whether a cell's task names one of these sections; all apply where no plan names any."""
+        named = {name for own in self.cells.values() for name in own.sections}
+        return not named or bool(named & set(sections))
+
     def phases(self) -> list[str]:
         """Return the phases in the order of the plan."""
         return list(dict.fromkeys(phase for phase, _ in self.cells))
@@ -183,7 +188,7 @@ def _declared(cell: Mapping[str, Any]) -> Declared:
         objective=objective.get("metric", Declared.objective),
         direction=objective.get("direction", Declared.direction),
         metrics={metric.name: metric for metric in metrics},
-        quality=quality or Declared.quality,
+        quality=quality if metrics else Declared.quality,
         space=cell.get("space") or {},
         sections=tuple(cell.get("sections", ())),
         is_grid=sampler.lower() == "grid",

@@ -22,6 +22,7 @@ COLUMNS = ("phase", "key", "cell", "task", "state", "attempt", "seed", "score", 
 TABLES: tuple[TableId, ...] = (
     "initialization", "best", "replicates", "importance", "classifiers", "savings", "failures",
 )  # fmt: skip
+BY_TASK = frozenset({"initialization", "importance", "classifiers"})  # shown where a cell's task names them
 SCATTERED = ("all_nmi", "all_off_grid_ratio")  # structure of the weights, smoothness between grid points
 MOST_DOTS = 50_000  # of a figure: all trials of a study of the papers' size
 
@@ -77,7 +78,7 @@ def gather(ledger: Ledger, study: str, *, root: str | Path) -> Report:
         BadConfig: the ledger holds no study of this name.
     """
     source = Source(ledger, study)
-    tables = {name: table(source, name) for name in TABLES}
+    tables = {name: table(source, name) for name in TABLES if name not in BY_TASK or source.declared.applies(name)}
     phase = main_phase(source)
     best = [trial for ref in tables["best"].column("key") if (trial := _trial(ledger, study, ref))]
     costs: dict[str, float] = defaultdict(float)
@@ -106,8 +107,11 @@ def _trial(ledger: Ledger, study: str, ref: object) -> TrialRow | None:
 
 def pictures(source: Source, phase: str) -> Iterable[Picture]:
     """Yield the figures of a phase, encoded; a scatter that no trial has the numbers for is left out."""
-    wanted: list[tuple[FigureId, str, str | None]] = [("ladders", "ladders", None)]
-    wanted += [("scatter", f"scatter_{x}", x) for x in SCATTERED]
+    wanted: list[tuple[FigureId, str, str | None]] = []
+    if source.declared.applies("ladders", "scatter"):
+        wanted.append(("ladders", "ladders", None))
+    if source.declared.applies("scatter"):
+        wanted += [("scatter", f"scatter_{x}", x) for x in SCATTERED]
     for id, name, x in wanted:
         found = figure(source, id, Options(phase=phase or None, x=x, limit=MOST_DOTS))
         if found.of or id == "ladders":

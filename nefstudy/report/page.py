@@ -35,7 +35,7 @@ def render(report: Report) -> str:
     """Return the whole page."""
     parts = [
         *_opening(report),
-        *captioned(report.tables["initialization"]),
+        *_first(report),
         *_figures(report),
         *_best(report),
         *_shown(report, "replicates", "importance", "classifiers"),
@@ -100,6 +100,13 @@ def _opening(report: Report) -> list[str]:
     ]
 
 
+def _first(report: Report) -> list[str]:
+    found = report.tables.get("initialization")
+    if not report.phase:
+        return ['<p class="note">No finished trial yet.</p>']
+    return captioned(found) if found is not None else []
+
+
 def _figures(report: Report) -> list[str]:
     shown = [picture for picture in report.pictures if picture.figure.of]
     return [f"<h2>Figures, {escape(report.phase)}</h2>", *map(_figure, shown)] if shown else []
@@ -122,7 +129,8 @@ def _best(report: Report) -> list[str]:
 
 
 def _shown(report: Report, *names: TableId) -> list[str]:
-    return [part for name in names if report.tables[name].rows for part in captioned(report.tables[name])]
+    found = [report.tables[name] for name in names if name in report.tables]
+    return [part for table in found if table.rows for part in captioned(table)]
 
 
 def _learned(report: Report) -> list[str]:

@@ -48,7 +48,8 @@ def write_files(found: Mapping[str, bytes], folder: Path) -> None:
 def files(report: Report) -> dict[str, bytes]:
     """Return name -> content of every file of the report; the page comes last, so that it names files that exist."""
     found = {f"{name}.csv": csv_bytes(table.flat()) for name, table in report.every.items() if table.rows}
-    found |= {f"{name}.md": f"{markdown(report.every[name])}\n".encode() for name in WRITTEN if report.every[name].rows}
+    written = [name for name in WRITTEN if name in report.every and report.every[name].rows]
+    found |= {f"{name}.md": f"{markdown(report.every[name])}\n".encode() for name in written}
     found["trials.csv"] = csv_bytes(trial_cells(report.trials))
     for picture in report.pictures:
         found |= {f"{picture.name}.png": picture.png, f"{picture.name}.svg": picture.svg}

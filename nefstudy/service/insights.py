@@ -27,6 +27,8 @@ COMPUTING: dict[int | str, dict[str, Any]] = {
 }
 SLOW = frozenset({"initialization", "importance", "parallel", "replicates", "classifiers"})
 """Tables that take seconds over tens of thousands of trials: they are computed in the background."""
+DIRECT = frozenset({"best", "failures", "stopped"})
+"""Tables that take milliseconds at any size: they are computed for each request, so they are never behind."""
 RETRY_S = 2
 
 
@@ -82,9 +84,7 @@ def get_table(
         found = table(Source(ledger, study), table_id, options)
         return csv_of(found.flat()) if csv else encode(plain(found))
 
-    body = _body(
-        request.app.state.snapshots, study, f"table {table_id} {options} {csv}", compute, slow=table_id in SLOW
-    )
+    body = _body(request.app.state.snapshots, study, f"table {table_id} {options} {csv}", compute, table_id=table_id)
     if body is None:
         return Response(b"{}", 202, media_type="application/json", headers={"Retry-After": str(RETRY_S)})
     return _answer(request, body, csv=csv, name=table_id)
@@ -110,8 +110,12 @@ def get_reconstructions(
     return _answer(request, snapshots.take(study, f"gallery {phase} {cell}", compute), csv=False, name="")
 
 
-def _body(snapshots: Snapshots, study: str, name: str, compute: Callable[[], bytes], *, slow: bool) -> bytes | None:
-    return snapshots.soon(study, name, compute) if slow else snapshots.take(study, name, compute)
+def _body(
+    snapshots: Snapshots, study: str, name: str, compute: Callable[[], bytes], *, table_id: TableId
+) -> bytes | None:
+    if table_id in DIRECT:
+        return compute()
+    return snapshots.soon(study, name, compute) if table_id in SLOW else snapshots.take(study, name, compute)
 
 
 def _answer(request: Request, body: bytes, *, csv: bool, name: str) -> Response:

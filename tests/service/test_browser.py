@@ -10,6 +10,7 @@ from nefstudy.service.app import create_app
 
 from ..ledger.records import as_cells
 from .conftest import CELLS, STUDY, TOKEN, fill_study, run_trial, trial_config
+from .own_task import fill_own_study
 from .served import WIDE, Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -111,6 +112,22 @@ def test_the_parts_that_need_many_trials_appear_with_them(opened, explored):
     assert page.inner_text("#parallel").splitlines()[:3] == ["steps", "init", "hidden"]
     assert page.locator("#parallel g[aria-label=line]").count() == 2
     assert page.locator("#parallel g[aria-label=line]").nth(1).locator("path").count() == 4  # a tenth of forty
+
+
+def test_a_users_own_task_has_its_own_parts(opened, ledger: Ledger):
+    """What its plan declares is shown, in its units and direction; parts that its task does not name are hidden."""
+    fill_own_study(ledger)
+    with Served(create_app(ledger)) as running:
+        page = opened(running.url)
+        page.wait_for_selector("#parallel svg")
+        assert "validation error (m)" in page.inner_text("#best")
+        assert "0.200" in page.inner_text("#tiles") or "0.20" in page.inner_text("#tiles")
+        for part in ("quality", "nmi", "ratio", "starts", "classifiers"):
+            assert page.locator(f"#{part}-part").is_hidden()
+        page.click("#best button")
+        page.wait_for_selector("dialog[open]")
+        assert "val error" in page.inner_text("dialog")
+        page.close()
 
 
 def test_every_control_has_a_name(opened, served):

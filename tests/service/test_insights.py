@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 
@@ -10,9 +11,11 @@ from nefstudy.insight.reading import Source
 from nefstudy.insight.status import status
 from nefstudy.insight.table import plain
 from nefstudy.ledger import TrialState
+from nefstudy.report.report import write_report
 
 from ..ledger.records import as_cells, as_record
 from .conftest import CELLS, STUDY, stop_after_retry, trial_config
+from .own_task import fill_own_study
 
 BASE = f"/v1/studies/{STUDY}"
 
@@ -120,3 +123,26 @@ def test_a_limit_is_of_each_cell(client, filled):
     rows = filled[0].trials.best(STUDY, limit=3)
     assert sorted(row[0]["key"] for row in found["rows"]) == sorted(row.key for row in rows)
     assert table(Source(filled[0], STUDY), "best", Options(limit=3)).of == len(rows)
+
+
+def test_a_users_own_task_is_shown_by_what_its_plan_declares(ledger, client_of, tmp_path):
+    """Its metrics, units and direction are used throughout; what does not apply is empty, and nothing fails."""
+    fill_own_study(ledger)
+    client = client_of(ledger)
+    for kind, ids in (("figures", FIGURES), ("tables", TABLES)):
+        for id in ids:
+            assert client.get(f"{BASE}/{kind}/{id}").status_code == 200, id
+    best = client.get(f"{BASE}/tables/best").json()
+    assert [column["name"] for column in best["columns"]] == ["key", "phase", "cell", "val_error", "test_error"]
+    assert best["rows"][0][0]["key"] == f"{10:08x}"
+    assert client.get(f"{BASE}/tables/importance").json()["rows"] == [["look", "mine", "width", 1.0, 25]]
+    over_time = client.get(f"{BASE}/figures/best-over-time").json()
+    assert over_time["y"] == {"label": "best validation error", "unit": "m", "scale": "linear", "domain": None}
+    assert over_time["marks"][0]["columns"]["y"][-1] == pytest.approx(0.1)
+    (item,) = client.get(f"{BASE}/progress").json()["best"]
+    assert (item["score"], item["reported"], item["init"]) == (pytest.approx(0.1), pytest.approx(0.2), None)
+    across = client.get(f"{BASE}/figures/scatter?x=width").json()
+    assert (across["of"], across["y"]["label"]) == (25, "test error")
+    text = write_report(ledger, STUDY, root=tmp_path, out=tmp_path / "out").read_text()
+    assert "validation error (m)" in text
+    assert not {"accuracy", "initialization", "Classifiers"} & set(re.findall(r"\w+", text))
