@@ -5,16 +5,25 @@ and the digest of the canonical JSON is its identity everywhere (resume, dedupli
 MLflow tags). *How* it was computed (engine, versions, device) is a fingerprint kept elsewhere.
 
     SignalsConfig ─┐
-    FieldConfig ───┼─ NeuralDatasetConfig ──┬─ FitConfig    which rungs, by which engine
-    OptimizerConfig┘   (digest: the dataset)└─ TrialConfig  one rung + a classifier (digest: the key)
-                                   ClassifierConfig ─┘
+    FieldConfig ───┤
+    InitConfig ────┼─ NeuralDatasetConfig ──┬─ FitConfig    which rungs, by which engine
+    OptimizerConfig┘   (digest: the dataset)└─ TrialConfig  of a task, such as one rung read by a classifier
+                                                            (digest: the trial's key)
 """
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from nefstudy.errors import BadConfig
 from nefstudy.scalars import Scalar, canonical_json, digest
@@ -25,9 +34,21 @@ Steps = Annotated[int, Field(ge=0, le=10_000_000)]
 
 
 class Config(BaseModel):
-    """Base of every configuration: frozen, finite, and closed to unknown keys."""
+    """Base of every configuration: frozen, finite, and closed to unknown keys.
+
+    Attributes:
+        late: keys added after a release. They are left out of the JSON while they have their default, so that
+            configurations that do not use them keep their digests.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    late: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_late_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        return {k: v for k, v in data.items() if k not in self.late or getattr(self, k) != fields[k].default}
 
     def canonical_json(self) -> str:
         """The one JSON text of this configuration: sorted keys, no spaces."""
@@ -195,22 +216,19 @@ class ClassifierConfig(Config):
 
 
 class TrialConfig(Config):
-    """One experiment: one rung of one neural dataset, read by one classifier. Its digest is its key."""
+    """Base of every task's configuration: one experiment, written out completely. Its digest is its key.
 
-    dataset: NeuralDatasetConfig
-    steps: Steps
-    classifier: ClassifierConfig = ClassifierConfig()
+    Args:
+        task: name of the task, by which a plan finds the code that runs it.
+    """
+
+    task: Name
     seed: Seed = 0
 
     @property
     def key(self) -> str:
         """The trial's identity."""
         return self.digest
-
-    @property
-    def cell(self) -> str:
-        """`signals/field`, one column of the study."""
-        return self.dataset.cell
 
 
 C = TypeVar("C", bound=Config)

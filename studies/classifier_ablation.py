@@ -1,4 +1,4 @@
-"""Which classifier reads weights best: classifier x start x field, and sizes of the MLP and the GNN.
+"""Which classifier reads weights best: classifier x init x field, and sizes of the MLP and the GNN.
 
 python studies/classifier_ablation.py                  # reduced widths on 1,000 digits, for a CPU
 python studies/classifier_ablation.py --scale paper    # published widths on all of them, for a GPU
@@ -12,7 +12,7 @@ from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.plan import CellPlan, StudyPlan
 from nefstudy.study.scales import chosen_cells, scale_named
-from nefstudy.study.space import GRID_FIXED, STARTS, Choice
+from nefstudy.study.space import GRID_FIXED, INIT, Choice
 
 Params = dict[str, Scalar]
 
@@ -63,7 +63,7 @@ def plan(options: StudyOptions) -> StudyPlan:
                 phase="phase2",
                 signals=SignalsConfig(name=signals, subset=None if full else 1000),
                 field=field,
-                space={"init": STARTS, "classifier": Choice(names), "steps": Choice((200,) if full else (75,))},
+                space={"init": INIT, "classifier": Choice(names), "steps": Choice((200,) if full else (75,))},
                 fixed={**GRID_FIXED[field], "hidden": 32},
                 classifiers=readers,
                 replicates=options.replicates,

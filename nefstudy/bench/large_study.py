@@ -14,17 +14,17 @@ from nefstudy.config import (
     NeuralDatasetConfig,
     OptimizerConfig,
     SignalsConfig,
-    TrialConfig,
 )
 from nefstudy.errors import BadConfig
-from nefstudy.ledger import Lease, Ledger, TrialState, attempts, studies
+from nefstudy.ledger import CellRecord, Lease, Ledger, TrialRecord, TrialState, attempts, studies
 from nefstudy.ledger.attempts import Claim
 from nefstudy.ledger.database import Database
 from nefstudy.ledger.outcome import Outcome
 from nefstudy.paths import trial_file
 from nefstudy.scalars import Scalar
-from nefstudy.study.record import cell_records, record_of
+from nefstudy.study.record import record_of
 from nefstudy.study.space import ARCHITECTURE, OPTIMISATION, Choice, Dimension, Real
+from nefstudy.tasks.classification import ClassificationConfig
 
 STUDY = "large"
 PHASES = ("phase1", "phase2")
@@ -46,10 +46,11 @@ def write_large_study(
     database = Database(str(path), read_only=False, patience_s=60.0, clock=lambda: 0.0)
     rng, written = random.Random(seed), 0
     stream = islice(_lives(rng), trials)
-    planned = {(phase, cell): 1 + trials // (len(PHASES) * len(CELLS)) for phase in PHASES for cell in CELLS}
+    each = CellRecord(1 + trials // (len(PHASES) * len(CELLS)), "classification", "val_accuracy", "maximize")
+    cells = {(phase, cell): each for phase in PHASES for cell in CELLS}
     try:
         database.prepare()
-        Ledger(database).studies.put(STUDY, {"seed": seed}, cells=cell_records(planned))
+        Ledger(database).studies.put(STUDY, {"seed": seed}, cells=cells)
         while batch := list(islice(stream, BATCH)):
             database.write(lambda c, batch=batch, first=written: _write(c, batch, first=first))  # type: ignore[misc]
             written += len(batch)
@@ -63,7 +64,7 @@ def end_another_trial(ledger: Ledger, lease: Lease, *, seed: int) -> None:
     """Ask for one more trial and end it, as the study's driver does."""
     rng = random.Random(seed)
     trial = _trial(rng, rng.choice(CELLS), seed=seed)
-    token = ledger.trials.request(STUDY, PHASES[-1], record=record_of(trial, cell=trial.cell), lease=lease)
+    token = ledger.trials.request(STUDY, PHASES[-1], record=_record(trial), lease=lease)
     ledger.trials.start(STUDY, PHASES[-1], key=trial.key, token=token, lease=lease)
     found = _outcome(rng, trial)
     if found.state is TrialState.COMPLETE:
@@ -91,16 +92,21 @@ def size_of_large_study(path: Path) -> int:
         return sum(ledger.trials.counts(STUDY).values())
 
 
-def _write(connection: Connection, lives: list[tuple[str, TrialConfig, Outcome]], *, first: int) -> None:
+def _write(connection: Connection, lives: list[tuple[str, ClassificationConfig, Outcome]], *, first: int) -> None:
     for number, (phase, trial, outcome) in enumerate(lives, start=first):
         now = APART_S * number
-        token = attempts.request(connection, STUDY, phase=phase, record=record_of(trial, cell=trial.cell), now=now)
+        token = attempts.request(connection, STUDY, phase=phase, record=_record(trial), now=now)
         claim = Claim(STUDY, phase, trial.key, token)
         attempts.start(connection, claim, now=now + 0.1)
         attempts.end(connection, claim, outcome=outcome, now=now + 3.0)
 
 
-def _lives(rng: random.Random) -> Iterator[tuple[str, TrialConfig, Outcome]]:
+def _record(trial: ClassificationConfig) -> TrialRecord:
+    cell = f"{trial.dataset.signals.name}/{trial.dataset.field.name}"
+    return record_of(trial, cell=cell, needs=(trial.dataset.digest,))
+
+
+def _lives(rng: random.Random) -> Iterator[tuple[str, ClassificationConfig, Outcome]]:
     """Phase, configuration and end of one trial after the other, without end; no configuration comes twice."""
     seed = 0
     while True:
@@ -111,7 +117,7 @@ def _lives(rng: random.Random) -> Iterator[tuple[str, TrialConfig, Outcome]]:
         seed += 1
 
 
-def _trial(rng: random.Random, cell: str, *, seed: int) -> TrialConfig:
+def _trial(rng: random.Random, cell: str, *, seed: int) -> ClassificationConfig:
     signals, field = cell.split("/")
     point = {name: _drawn(rng, dimension) for name, dimension in OPTIMISATION.items()}
     params = {name: _drawn(rng, dimension) for name, dimension in ARCHITECTURE[field].items()}
@@ -125,7 +131,9 @@ def _trial(rng: random.Random, cell: str, *, seed: int) -> TrialConfig:
         }
     )
     reader = ClassifierConfig(params={"hidden": 64, "layers": 4, "heads": 4, "dropout": 0.1, "pool": "mean"})
-    return TrialConfig.model_validate({"dataset": dataset, "steps": point["steps"], "classifier": reader, "seed": seed})
+    return ClassificationConfig.model_validate(
+        {"dataset": dataset, "steps": point["steps"], "classifier": reader, "seed": seed}
+    )
 
 
 def _drawn(rng: random.Random, dimension: Dimension) -> Scalar:
@@ -138,7 +146,7 @@ def _drawn(rng: random.Random, dimension: Dimension) -> Scalar:
     return dimension.multiple * round(value / dimension.multiple)
 
 
-def _outcome(rng: random.Random, trial: TrialConfig) -> Outcome:
+def _outcome(rng: random.Random, trial: ClassificationConfig) -> Outcome:
     draw = rng.random()
     if draw < FAILING:
         cause = rng.choice(("diverged", "oom", "worker_lost", "disk"))
@@ -156,7 +164,7 @@ def _outcome(rng: random.Random, trial: TrialConfig) -> Outcome:
     return Outcome(TrialState.COMPLETE, metrics, epochs | rungs, pictures, fingerprint)
 
 
-def _metrics(rng: random.Random, trial: TrialConfig) -> dict[str, float]:
+def _metrics(rng: random.Random, trial: ClassificationConfig) -> dict[str, float]:
     """Numbers of the size, number and digits that a real trial has; a shared start and more steps help."""
     quality = 8 + 2.5 * math.log(trial.steps) + rng.gauss(0, 2)
     accuracy = min(0.99, max(0.1, rng.gauss(0.7 if trial.dataset.init.name == "shared" else 0.4, 0.15)))

@@ -18,16 +18,17 @@ from rich.console import Console
 from rich.table import Table
 
 from nefstudy.bench.gauge import Gauge, Sample, Stretch, stretches
-from nefstudy.bench.noop import noop
+from nefstudy.bench.noop import NOOP
 from nefstudy.config import SignalsConfig
 from nefstudy.ledger import Ledger
 from nefstudy.signals.catalog import SIGNALS
+from nefstudy.study.cells import open_stream
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place, resolve_place
-from nefstudy.study.plan import CellPlan, Phase, StudyPlan
-from nefstudy.study.search import SearchStream
+from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.samplers import Tpe
 from nefstudy.study.session import run_study
-from nefstudy.study.space import ARCHITECTURE, GRID_FIXED, GRID_STEPS, OPTIMISATION, STARTS, Choice
+from nefstudy.study.space import ARCHITECTURE, GRID_FIXED, GRID_STEPS, INIT, OPTIMISATION, Choice
 
 Sampler = Literal["grid", "tpe"]
 SIGNAL_NAMES = tuple(f"bench{number}" for number in range(4))  # with three fields, the twelve cells of the paper
@@ -84,16 +85,16 @@ def noop_plan(load: Load) -> StudyPlan:
     if load.more:
         cells.append(_cell(MORE, fields[0], load.sampler, load.more))
     sources = SIGNALS | dict.fromkeys(names, SIGNALS["digits8"])
-    return StudyPlan(study=STUDY, cells=tuple(cells), signals=sources, work=noop)
+    return StudyPlan(study=STUDY, cells=tuple(cells), signals=sources, tasks={NOOP.name: NOOP})
 
 
 def _cell(name: str, field: str, sampler: Sampler, trials: int) -> CellPlan:
-    phase: Phase = "phase1" if sampler == "tpe" else "phase2"
+    phase = "phase1" if sampler == "tpe" else "phase2"
     signals = SignalsConfig(name=name)
     if sampler == "tpe":
-        return CellPlan(phase, signals, field, {**OPTIMISATION, **ARCHITECTURE[field]}, trials=trials)
+        return CellPlan(phase, signals, field, {**OPTIMISATION, **ARCHITECTURE[field]}, sampler=Tpe(trials))
     rates = Choice(tuple(1e-5 * 1.05**step for step in range(ceil(trials / 2 / len(GRID_STEPS)))))
-    space = {"init": STARTS, "lr": rates, "steps": Choice(GRID_STEPS)}
+    space = {"init": INIT, "lr": rates, "steps": Choice(GRID_STEPS)}
     rest = {key: value for key, value in GRID_FIXED[field].items() if key not in space}
     return CellPlan(phase, signals, field, space, rest)
 
@@ -141,13 +142,13 @@ def suggest_ms(plan: StudyPlan, place: Place) -> float:
     pinned = plan.pinned()
     cell = pinned.cells[0]
     with Ledger.open(place.ledger, read_only=True) as ledger:
-        rows = ledger.trials.page(STUDY, phase=cell.phase, cell=cell.cell, limit=None).rows
-    stream = SearchStream(pinned, replace(cell, trials=len(rows) + ASKED), rows)
-    began = time.thread_time()
-    for _ in range(ASKED):
-        suggestion = stream.next(())
-        if suggestion is not None:
-            stream.tell(suggestion.trial, 0.5)
+        known = sum(n for (p, c, _), n in ledger.trials.counts(STUDY).items() if (p, c) == (cell.phase, cell.cell))
+        stream = open_stream(pinned, replace(cell, sampler=Tpe(known + ASKED)), ledger)
+        began = time.thread_time()
+        for _ in range(ASKED):
+            suggestion = stream.next(())
+            if suggestion is not None:
+                stream.tell(suggestion.trial, 0.5)
     return 1000 * (time.thread_time() - began) / ASKED
 
 

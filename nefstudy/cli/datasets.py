@@ -160,7 +160,7 @@ def dataset_classify(  # noqa: PLR0917  # typer calls it by keyword
     """Train a classifier on a neural dataset that is there, outside any study."""
     from nefstudy.config import ClassifierConfig
     from nefstudy.neural_dataset.show import resolve_digest
-    from nefstudy.trial.reading import read_weights
+    from nefstudy.tasks.reading import read_weights
 
     place = place_of(root)
     config = ClassifierConfig(name=classifier, epochs=epochs)

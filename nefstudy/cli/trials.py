@@ -1,15 +1,12 @@
 """`nefstudy replay | logs`: one trial, looked at closely."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from nefstudy.cli.door import Json, LedgerUrl, Root, echo_json, open_ledger, place_of
 from nefstudy.terminal import Terminal, say
-
-if TYPE_CHECKING:
-    from nefstudy.trial.experiment import Choices
 
 Key = Annotated[str, typer.Argument(help="Key of the trial, as the study page, MLflow and `--json` answers give it.")]
 
@@ -23,7 +20,7 @@ def add_trials(cli: typer.Typer) -> None:
 def replay(  # noqa: PLR0917  # typer calls it by keyword
     key: Key,
     script: Annotated[
-        str | None, typer.Option(help="Study script, for a trial with fields, classifiers or signals of its own.")
+        str | None, typer.Option(help="Study script, for a trial with fields, tasks or other code of its own.")
     ] = None,
     scratch: Annotated[
         Path | None, typer.Option(help="Folder to compute in; the system's own by default. Emptied afterwards.")
@@ -45,7 +42,7 @@ def replay(  # noqa: PLR0917  # typer calls it by keyword
     from nefstudy.study.replay import replay_table
 
     with open_ledger(root, ledger) as book:
-        found = replayed(book, key, choices=_choices(script), scratch=scratch)
+        found = replayed(book, key, scratch=scratch, **_code_of(script))
     if as_json:
         echo_json(dataclasses.asdict(found) | {"same": found.same})
     else:
@@ -87,13 +84,12 @@ def logs(
         say(f"{row.state} ({row.cause}): {row.error}", err=True)
 
 
-def _choices(script: str | None) -> "Choices":
-    from nefstudy.trial.experiment import Choices
-
+def _code_of(script: str | None) -> dict[str, Any]:
+    """Return the catalogs and tasks that a study script brings along."""
     if script is None:
-        return Choices()
+        return {}
     from nefstudy.cli.main import load_script
     from nefstudy.study.options import StudyOptions
 
     plan = load_script(script)(StudyOptions())
-    return Choices(plan.fields, plan.classifiers, plan.signals)
+    return {"catalogs": plan.catalogs, "tasks": plan.tasks}

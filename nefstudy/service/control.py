@@ -125,8 +125,7 @@ def list_commands(
 
 def check_cell(plan: Mapping[str, Any], body: Mapping[str, Any]) -> None:
     """Raise BadConfig if a request names a phase or cell that the study's recorded plan does not have."""
-    phases = {name: phase for name, phase in plan.items() if isinstance(phase, dict)}  # other entries are options
-    have = [(name, cell["cell"]) for name, phase in phases.items() for cell in phase.get("cells", ())]
+    have = [(cell["phase"], cell["cell"]) for cell in plan.get("cells", ())]
     if have and not any(body.get("phase", phase) == phase and body.get("cell") == cell for phase, cell in have):
         asked = shortened(f"{body.get('phase', '')} {body.get('cell')!r}", 200)
         raise BadConfig(f"no cell {asked} in this study; it has {', '.join(map(' '.join, have))}")

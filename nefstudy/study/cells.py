@@ -1,16 +1,14 @@
 """The cells of a run: where their next trials come from, which are stopped, how many trials are planned."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
-from nefstudy.errors import StudyStopped
+from nefstudy.errors import BadConfig, StudyStopped
 from nefstudy.ledger import Lease, Ledger, TrialRow, TrialState
-from nefstudy.study.judge import ledger_curve
-from nefstudy.study.plan import StudyPlan
+from nefstudy.study.plan import CellPlan, StudyPlan
 from nefstudy.study.rules import is_to_do
-from nefstudy.study.search import SearchStream
-from nefstudy.study.streams import DONE, GridStream, Stream, Suggestion
+from nefstudy.study.samplers.stream import DONE, Cell, Stream, Suggestion
 
 
 @final
@@ -56,13 +54,27 @@ class Cells:
             stream.adopt(suggestion.trial)
             self._correct(stream)
 
-    def tell(self, suggestion: Suggestion, value: float | None) -> None:
-        """Pass on the validation accuracy of a trial; None if it failed."""
+    def suggestion(self, row: TrialRow) -> Suggestion:
+        """Return a row as a trial to run again.
+
+        Raises:
+            BadConfig: the plan does not have its cell.
+        """
+        cells = [s.cell for s in self._streams if (s.cell.phase, s.cell.label) == (row.phase, row.cell)]
+        if not cells:
+            raise BadConfig(
+                f"trial {row.key} is of {row.phase} {row.cell}, which this run's plan does not have; "
+                "run the plan that has it"
+            )
+        return cells[0].suggest(cells[0].read(row))
+
+    def tell(self, suggestion: Suggestion, score: float | None) -> None:
+        """Pass on the score of a trial; None if it failed."""
         for stream in self._of(suggestion):
-            stream.tell(suggestion.trial, value)
+            stream.tell(suggestion.trial, score)
 
     def pruned(self, suggestion: Suggestion, curve: Mapping[int, float]) -> None:
-        """Pass on that a trial ended early, with its validation accuracy by epoch."""
+        """Pass on that a trial ended early, with its curve by epoch."""
         for stream in self._of(suggestion):
             stream.pruned(suggestion.trial, curve)
 
@@ -120,31 +132,84 @@ class Cells:
 
 
 def _place(stream: Stream) -> tuple[str, str]:
-    return stream.cell.phase, stream.cell.cell
+    return stream.cell.phase, stream.cell.label
 
 
 def open_streams(plan: StudyPlan, ledger: Ledger) -> Iterator[Stream]:
-    """The streams of all cells, phase by phase, continued from what the ledger holds."""
+    """Yield the streams of all cells, phase by phase, continued from what the ledger holds."""
     for phase in plan.phases:
-        states = ledger.trials.states(plan.study, phase=phase)
-        failed = ledger.trials.page(plan.study, phase=phase, state=TrialState.FAILED, limit=None).rows
-        cut = ledger.trials.page(plan.study, phase=phase, state=TrialState.INTERRUPTED, limit=None).rows
-        begun = [row for row in (*cut, *failed) if row.state is TrialState.INTERRUPTED or is_to_do(row)]
-        anew = {row.key for row in failed if is_to_do(row)}
-        done = {key for (_, key), (state, _) in states.items() if state in DONE and key not in anew}
+        records = Records(ledger, plan.study, phase)
         for cell in (cell for cell in plan.cells if cell.phase == phase):
-            if cell.trials is None:
-                found = ledger.trials.columns(plan.study, ["key", "state"], phase=phase, cell=cell.cell, state=None)
-                ended = [key for key, state in zip(found["key"], found["state"], strict=True) if state in DONE]
-                own = [row for row in begun if row.cell == cell.cell]
-                yield GridStream(plan, cell, done, begun=own, ended=ended)
-            else:
-                every = ledger.trials.page(plan.study, phase=phase, cell=cell.cell, limit=None).rows
-                rows = [replace(row, state=TrialState.INTERRUPTED) if row.key in anew else row for row in every]
-                yield SearchStream(plan, cell, rows, pruned=_curves(ledger, rows))
+            sampled = plan.sampled(cell)
+            yield cell.sampler.open(sampled, CellHistory(records, sampled))
 
 
-def _curves(ledger: Ledger, rows: Iterable[TrialRow]) -> dict[str, dict[int, float]]:
-    """Validation accuracy by epoch of the pruned rows, by key."""
-    pruned = (row for row in rows if row.state is TrialState.PRUNED)
-    return {row.key: ledger_curve(ledger.trials.curves(row.study, row.phase, key=row.key)) for row in pruned}
+def open_stream(plan: StudyPlan, cell: CellPlan, ledger: Ledger) -> Stream:
+    """Return the stream of one cell, continued from what the ledger holds."""
+    sampled = plan.sampled(cell)
+    return cell.sampler.open(sampled, CellHistory(Records(ledger, plan.study, cell.phase), sampled))
+
+
+class Records:
+    """What the ledger holds of a phase when a run begins, read once for all of its cells."""
+
+    def __init__(self, ledger: Ledger, study: str, phase: str) -> None:
+        self.ledger, self.study, self.phase = ledger, study, phase
+        failed = ledger.trials.page(study, phase=phase, state=TrialState.FAILED, limit=None).rows
+        cut = ledger.trials.page(study, phase=phase, state=TrialState.INTERRUPTED, limit=None).rows
+        self.begun = [row for row in (*cut, *failed) if row.state is TrialState.INTERRUPTED or is_to_do(row)]
+        self.repeated = {row.key for row in failed if is_to_do(row)}
+        states = ledger.trials.states(study, phase=phase).items()
+        self.done = {key for (_, key), (state, _) in states if state in DONE and key not in self.repeated}
+
+
+class CellHistory:
+    """What samplers ask of the ledger, of one cell; see `samplers/stream.py`."""
+
+    def __init__(self, records: Records, cell: Cell) -> None:
+        self._records, self._cell = records, cell
+
+    @property
+    def done(self) -> Collection[str]:
+        """Keys of the phase's trials that are not to be handed out."""
+        return self._records.done
+
+    @property
+    def begun(self) -> Sequence[TrialRow]:
+        """Rows of the cell that are open or to be repeated."""
+        return [row for row in self._records.begun if row.cell == self._cell.label]
+
+    @property
+    def ended(self) -> Collection[str]:
+        """Keys of the cell's rows that ended."""
+        found = self._ledger.trials.columns(
+            self._records.study, ["key", "state"], phase=self._records.phase, cell=self._cell.label, state=None
+        )
+        return [key for key, state in zip(found["key"], found["state"], strict=True) if state in DONE]
+
+    def rows(self) -> Sequence[TrialRow]:
+        """Return every row of the cell; those to be repeated are INTERRUPTED."""
+        repeated = self._records.repeated
+        rows = self.rows_of(self._records.phase)
+        return [replace(row, state=TrialState.INTERRUPTED) if row.key in repeated else row for row in rows]
+
+    def curve(self, row: TrialRow) -> Mapping[int, float]:
+        """Return a row's curve that pruners watch, by epoch."""
+        curves = self._ledger.trials.curves(row.study, row.phase, key=row.key)
+        return {round(epoch): value for epoch, value in curves.get(self._cell.task.curve or "", ())}
+
+    def is_complete(self, phase: str) -> bool:
+        """Return whether every planned trial of another phase's cell of the same label has ended."""
+        study, place = self._records.study, (phase, self._cell.label)
+        planned = self._ledger.studies.planned(study).get(place)
+        counts = self._ledger.trials.counts(study)
+        ended = sum(n for (p, c, state), n in counts.items() if (p, c) == place and state in DONE)
+        return planned is not None and ended >= planned
+
+    def rows_of(self, phase: str) -> Sequence[TrialRow]:
+        """Return the rows of the cell of the same label in a phase."""
+        return self._ledger.trials.page(self._records.study, phase=phase, cell=self._cell.label, limit=None).rows
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._records.ledger

@@ -33,8 +33,9 @@ def say_closing(ledger: Ledger, plan: StudyPlan, state: str, *, place: Place, co
     for (where, cell, cause), count in sorted(ledger.trials.causes(plan.study).items()):
         console.print(f"{count} failed trials ({cause}) in {where} {cell}", style="yellow", highlight=False)
     for own in plan.cells:
-        if own.trials is not None and own.planned < own.trials:
-            short = f"{own.planned} of {own.trials}: the space holds {own.planned} points"
+        budget = own.sampler.describe().get("trials")
+        if isinstance(budget, int) and own.planned < budget:
+            short = f"{own.planned} of {budget}: the space holds {own.planned} points"
             console.print(f"{own.phase} {own.cell}: {short}", style="yellow", highlight=False, markup=False)
     counts = ledger.trials.counts(plan.study)
     complete = sum(n for (_, _, s), n in counts.items() if s is TrialState.COMPLETE)

@@ -6,38 +6,38 @@ from nefstudy.errors import BadConfig
 from nefstudy.ledger import StudyRow
 from nefstudy.study.plan import StudyPlan
 
-BUDGETS = ("trials", "planned", "replicates")
-"""What may change between runs of one study: how much is asked, not what a trial means."""
+BUDGETS = ("planned", "replicates", "sections", "metrics")
+"""What may change between runs of one study: how much is asked and how it is shown, not what a trial means."""
 
 
 def continued(row: StudyRow | None, plan: StudyPlan) -> dict[str, Any]:
-    """The plan to record, by phase: this one, and the cells of earlier runs that it does not name.
+    """Return the plan to record: this one's cells, and those of earlier runs that it does not name, in their order.
 
     Raises:
         BadConfig: the study was begun with a plan in which a trial means something else; names the difference.
     """
-    before: dict[str, Any] = {} if row is None else dict(row.plan)
     described = plan.describe()
-    phases: dict[str, Any] = {}
-    for phase in plan.phases:
-        old = before.get(phase) or {"seed": plan.seed, "cells": []}
-        if old["seed"] != plan.seed:
-            _refuse(plan.study, f"{phase} seed", old["seed"], plan.seed)
-        known = {cell["cell"]: cell for cell in old["cells"]}
-        for cell in described["cells"]:
-            if cell["phase"] == phase:
-                _check_cell(plan.study, known.get(cell["cell"], cell), cell)
-                known[cell["cell"]] = cell
-        phases[phase] = {"seed": plan.seed, "cells": list(known.values())}
-    return phases
+    before: dict[str, Any] = {} if row is None else dict(row.plan)
+    if before.get("seed", plan.seed) != plan.seed:
+        _refuse(plan.study, "seed", before["seed"], plan.seed)
+    cells = {(cell["phase"], cell["cell"]): cell for cell in before.get("cells", ())}
+    for cell in described["cells"]:
+        _check_cell(plan.study, cells.get((cell["phase"], cell["cell"]), cell), cell)
+        cells[cell["phase"], cell["cell"]] = cell
+    return {**described, "cells": list(cells.values())}
 
 
 def _check_cell(study: str, old: dict[str, Any], new: dict[str, Any]) -> None:
     for name, value in new.items():
-        found = None if name in BUDGETS else difference(old.get(name), value)
+        found = None if name in BUDGETS else difference(_kept(old.get(name)), _kept(value))
         if found is not None:
             path, before, now = found
             _refuse(study, " ".join([new["phase"], new["cell"], name, *path]), before, now)
+
+
+def _kept(value: Any) -> Any:
+    """Return a sampler without its budget, anything else unchanged."""
+    return {name: v for name, v in value.items() if name != "trials"} if isinstance(value, dict) else value
 
 
 def difference(old: Any, new: Any) -> tuple[tuple[str, ...], Any, Any] | None:

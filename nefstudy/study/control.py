@@ -10,17 +10,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import BadConfig, BadInput
 from nefstudy.ledger import CommandRow, TrialState
 from nefstudy.ledger.rows import OPEN
 from nefstudy.outside_text import safe_error, shortened
 from nefstudy.study.disk import GB
-from nefstudy.study.plan import CellPlan, StudyPlan, trial_config
+from nefstudy.study.plan import StudyPlan
 from nefstudy.study.price import Prices, machine_memory
 from nefstudy.study.rules import is_to_do
 from nefstudy.study.run import StudyRun
-from nefstudy.study.streams import Suggestion
+from nefstudy.study.samplers.stream import Suggestion
 
 PERIOD_S = 1.0
 WHOLE = 2**31 - 1  # what a column of the ledger holds
@@ -101,11 +100,10 @@ class Control:
         return f"at most {trials} trials at once"
 
     def _enqueue(self, body: Mapping[str, Any]) -> str:
-        trial, cell = requested_trial(self._run.plan, body)
-        suggestion = Suggestion(cell.phase, cell.cell, trial, (trial.steps,))
+        suggestion = requested_trial(self._run.plan, body)
         self._check_price(suggestion)
         self._run.put_first(suggestion)
-        return f"enqueued {trial.key}"
+        return f"enqueued {suggestion.trial.key}"
 
     def _check_price(self, suggestion: Suggestion) -> None:
         """Raise BadConfig for a request that this machine has no room, memory or time for."""
@@ -113,7 +111,7 @@ class Control:
         refusal = None if self._run.disk is None else self._run.disk.refusal(suggestion, asked=True)
         if refusal is not None:
             raise BadConfig(f"{name}: {refusal}")
-        price = self._prices.fit(suggestion.trial)
+        price = self._prices.fit(suggestion)
         if price is None or self._run.is_ready(suggestion):
             return
         if price.memory > machine_memory():
@@ -133,8 +131,7 @@ class Control:
         rows = self._run.ledger.trials.page(study, state=TrialState.FAILED, limit=None).rows
         chosen = [row for row in rows if cause is None or row.cause == cause]
         for row in chosen:
-            trial = parse(TrialConfig, row.config, where=row.key)
-            self._run.put_first(Suggestion(row.phase, row.cell, trial, (trial.steps,)))
+            self._run.put_first(self._run.cells.suggestion(row))
         return f"{len(chosen)} failed trials put back"
 
     def _withdraw(self, body: Mapping[str, Any]) -> str:
@@ -146,10 +143,7 @@ class Control:
         if not to_do:
             states = ", ".join(f"{row.state} in {row.phase}" for row in found) or "not a trial of this study"
             raise BadConfig(f"withdraw {_shown(key)}: {states}; give the key of a trial that is queued or running")
-        ended = []
-        for row in to_do:
-            trial = parse(TrialConfig, row.config, where=row.key)
-            ended.append(self._run.withdraw(Suggestion(row.phase, row.cell, trial, (trial.steps,))))
+        ended = [self._run.withdraw(self._run.cells.suggestion(row)) for row in to_do]
         return f"withdrawn {key}" if any(ended) else f"{key} is complete already"
 
 
@@ -160,8 +154,8 @@ def _text_or_none(body: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def requested_trial(plan: StudyPlan, body: Mapping[str, Any]) -> tuple[TrialConfig, CellPlan]:
-    """The trial that `{"phase", "cell", "point"}` names, over the cell's fixed parameters.
+def requested_trial(plan: StudyPlan, body: Mapping[str, Any]) -> Suggestion:
+    """Return the trial that `{"phase", "cell", "point"}` names, over the cell's fixed parameters.
 
     Raises:
         BadConfig: a phase or cell the plan does not have, or a point that is no trial of it.
@@ -174,7 +168,8 @@ def requested_trial(plan: StudyPlan, body: Mapping[str, Any]) -> tuple[TrialConf
         _check_scalar(name, value)
     for cell in plan.cells:
         if cell.cell == body.get("cell") and cell.phase == body.get("phase", cell.phase):
-            return trial_config(plan, cell, {**cell.fixed, **point}), cell
+            sampled = plan.sampled(cell)
+            return sampled.suggest(sampled.trial(point))
     have = ", ".join(f"{cell.phase} {cell.cell}" for cell in plan.cells)
     raise BadConfig(f"no cell {_shown(body.get('phase'))} {_shown(body.get('cell'))} in this study; it has {have}")
 

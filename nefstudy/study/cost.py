@@ -18,8 +18,9 @@ from nefstudy.fitting.cost import RATES, Work, fit_seconds
 from nefstudy.fitting.engines import ENGINES
 from nefstudy.seeds import stream
 from nefstudy.signals.catalog import load_signals
-from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials, trial_config
-from nefstudy.study.space import Choice, Dimension, Point, Real
+from nefstudy.study.plan import CellPlan, StudyPlan, listed_trials
+from nefstudy.study.space import drawn
+from nefstudy.tasks.task import Need
 
 SAMPLED_POINTS = 64  # points a searched space is averaged over
 LOW, HIGH = 0.6, 2.0  # the band about the middle estimate: cache effects below, the classifier above
@@ -106,33 +107,37 @@ def plan_cost(plan: StudyPlan, *, engine: str = "auto") -> list[CellCost]:
 
 
 def _cell_cost(plan: StudyPlan, cell: CellPlan, size: SignalSize, *, engine: str) -> CellCost:
-    if cell.trials is None:
-        longest: dict[str, TrialConfig] = {}
-        for trial in grid_trials(plan, cell):  # longest first, so the first of a ladder is its cost
-            longest.setdefault(trial.dataset.digest, trial)
+    listed, needs = listed_trials(plan, cell), plan.task(cell).needs
+    if listed is not None:
+        longest: dict[str, Need] = {}
+        for need in (need for trial in listed for need in needs(trial)):
+            if need.digest not in longest or longest[need.digest].rung < need.rung:
+                longest[need.digest] = need
         priced, fits = list(longest.values()), len(longest)
     else:
-        priced, fits = list(sampled_trials(plan, cell)), cell.planned
-    share = fits / len(priced)
+        priced = [need for trial in sampled_trials(plan, cell) for need in needs(trial)]
+        fits = round(cell.planned * len(priced) / SAMPLED_POINTS)
+    share = fits / max(1, len(priced))
     seconds, engines, shapes = defaultdict[str, float](float), Counter[str](), set()
-    for trial in priced:
-        name, once, again, shape = _fit_cost(plan, cell, trial, size, engine=engine)
+    for need in priced:
+        name, once, again, shape = _fit_cost(plan, cell, need, size, engine=engine)
         seconds[name] += again * share
         engines[name] += 1
         if (name, shape) not in shapes:
             shapes.add((name, shape))
             seconds[name] += once
-    field_steps = round(share * sum(trial.steps * trial.dataset.views for trial in priced)) * size.signals
+    field_steps = round(share * sum(need.rung * need.recipe.views for need in priced)) * size.signals
     counts = {name: round(count * share) for name, count in engines.items()}
     return CellCost(cell.cell, cell.phase, cell.planned, fits, field_steps, dict(seconds), counts)
 
 
 def _fit_cost(
-    plan: StudyPlan, cell: CellPlan, trial: TrialConfig, size: SignalSize, *, engine: str
+    plan: StudyPlan, cell: CellPlan, need: Need, size: SignalSize, *, engine: str
 ) -> tuple[str, float, float, NeuralField]:
     """The engine that a fit gets, what its shape costs once, what the fit costs each time, and the shape."""
-    field = build(trial.dataset.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=plan.fields)
-    work = Work(size.signals * trial.dataset.views, trial.steps, trial.dataset.batch_points or size.points)
+    recipe = need.recipe
+    field = build(recipe.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=plan.fields)
+    work = Work(size.signals * recipe.views, need.rung, recipe.batch_points or size.points)
 
     def seconds(name: str, **preparation: Any) -> float:
         return fit_seconds(field, work, engine=name, lanes=ENGINES[name].lanes(field, work.points), **preparation)
@@ -154,22 +159,10 @@ def _candidates(field: NeuralField, *, engine: str) -> list[str]:
 
 
 def sampled_trials(plan: StudyPlan, cell: CellPlan) -> Iterable[TrialConfig]:
-    """Trials drawn from a searched space, for averages over it."""
-    rng = stream(plan.seed, "cost", cell.phase, cell.cell)
+    """Yield trials drawn from a cell's space, for averages over it."""
+    rng, sampled = stream(plan.seed, "cost", cell.phase, cell.cell), plan.sampled(cell)
     for _ in range(SAMPLED_POINTS):
-        drawn: Point = {name: _drawn(dimension, rng.random()) for name, dimension in cell.space.items()}
-        yield trial_config(plan, cell, {**cell.fixed, **drawn})
-
-
-def _drawn(dimension: Dimension, u: float) -> Any:
-    """The value at quantile u of a dimension."""
-    if isinstance(dimension, Choice):
-        return dimension.values[min(int(u * len(dimension.values)), len(dimension.values) - 1)]
-    value = dimension.low * (dimension.high / dimension.low) ** u if dimension.log else None
-    value = dimension.low + u * (dimension.high - dimension.low) if value is None else value
-    if isinstance(dimension, Real):
-        return float(value)
-    return int(value) // dimension.multiple * dimension.multiple
+        yield sampled.trial({name: drawn(dimension, rng.random()) for name, dimension in cell.space.items()})
 
 
 def cost_summary(costs: list[CellCost], device: Device, *, engine: str = "auto") -> dict[str, Any]:

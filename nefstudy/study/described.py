@@ -1,49 +1,70 @@
-"""Cells of a plan from what the ledger holds of it, perhaps written by an older version."""
+"""Cells of a plan from what the ledger holds of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
-from nefstudy.config import ClassifierConfig, SignalsConfig, parse
+from nefstudy.config import ClassifierConfig, InitConfig, SignalsConfig, parse
 from nefstudy.errors import BadConfig, BadInput
 from nefstudy.ledger import StudyRow
 from nefstudy.names import study_name
-from nefstudy.study.plan import PHASES, CellPlan
+from nefstudy.signals.kinds import KINDS
+from nefstudy.study.plan import CellPlan
+from nefstudy.study.samplers import Grid, Points, Random, Tpe, Winners
+from nefstudy.study.samplers.stream import Sampler
 from nefstudy.study.space import Choice, Dimension, Real, Whole
+from nefstudy.tasks.task import Objective, SignalTraits
 
 DIMENSIONS: Mapping[str, Callable[..., Dimension]] = {"Real": Real, "Whole": Whole, "Choice": Choice}
+SAMPLERS: Mapping[str, Callable[..., Sampler]] = {
+    "Grid": Grid, "Tpe": Tpe, "Random": Random, "Points": Points, "Winners": Winners
+}  # fmt: skip
 
 
-def described_cells(study: StudyRow) -> list[CellPlan]:
-    """Return the cells of a study as the ledger describes them.
+def described_cells(study: StudyRow, *, without: Container[tuple[str, str]] = ()) -> list[CellPlan]:
+    """Return the cells of a study as the ledger describes them, but for some (phase, label).
 
     Raises:
-        BadConfig: an older version wrote a name or a value that is refused today.
+        BadConfig: the plan cannot be read, or a cell has a sampler that only its script knows.
     """
     try:
         study_name(study.study)
-        return [described_cell(told) for phase in PHASES for told in study.plan.get(phase, {}).get("cells", ())]
+        cells = study.plan.get("cells", ())
+        return [described_cell(cell) for cell in cells if (cell["phase"], cell["cell"]) not in without]
     except (BadInput, LookupError, TypeError, ValueError) as error:
         reason = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
         raise BadConfig(f"study {study.study!r} is skipped, its plan cannot be read: {reason}") from None
 
 
-def described_cell(told: Mapping[str, Any]) -> CellPlan:
-    """A cell from what `StudyPlan.describe` said of it."""
+def described_cell(cell: Mapping[str, Any]) -> CellPlan:
+    """Return a cell from what `StudyPlan.describe` gave for it."""
+    kind = cell["kind"]["name"]
+    configs: dict[str, dict[str, Any]] = {"classifiers": {}, "inits": {}}
+    for name, model in (("classifiers", ClassifierConfig), ("inits", InitConfig)):
+        configs[name] = {word: parse(model, value, where="plan") for word, value in cell.get(name, {}).items()}
     return CellPlan(
-        phase=told["phase"],
-        signals=parse(SignalsConfig, told["signals"], where="plan"),
-        field=told["cell"].rpartition("/")[2],
-        space={name: _dimension(found) for name, found in told["space"].items()},
-        fixed=dict(told["fixed"]),
-        trials=told["trials"],
-        classifier=parse(ClassifierConfig, told["classifier"], where="plan"),
-        replicates=told["replicates"],
-        classifiers={k: parse(ClassifierConfig, v, where="plan") for k, v in told.get("classifiers", {}).items()},
+        phase=cell["phase"],
+        label=cell["cell"],
+        signals=parse(SignalsConfig, cell["signals"], where="plan"),
+        field=cell["field"],
+        space={name: _dimension(dimension) for name, dimension in cell["space"].items()},
+        fixed=dict(cell["fixed"]),
+        sampler=_sampler(cell["sampler"]),
+        task=cell["task"],
+        objective=Objective(**cell["objective"]),
+        classifier=parse(ClassifierConfig, cell["classifier"], where="plan"),
+        replicates=cell["replicates"],
+        traits=SignalTraits(KINDS[kind], split=cell["split"]) if kind in KINDS else None,
+        **configs,
     )
 
 
-def _dimension(told: Mapping[str, Any]) -> Dimension:
-    values: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in told.items() if name != "kind"
-    }
-    return DIMENSIONS[told["kind"]](**values)
+def _dimension(found: Mapping[str, Any]) -> Dimension:
+    return DIMENSIONS[found["kind"]](**_values(found, without="kind"))
+
+
+def _sampler(found: Mapping[str, Any]) -> Sampler:
+    return SAMPLERS[found["name"]](**_values(found, without="name"))
+
+
+def _values(found: Mapping[str, Any], *, without: str) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in found.items() if name != without}

@@ -9,17 +9,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import final
 
-from nefstudy.config import TrialConfig
 from nefstudy.errors import DiskLow
 from nefstudy.ledger.address import ledger_file
 from nefstudy.paths import dataset_path
 from nefstudy.storage import Storage
 from nefstudy.study.cost import SignalSize, sampled_trials, signal_size
 from nefstudy.study.place import Place
-from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
+from nefstudy.study.plan import CellPlan, StudyPlan, listed_trials
 from nefstudy.study.price import Prices, dataset_bytes
 from nefstudy.study.run import StudyRun
-from nefstudy.study.streams import Suggestion
+from nefstudy.study.samplers.stream import Suggestion
+from nefstudy.tasks.task import Need
 
 GB = 1e9
 LOOK_S = 5.0
@@ -45,16 +45,20 @@ def plan_disk(plan: StudyPlan, *, best: int | None) -> list[CellDisk]:
 
 
 def _cell_disk(plan: StudyPlan, cell: CellPlan, size: SignalSize, *, best: int | None) -> CellDisk:
-    if cell.trials is None:
-        ladders: dict[str, list[TrialConfig]] = {}
-        for trial in grid_trials(plan, cell):
-            ladders.setdefault(trial.dataset.digest, []).append(trial)
+    listed, needs = listed_trials(plan, cell), plan.task(cell).needs
+    if listed is not None:
+        ladders: dict[str, list[Need]] = {}
+        for need in (need for trial in listed for need in needs(trial)):
+            ladders.setdefault(need.digest, []).append(need)
         sizes = [
-            dataset_bytes(plan, ladder[0], size=size, rungs=len({trial.steps for trial in ladder}))
+            dataset_bytes(plan, ladder[0].recipe, size=size, rungs=len({need.rung for need in ladder}))
             for ladder in ladders.values()
         ]
     else:
-        drawn = [dataset_bytes(plan, trial, size=size, rungs=1) for trial in sampled_trials(plan, cell)]
+        drawn = [
+            sum(dataset_bytes(plan, need.recipe, size=size, rungs=1) for need in needs(trial))
+            for trial in sampled_trials(plan, cell)
+        ]
         sizes = [round(fmean(drawn))] * cell.planned
     kept = sum(sizes) if best is None else sum(sorted(sizes)[-best:] if best else [])
     return CellDisk(cell.phase, cell.cell, sum(sizes), kept)
@@ -168,7 +172,8 @@ class DiskWatch:
         whole = self._prices.bytes(suggestion) or 0
         written = 0
         with suppress(OSError):  # the root's mount is away: nothing is known to be there
-            written = Storage.at(self._place.root).total(dataset_path(suggestion.dataset)) if whole else 0
+            storage = Storage.at(self._place.root)
+            written = sum(storage.total(dataset_path(digest)) for digest in suggestion.datasets) if whole else 0
         return max(0, whole - written)
 
     def _coming(self) -> int:

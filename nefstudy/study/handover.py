@@ -10,6 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +24,8 @@ from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import resolve_place
 from nefstudy.study.plan import CellPlan, StudyPlan
 from nefstudy.study.points import sampler_params, scaled
-from nefstudy.study.space import GRID, GRID_FIXED, Choice, Dimension, Point, Real, Space, Whole
+from nefstudy.study.space import GRID, GRID_FIXED, Choice, Dimension, Real, Space, Whole
+from nefstudy.tasks.task import Objective, Point
 
 FREE = 3  # parameters that phase 2 varies, as many as the paper's
 TOP = 0.1  # the best tenth of the trials say which values are good
@@ -37,35 +39,40 @@ def handover(ledger: Ledger, plan: StudyPlan) -> dict[str, Any]:
     Raises:
         BadConfig: a cell has too few finished trials to learn from.
     """
-    cells = {cell.cell: _cell(ledger, plan, cell) for cell in plan.cells if cell.trials is not None}
-    if not cells:
-        raise BadConfig(f"study {plan.study!r} has no searched cell; a hand-over needs phase 1")
-    return {"study": plan.study, "from": "phase1", "top": TOP, "cells": cells}
+    searched = [cell for cell in plan.cells if cell.sampler.listed(plan.sampled(cell)) is None]
+    if not searched:
+        raise BadConfig(f"study {plan.study!r} has no searched cell; a hand-over needs one")
+    cells = {cell.cell: _cell(ledger, plan, cell) for cell in searched}
+    return {"study": plan.study, "from": searched[0].phase, "top": TOP, "cells": cells}
 
 
 def _cell(ledger: Ledger, plan: StudyPlan, cell: CellPlan) -> dict[str, Any]:
     found = ledger.trials.page(plan.study, phase=cell.phase, cell=cell.cell, state=TrialState.COMPLETE, limit=None).rows
+    sampled, objective = plan.sampled(cell), plan.objective(cell)
     drawn = [
         (row, params)
         for row in found
-        if row.val_accuracy is not None
-        and (params := sampler_params(cell, row.config, classifiers=plan.classifiers)) is not None
-    ]  # what somebody asked for outside the space says nothing about it
+        if row.score is not None and (params := sampler_params(cell.space, sampled.point(row.config))) is not None
+    ]  # a request outside the space says nothing about it
     if len(drawn) < LEAST:
         raise BadConfig(
-            f"{cell.cell}: {len(drawn)} finished trials in phase 1, at least {LEAST} are needed; run more (--trials)"
+            f"{cell.cell}: {len(drawn)} finished trials in {cell.phase}, at least {LEAST} are needed; run more "
+            "(--trials)"
         )
     rows = [row for row, _ in drawn]
-    points = [scaled(cell, params) for _, params in drawn]
+    points = [scaled(cell.space, params) for _, params in drawn]
     described = {name: {"kind": type(dimension).__name__, **vars(dimension)} for name, dimension in cell.space.items()}
     columns = {name: [point[name] for point in points] for name in cell.space}
-    importance = shares_of(described, columns, [row.val_accuracy or 0.0 for row in rows], sign=1)
+    importance = shares_of(described, columns, [row.score or 0.0 for row in rows], sign=objective.sign)
     ranked = sorted(importance, key=lambda name: -importance[name])
-    best = [point for _, point in sorted(zip(rows, points, strict=True), key=_by_accuracy)][: _top(len(rows))]
+    best = [point for _, point in sorted(zip(rows, points, strict=True), key=lambda pair: _rank(pair[0], objective))][
+        : _top(len(rows))
+    ]
     free = ranked[:FREE]
     return {
         "trials": len(rows),
-        "best": max(row.val_accuracy or 0.0 for row in rows),
+        "objective": asdict(objective),
+        "best": min(rows, key=lambda row: _rank(row, objective)).score,
         "importance": {name: round(importance[name], 4) for name in ranked},
         "grid": {name: grid_values(cell.space[name], [point[name] for point in best]) for name in free},
         "fixed": {
@@ -76,8 +83,10 @@ def _cell(ledger: Ledger, plan: StudyPlan, cell: CellPlan) -> dict[str, Any]:
     }
 
 
-def _by_accuracy(pair: tuple[TrialRow, Point]) -> tuple[float, str]:
-    return -(pair[0].val_accuracy or 0.0), pair[0].key
+def _rank(row: TrialRow, objective: Objective) -> tuple[float, str]:
+    """Return what sorts better rows first."""
+    assert row.score is not None
+    return -objective.sign * row.score, row.key
 
 
 def _top(count: int) -> int:

@@ -2,19 +2,18 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from nefstudy.config import TrialConfig
 from nefstudy.errors import BadInput, BadLedger
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.neural_dataset.schema import Manifest
 from nefstudy.paths import manifest_path
-from nefstudy.signals.catalog import pin
+from nefstudy.signals.catalog import load_signals
 from nefstudy.storage import Storage
 from nefstudy.study.place import Place
-from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
+from nefstudy.study.plan import CellPlan, StudyPlan, listed_trials
 from nefstudy.study.rules import is_to_do
-from nefstudy.study.streams import DONE
+from nefstudy.study.samplers.stream import DONE
 
 States = Mapping[tuple[str, str], TrialState]
 
@@ -55,36 +54,37 @@ def known(plan: StudyPlan, place: Place) -> list[Known]:
         searched.subtract(Counter((row.phase, row.cell, row.state) for row in again))
         found = []
         for cell in plan.cells:
-            if cell.trials is not None:
+            if cell.sampler.listed(plan.sampled(cell)) is None:
                 ended = sum(n for (p, c, s), n in searched.items() if (p, c) == (cell.phase, cell.cell) and s in DONE)
                 ended = min(ended, cell.planned)
                 found.append(Known(cell.phase, cell.cell, ended, ended))
             else:
-                found.append(_grid(plan, cell, place, complete=complete, own=own))
+                found.append(_listed(plan, cell, place, complete=complete, own=own))
         return found
 
 
-def _grid(plan: StudyPlan, cell: CellPlan, place: Place, *, complete: set[str], own: States) -> Known:
+def _listed(plan: StudyPlan, cell: CellPlan, locations: Place, *, complete: set[str], own: States) -> Known:
     try:
-        signals = pin(cell.signals, sources=plan.signals)
+        content = load_signals(cell.signals, sources=plan.signals).card.content_hash
     except BadInput:
         return Known(cell.phase, cell.cell, None, None)
-    pinned = CellPlan(**{**vars(cell), "signals": signals})
-    ladders: dict[str, list[TrialConfig]] = {}
+    pinned = replace(cell, signals=cell.signals.model_copy(update={"content": content}))
+    ladders: dict[str, set[int]] = {}
     results = 0
-    for trial in grid_trials(plan, pinned):
+    for trial in listed_trials(plan, pinned) or ():
         answered = trial.key in complete or own.get((cell.phase, trial.key)) in DONE
         results += answered
-        ladders.setdefault(trial.dataset.digest, [])
-        if not answered:
-            ladders[trial.dataset.digest].append(trial)
-    storage = Storage.at(place.root)
-    fits = sum(not left or _fitted(storage, digest, left) for digest, left in ladders.items())
+        for need in plan.task(cell).needs(trial):
+            ladders.setdefault(need.digest, set())
+            if not answered:
+                ladders[need.digest].add(need.rung)
+    storage = Storage.at(locations.root)
+    fits = sum(not left or _is_fitted(storage, digest, left) for digest, left in ladders.items())
     return Known(cell.phase, cell.cell, results, fits)
 
 
-def _fitted(storage: Storage, digest: str, left: list[TrialConfig]) -> bool:
-    """Whether a whole neural dataset holds every rung that is left to read."""
+def _is_fitted(storage: Storage, digest: str, rungs: set[int]) -> bool:
+    """Return whether a whole neural dataset holds every rung that is left to read."""
     path = manifest_path(digest)
     if storage.size(path) is None:
         return False
@@ -92,4 +92,4 @@ def _fitted(storage: Storage, digest: str, left: list[TrialConfig]) -> bool:
         manifest = Manifest.from_json(storage.read(path), where=storage.locate(path))
     except (BadInput, OSError):
         return False
-    return {trial.steps for trial in left} <= {record.steps for record in manifest.rungs}
+    return rungs <= {record.steps for record in manifest.rungs}

@@ -100,9 +100,7 @@ def _left(trial: UnderWay) -> float:
 
 
 def _now(trial: UnderWay) -> str:
-    config = trial.suggestion.trial
-    what = f"  {config.cell} {config.dataset.init.name} start, {config.dataset.field.params.get('hidden', '')} hidden, "
-    what += f"{config.steps} steps"
+    what = f"  {trial.suggestion.cell} {trial.suggestion.summary}"
     if trial.silent_s >= SILENT_S:
         what += f", no report for {trial.silent_s / 60:.0f} min"
     return what if trial.progress is None else f"{what}\n    {trial.progress}"

@@ -1,7 +1,7 @@
 """Trials of the ledger as Optuna studies in one SQLite file, for optuna-dashboard and Optuna's own plots.
 
-One Optuna study per phase and cell, `study/phase/cell`: distributions of the declared space, validation accuracy as
-the value, its curve by epoch as intermediate values, and who a trial is as user attributes.
+One Optuna study per phase and cell, `study/phase/cell`: distributions of the declared space, the score as the value,
+its curve by epoch as intermediate values, and the trial's key, parameters and metrics as user attributes.
 """
 
 import errno
@@ -9,9 +9,10 @@ import logging
 import os
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 
 import optuna
@@ -25,10 +26,10 @@ from nefstudy.errors import BadConfig, BadRoot
 from nefstudy.ledger import Ledger, StudyRow, TrialRow, TrialState
 from nefstudy.ledger.address import sqlite_url
 from nefstudy.study.described import described_cells
-from nefstudy.study.judge import ledger_curve
-from nefstudy.study.plan import CellPlan
-from nefstudy.study.points import holds, point_of
+from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.points import holds
 from nefstudy.study.space import Choice, Dimension, Real
+from nefstudy.tasks.task import Objective, Point
 
 log = logging.getLogger(__name__)
 MARK = "nefstudy"  # user attribute of every study we wrote, with our version
@@ -40,10 +41,7 @@ STATES: Mapping[TrialState, OptunaState] = {
     TrialState.REQUESTED: OptunaState.WAITING,
     TrialState.INTERRUPTED: OptunaState.WAITING,
 }
-ATTRIBUTES = (
-    "key", "dataset", "attempt", "init", "hidden", "steps", "classifier", "seed", "test_accuracy", "quality", "cause",
-    "error", "reused",
-)  # fmt: skip
+ATTRIBUTES = ("key", "task", "dataset", "attempt", "cause", "error", "reused")
 
 
 @dataclass(frozen=True)
@@ -129,13 +127,15 @@ def _check_ours(out: Path) -> None:
 
 def _write(ledger: Ledger, row: StudyRow, plan: CellPlan, *, storage: optuna.storages.RDBStorage) -> Exported:
     name = f"{row.study}/{plan.phase}/{plan.cell}"
-    made = optuna.create_study(study_name=name, storage=storage, direction="maximize")
-    told = {MARK: __version__, "study": row.study, "phase": plan.phase, "cell": plan.cell, "value": "val_accuracy"}
-    for key, value in told.items():
+    objective = plan.objective or Objective("score")
+    made = optuna.create_study(study_name=name, storage=storage, direction=objective.direction)
+    marks = {MARK: __version__, "study": row.study, "phase": plan.phase, "cell": plan.cell, "value": objective.metric}
+    for key, value in marks.items():
         made.set_user_attr(key, value)
     distributions = {key: exported_distribution(dimension) for key, dimension in plan.space.items()}
     rows = ledger.trials.page(row.study, phase=plan.phase, cell=plan.cell, limit=None).rows
-    found = [frozen(ledger, plan, trial, distributions=distributions) for trial in rows]
+    find = _finder(row, plan)
+    found = [frozen(ledger, plan, trial, point=find(trial), distributions=distributions) for trial in rows]
     trials = [trial for trial in found if trial is not None]
     made.add_trials(trials)
     return Exported(name, len(trials), len(rows) - len(trials))
@@ -151,19 +151,30 @@ def exported_distribution(dimension: Dimension) -> BaseDistribution:
     return IntDistribution(dimension.low, dimension.high, log=dimension.log, step=step)
 
 
+def _finder(row: StudyRow, cell: CellPlan) -> Callable[[TrialRow], Point]:
+    """Return what finds a trial's point: its task's codec, or its recorded parameters where only a script has that."""
+    try:
+        codec = StudyPlan(study=row.study, cells=(cell,), seed=int(row.plan["seed"])).sampled(cell).codec
+    except BadConfig:
+        return lambda trial: dict(trial.parameters)
+    return lambda trial: codec.point(trial.config)
+
+
 def frozen(
-    ledger: Ledger, plan: CellPlan, row: TrialRow, *, distributions: Mapping[str, BaseDistribution]
+    ledger: Ledger, plan: CellPlan, row: TrialRow, *, point: Point, distributions: Mapping[str, BaseDistribution]
 ) -> FrozenTrial | None:
-    """A trial as Optuna keeps it; None for one that is not in the declared space."""
-    params = point_of(plan, row.config)
-    if params is None or not holds(distributions, params):
+    """Return a trial as Optuna keeps it; None for one that is not in the declared space."""
+    params = {name: point[name] for name in plan.space if name in point}
+    if len(params) < len(plan.space) or not holds(distributions, params):
         return None
     state = STATES[row.state]
-    curve = ledger_curve(ledger.trials.curves(row.study, row.phase, key=row.key))
-    value = row.val_accuracy if state in (OptunaState.COMPLETE, OptunaState.PRUNED) else None
+    curves = ledger.trials.curves(row.study, row.phase, key=row.key)
+    curve = {round(epoch): value for epoch, value in curves.get((plan.objective or Objective("score")).metric, ())}
+    value = row.score if state in (OptunaState.COMPLETE, OptunaState.PRUNED) else None
     if state is OptunaState.COMPLETE and value is None:
         state = OptunaState.FAIL  # Optuna has no complete trial without a value
-    told = {name: getattr(row, name) for name in ATTRIBUTES}
+    known = {name: getattr(row, name) for name in ATTRIBUTES} | row.parameters
+    known |= {name: value for name, value in row.metrics.items() if isfinite(value)}
     return FrozenTrial(
         number=-1,
         trial_id=-1,
@@ -173,7 +184,7 @@ def frozen(
         datetime_complete=_when(row.ended_at) if state.is_finished() else None,
         params=params,
         distributions=dict(distributions),
-        user_attrs={name: value for name, value in told.items() if value is not None},
+        user_attrs={name: value for name, value in known.items() if value is not None},
         system_attrs={},
         intermediate_values=curve,
     )

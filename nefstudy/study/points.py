@@ -1,15 +1,13 @@
-"""Points of a cell's space as Optuna has them: distributions, units, and which point a trial's configuration is."""
+"""Points of a space as Optuna has them: distributions and units."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from nefstudy.classifiers.catalog import CLASSIFIERS, complete
-from nefstudy.errors import BadInput
 from nefstudy.scalars import Scalar
-from nefstudy.study.plan import CellPlan
-from nefstudy.study.space import Choice, Dimension, Point, Real, Whole
+from nefstudy.study.space import Choice, Dimension, Real, Space, Whole
+from nefstudy.tasks.task import Point
 
 Distributions = Mapping[str, BaseDistribution]
 
@@ -37,53 +35,20 @@ def _holds(distribution: BaseDistribution, value: Scalar) -> bool:
         return False
 
 
-def point_of(
-    cell: CellPlan, config: Mapping[str, Any], *, classifiers: Mapping[str, Any] = CLASSIFIERS
-) -> Point | None:
-    """The free parameters of a trial's configuration in the units of the space; None where it lacks one."""
-    dataset = config["dataset"]
-    known: dict[str, Scalar | None] = {
-        **dataset["field"]["params"],
-        **dataset["optimizer"],
-        "init": dataset["init"]["name"],
-        "steps": config["steps"],
-        "views": dataset.get("views"),
-        "batch_points": dataset.get("batch_points"),
-        "classifier": next(_named(cell, config["classifier"], classifiers), None),
-    }
-    found = {name: known.get(name) for name in cell.space}
-    point = {name: value for name, value in found.items() if value is not None}
-    return point if len(point) == len(found) else None
+def scaled(space: Space, params: Mapping[str, Any]) -> Point:
+    """Return a point in the units of the space, from the sampler's own."""
+    return {name: params[name] * _multiple(space[name]) for name in space}
 
 
-def _named(cell: CellPlan, config: Mapping[str, Any], classifiers: Mapping[str, Any]) -> Iterator[str]:
-    """Names that the cell gives to a classifier's configuration."""
-    for name, classifier in cell.classifiers.items():
-        try:
-            same = complete(classifier, classifiers=classifiers).model_dump(mode="json") == config
-        except BadInput:  # a classifier of the script's own
-            same = classifier.name == config["name"]
-        if same:
-            yield name
+def sampler_params(space: Space, point: Point | None) -> Point | None:
+    """Return free parameters in the sampler's own units, integers counted in their multiples.
 
-
-def scaled(cell: CellPlan, params: Mapping[str, Any]) -> Point:
-    """A point in the units of the space, from the sampler's own."""
-    return {name: params[name] * _multiple(cell.space[name]) for name in cell.space}
-
-
-def sampler_params(
-    cell: CellPlan, config: Mapping[str, Any], *, classifiers: Mapping[str, Any] = CLASSIFIERS
-) -> Point | None:
-    """A trial's free parameters in the sampler's own units, whole ones counted in their multiples.
-
-    None for a trial outside the space: a sampler cannot have drawn it.
+    None for a point outside the space: a sampler cannot have drawn it.
     """
-    point = point_of(cell, config, classifiers=classifiers)
     if point is None:
         return None
-    params = {name: _unscaled(point[name], _multiple(dimension)) for name, dimension in cell.space.items()}
-    return params if holds({name: distribution(d) for name, d in cell.space.items()}, params) else None
+    params = {name: _unscaled(point[name], _multiple(dimension)) for name, dimension in space.items()}
+    return params if holds({name: distribution(d) for name, d in space.items()}, params) else None
 
 
 def _multiple(dimension: Dimension) -> int:
@@ -91,7 +56,7 @@ def _multiple(dimension: Dimension) -> int:
 
 
 def _unscaled(value: Scalar, multiple: int) -> Scalar:
-    """A number that is no multiple stays a fraction, which no whole parameter takes."""
+    """A number that is not a multiple stays a fraction, which no integer parameter takes."""
     if multiple == 1 or isinstance(value, str):
         return value
     return value / multiple if value % multiple else int(value) // multiple

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import final
 
-from nefstudy.config import TrialConfig
+from nefstudy.config import NeuralDatasetConfig
 from nefstudy.errors import BadInput
 from nefstudy.fields.catalog import build
 from nefstudy.fields.field import parameter_count
@@ -14,7 +14,8 @@ from nefstudy.fitting.lanes import LEAST
 from nefstudy.neural_dataset.schema import SHARD_SIGNALS
 from nefstudy.study.cost import SignalSize, signal_size
 from nefstudy.study.plan import StudyPlan
-from nefstudy.study.streams import Suggestion
+from nefstudy.study.samplers.stream import Suggestion
+from nefstudy.tasks.task import Need
 
 COLUMN_BYTES = 29  # of a row beside parameters and quality: id, view, label, split, diverged_at, stopped_at
 METRIC_BYTES = 4  # of a quality metric, float32
@@ -22,12 +23,12 @@ SHARD_BYTES = 4096  # a shard's schema and its receipt, about
 PARAMETER_BYTES = 16  # float32: a parameter, its gradient and Adam's two moments
 
 
-def dataset_bytes(plan: StudyPlan, trial: TrialConfig, *, size: SignalSize, rungs: int) -> int:
-    """Bytes of the trial's neural dataset on disk, within a few per cent."""
-    field = build(trial.dataset.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=plan.fields)
-    rows = size.signals * trial.dataset.views
+def dataset_bytes(plan: StudyPlan, recipe: NeuralDatasetConfig, *, size: SignalSize, rungs: int) -> int:
+    """Return the bytes of a neural dataset on disk, within a few per cent."""
+    field = build(recipe.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=plan.fields)
+    rows = size.signals * recipe.views
     row = 4 * parameter_count(field) + COLUMN_BYTES + METRIC_BYTES * size.metrics
-    return rungs * (rows * row + SHARD_BYTES * -(-size.signals // SHARD_SIGNALS) * trial.dataset.views)
+    return rungs * (rows * row + SHARD_BYTES * -(-size.signals // SHARD_SIGNALS) * recipe.views)
 
 
 @dataclass(frozen=True)
@@ -56,32 +57,41 @@ class Prices:
         self._signals: dict[str, SignalSize | None] = {}
 
     def bytes(self, suggestion: Suggestion) -> int | None:
-        """Return the bytes of its whole neural dataset."""
-        known = (suggestion.dataset, len(suggestion.rungs))
-        size = self._size(suggestion.trial)
+        """Return the bytes of its whole neural datasets."""
+        sizes = [self._dataset(need, rungs=len(suggestion.ladders[need.digest])) for need in suggestion.needs]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def _dataset(self, need: Need, *, rungs: int) -> int | None:
+        known, size = (need.digest, rungs), self._size(need)
         if size is None:
             return None
         if known not in self._bytes:
-            rungs = len(suggestion.rungs)
-            self._bytes[known] = dataset_bytes(self._plan, suggestion.trial, size=size, rungs=rungs)
+            self._bytes[known] = dataset_bytes(self._plan, need.recipe, size=size, rungs=rungs)
         return self._bytes[known]
 
-    def fit(self, trial: TrialConfig) -> FitPrice | None:
-        """Return the least that the trial's fit takes, by arithmetic alone: nothing of its size is allocated."""
-        size = self._size(trial)
+    def fit(self, suggestion: Suggestion) -> FitPrice | None:
+        """Return the least that a trial's fits take, by arithmetic alone: nothing of their size is allocated."""
+        prices = [self._fit(need) for need in suggestion.needs]
+        known = [price for price in prices if price is not None]
+        if len(known) < len(prices):
+            return None
+        return FitPrice(sum(price.hours for price in known), max((price.memory for price in known), default=0))
+
+    def _fit(self, need: Need) -> FitPrice | None:
+        size, recipe = self._size(need), need.recipe
         if size is None:
             return None
-        field = build(trial.dataset.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=self._plan.fields)
-        points = trial.dataset.batch_points or size.points
+        field = build(recipe.field, in_dim=size.in_dim, out_dim=size.out_dim, fields=self._plan.fields)
+        points = recipe.batch_points or size.points
         fast = ENGINES["fused"].why_not(field) is None and ENGINES["fused"].asked_only() is None
         rate = RATES["fused" if fast else "compiled"]
-        steps = size.signals * trial.dataset.views * trial.steps
+        steps = size.signals * recipe.views * need.rung
         width = max((parameter.shape[-1] for parameter in field.layout), default=1)
         memory = LEAST * (PARAMETER_BYTES * parameter_count(field) + 4 * width * points)
         return FitPrice(hours=steps * step_flops(field, points) / rate.flops / 3600, memory=memory)
 
-    def _size(self, trial: TrialConfig) -> SignalSize | None:
-        signals = trial.dataset.signals
+    def _size(self, need: Need) -> SignalSize | None:
+        signals = need.recipe.signals
         text = signals.canonical_json()
         if text not in self._signals:
             try:

@@ -1,30 +1,27 @@
-"""Trials and cells as the ledger is told of them: plain values made of configurations."""
+"""Trials as the ledger is told of them: plain values made of configurations."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from nefstudy.config import TrialConfig
-from nefstudy.ledger import CellRecord, TrialRecord
+from nefstudy.ledger import TrialRecord
 from nefstudy.scalars import canonical_json
 from nefstudy.tasks.parameters import parameters
 
-TASK, METRIC = "classification", "val_accuracy"
 
+def record_of(trial: TrialConfig, *, cell: str, needs: Sequence[str]) -> TrialRecord:
+    """Return a trial as the ledger records it.
 
-def record_of(trial: TrialConfig, *, cell: str) -> TrialRecord:
-    """Return a trial as the ledger records it."""
-    config, dataset = trial.model_dump(mode="json"), trial.dataset.digest
+    Args:
+        needs: digests of the neural datasets that it reads.
+    """
+    config = trial.model_dump(mode="json")
     return TrialRecord(
         key=trial.key,
-        task=TASK,
+        task=trial.task,
         cell=cell,
         seed=trial.seed,
         config=canonical_json(config),
-        parameters=parameters(config),
-        needs=(dataset,),
-        dataset=dataset,
+        parameters={name: value for name, value in parameters(config).items() if name != "task"},
+        needs=tuple(needs),
+        dataset=next(iter(needs), None),
     )
-
-
-def cell_records(planned: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], CellRecord]:
-    """Return the record of each (phase, cell) from its number of planned trials."""
-    return {at: CellRecord(count, task=TASK, metric=METRIC, direction="maximize") for at, count in planned.items()}

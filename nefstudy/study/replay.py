@@ -11,13 +11,16 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
-from nefstudy.config import TrialConfig, parse
+from nefstudy.config import parse
 from nefstudy.errors import BadConfig
 from nefstudy.fitting.engines import ENGINES
 from nefstudy.ledger import Ledger, TrialRow, TrialState
-from nefstudy.trial.experiment import Choices, Setting, run_trial
+from nefstudy.tasks.catalog import TASKS, task_named
+from nefstudy.tasks.result import TrialResult
+from nefstudy.tasks.setting import Catalogs, Setting
+from nefstudy.tasks.task import Task
+from nefstudy.trial.process_state import kept
 from nefstudy.trial.provenance import UNKNOWN, made_by, revision
-from nefstudy.trial.result import TrialResult
 
 COSTS = ("field_steps", "_seconds", "_mb")  # ends of names of what the run spent, not of what it found
 FIT_MARKS = ("engine", "optimizer", "torch", "device", "cpu_capability", "threads", "dtype")
@@ -74,11 +77,19 @@ class Replay:
         return all(line.same for line in self.lines)
 
 
-def replay(ledger: Ledger, key: str, *, choices: Choices, scratch: Path | None = None) -> Replay:
+def replay(
+    ledger: Ledger,
+    key: str,
+    *,
+    catalogs: Catalogs | None = None,
+    tasks: Mapping[str, Task] = TASKS,
+    scratch: Path | None = None,
+) -> Replay:
     """Compute one finished trial again from its configuration in the ledger, and compare.
 
     Args:
-        choices: fields, classifiers and signal sources that the configuration may name.
+        catalogs: the code that the configuration may name.
+        tasks: what trials do, by name.
         scratch: folder for the fit, emptied afterwards; the system's own by default.
 
     Raises:
@@ -91,24 +102,25 @@ def replay(ledger: Ledger, key: str, *, choices: Choices, scratch: Path | None =
         raise BadConfig(f"trial {key}: {said}; give the key of a COMPLETE one, as `nefstudy status --json` shows them")
     curves = ledger.trials.curves(row.study, row.phase, key=key)
     with tempfile.TemporaryDirectory(prefix="nef-replay-", dir=scratch) as folder:
-        return compare(row, curves, computed(row, root=folder, choices=choices))
+        return compare(row, curves, computed(row, root=folder, catalogs=catalogs or Catalogs(), tasks=tasks))
 
 
-def computed(row: TrialRow, *, root: str, choices: Choices) -> TrialResult:
-    """The trial's result, found under an empty root by the engine that found it first."""
-    config = parse(TrialConfig, row.config, where=row.key)
+def computed(row: TrialRow, *, root: str, catalogs: Catalogs, tasks: Mapping[str, Task]) -> TrialResult:
+    """Return the trial's result, found under an empty root by the engine that found it first."""
+    task = task_named(row.task, tasks)
+    config = parse(task.config, row.config, where=row.key)
     engine = row.fingerprint.get("engine", "auto")
     setting = Setting(
         root=root,
-        rungs=(config.steps,),
         clock=time.monotonic,
-        choices=choices,
+        catalogs=catalogs,
         engine=engine if engine in ENGINES else "auto",
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(int(row.fingerprint.get("threads", "1")))
     try:
-        result = run_trial(config, setting=setting)
+        with kept(seed=config.seed):
+            result = task.run(config, setting=setting)
     finally:
         torch.set_num_threads(threads)
     return replace(result, made_by=made_by(revision=revision(os.environ), workers=0))

@@ -20,16 +20,16 @@ from nefstudy.ledger.datasets import DROPPED, DROPPING
 from nefstudy.neural_dataset.remove import folder_outside, remove_neural_dataset, sweep_dropped
 from nefstudy.paths import DATASETS, dataset_path
 from nefstudy.storage import Storage
-from nefstudy.study.described import described_cell, described_cells
-from nefstudy.study.plan import PHASES, CellPlan, StudyPlan, grid_trials
+from nefstudy.study.described import described_cells
+from nefstudy.study.plan import CellPlan, StudyPlan, listed_trials
 from nefstudy.study.rules import rule_of
 from nefstudy.study.run import StudyRun
-from nefstudy.study.streams import DONE
+from nefstudy.study.samplers.stream import DONE
 
 KEEP = "keep"  # the plan's word, beside its phases
 log = logging.getLogger(__name__)
 PERIOD_S = 60.0
-COLUMNS = ("phase", "cell", "key", "dataset", "state", "cause", "val_accuracy")
+COLUMNS = ("phase", "cell", "key", "dataset", "state", "cause", "score")
 
 
 def parse_keep(text: str) -> int | None:
@@ -212,16 +212,16 @@ def _wants(
     rows = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     cells = {row["dataset"]: row["cell"] for row in rows}
     try:
-        described_cells(study)
+        listed = list(_listed_cells(study, plan if plan is not None and plan.study == named else None))
     except BadConfig as error:
         on_skip(str(error))
         return dict.fromkeys(cells, str(error)), cells
     best = parse_keep(keep or study.plan.get(KEEP, "all"))
     reasons = {} if best is not None else dict.fromkeys(cells, f"{named} keeps all")
-    reasons |= _best(rows, named, count=best or 0)
+    reasons |= _best(rows, study, count=best or 0)
     ended = [row for row in rows if row["state"] in DONE and not _is_to_do(row)]
     done = {(row["phase"], row["key"]) for row in ended}
-    reasons |= _pending(study, cells, done=done, plan=plan if plan is not None and plan.study == named else None)
+    reasons |= _pending(named, cells, listed=listed, done=done)
     waiting = {row["dataset"] for row in rows if (row["phase"], row["key"]) not in done}
     reasons |= dict.fromkeys(waiting, f"a trial of {named} waits for it or runs")
     return reasons, cells
@@ -231,42 +231,51 @@ def _is_to_do(row: Mapping[str, Any]) -> bool:
     return row["state"] == TrialState.FAILED and rule_of(row["cause"]).anew
 
 
-def _best(rows: Iterable[Mapping[str, Any]], study: str, *, count: int) -> dict[str, str]:
+def _best(rows: Iterable[Mapping[str, Any]], study: StudyRow, *, count: int) -> dict[str, str]:
+    minimized = (cell for cell in study.plan.get("cells", ()) if cell["objective"]["direction"] == "minimize")
+    signs = {(cell["phase"], cell["cell"]): -1 for cell in minimized}
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
-        if row["state"] == TrialState.COMPLETE and row["val_accuracy"] is not None:
+        if row["state"] == TrialState.COMPLETE and row["score"] is not None:
             groups[row["phase"], row["cell"]].append(row)
     return {
-        row["dataset"]: f"among the {count} best of {study} {phase} {cell}"
+        row["dataset"]: f"among the {count} best of {study.study} {phase} {cell}"
         for (phase, cell), found in groups.items()
-        for row in sorted(found, key=lambda row: (-row["val_accuracy"], row["key"]))[:count]
+        for row in sorted(found, key=lambda row: (-signs.get((phase, cell), 1) * row["score"], row["key"]))[:count]
     }
 
 
 def _pending(
-    study: StudyRow, cells: Mapping[str, str], *, done: set[tuple[str, str]], plan: StudyPlan | None
+    study: str,
+    cells: Mapping[str, str],
+    *,
+    listed: Iterable[tuple[StudyPlan, CellPlan]],
+    done: set[tuple[str, str]],
 ) -> dict[str, str]:
-    """Why grids of the study want neural datasets: rungs to come, or a grid that only its own script can list."""
+    """Return why listed trials still need neural datasets: rungs to come, or trials that only a script can list."""
     reasons: dict[str, str] = {}
-    for holder, cell in _grids(study, plan):
+    for plan, cell in listed:
         try:
-            trials = list(grid_trials(holder, cell))
+            trials = list(listed_trials(plan, cell) or ())
         except BadInput:
-            reason = f"only the script of {study.study} knows what {cell.cell} needs"
+            reason = f"only the script of {study} knows what {cell.cell} needs"
             reasons |= {digest: reason for digest, name in cells.items() if name == cell.cell}
             continue
-        pending = {trial.dataset.digest for trial in trials if (cell.phase, trial.key) not in done}
-        reasons |= dict.fromkeys(pending & set(cells), f"a trial of {study.study} has still to read it")
+        needs = plan.task(cell).needs
+        waiting = (trial for trial in trials if (cell.phase, trial.key) not in done)
+        pending = {need.digest for trial in waiting for need in needs(trial)}
+        reasons |= dict.fromkeys(pending & set(cells), f"a trial of {study} has still to read it")
     return reasons
 
 
-def _grids(study: StudyRow, plan: StudyPlan | None) -> Iterator[tuple[StudyPlan, CellPlan]]:
-    """The grid cells of the plan at hand, then those that only the ledger describes."""
-    own = {(cell.phase, cell.cell): cell for cell in plan.cells} if plan else {}
+def _listed_cells(study: StudyRow, plan: StudyPlan | None) -> Iterator[tuple[StudyPlan, CellPlan]]:
+    """Yield the cells of the plan at hand, then those that only the ledger describes.
+
+    Raises:
+        BadConfig: the ledger's description cannot be read.
+    """
+    own = set() if plan is None else {(cell.phase, cell.cell) for cell in plan.cells}
     if plan is not None:
-        yield from ((plan, cell) for cell in own.values() if cell.trials is None)
-    for phase in PHASES:
-        for told in study.plan.get(phase, {}).get("cells", ()):
-            if told["trials"] is None and (phase, told["cell"]) not in own:
-                cell = described_cell(told)
-                yield StudyPlan(study=study.study, cells=(cell,), seed=int(study.plan[phase]["seed"])), cell
+        yield from ((plan, cell) for cell in plan.cells)
+    for cell in described_cells(study, without=own):
+        yield StudyPlan(study=study.study, cells=(cell,), seed=int(study.plan["seed"])), cell

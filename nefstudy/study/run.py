@@ -17,15 +17,15 @@ from nefstudy.ledger import Lease, Ledger
 from nefstudy.outside_text import safe_error
 from nefstudy.study.cells import Cells
 from nefstudy.study.failures import Failures
-from nefstudy.study.judge import CURVE, NONE, Judge, ledger_curve
+from nefstudy.study.judge import NONE, Judge
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.ready import Ready
 from nefstudy.study.rules import known_cause, rule_of
+from nefstudy.study.samplers.stream import WITHDRAWN, Suggestion
 from nefstudy.study.shares import Shares
-from nefstudy.study.streams import WITHDRAWN, Suggestion
 from nefstudy.study.turns import Disk, Queue, Room, UnderWay, Wish
-from nefstudy.trial.progress import Working
-from nefstudy.trial.result import TrialResult
+from nefstudy.tasks.progress import Working
+from nefstudy.tasks.result import TrialResult
 
 
 class StudyRun:
@@ -71,19 +71,19 @@ class StudyRun:
         self.judge = Judge(plan, ledger, name=pruner)
         self._wished = Queue(clock)
         self._ready = Ready(ledger, lease)
-        self._cells = Cells(plan, ledger, lease)
-        self.stopped = self._cells.stopped
+        self.cells = Cells(plan, ledger, lease)
+        self.stopped = self.cells.stopped
 
     @property
     def exhausted(self) -> bool:
         """Whether nothing is left to hand out."""
-        return not self._wished and self._cells.exhausted
+        return not self._wished and self.cells.exhausted
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left and the ledger holds the end of every trial that was asked for."""
         ended = self.exhausted and not self.under_way and not self.stopped and self.halted is None
-        return ended and not self._cells.missing()
+        return ended and not self.cells.missing()
 
     def resumes(self) -> bool:
         """Return whether an exhausted run goes on, because the ledger lacks the end of some trials; it is read again.
@@ -93,7 +93,7 @@ class StudyRun:
         """
         if not self.exhausted or self.under_way or self.halted is not None:
             return False
-        return self._cells.read_again()
+        return self.cells.read_again()
 
     def share_gpus(self, whole: float, *, fixed: bool) -> None:
         """Ask for so much of a GPU from now on: always, or until a trial's class has shown how little it needs."""
@@ -102,19 +102,19 @@ class StudyRun:
 
     @property
     def wanted(self) -> set[str]:
-        """Neural datasets of trials that are under way or wished for."""
-        return {suggestion.dataset for suggestion in self._open}
+        """Neural datasets of trials that are in flight or queued."""
+        return {digest for suggestion in self._open for digest in suggestion.datasets}
 
     @property
     def _open(self) -> list[Suggestion]:
         return [trial.suggestion for trial in self.under_way.values()] + [wish.suggestion for wish in self._wished]
 
     def is_ready(self, suggestion: Suggestion) -> bool:
-        """Whether a trial of this run has found the neural dataset with this trial's rung: it need not be fitted."""
-        return self._ready.holds(suggestion)
+        """Return whether trials of this run have found all that a trial needs: nothing must be fitted."""
+        return not self._ready.missing(suggestion)
 
     def forget(self, dataset: str) -> None:
-        """The neural dataset is no longer there: whoever needs it next fits it alone."""
+        """Note that a neural dataset is no longer there: the next trial that needs it fits it."""
         self._ready.forget(dataset)
 
     def put_first(self, suggestion: Suggestion) -> None:
@@ -126,8 +126,8 @@ class StudyRun:
         if any(s.place == suggestion.place for s in self._open):
             return
         self._failures.forgive(suggestion.place)
-        self._cells.reopen(suggestion)
-        self._cells.adopt(suggestion)
+        self.cells.reopen(suggestion)
+        self.cells.adopt(suggestion)
         token = self._claim(suggestion)
         if token is not None:
             self._wished.append(Wish(suggestion, token))
@@ -163,7 +163,7 @@ class StudyRun:
         token = self.ledger.trials.claim(study, phase, record=suggestion.record, lease=self.lease)
         if token is None:
             row = self.ledger.trials.get(suggestion.trial.key, study=study, phase=phase)
-            self._cells.tell(suggestion, None if row is None else row.val_accuracy)
+            self.cells.tell(suggestion, None if row is None else row.score)
             self.judge.learn(phase, suggestion.cell, key=suggestion.trial.key, pruned=False)
             self.ended["reused"] += 1
         return token
@@ -187,7 +187,7 @@ class StudyRun:
         trial = self.under_way.get(trial_id)
         if trial is None:
             return
-        s, value = trial.suggestion, result.metrics["val_accuracy"]
+        s, value = trial.suggestion, result.metrics[trial.suggestion.objective]
         try:
             found = {"artifacts": result.artifacts, **trial.outcome(result, self.lease)}
             self.ledger.trials.complete(self.plan.study, s.phase, metrics=result.metrics, **found)
@@ -201,17 +201,18 @@ class StudyRun:
         self.ended["complete"] += 1
         self._failures.end_row()
         self.judge.learn(s.phase, s.cell, key=s.trial.key, pruned=False)
-        self._cells.tell(s, value if isfinite(value) else None)  # as the ledger answers a later run
+        self.cells.tell(s, value if isfinite(value) else None)  # as the ledger answers a later run
 
     def prunes(self, trial_id: str, result: TrialResult) -> bool:
         """Whether the trial ends here, by what it has found so far; then its row is closed as PRUNED."""
         trial = self.under_way.get(trial_id)
         if trial is None:
             return True  # given up: nobody waits for it
-        s, curve = trial.suggestion, ledger_curve(result.curves)
+        s = trial.suggestion
+        curve = self.judge.curve(s.phase, s.cell, result.curves)
         if not self.judge.prunes(s.phase, s.cell, own=curve):
             return False
-        metrics = result.metrics | {CURVE: max(curve.values()), "pruned_epoch": float(max(curve))}
+        metrics = result.metrics | self.judge.best(s.phase, s.cell, curve)
         try:
             self.ledger.trials.prune(self.plan.study, s.phase, metrics=metrics, **trial.outcome(result, self.lease))
         except StaleAttempt:
@@ -222,7 +223,7 @@ class StudyRun:
         self._ready.record(s, result)
         self.ended["pruned"] += 1
         self.judge.learn(s.phase, s.cell, key=s.trial.key, pruned=True)
-        self._cells.pruned(s, curve)
+        self.cells.pruned(s, curve)
         return True
 
     def failed(self, trial_id: str, *, cause: str, error: str) -> None:
@@ -247,9 +248,9 @@ class StudyRun:
                 self._wished.append(Wish(s), pause_s=self._failures.pause_s(s.place, cause))
             return
         self.ended["failed"] += 1
-        self._cells.tell(s, None)
+        self.cells.tell(s, None)
         if rule.stops_cell:
-            if self._cells.stop(s, f"{cause}: {error}"):
+            if self.cells.stop(s, f"{cause}: {error}"):
                 self._wished.keep(lambda wish: (wish.suggestion.phase, wish.suggestion.cell) != (s.phase, s.cell))
         else:
             reason = self._failures.count(cause, error)
@@ -271,7 +272,7 @@ class StudyRun:
             self.abandoned.add(running)
         held = self._wished.take(suggestion.place) if running is None else self.under_way.pop(running)
         token = self._claim(suggestion) if held is None or held.token is None else held.token
-        self._cells.adopt(suggestion)
+        self.cells.adopt(suggestion)
         if token is None:
             return False
         claim: dict[str, Any] = {"key": suggestion.trial.key, "token": token, "lease": self.lease}
@@ -284,12 +285,12 @@ class StudyRun:
         if self.paused or self.halted is not None or self._full:
             return None
         going = [trial.suggestion for trial in self.under_way.values()]
-        busy = {suggestion.dataset for suggestion in going if not self.is_ready(suggestion)}
+        busy = {digest for suggestion in going for digest in self._ready.missing(suggestion)}
         wish = self._wished.pop(busy)
         if wish is not None or (self._failures.in_storm and self._wished.pauses):
             return wish
         load = Counter((t.suggestion.phase, t.suggestion.cell) for t in self.under_way.values())
-        suggestion = self._cells.next(busy, load=load)
+        suggestion = self.cells.next(busy, load=load)
         return None if suggestion is None else Wish(suggestion)
 
     @property

@@ -9,7 +9,9 @@ from nefstudy.errors import BadConfig
 from nefstudy.scalars import Scalar
 from nefstudy.study.data import DataOptions
 from nefstudy.study.plan import CellPlan
-from nefstudy.study.space import ARCHITECTURE, GRID, GRID_FIXED, OPTIMISATION, STARTS, Choice, Point, Real, Space, Whole
+from nefstudy.study.samplers import Tpe
+from nefstudy.study.space import ARCHITECTURE, GRID, GRID_FIXED, INIT, OPTIMISATION, Choice, Real, Space, Whole
+from nefstudy.tasks.task import Point
 
 STUDY_FIELDS = ("siren", "rffnet", "mfn")
 
@@ -49,7 +51,7 @@ class Scale:
         return tuple(f"{signals}/{name}" for signals, name in product(self.signals, STUDY_FIELDS))
 
 
-_SMOKE_GRID: Space = {"init": STARTS, "hidden": Choice((16, 32)), "steps": Choice((10, 25, 75))}
+_SMOKE_GRID: Space = {"init": INIT, "hidden": Choice((16, 32)), "steps": Choice((10, 25, 75))}
 
 SCALES: Mapping[str, Scale] = {
     "smoke": Scale(
@@ -132,7 +134,7 @@ def search_cells(
             field=name,
             space=_without(scale.fixed.get(signals, {}), {**OPTIMISATION, **ARCHITECTURE[name], **scale.search_space}),
             fixed=dict(scale.fixed.get(signals, {})),
-            trials=scale.search_trials if trials is None else trials,
+            sampler=Tpe(scale.search_trials if trials is None else trials),
             classifier=_named(scale.search_classifier, classifier),
         )
         for signals, name in chosen_cells(scale, cells)

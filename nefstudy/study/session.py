@@ -27,7 +27,6 @@ from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place, ensure_writable
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.ray_folder import sweep_rays
-from nefstudy.study.record import cell_records
 from nefstudy.study.retention import KEEP, Retention
 from nefstudy.study.run import StudyRun
 from nefstudy.study.tune import drive, storage_under
@@ -36,7 +35,6 @@ from nefstudy.study.webhook import SECRET, Webhook
 from nefstudy.terminal import complain
 from nefstudy.trial.causes import cause_of, first_line
 from nefstudy.trial.distributed import TrialSetup
-from nefstudy.trial.experiment import Choices
 from nefstudy.trial.ground import check_working_directory
 from nefstudy.trial.provenance import revision
 
@@ -122,7 +120,7 @@ def _put_study(ledger: Ledger, plan: StudyPlan, *, keep: str, only_new: bool = F
     row = ledger.studies.get(plan.study)
     described = continued(row, plan) | {KEEP: keep}
     if row is None or not only_new:
-        ledger.studies.put(plan.study, described, cells=cell_records(plan.planned()))
+        ledger.studies.put(plan.study, described, cells=plan.records())
 
 
 def _webhook(plan: StudyPlan, options: StudyOptions, *, ledger: Ledger, console: Console) -> Webhook:
@@ -203,13 +201,13 @@ def _drive(
         setup = TrialSetup(
             root=place.root,
             storage=storage_under(place.root, run.lease),
-            choices=Choices(run.plan.fields, run.plan.classifiers, run.plan.signals),
+            catalogs=run.plan.catalogs,
+            tasks=run.plan.tasks,
             workers=options.workers,
             gpus=min(1.0, resources.gpus) if options.gpus is None else options.gpus,
             spread=options.spread,
             engine=options.engine,
             revision=revision(os.environ),
-            work=run.plan.work,
         )
         run.share_gpus(setup.gpus, fixed=not sharing)
         headroom = Headroom(setup, asked=options.concurrency, sharing=sharing)

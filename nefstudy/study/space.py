@@ -1,8 +1,8 @@
 """The study's spaces as data: Tables 1 to 3 of Papa et al. 2024 (supplement), and what a point becomes.
 
-A *point* is a flat dict of parameter values: `start`, `lr`, `weight_decay`, `steps`, `views` (fits of each signal),
-`points` (compared a step)
-and the field's own hyperparameters. A *space* maps each free parameter to a dimension; the rest of a point is fixed.
+A *point* is a flat dict of parameter values, which the task's codec reads: `init`, `lr`, `steps`, the field's own
+hyperparameters and more (`tasks/codec.py`). A *space* maps each free parameter to a dimension; the rest of a point is
+fixed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,8 +12,7 @@ from math import prod
 
 from nefstudy.errors import BadConfig
 from nefstudy.scalars import Scalar
-
-Point = dict[str, Scalar]
+from nefstudy.tasks.task import Point
 
 
 @dataclass(frozen=True)
@@ -68,10 +67,10 @@ def count(dimension: Dimension) -> int:
     return 1 if isinstance(dimension, Real) else (dimension.high - dimension.low) // dimension.multiple + 1
 
 
-STARTS = Choice(("shared", "random"))
+INIT = Choice(("shared", "random"))
 
 OPTIMISATION: Space = {
-    "init": STARTS,
+    "init": INIT,
     "weight_decay": Real(1e-8, 1e-2, log=True),
     "lr": Real(1e-5, 1e-1, log=True),
     "steps": Choice((20, 200, 1000, 5000, 10000, 20000)),
@@ -92,9 +91,9 @@ ARCHITECTURE: Mapping[str, Space] = {
 GRID_STEPS = (5, 15, 25, 50, 75, 1000, 5000, 10000, 20000, 50000)
 
 GRID: Mapping[str, Space] = {
-    "siren": {"init": STARTS, "hidden": Choice((8, 32, 64)), "steps": Choice(GRID_STEPS)},
-    "rffnet": {"init": STARTS, "hidden": Choice((16, 32, 64)), "steps": Choice(GRID_STEPS)},
-    "mfn": {"init": STARTS, "hidden": Choice((16, 32, 64)), "steps": Choice(GRID_STEPS)},
+    "siren": {"init": INIT, "hidden": Choice((8, 32, 64)), "steps": Choice(GRID_STEPS)},
+    "rffnet": {"init": INIT, "hidden": Choice((16, 32, 64)), "steps": Choice(GRID_STEPS)},
+    "mfn": {"init": INIT, "hidden": Choice((16, 32, 64)), "steps": Choice(GRID_STEPS)},
 }
 """Table 3, the free part: a full grid per field."""
 
@@ -104,6 +103,21 @@ GRID_FIXED: Mapping[str, Point] = {
     "mfn": {"lr": 5e-3, "weight_decay": 0.0, "filters": 4},
 }
 """Table 3, the fixed part."""
+
+
+def drawn(dimension: Dimension, u: float) -> Scalar:
+    """Return the value at quantile u of a dimension, u in [0, 1)."""
+    if isinstance(dimension, Choice):
+        return dimension.values[min(int(u * len(dimension.values)), len(dimension.values) - 1)]
+    if isinstance(dimension, Real):
+        return float(_between(dimension.low, dimension.high, u, log=dimension.log))
+    low, high = dimension.low // dimension.multiple, dimension.high // dimension.multiple
+    found = round(_between(low - 0.5, high + 0.5, u, log=dimension.log))
+    return min(max(found, low), high) * dimension.multiple
+
+
+def _between(low: float, high: float, u: float, *, log: bool) -> float:
+    return low * (high / low) ** u if log else low + u * (high - low)
 
 
 def grid_size(space: Space) -> int:
@@ -131,10 +145,11 @@ def grid_points(space: Space, fixed: Point) -> Iterator[Point]:
     free = [name for name in choices if name != "steps"]
     wrong = [steps for steps in choices.get("steps", ()) if isinstance(steps, bool) or not isinstance(steps, int)]
     if wrong:
-        raise BadConfig(f"steps {wrong!r} in a grid are no whole numbers; list step counts, as Choice((5, 75, 1000))")
-    for steps in sorted(choices.get("steps", ()), key=int, reverse=True):
+        raise BadConfig(f"steps {wrong!r} in a grid are not integers; list step counts, as Choice((5, 75, 1000))")
+    ladder = [{"steps": steps} for steps in sorted(choices.get("steps", ()), key=int, reverse=True)]
+    for rung in ladder or [{}]:
         for values in product(*(choices[name] for name in free)):
-            yield {**fixed, **dict(zip(free, values, strict=True)), "steps": steps}
+            yield {**fixed, **dict(zip(free, values, strict=True)), **rung}
 
 
 def _choices(space: Space) -> dict[str, tuple[Scalar, ...]]:

@@ -33,10 +33,10 @@ from nefstudy.paths import scratch_path
 from nefstudy.storage import Storage
 from nefstudy.study.judge import NONE
 from nefstudy.study.run import StudyRun
+from nefstudy.tasks.progress import working_of
 from nefstudy.trial.causes import cause_of, first_line
 from nefstudy.trial.checked import read_result, result_of
 from nefstudy.trial.distributed import EPOCHS, OUTCOME, PROGRESS, TrialSetup, trainable, trial_resources
-from nefstudy.trial.progress import working_of
 
 log = logging.getLogger(__name__)
 TRIALS_OF_A_TUNER = 5000
@@ -80,16 +80,9 @@ class StudySearcher(Searcher):
             self._on_wait()
             return None
         self.left -= 1
-        return {
-            "trial": suggestion.trial.canonical_json(),
-            "key": suggestion.trial.key,
-            "token": self._run.under_way[trial_id].token,
-            "halvings": self._run.under_way[trial_id].halvings,
-            "rungs": list(suggestion.rungs),
-            "fits": self._run.plan.fits_a_shape(suggestion.phase, suggestion.cell),
-            "gpus": self._run.under_way[trial_id].gpus,
-            "pruner": self._run.judge.of(suggestion.phase, suggestion.cell),
-        }
+        place = (suggestion.phase, suggestion.cell)
+        fits, pruner = self._run.plan.fits_a_shape(*place), self._run.judge.of(*place)
+        return self._run.under_way[trial_id].assignment(fits=fits, pruner=pruner).to_tune()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing: the callback records how trials end."""
@@ -122,7 +115,7 @@ class Pruning(FIFOScheduler):
         under_way = self._run.under_way.get(trial.trial_id)
         if ends and under_way is not None:
             with _failing(self._run, trial.trial_id):
-                read = read_result(result[EPOCHS], trial=under_way.suggestion.trial, whole=False)
+                read = read_result(result[EPOCHS], expected=under_way.suggestion.expected, whole=False)
                 ends = self._run.prunes(trial.trial_id, read)
         return str(TrialScheduler.STOP if ends else TrialScheduler.CONTINUE)
 
@@ -174,13 +167,17 @@ class Recorder(tune.Callback):
         under_way = self._run.under_way.get(trial.trial_id)
         if OUTCOME in result and under_way is not None:
             with _failing(self._run, trial.trial_id):
-                self._run.completed(trial.trial_id, result_of(result[OUTCOME], trial=under_way.suggestion.trial))
+                found = result_of(result[OUTCOME], expected=under_way.suggestion.expected)
+                self._run.completed(trial.trial_id, found)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Fail a trial whose actor died; one that has reported its outcome only leaves its process."""
         if trial.trial_id in self._run.under_way:
             error = _actor_error(trial)
-            self._run.failed(trial.trial_id, cause=cause_of(error), error=first_line(error))
+            cause = cause_of(error)
+            if cause == "bug" and isinstance(error, OSError):  # of Ray's own code: errors of user code are outcomes
+                cause = "machine"
+            self._run.failed(trial.trial_id, cause=cause, error=first_line(error))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial that ended without an outcome did not do its work."""

@@ -6,9 +6,10 @@ from math import inf
 from typing import Any, Protocol, final
 
 from nefstudy.ledger import Lease
-from nefstudy.study.streams import Suggestion
-from nefstudy.trial.progress import Working
-from nefstudy.trial.result import TrialResult
+from nefstudy.study.samplers.stream import Suggestion
+from nefstudy.tasks.progress import Working
+from nefstudy.tasks.result import TrialResult
+from nefstudy.trial.assignment import Assignment
 
 SILENT_S = 300.0  # without a report, after which it is shown; a fit reports every few seconds, an epoch takes longer
 
@@ -75,7 +76,7 @@ class Queue:
     def pop(self, busy: Collection[str]) -> Wish | None:
         """Remove and return the first trial whose time has come and whose neural dataset is not being fitted."""
         now = self._clock()
-        ready = (w for w in self._wishes if w.not_before <= now and w.suggestion.dataset not in busy)
+        ready = (w for w in self._wishes if w.not_before <= now and not w.suggestion.waits_for(busy))
         wish = next(ready, None)
         self.keep(lambda other: other is not wish)
         return wish
@@ -107,6 +108,22 @@ class UnderWay:
     started: bool = False
     progress: Working | None = None
     silent_s: float = 0.0
+
+    def assignment(self, *, fits: int, pruner: str) -> Assignment:
+        """Return what its worker is to do."""
+        s = self.suggestion
+        return Assignment(
+            task=s.trial.task,
+            config=s.trial.canonical_json(),
+            key=s.trial.key,
+            token=self.token,
+            objective=s.objective,
+            ladders=s.ladders,
+            halvings=self.halvings,
+            fits=fits,
+            gpus=self.gpus,
+            pruner=pruner,
+        )
 
     def outcome(self, result: TrialResult, lease: Lease) -> dict[str, Any]:
         """Return what the ledger records of a result, however the trial ended."""

@@ -7,7 +7,7 @@ from typing import final
 
 from nefstudy.study.run import StudyRun
 from nefstudy.study.turns import SILENT_S, UnderWay
-from nefstudy.trial.progress import Working
+from nefstudy.tasks.progress import Working
 
 SILENCE = "silent"  # the kind of event that lists the trials without a report
 

@@ -1,22 +1,20 @@
 """The check of a trial's result: plain, bounded data that the ledger can hold, or an error that names what is not.
 
-A plan's own `work`, field or classifier may return anything. The worker checks before it reports, and the driver
+A plan's own task, field or classifier may return anything. The worker checks before it reports, and the driver
 checks again what arrives.
 """
 
 import reprlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
-from nefstudy.config import TrialConfig
 from nefstudy.errors import TrialFailed
 from nefstudy.outside_text import printable
 from nefstudy.paths import trial_path
-from nefstudy.trial.result import TrialResult
+from nefstudy.tasks.result import TrialResult
 
-OBJECTIVE = "val_accuracy"
 NAME_LENGTH = 200  # characters of a metric's, curve's or file's name: PostgreSQL indexes 2,704 bytes
 TEXT_LENGTH = 1_000  # characters of a fingerprint's value or a file's path
 ENTRIES = 1_000  # of metrics, curves, files or marks; MLflow takes as many metrics in one batch
@@ -24,18 +22,32 @@ POINTS = 100_000  # of all curves of a trial together
 LARGEST = 2**53  # the integers that a float holds exactly
 
 
-def checked(result: object, *, trial: TrialConfig, whole: bool = True) -> TrialResult:
+@dataclass(frozen=True)
+class Expected:
+    """What is known of a result before it is there.
+
+    Attributes:
+        key: of the trial.
+        objective: metric by which its cell compares trials.
+        datasets: digests of the neural datasets that the trial reads.
+    """
+
+    key: str
+    objective: str
+    datasets: tuple[str, ...] = ()
+
+
+def checked(result: object, *, expected: Expected, whole: bool = True) -> TrialResult:
     """Return a result of plain data, equal to the given one.
 
     Args:
-        trial: whose result this is.
-        whole: require the validation accuracy, which a trial has only at its end.
+        whole: require the objective, which a trial has only at its end.
 
     Raises:
         TrialFailed: a `bug` that names the first entry that cannot be recorded, and its value.
     """
     try:
-        return _plain(result, trial=trial, whole=whole)
+        return _plain(result, expected=expected, whole=whole)
     except TrialFailed:
         raise
     except Exception as error:  # data with methods that fail: a mapping that does not list its entries
@@ -44,7 +56,7 @@ def checked(result: object, *, trial: TrialConfig, whole: bool = True) -> TrialR
         ) from error
 
 
-def result_of(outcome: object, *, trial: TrialConfig) -> TrialResult:
+def result_of(outcome: object, *, expected: Expected) -> TrialResult:
     """Return the result in the outcome of a trial, checked again: it comes from a process that ran user code.
 
     Raises:
@@ -53,13 +65,13 @@ def result_of(outcome: object, *, trial: TrialConfig) -> TrialResult:
     entries = outcome if isinstance(outcome, dict) else {}
     text, cause, error = (entries.get(name) for name in ("result", "cause", "error"))
     if isinstance(text, str):
-        return read_result(text, trial=trial)
+        return read_result(text, expected=expected)
     if isinstance(cause, str) and isinstance(error, str):
         raise TrialFailed(error, cause=cause)
     raise TrialFailed("the trial's process reported what is not an outcome; a trial must not call tune.report itself")
 
 
-def read_result(text: str, *, trial: TrialConfig, whole: bool = True) -> TrialResult:
+def read_result(text: str, *, expected: Expected, whole: bool = True) -> TrialResult:
     """Return the checked result that a JSON text holds.
 
     Raises:
@@ -69,26 +81,28 @@ def read_result(text: str, *, trial: TrialConfig, whole: bool = True) -> TrialRe
         result = TrialResult.from_json(text)
     except Exception as error:
         raise TrialFailed(f"the trial's process reported what is not a result ({type(error).__name__})") from error
-    return checked(result, trial=trial, whole=whole)
+    return checked(result, expected=expected, whole=whole)
 
 
-def _plain(result: object, *, trial: TrialConfig, whole: bool) -> TrialResult:
+def _plain(result: object, *, expected: Expected, whole: bool) -> TrialResult:
     if not isinstance(result, TrialResult):
-        raise TrialFailed(f"the trial returned {_shown(result)}; `work` must return a TrialResult")
+        raise TrialFailed(f"the trial returned {_shown(result)}; a task must return a TrialResult")
     metrics = {name: _number(value, f"metric {name!r}") for name, value in _entries(result.metrics, "metric")}
-    if whole and OBJECTIVE not in metrics:
-        raise TrialFailed(f"the trial's metrics lack {OBJECTIVE!r}, which studies compare; return it as a number")
-    if result.dataset != trial.dataset.digest:
+    if whole and expected.objective not in metrics:
         raise TrialFailed(
-            f"the result is of the neural dataset {_shown(result.dataset)}; the trial's is {trial.dataset.digest}"
+            f"the trial's metrics lack {expected.objective!r}, which its cell compares; return it as a number"
+        )
+    if result.dataset not in (expected.datasets or (None,)):
+        raise TrialFailed(
+            f"the result is of the neural dataset {_shown(result.dataset)}; the trial reads "
+            f"{', '.join(expected.datasets) or 'none'}"
         )
     return replace(
         result,
         metrics=metrics,
         curves=_curves(result),
-        artifacts={name: _path(name, path, trial.key) for name, path in _entries(result.artifacts, "file")},
+        artifacts={name: _path(name, path, expected.key) for name, path in _entries(result.artifacts, "file")},
         fingerprint=_texts(result.fingerprint, "fingerprint"),
-        dataset=trial.dataset.digest,
         fitted=bool(result.fitted),
         rungs=tuple(_count(steps, "rung") for steps in _sequence(result.rungs, "rungs")),
         dataset_bytes=_count(result.dataset_bytes, "dataset_bytes"),

@@ -1,4 +1,4 @@
-"""The trial of `experiment.py` run through Ray Train, as the function Ray Tune calls.
+"""The trial of a task run through Ray Train, as the function Ray Tune calls.
 
 With no workers, Ray Train's local mode runs the trial in the Tune actor itself: 0.14 s of overhead against
 18.8 s for a nested worker group of one (DESIGN: measured on Ray 2.60). With workers, Ray Train starts a
@@ -9,7 +9,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -22,23 +22,25 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Full, Queue
 
-from nefstudy.classifiers.train import Epoch, curves_of
 from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import TrialFailed
 from nefstudy.fitting.compile_cache import why_no_place
+from nefstudy.tasks.catalog import TASKS, task_named
+from nefstudy.tasks.progress import Progress, rarely
+from nefstudy.tasks.result import TrialResult
+from nefstudy.tasks.setting import Catalogs, OnEpoch, Setting
+from nefstudy.tasks.task import Task
+from nefstudy.tasks.world import World, current_world
+from nefstudy.trial.assignment import Assignment
 from nefstudy.trial.causes import cause_of, first_line, portable, traceback_of
-from nefstudy.trial.checked import checked
-from nefstudy.trial.experiment import Choices, OnEpoch, Setting, Work, run_trial
+from nefstudy.trial.checked import Expected, checked
 from nefstudy.trial.ground import check_root, lost_ground
 from nefstudy.trial.log import kept_log
 from nefstudy.trial.memory import device_memory
 from nefstudy.trial.process_state import kept
-from nefstudy.trial.progress import Progress, rarely
 from nefstudy.trial.provenance import UNKNOWN, made_by
 from nefstudy.trial.pruning import PRUNERS
-from nefstudy.trial.result import TrialResult
 from nefstudy.trial.versions import check_versions, versions_here
-from nefstudy.trial.world import World, current_world
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +73,15 @@ class TrialSetup:
         threads: torch threads of each process.
         storage: where Ray Train keeps its run state.
         revision: commit of the code, as the driver knows it; workers may run in a copy without a repository.
-        work: what a trial does.
+        catalogs: the code that configurations may name.
+        tasks: what trials do, by name.
         versions: those of the driver, which every worker must have.
     """
 
     root: str
     storage: str
-    choices: Choices
+    catalogs: Catalogs = field(default_factory=Catalogs)
+    tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
     workers: int = 0
     cpus: float = 1.0
     gpus: float = 0.0
@@ -85,7 +89,6 @@ class TrialSetup:
     threads: int = 1
     engine: str = "auto"
     revision: str = UNKNOWN
-    work: Work = run_trial
     versions: dict[str, str] = field(default_factory=versions_here)
 
 
@@ -100,15 +103,14 @@ def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
     """Run one trial and report its outcome to Ray Tune; a failure is an outcome, not an exception.
 
     Args:
-        config: `trial` (canonical JSON), `key`, `rungs`, `gpus`, `halvings`, `fits` and `pruner`, as the searcher
-            suggested them.
+        config: an `Assignment`, as the searcher made it.
     """
-    began = time.monotonic()
+    assignment, began = Assignment.from_tune(config), time.monotonic()
     changes: list[str] = []
     try:
         check_root(setup.root)
-        with kept_log(setup.root, config["key"]):
-            outcome = _outcome(config, setup=setup, changes=changes)
+        with kept_log(setup.root, assignment.key):
+            outcome = _outcome(assignment, setup=setup, changes=changes)
     except Ended:
         raise SystemExit(0) from None  # as Ray Tune ended it
     except Exception as error:  # the log cannot be kept: the root cannot be written, or is not there
@@ -132,11 +134,11 @@ def _report(metrics: dict[str, Any]) -> None:
         raise Ended from None
 
 
-def _outcome(config: dict[str, Any], *, setup: TrialSetup, changes: list[str]) -> dict[str, Any]:
-    attempt = (config["token"], config["key"], platform.node(), os.getpid(), setup.workers, setup.revision)
+def _outcome(assignment: Assignment, *, setup: TrialSetup, changes: list[str]) -> dict[str, Any]:
+    attempt = (assignment.token, assignment.key, platform.node(), os.getpid(), setup.workers, setup.revision)
     log.info("attempt %s at trial %s on %s, pid %s, %s workers, revision %s", *attempt)
     try:
-        text = run_through_ray_train(config, setup=setup, tell=_report, changes=changes)
+        text = run_through_ray_train(assignment, setup=setup, tell=_report, changes=changes)
     except Ended:
         log.info("pruned")
         raise
@@ -153,7 +155,7 @@ def _outcome(config: dict[str, Any], *, setup: TrialSetup, changes: list[str]) -
 
 
 def run_through_ray_train(
-    config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None = None, changes: list[str] | None = None
+    assignment: Assignment, *, setup: TrialSetup, tell: Tell | None = None, changes: list[str] | None = None
 ) -> str:
     """The result of a trial as JSON, from Ray Train's local mode or from a worker group.
 
@@ -164,7 +166,7 @@ def run_through_ray_train(
     if setup.workers == 0:
         trainer = TorchTrainer(
             lambda loop: _loop(loop, setup=setup, tell=tell, changes=changes),
-            train_loop_config=config,
+            train_loop_config=assignment.to_tune(),
             scaling_config=ScalingConfig(num_workers=0, use_gpu=setup.gpus > 0),
         )
         return str(trainer.fit().return_value)
@@ -172,7 +174,7 @@ def run_through_ray_train(
     words = Queue(actor_options={"num_cpus": 0})
     trainer = TorchTrainer(
         lambda loop: _loop(loop, setup=setup, tell=_into(words)),
-        train_loop_config=config,
+        train_loop_config=assignment.to_tune(),
         scaling_config=ScalingConfig(
             num_workers=setup.workers,
             use_gpu=setup.gpus > 0,
@@ -180,7 +182,7 @@ def run_through_ray_train(
             placement_strategy="SPREAD" if setup.spread else "PACK",
         ),
         run_config=RunConfig(
-            name=f"{config['key']}-{config['token']}",
+            name=f"{assignment.key}-{assignment.token}",
             storage_path=setup.storage,
             failure_config=FailureConfig(max_failures=0),  # the driver tries again, by the rule of the cause
         ),
@@ -195,29 +197,34 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None, chang
     check_versions(setup.versions)
     torch.set_num_threads(setup.threads)
     why_no_place()  # else the first step of any classifier's optimizer would fail
-    trial = parse(TrialConfig, config["trial"], where="trial")
+    assignment = Assignment.from_tune(config)
+    task = task_named(assignment.task, setup.tasks)
+    trial = parse(task.config, assignment.config, where="trial")
+    expected = Expected(assignment.key, assignment.objective, tuple(need.digest for need in task.needs(trial)))
     world = current_world() if setup.workers else World()
     setting = Setting(
         root=setup.root,
-        rungs=tuple(config["rungs"]),
+        ladders=assignment.ladders,
         clock=time.monotonic,
         world=world,
-        choices=setup.choices,
+        catalogs=setup.catalogs,
         engine=setup.engine,
-        halvings=config.get("halvings", 0),
-        fits=config.get("fits"),
+        halvings=assignment.halvings,
+        fits=assignment.fits,
         on_progress=None if tell is None or world.rank else _onward(tell),
         cpu_clock=time.process_time,
-        on_epoch=_to_pruner(config, setup=setup),
+        on_epoch=_to_pruner(assignment, expected=expected, setup=setup),
     )
-    kept = kept_log(setup.root, config["key"]) if setup.workers and world.rank == 0 else nullcontext()
+    kept = kept_log(setup.root, assignment.key) if setup.workers and world.rank == 0 else nullcontext()
     with kept, device_memory() as memory:  # in the Tune actor itself the log is kept already
-        result = _worked(trial, setting=setting, work=setup.work, changes=changes)
+        result = _worked(trial, task=task, setting=setting, expected=expected, changes=changes)
     made = made_by(revision=setup.revision, workers=setup.workers)
     return replace(result, metrics={**result.metrics, **memory}, made_by=made).to_json()
 
 
-def _worked(trial: TrialConfig, *, setting: Setting, work: Work, changes: list[str] | None = None) -> TrialResult:
+def _worked(
+    trial: TrialConfig, *, task: Task, setting: Setting, expected: Expected, changes: list[str] | None = None
+) -> TrialResult:
     """Return the checked result of user code; `changes` receives what that changed in this process.
 
     Raises:
@@ -226,8 +233,8 @@ def _worked(trial: TrialConfig, *, setting: Setting, work: Work, changes: list[s
     """
     try:
         with kept(changes, seed=trial.seed):
-            result = work(trial, setting=setting)
-        return checked(result, trial=trial)
+            result = task.run(trial, setting=setting)
+        return checked(result, expected=expected)
     except Ended:
         raise
     except BaseException as error:
@@ -269,22 +276,19 @@ def _onward(tell: Tell) -> Progress:
     return rarely(lambda working: tell({PROGRESS: asdict(working)}), every_s=REPORT_EVERY_S, clock=time.monotonic)
 
 
-def _to_pruner(config: dict[str, Any], *, setup: TrialSetup) -> OnEpoch | None:
-    """An epoch callback that reports at the epochs the trial's pruner asks for; None without a pruner.
+def _to_pruner(assignment: Assignment, *, expected: Expected, setup: TrialSetup) -> OnEpoch | None:
+    """Return an epoch callback that reports at the epochs the trial's pruner asks for; None without a pruner.
 
     Ray Tune holds the trial at each report until the driver has looked at it, and ends it there if it is pruned.
     """
-    pruner = PRUNERS.get(config.get("pruner", ""))
+    pruner = PRUNERS.get(assignment.pruner)
     if pruner is None:
         return None
-    epochs: list[Epoch] = []
-    trial = parse(TrialConfig, config["trial"], where="trial")
 
-    def report(epoch: Epoch, read: TrialResult) -> None:
-        epochs.append(epoch)
-        if pruner.asks(epoch.number, trial.classifier.epochs):
+    def report(epoch: int, epochs: int, so_far: Callable[[], TrialResult]) -> None:
+        if pruner.asks(epoch, epochs):
             made = made_by(revision=setup.revision, workers=setup.workers)
-            so_far = replace(read, curves=read.curves | curves_of(epochs), made_by=made)
-            _report({EPOCHS: checked(so_far, trial=trial, whole=False).to_json()})
+            result = checked(replace(so_far(), made_by=made), expected=expected, whole=False)
+            _report({EPOCHS: result.to_json()})
 
     return report

@@ -9,8 +9,8 @@ from nefstudy.cli.main import cli
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import Ledger
-from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
-from nefstudy.study.space import GRID_FIXED, STARTS, Choice
+from nefstudy.study.plan import CellPlan, StudyPlan, listed_trials
+from nefstudy.study.space import GRID_FIXED, INIT, Choice
 
 from ..ledger.records import as_record
 
@@ -18,7 +18,7 @@ CELL = CellPlan(
     phase="phase2",
     signals=SignalsConfig(name="digits8"),
     field="siren",
-    space={"init": STARTS, "steps": Choice((1,))},
+    space={"init": INIT, "steps": Choice((1,))},
     fixed=GRID_FIXED["siren"] | {"hidden": 4},
 )
 
@@ -26,7 +26,7 @@ CELL = CellPlan(
 @pytest.fixture
 def keys(tmp_path):
     """Two trials: one open in the studies a and b, one complete in a."""
-    both, done = grid_trials(StudyPlan(study="a", cells=(CELL,)), CELL)
+    both, done = listed_trials(StudyPlan(study="a", cells=(CELL,)), CELL)
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         for study in ("a", "b"):
             ledger.studies.put(study, {}, cells={})

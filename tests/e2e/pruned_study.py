@@ -6,8 +6,9 @@ from nefstudy.config import ClassifierConfig, SignalsConfig
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.plan import StudyPlan
+from nefstudy.study.samplers import Tpe
 from nefstudy.study.scales import SCALES, grid_cells, search_cells
-from nefstudy.study.space import GRID_FIXED, STARTS, Choice, Real
+from nefstudy.study.space import GRID_FIXED, INIT, Choice, Real
 
 DIGITS = SignalsConfig(name="digits8", subset=600)
 READER = ClassifierConfig(name="mlp", epochs=9)
@@ -18,11 +19,11 @@ def plan(options: StudyOptions) -> StudyPlan:
     (search,) = search_cells(SCALES["smoke"], ("digits8/siren",))
     (grid,) = grid_cells(SCALES["smoke"], ("digits8/siren",))
     common = {"signals": DIGITS, "classifier": READER}
-    space = {"init": STARTS, "lr": Real(1e-3, 1e-2, log=True)}
+    space = {"init": INIT, "lr": Real(1e-3, 1e-2, log=True)}
     cells = (
-        replace(search, **common, space=space, fixed={"hidden": 8, "steps": 20}, trials=options.trials or 8),
+        replace(search, **common, space=space, fixed={"hidden": 8, "steps": 20}, sampler=Tpe(options.trials or 8)),
         replace(
-            grid, **common, space={"init": STARTS, "steps": Choice((4,))}, fixed={**GRID_FIXED["siren"], "hidden": 8}
+            grid, **common, space={"init": INIT, "steps": Choice((4,))}, fixed={**GRID_FIXED["siren"], "hidden": 8}
         ),
     )
     return StudyPlan(study=options.name, cells=cells, seed=options.seed)

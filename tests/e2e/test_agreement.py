@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
-from nefstudy.config import TrialConfig
 from nefstudy.ledger import Ledger
+from nefstudy.tasks.classification import ClassificationConfig
 
 from ..ledger.records import as_record
 from ..service.served import CHROMIUM, WIDE
@@ -40,7 +40,7 @@ def root(finished_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(finished_root, root)
     with Ledger.open(f"sqlite:///{root}/ledger.db") as ledger:
         config = ledger.trials.page(STUDY, phase="phase2", limit=1).rows[0].config
-        failing = TrialConfig.model_validate(config | {"seed": 7})
+        failing = ClassificationConfig.model_validate(config | {"seed": 7})
         token = ledger.trials.request(STUDY, "phase2", record=as_record(failing))
         ledger.trials.fail(STUDY, "phase2", key=failing.key, token=token, cause="diverged", error="no field survived")
     return root

@@ -6,8 +6,9 @@ from nefstudy.config import ClassifierConfig, SignalsConfig
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.plan import StudyPlan
+from nefstudy.study.samplers import Tpe
 from nefstudy.study.scales import SCALES, grid_cells, search_cells
-from nefstudy.study.space import GRID_FIXED, STARTS, Choice, Real
+from nefstudy.study.space import GRID_FIXED, INIT, Choice, Real
 
 CELLS = ("digits8/siren", "digits8/rffnet")
 DIGITS = SignalsConfig(name="digits8", subset=120)
@@ -21,9 +22,9 @@ def plan(options: StudyOptions) -> StudyPlan:
             cell,
             signals=DIGITS,
             classifier=QUICK,
-            space={"init": STARTS, "lr": Real(1e-3, 1e-2, log=True)},
+            space={"init": INIT, "lr": Real(1e-3, 1e-2, log=True)},
             fixed={"hidden": 8, "steps": 3},
-            trials=options.trials or 3,
+            sampler=Tpe(options.trials or 3),
         )
         for cell in search_cells(SCALES["smoke"], options.cells or CELLS)
     ]
@@ -32,7 +33,7 @@ def plan(options: StudyOptions) -> StudyPlan:
             cell,
             signals=DIGITS,
             classifier=QUICK,
-            space={"init": STARTS, "steps": Choice((2, 4))},
+            space={"init": INIT, "steps": Choice((2, 4))},
             fixed={**GRID_FIXED[cell.field], "hidden": 8},
         )
         for cell in grid_cells(SCALES["smoke"], options.cells or CELLS)

@@ -21,7 +21,8 @@ from nefstudy.ledger import Ledger, TrialRow, TrialState
 from nefstudy.neural_dataset.read import open_neural_dataset
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place
-from nefstudy.study.plan import StudyPlan, grid_trials
+from nefstudy.study.plan import StudyPlan, listed_trials
+from nefstudy.study.samplers import Grid, Tpe
 
 from ..ledger.conftest import postgres  # noqa: F401  # a fixture
 
@@ -80,11 +81,14 @@ class Invariants:
             self._check_ledger(book, rows, acked)
         if plan is not None:
             wanted = [
-                (cell.phase, t.key) for cell in plan.cells if cell.trials is None for t in grid_trials(plan, cell)
+                (cell.phase, t.key)
+                for cell in plan.cells
+                if isinstance(cell.sampler, Grid)
+                for t in listed_trials(plan, cell)
             ]
             found = [(row.phase, row.key) for row in rows if row.phase == "phase2" and row.state is TrialState.COMPLETE]
             assert sorted(found) == sorted(wanted), "the grid is complete, once"
-            budgets = {(cell.phase, cell.cell): cell.trials for cell in plan.cells if cell.trials is not None}
+            budgets = {(cell.phase, cell.cell): cell.planned for cell in plan.cells if isinstance(cell.sampler, Tpe)}
             searched = Counter((row.phase, row.cell) for row in rows if row.phase == "phase1")
             assert searched == budgets, "a search ends with its budget of distinct trials"
         if reference is not None:

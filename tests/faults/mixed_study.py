@@ -4,14 +4,14 @@ from nefstudy.config import ClassifierConfig, SignalsConfig
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.plan import CellPlan, StudyPlan
-from nefstudy.study.space import GRID_FIXED, STARTS, Choice
+from nefstudy.study.space import GRID_FIXED, INIT, Choice
 
 QUICK = ClassifierConfig(name="mlp", params={"width": 8, "depth": 1}, epochs=1)
 
 
 def plan(options: StudyOptions) -> StudyPlan:
     """Six quick trials for each replicate and one slow one, whose 1,797 fields are four shards."""
-    quick = {"init": STARTS, "hidden": Choice((4,)), "steps": Choice((1, 2, 3))}
+    quick = {"init": INIT, "hidden": Choice((4,)), "steps": Choice((1, 2, 3))}
     slow = {"init": Choice(("shared",)), "hidden": Choice((16,)), "steps": Choice((60,))}
     cells = [
         CellPlan(

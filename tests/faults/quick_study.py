@@ -4,7 +4,8 @@ from nefstudy.config import ClassifierConfig, SignalsConfig
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.plan import CellPlan, StudyPlan
-from nefstudy.study.space import GRID_FIXED, STARTS, Choice, Real
+from nefstudy.study.samplers import Tpe
+from nefstudy.study.space import GRID_FIXED, INIT, Choice, Real
 
 DIGITS = SignalsConfig(name="digits8", subset=120)
 QUICK = ClassifierConfig(name="mlp", params={"width": 8, "depth": 1}, epochs=1)
@@ -18,7 +19,7 @@ def plan(options: StudyOptions) -> StudyPlan:
             phase="phase2",
             signals=DIGITS,
             field=field,
-            space={"init": STARTS, "hidden": Choice((4, 8)), "steps": Choice((1, 2))},
+            space={"init": INIT, "hidden": Choice((4, 8)), "steps": Choice((1, 2))},
             fixed=GRID_FIXED[field],
             classifier=QUICK,
             replicates=options.replicates,
@@ -30,10 +31,10 @@ def plan(options: StudyOptions) -> StudyPlan:
             phase="phase1",
             signals=DIGITS,
             field="siren",
-            space={"init": STARTS, "lr": Real(1e-3, 1e-2, log=True)},
+            space={"init": INIT, "lr": Real(1e-3, 1e-2, log=True)},
             fixed={"hidden": 4, "steps": 2},
             classifier=QUICK,
-            trials=options.trials,
+            sampler=Tpe(options.trials),
         )
         for _ in range(options.trials is not None)
     ]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nefstudy.config import ClassifierConfig, FieldConfig, FitConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import ClassifierConfig, FieldConfig, FitConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import BadNeuralDataset, BadRoot, FitDiverged
 from nefstudy.fields.catalog import build, complete
 from nefstudy.ledger import Ledger, Owner, TrialState
@@ -23,19 +23,17 @@ from nefstudy.neural_dataset.read import find_neural_dataset, open_neural_datase
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
 from nefstudy.signals.catalog import load_signals
 from nefstudy.storage import Storage
+from nefstudy.tasks.classification import ClassificationConfig, run_classification
+from nefstudy.tasks.setting import Setting
 from nefstudy.trial.causes import cause_of
-from nefstudy.trial.experiment import Setting, run_trial
 
 from ..ledger.records import as_record
 from .processes import wait_until
 
 pytestmark = [pytest.mark.fault]
 
-RECIPE = NeuralDatasetConfig(
-    signals=SignalsConfig(name="digits8", subset=60),
-    field=complete(FieldConfig(name="siren", params={"hidden": 4})),
-    init="random",
-)
+SIREN = complete(FieldConfig(name="siren", params={"hidden": 4}))
+RECIPE = NeuralDatasetConfig(signals=SignalsConfig(name="digits8", subset=60), field=SIREN, init="random")
 CONFIG = FitConfig(dataset=RECIPE, rungs=(0, 2), engine="eager")
 SIGNALS = load_signals(RECIPE.signals)
 FIELD = build(RECIPE.field, in_dim=2, out_dim=1)
@@ -135,7 +133,7 @@ def test_random_kills_of_ledger_and_shard_writer_lose_nothing(kills, whole, tmp_
                 lease = ledger.leases.acquire("quick", Owner.here())
                 ledger.trials.interrupt("quick", lease=lease)
                 for seed in range(first, first + 100):
-                    trial = TrialConfig(dataset=RECIPE, steps=2, seed=seed)
+                    trial = ClassificationConfig(dataset=RECIPE, steps=2, seed=seed)
                     token = ledger.trials.request("quick", "phase1", record=as_record(trial), lease=lease)
                     shutil.rmtree(tmp_path / "neural_datasets", ignore_errors=True) if seed % 3 == 0 else None
                     fit(tmp_path)
@@ -234,7 +232,7 @@ def test_every_damaged_shard_is_noticed_by_name(whole, tmp_path, moment):
 @pytest.mark.slow
 def test_a_trial_fits_a_damaged_shard_anew_and_no_other(whole, tmp_path, moment):
     """A trial that finds damage mends it: the same bytes again, the other shards untouched."""
-    trial = TrialConfig(dataset=RECIPE, steps=2, classifier=ClassifierConfig(name="mlp", epochs=1))
+    trial = ClassificationConfig(dataset=RECIPE, steps=2, classifier=ClassifierConfig(name="mlp", epochs=1))
     for number in range(8):
         root = tmp_path / str(number)
         shutil.copytree(whole, root)
@@ -242,7 +240,7 @@ def test_a_trial_fits_a_damaged_shard_anew_and_no_other(whole, tmp_path, moment)
         if path.parent.name == "rung-00000000":
             remove_damage(str(root), RECIPE.digest)  # of a rung that is not its own, the trial reads some pages only
         before = {p: p.stat().st_mtime_ns for p in (root / "neural_datasets").rglob("*.arrow") if p != path}
-        run_trial(trial, setting=Setting(root=str(root), rungs=(0, 2), clock=time.monotonic))
+        run_classification(trial, setting=Setting(str(root), time.monotonic, {RECIPE.digest: (0, 2)}))
         assert files(root / "neural_datasets") == files(whole / "neural_datasets")
         assert {p: p.stat().st_mtime_ns for p in before} == before
 
@@ -282,13 +280,12 @@ def test_a_writer_that_was_thought_dead_changes_nothing(whole, tmp_path):
 
 def test_a_diverged_field_is_flagged_alone_and_a_diverged_trial_says_so(whole, tmp_path):
     """A learning rate that blows all fields up ends as `diverged`, with the rate in the message; files stay whole."""
-    other = {"optimizer": RECIPE.optimizer.model_copy(update={"lr": 1e9}), "init": "shared"}
-    wild = NeuralDatasetConfig(
-        **dict(RECIPE) | other | {"field": complete(FieldConfig(name="mfn", params={"hidden": 4}))}
-    )
-    trial = TrialConfig(dataset=wild, steps=30, classifier=ClassifierConfig(name="mlp", epochs=1))
+    other = {"optimizer": {"lr": 1e9}, "init": "shared"}
+    field = complete(FieldConfig(name="mfn", params={"hidden": 4}))
+    wild = NeuralDatasetConfig(**dict(RECIPE) | other | {"field": field})
+    trial = ClassificationConfig(dataset=wild, steps=30, classifier=ClassifierConfig(name="mlp", epochs=1))
     with pytest.raises(FitDiverged, match=r"fields diverged within 30 steps at lr 1e\+09"):
-        run_trial(trial, setting=Setting(root=str(tmp_path), rungs=(30,), clock=time.monotonic))
+        run_classification(trial, setting=Setting(root=str(tmp_path), clock=time.monotonic))
     open_neural_dataset(str(tmp_path), wild.digest).verify()
 
 

@@ -23,9 +23,10 @@ from nefstudy.ledger import TrialState
 from nefstudy.outside_text import ERROR_LENGTH, printable
 from nefstudy.study.rules import RULES
 from nefstudy.study.space import Choice
-from nefstudy.trial.experiment import run_trial
-from nefstudy.trial.result import TrialResult
+from nefstudy.tasks.classification import run_classification
+from nefstudy.tasks.result import TrialResult
 
+from ..doing import doing
 from .conftest import values_of
 
 pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(2400)]
@@ -138,7 +139,7 @@ class Hostile:
 
 def bent_work(config, *, setting) -> object:
     """Run the trial, and return something else where its classifier is one of RETURNS."""
-    result = run_trial(config, setting=setting)
+    result = run_classification(config, setting=setting)
     bend = RETURNS.get(config.classifier.params.get("act"))
     return result if bend is None else bend(result)
 
@@ -168,7 +169,7 @@ def plan_of(quick_plan):
             classifiers=hostile | healthy,
         )
         return replace(
-            plan, cells=(cell, plan.cells[1]), classifiers={**CLASSIFIERS, "hostile": Hostile}, work=bent_work
+            plan, cells=(cell, plan.cells[1]), classifiers={**CLASSIFIERS, "hostile": Hostile}, tasks=doing(bent_work)
         )
 
     return make

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from nefstudy.config import FitConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig, parse
+from nefstudy.config import FitConfig, NeuralDatasetConfig, SignalsConfig, parse
 from nefstudy.errors import BadConfig, BadInput, BadLedger, BadSignals
 from nefstudy.ledger import Ledger
 from nefstudy.signals.catalog import load_signals
-from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
-from nefstudy.study.space import GRID_FIXED, STARTS, Choice, Real, Whole
+from nefstudy.study.plan import CellPlan, StudyPlan, listed_trials
+from nefstudy.study.space import GRID_FIXED, INIT, Choice, Real, Whole
+from nefstudy.tasks.classification import ClassificationConfig
 
 pytestmark = [pytest.mark.fault]
 
@@ -71,7 +72,7 @@ def test_no_configuration_ends_in_a_traceback(path, name, new):
     data = changed(TRIAL, path, new)
     if name is not None and isinstance(data, dict):
         data = {**data, name: new}
-    for model in (TrialConfig, FitConfig, NeuralDatasetConfig):
+    for model in (ClassificationConfig, FitConfig, NeuralDatasetConfig):
         made, said = None, ""
         try:
             made = parse(model, data, where="study")
@@ -103,7 +104,7 @@ def test_no_plan_ends_in_a_traceback(fixed, field, replicates):
             phase="phase2", signals=SignalsConfig(name="digits8"), field=field, space=space, fixed=base,
             replicates=replicates,
         )  # fmt: skip
-        trials = list(grid_trials(StudyPlan(study="s", cells=(cell,)), cell))
+        trials = list(listed_trials(StudyPlan(study="s", cells=(cell,)), cell))
         planned = cell.planned
     except BadInput as error:
         said = str(error)
@@ -115,7 +116,7 @@ def test_no_plan_ends_in_a_traceback(fixed, field, replicates):
 def test_a_grid_of_a_thousand_million_points_is_refused_at_once():
     """The refusal says how many and how many are allowed, before it is laid out: in a few megabytes."""
     space = {
-        "init": STARTS,
+        "init": INIT,
         "steps": Choice(tuple(range(1, 1001))),
         "lr": Choice(tuple(i / 1e6 for i in range(1, 1001))),
         "hidden": Choice(tuple(range(1, 501))),
@@ -166,7 +167,7 @@ def test_bad_data_is_refused_before_any_trial_and_named(kind, tmp_path):
         shutil.rmtree(folder)
     signals = SignalsConfig(name="folder", options={"path": str(folder), "size": 8})
     cell = CellPlan(
-        phase="phase2", signals=signals, field="siren", space={"init": STARTS, "steps": Choice((1,))},
+        phase="phase2", signals=signals, field="siren", space={"init": INIT, "steps": Choice((1,))},
         fixed={**GRID_FIXED["siren"], "hidden": 4},
     )  # fmt: skip
     with pytest.raises(BadSignals) as refused:

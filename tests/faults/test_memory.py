@@ -27,17 +27,17 @@ def starved(quick_plan):
             import resource
             from pathlib import Path
 
-            from nefstudy.trial.experiment import run_trial
+            from nefstudy.tasks.classification import run_classification
 
             if config.dataset.field.params["hidden"] != 512 or setting.halvings >= until:
-                return run_trial(config, setting=setting)
+                return run_classification(config, setting=setting)
             gc.collect()
             ctypes.CDLL(None).malloc_trim(0)
             size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             before = resource.getrlimit(resource.RLIMIT_AS)
             resource.setrlimit(resource.RLIMIT_AS, (size + SPARE_MB * 2**20, before[1]))
             try:
-                return run_trial(config, setting=setting)
+                return run_classification(config, setting=setting)
             finally:
                 resource.setrlimit(resource.RLIMIT_AS, before)
 
@@ -47,7 +47,7 @@ def starved(quick_plan):
             signals=SignalsConfig(name="digits8", subset=60),
             space={"init": Choice(("shared",)), "hidden": Choice((512,)), "steps": Choice((1,))},
         )
-        return replace(plan, cells=(plan.cells[1], wide), work=work).pinned()
+        return replace(plan, cells=(plan.cells[1], wide), tasks=doing(work)).pinned()
 
     return make
 

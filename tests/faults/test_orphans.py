@@ -7,15 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import StudyBusy
 from nefstudy.ledger import Ledger, Owner, TrialState
+from nefstudy.tasks.classification import ClassificationConfig
 
 from ..ledger.records import as_record
 
 pytestmark = [pytest.mark.fault]
 
-TRIAL = TrialConfig(
+TRIAL = ClassificationConfig(
     dataset=NeuralDatasetConfig(
         signals=SignalsConfig(name="digits8", content="c"),
         field=FieldConfig(name="siren", params={"hidden": 4}),
@@ -25,13 +26,15 @@ TRIAL = TrialConfig(
 )
 WORKS_AND_DIES = """
 import os, sys
-from nefstudy.config import TrialConfig, parse
+from nefstudy.config import parse
+from nefstudy.tasks.classification import ClassificationConfig
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.study.record import record_of
 ledger = Ledger.open(sys.argv[1])
 lease = ledger.leases.acquire("quick", Owner.here())
-trial = parse(TrialConfig, sys.argv[2], where="trial")
-token = ledger.trials.request("quick", "phase1", record=record_of(trial, cell=trial.cell), lease=lease)
+trial = parse(ClassificationConfig, sys.argv[2], where="trial")
+record = record_of(trial, cell='digits8/siren', needs=(trial.dataset.digest,))
+token = ledger.trials.request("quick", "phase1", record=record, lease=lease)
 ledger.trials.start("quick", "phase1", key=trial.key, token=token, lease=lease)
 os._exit(9)
 """

@@ -11,7 +11,7 @@ import pytest
 
 from nefstudy import tracking
 from nefstudy.ledger import Ledger
-from nefstudy.study.plan import grid_trials
+from nefstudy.study.plan import listed_trials
 
 from ..ledger.records import as_cells, as_record
 from ..service.conftest import client_of  # noqa: F401  # a fixture
@@ -101,7 +101,7 @@ def test_a_tracker_that_is_away_is_named_without_its_secret(tracker: str, tmp_pa
     with Ledger.open(str(tmp_path / "ledger.db")) as book:
         book.studies.put("quick", {}, cells={})
         plan = quick_plan()
-        trial = next(grid_trials(plan, plan.cells[0]))
+        trial = next(listed_trials(plan, plan.cells[0]))
         token = book.trials.request("quick", "phase2", record=as_record(trial))
         book.trials.fail("quick", "phase2", key=trial.key, token=token, cause="bug", error="")
         tracking.drain(book, root=str(tmp_path), tracking_uri=tracker)
@@ -146,7 +146,7 @@ def test_what_an_error_quotes_is_stored_without_it(tmp_path: Path, quick_plan, c
     with Ledger.open(str(tmp_path / "ledger.db")) as book:
         book.studies.put("quick", {}, cells=as_cells({("phase2", "digits8/siren"): 1}))
         plan = quick_plan()
-        trial = next(grid_trials(plan, plan.cells[0]))
+        trial = next(listed_trials(plan, plan.cells[0]))
         token = book.trials.request("quick", "phase2", record=as_record(trial))
         book.trials.retry("quick", "phase2", key=trial.key, token=token, cause="bug", error=f"OSError: {url}")
         token = book.trials.request("quick", "phase2", record=as_record(trial))

@@ -14,8 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from nefstudy.config import FieldConfig, NeuralDatasetConfig, OptimizerConfig, SignalsConfig, TrialConfig
+from nefstudy.config import FieldConfig, NeuralDatasetConfig, OptimizerConfig, SignalsConfig
 from nefstudy.ledger import Ledger, Owner
+from nefstudy.tasks.classification import ClassificationConfig
 
 from .records import as_cells, as_record
 
@@ -130,30 +131,30 @@ def elsewhere(owner: Owner) -> Owner:
 
 
 @pytest.fixture
-def trial() -> Callable[..., TrialConfig]:
+def trial() -> Callable[..., ClassificationConfig]:
     """Makes trials that differ by seed, field, start, steps or learning rate."""
 
     def make(
         seed: int = 0, *, field: str = "siren", init: str = "shared", steps: int = 75, lr: float = 1e-3
-    ) -> TrialConfig:
+    ) -> ClassificationConfig:
         dataset = NeuralDatasetConfig(
             signals=SignalsConfig(name="digits8", content="c0ffee"),
             field=FieldConfig(name=field, params={"hidden": 16, "omega_0": 9.0}),
             init=init,
             optimizer=OptimizerConfig(lr=lr),
         )
-        return TrialConfig(dataset=dataset, steps=steps, seed=seed)
+        return ClassificationConfig(dataset=dataset, steps=steps, seed=seed)
 
     return make
 
 
 @pytest.fixture
-def finish(trial: Callable[..., TrialConfig]) -> Callable[..., TrialConfig]:
+def finish(trial: Callable[..., ClassificationConfig]) -> Callable[..., ClassificationConfig]:
     """Takes a trial through its whole life with the given metrics."""
 
     def run(
         ledger: Ledger, seed: int = 0, *, phase: str = "phase1", study: str = "digits", **options: object
-    ) -> TrialConfig:
+    ) -> ClassificationConfig:
         metrics = options.pop("metrics", {"val_accuracy": seed / 100, "all_psnr": 20.0 + seed})
         made = trial(seed, **options)
         token = ledger.trials.request(study, phase, record=as_record(made))

@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping
 
-from nefstudy.config import TrialConfig
 from nefstudy.ledger import CellRecord, TrialRecord
-from nefstudy.study.record import cell_records, record_of
+from nefstudy.study.record import record_of
+from nefstudy.tasks.classification import ClassificationConfig
 
 
-def as_record(trial: TrialConfig) -> TrialRecord:
-    return record_of(trial, cell=trial.cell)
+def cell_of(trial: ClassificationConfig) -> str:
+    """Return the label that a cell has unless a plan gives another."""
+    return f"{trial.dataset.signals.name}/{trial.dataset.field.name}"
+
+
+def as_record(trial: ClassificationConfig) -> TrialRecord:
+    return record_of(trial, cell=cell_of(trial), needs=(trial.dataset.digest,))
 
 
 def as_cells(planned: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], CellRecord]:
-    return cell_records(planned)
+    scored = {"task": "classification", "metric": "val_accuracy"}
+    return {at: CellRecord(count, **scored, direction="maximize") for at, count in planned.items()}

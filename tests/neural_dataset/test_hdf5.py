@@ -17,7 +17,7 @@ from nefstudy.fields.field import unflatten
 from nefstudy.neural_dataset.hdf5 import import_hdf5
 from nefstudy.neural_dataset.origin import Origin
 from nefstudy.neural_dataset.read import open_neural_dataset
-from nefstudy.trial.reading import read_weights
+from nefstudy.tasks.reading import read_weights
 
 ORIGIN = Origin(
     name="published",

@@ -7,24 +7,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import BadConfig
 from nefstudy.insight import comparison
 from nefstudy.ledger import Ledger
 from nefstudy.report.comparison_page import compare, write_comparison
 from nefstudy.report.report import write_report
+from nefstudy.tasks.classification import ClassificationConfig
 
 from ..ledger.records import as_record
 
 
-def config(*, steps: int, classifier: str = "mlp", seed: int = 0) -> TrialConfig:
+def config(*, steps: int, classifier: str = "mlp", seed: int = 0) -> ClassificationConfig:
     dataset = NeuralDatasetConfig(
         signals=SignalsConfig(name="digits8"), field=FieldConfig(name="siren"), init="shared", seed=seed
     )
-    return TrialConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name=classifier), seed=seed)
+    return ClassificationConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name=classifier), seed=seed)
 
 
-def finish(ledger: Ledger, study: str, trial: TrialConfig, *, accuracy: float) -> None:
+def finish(ledger: Ledger, study: str, trial: ClassificationConfig, *, accuracy: float) -> None:
     with pytest.MonkeyPatch.context() as before:  # as versions before the rule of names wrote it
         before.setattr("nefstudy.ledger.studies.study_name", str)
         ledger.studies.put(study, {}, cells={})

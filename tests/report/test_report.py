@@ -13,13 +13,14 @@ from PIL import Image
 from safetensors.numpy import save
 
 from nefstudy import seeds
-from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import BadConfig, BadRoot
 from nefstudy.insight.catalog import table
 from nefstudy.insight.reading import Source
 from nefstudy.ledger import Ledger
 from nefstudy.report.content import files_of
 from nefstudy.report.report import write_report
+from nefstudy.tasks.classification import ClassificationConfig
 
 from ..ledger.records import as_cells, as_record
 
@@ -27,17 +28,17 @@ STUDY = "digits <&> more"
 CELL = "digits8/siren"
 
 
-def trial(*, init: str, steps: int) -> TrialConfig:
+def trial(*, init: str, steps: int) -> ClassificationConfig:
     """A configuration that differs in start and steps alone."""
     dataset = NeuralDatasetConfig(
         signals=SignalsConfig(name="digits8"),
         field=FieldConfig(name="siren", params={"hidden": 16}),
         init=init,  # type: ignore[arg-type]  # one of the two names
     )
-    return TrialConfig(dataset=dataset, steps=steps)
+    return ClassificationConfig(dataset=dataset, steps=steps)
 
 
-def finish(ledger: Ledger, config: TrialConfig, *, accuracy: float, names: tuple[str, ...]) -> None:
+def finish(ledger: Ledger, config: ClassificationConfig, *, accuracy: float, names: tuple[str, ...]) -> None:
     """Take a trial through its life in phase 2."""
     token = ledger.trials.request(STUDY, "phase2", record=as_record(config))
     ledger.trials.start(STUDY, "phase2", key=config.key, token=token)

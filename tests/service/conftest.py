@@ -18,12 +18,12 @@ from nefstudy.config import (
     NeuralDatasetConfig,
     OptimizerConfig,
     SignalsConfig,
-    TrialConfig,
 )
 from nefstudy.ledger import Ledger, Owner
 from nefstudy.service.app import create_app
+from nefstudy.tasks.classification import ClassificationConfig
 
-from ..ledger.records import as_cells, as_record
+from ..ledger.records import as_cells, as_record, cell_of
 from .served import CHROMIUM, WIDE, Served
 
 STUDY = "smoke"
@@ -49,7 +49,7 @@ OPERATOR_SECRET = "/srv/secret/place/model.py"
 
 def trial_config(
     cell: str, *, init: str = "shared", steps: int = 25, hidden: int = 16, lr: float = 1e-3
-) -> TrialConfig:
+) -> ClassificationConfig:
     """A valid trial of a cell."""
     signals, field = cell.split("/")
     dataset = NeuralDatasetConfig(
@@ -58,10 +58,10 @@ def trial_config(
         init=init,
         optimizer=OptimizerConfig(lr=lr),
     )
-    return TrialConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name="mlp"))
+    return ClassificationConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name="mlp"))
 
 
-def metrics_of(trial: TrialConfig) -> dict[str, float]:
+def metrics_of(trial: ClassificationConfig) -> dict[str, float]:
     """Numbers that grow with steps and fall with a random start, as in a real study."""
     quality = 8 + 4 * math.log(trial.steps)
     test = (0.9 if trial.dataset.init.name == "shared" else 0.3) - 0.002 * abs(quality - 20)
@@ -78,7 +78,7 @@ def metrics_of(trial: TrialConfig) -> dict[str, float]:
     }
 
 
-def run_trial(ledger: Ledger, phase: str, trial: TrialConfig) -> str:
+def run_trial(ledger: Ledger, phase: str, trial: ClassificationConfig) -> str:
     """The key of a trial that was asked for, ran and completed."""
     token = ledger.trials.request(STUDY, phase, record=as_record(trial))
     ledger.trials.start(STUDY, phase, key=trial.key, token=token)
@@ -117,13 +117,13 @@ def fill_study(ledger: Ledger) -> list[str]:
     return keys
 
 
-def stop_after_retry(ledger: Ledger) -> TrialConfig:
+def stop_after_retry(ledger: Ledger) -> ClassificationConfig:
     """A study of one trial, which ran out of memory and was put back, and whose cell was then left alone."""
     trial = trial_config(CELLS[0], steps=7)
-    ledger.studies.put(STUDY, {}, cells=as_cells({("phase2", trial.cell): 1}))
+    ledger.studies.put(STUDY, {}, cells=as_cells({("phase2", cell_of(trial)): 1}))
     token = ledger.trials.request(STUDY, "phase2", record=as_record(trial))
     ledger.trials.retry(STUDY, "phase2", key=trial.key, token=token, cause="oom", error="out of memory")
-    ledger.studies.stop_cell(STUDY, "phase2", cell=trial.cell, reason="bad_data: torn")
+    ledger.studies.stop_cell(STUDY, "phase2", cell=cell_of(trial), reason="bad_data: torn")
     return trial
 
 

@@ -11,9 +11,9 @@ from nefstudy.config import (
     NeuralDatasetConfig,
     OptimizerConfig,
     SignalsConfig,
-    TrialConfig,
 )
 from nefstudy.ledger import Ledger
+from nefstudy.tasks.classification import ClassificationConfig
 
 from ..ledger.copies import multiply
 from ..ledger.records import as_cells, as_record
@@ -60,7 +60,7 @@ def cell_plan(phase: str, cell: str, planned: int) -> dict[str, Any]:
     return {"phase": phase, "cell": cell, "space": space, "sampler": sampler, "planned": planned}
 
 
-def searched(cell: str, dice: random.Random) -> TrialConfig:
+def searched(cell: str, dice: random.Random) -> ClassificationConfig:
     """A point of the search."""
     params = {"layers": dice.randint(3, 6), "omega_0": 10 ** dice.uniform(0, 2)}
     return asked(
@@ -75,7 +75,7 @@ def searched(cell: str, dice: random.Random) -> TrialConfig:
 
 def asked(
     cell: str, *, init: str, hidden: int, steps: int, lr: float = 1e-3, params: dict[str, float] | None = None
-) -> TrialConfig:
+) -> ClassificationConfig:
     """A trial of a cell."""
     signals, field = cell.split("/")
     dataset = NeuralDatasetConfig(
@@ -84,10 +84,10 @@ def asked(
         init=init,
         optimizer=OptimizerConfig(lr=lr),
     )
-    return TrialConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name="gnn-sign"))
+    return ClassificationConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name="gnn-sign"))
 
 
-def scores(trial: TrialConfig, dice: random.Random) -> dict[str, float]:
+def scores(trial: ClassificationConfig, dice: random.Random) -> dict[str, float]:
     """Quality that grows with steps; accuracy that rises, peaks and dips, higher from a shared start."""
     hidden, shared = int(trial.dataset.field.params["hidden"]), trial.dataset.init.name == "shared"
     off = abs(math.log10(trial.dataset.optimizer.lr) + 3)
@@ -105,7 +105,7 @@ def scores(trial: TrialConfig, dice: random.Random) -> dict[str, float]:
     }
 
 
-def live_through(ledger: Ledger, phase: str, trial: TrialConfig, *, dice: random.Random) -> None:
+def live_through(ledger: Ledger, phase: str, trial: ClassificationConfig, *, dice: random.Random) -> None:
     """A trial from its request to its completion."""
     token = ledger.trials.request(STUDY, phase, record=as_record(trial))
     ledger.trials.start(STUDY, phase, key=trial.key, token=token)

@@ -65,7 +65,9 @@ def test_a_trial_can_be_withdrawn(control, ledger):
 
 def test_an_enqueue_of_a_cell_that_the_study_lacks_is_refused_at_once(control, ledger):
     """422 names the study's cells; no command is left for a driver to refuse."""
-    ledger.studies.put(STUDY, {"phase2": {"seed": 0, "cells": [{"cell": "digits8/siren"}]}, "keep": "all"}, cells={})
+    ledger.studies.put(
+        STUDY, {"seed": 0, "cells": [{"phase": "phase2", "cell": "digits8/siren"}], "keep": "all"}, cells={}
+    )
     point = {"init": "shared", "steps": 1}
     assert ask(control, "enqueue", json={"cell": "digits8/siren", "point": point}).status_code == 202
     for wrong in ({"cell": "digits8/mfn"}, {"phase": "phase1", "cell": "digits8/siren"}, {"cell": [1]}, {"phase": {}}):

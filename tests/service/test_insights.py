@@ -13,7 +13,7 @@ from nefstudy.insight.table import plain
 from nefstudy.ledger import TrialState
 from nefstudy.report.report import write_report
 
-from ..ledger.records import as_cells, as_record
+from ..ledger.records import as_cells, as_record, cell_of
 from .conftest import CELLS, STUDY, stop_after_retry, trial_config
 from .own_task import fill_own_study
 
@@ -82,10 +82,10 @@ def test_failures_say_where_and_what_was_retried(ledger, client_of):
     trial = stop_after_retry(ledger)
     client = client_of(ledger)
     (row,) = client.get(f"{BASE}/tables/failures").json()["rows"]
-    assert row[:5] == ["oom", "phase2", trial.cell, 0, 1]
-    assert client.get(f"{BASE}/tables/stopped").json()["rows"] == [["phase2", trial.cell, "bad_data: torn"]]
+    assert row[:5] == ["oom", "phase2", cell_of(trial), 0, 1]
+    assert client.get(f"{BASE}/tables/stopped").json()["rows"] == [["phase2", cell_of(trial), "bad_data: torn"]]
     told = next(study for study in status(ledger).studies if study.study == STUDY)
-    place = {"phase": "phase2", "cell": trial.cell, "cause": "oom", "failed": 0, "retried": 1}
+    place = {"phase": "phase2", "cell": cell_of(trial), "cause": "oom", "failed": 0, "retried": 1}
     assert [setback.model_dump() for setback in told.setbacks] == [place]
     assert [cell.reason for cell in told.stopped_cells] == ["bad_data: torn"]
 

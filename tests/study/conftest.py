@@ -13,10 +13,8 @@ from nefstudy.ledger import Ledger, NeuralDatasetRow, Owner
 from nefstudy.paths import dataset_path, manifest_path
 from nefstudy.study.plan import CellPlan, StudyPlan
 from nefstudy.study.run import StudyRun
-from nefstudy.study.space import GRID_FIXED, STARTS, Choice
-from nefstudy.trial.result import TrialResult
-
-from ..ledger.records import as_cells
+from nefstudy.study.space import GRID_FIXED, INIT, Choice
+from nefstudy.tasks.result import TrialResult
 
 
 @pytest.fixture
@@ -26,7 +24,7 @@ def small_grid() -> CellPlan:
         phase="phase2",
         signals=SignalsConfig(name="digits8"),
         field="siren",
-        space={"init": STARTS, "hidden": Choice((8, 16)), "steps": Choice((1, 2, 4))},
+        space={"init": INIT, "hidden": Choice((8, 16)), "steps": Choice((1, 2, 4))},
         fixed=GRID_FIXED["siren"],
     )
 
@@ -43,7 +41,7 @@ def open_run() -> Callable[..., StudyRun]:
     """Take the study and begin a run of it, as a driver does."""
 
     def open_one(ledger: Ledger, plan: StudyPlan, **more: Any) -> StudyRun:
-        ledger.studies.put(plan.study, {}, cells=as_cells(plan.planned()))
+        ledger.studies.put(plan.study, {}, cells=plan.records())
         lease = ledger.leases.acquire(plan.study, Owner.here())
         ledger.trials.interrupt(plan.study)
         return StudyRun(plan, ledger=ledger, lease=lease, **more)
@@ -89,8 +87,7 @@ def started(ledger, small_grid, open_run, tmp_path):
     """A run of the small grid, described in the ledger, and a function that ends trials with a value."""
     plan = StudyPlan(study="s", cells=(small_grid,))
     run = open_run(ledger, plan)
-    told = {"seed": 0, "cells": plan.describe()["cells"]}
-    ledger.studies.put("s", {"phase2": told, "keep": "best:1"}, cells=as_cells(plan.planned()))
+    ledger.studies.put("s", plan.describe() | {"keep": "best:1"}, cells=plan.records())
     return run
 
 
@@ -98,11 +95,12 @@ def finish(run, ledger, root, result, *, most: int = 1000) -> list[tuple[str, fl
     """Run trials one by one; each dataset is put there by its first: (dataset, accuracy) in order."""
     seen = []
     while len(seen) < most and (suggestion := run.next("t")) is not None:
-        if suggestion.dataset not in {dataset for dataset, _ in seen}:
-            put(ledger, root, suggestion.dataset)
+        (digest,) = suggestion.datasets
+        if digest not in {dataset for dataset, _ in seen}:
+            put(ledger, root, digest)
         value = (int(suggestion.trial.key[:6], 16) % 1000) / 1000
         run.completed("t", result(value))
-        seen.append((suggestion.dataset, value))
+        seen.append((digest, value))
     return seen
 
 
@@ -115,14 +113,14 @@ def put(ledger: Ledger, root: Path, digest: str, *, size: int = 100) -> None:
     ledger.datasets.put(NeuralDatasetRow(digest, dataset_path(digest), rungs=(4,), bytes=size, fingerprint={}))
 
 
-def make_old(url: str, study: str, *, cell: str | None = None, phase: str = "phase2") -> str:
+def make_old(url: str, study: str, *, cell: str | None = None) -> str:
     """Give a study, or a cell of its plan, a name that an older version accepted; returns the study's name."""
     name = study if cell else "gr\u00f6\u00dfe"
     with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
         if cell:
             ((text,),) = database.execute("SELECT plan FROM studies WHERE study = ?", (study,))
             told = json.loads(text)
-            told[phase]["cells"][0]["cell"] = cell
+            told["cells"][0]["cell"] = cell
             database.execute("UPDATE studies SET plan = ? WHERE study = ?", (json.dumps(told), study))
             return name
         tables = [table for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

@@ -8,7 +8,7 @@ import pytest
 from nefstudy.classifiers.catalog import CLASSIFIERS
 from nefstudy.classifiers.gnn import GNN_SIZES
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import grid_trials
+from nefstudy.study.plan import listed_trials
 
 SCRIPT = Path(__file__).parents[2] / "studies" / "classifier_ablation.py"
 
@@ -21,7 +21,7 @@ def plan_of(**options):
 def test_every_classifier_meets_every_start_and_field(scale):
     """All readers of one start and field share one neural dataset, and no two trials are the same."""
     plan = plan_of(scale=scale)
-    trials = [(cell.field, trial) for cell in plan.cells for trial in grid_trials(plan, cell)]
+    trials = [(cell.field, trial) for cell in plan.cells for trial in listed_trials(plan, cell)]
     met = {(field, t.dataset.init.name, t.classifier.name) for field, t in trials}
     assert len(met) == 3 * 2 * len(CLASSIFIERS)
     assert len({t.dataset.digest for _, t in trials}) == 3 * 2
@@ -33,7 +33,7 @@ def test_sizes_are_tried_on_the_siren_alone():
     plan = plan_of()
     for cell in plan.cells:
         for name in ("mlp", "gnn"):
-            sizes = {t.classifier.digest for t in grid_trials(plan, cell) if t.classifier.name == name}
+            sizes = {t.classifier.digest for t in listed_trials(plan, cell) if t.classifier.name == name}
             assert len(sizes) >= 3 if cell.field == "siren" else len(sizes) == 1
 
 
@@ -49,4 +49,4 @@ def test_the_paper_scale_has_the_published_widths_and_all_signals():
 def test_one_classifier_can_be_asked_for():
     """--classifier keeps its rows of the table and its sizes."""
     plan = plan_of(classifier="dws", cells=("mnist5k/mfn",))
-    assert {t.classifier.name for cell in plan.cells for t in grid_trials(plan, cell)} == {"dws"}
+    assert {t.classifier.name for cell in plan.cells for t in listed_trials(plan, cell)} == {"dws"}

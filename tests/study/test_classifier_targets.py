@@ -7,7 +7,7 @@ import pytest
 
 from nefstudy.errors import BadConfig
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import grid_trials
+from nefstudy.study.plan import listed_trials
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "studies" / "classifier_targets.py"))
 
@@ -15,7 +15,7 @@ SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "studies" / "classifier_
 def trials_of(question: str, **options):
     plan = SCRIPT["plan"](StudyOptions(study=question, **options))
     assert plan.study == question
-    return [trial for cell in plan.cells for trial in grid_trials(plan, cell)]
+    return [trial for cell in plan.cells for trial in listed_trials(plan, cell)]
 
 
 @pytest.mark.parametrize("question", list(SCRIPT["QUESTIONS"]))

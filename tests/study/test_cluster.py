@@ -26,6 +26,8 @@ from nefstudy.study.plan import StudyPlan
 from nefstudy.study.session import run_study
 from nefstudy.trial.memory import MEMORY, PEAK
 
+from ..doing import doing
+
 
 @pytest.fixture
 def cluster(monkeypatch):
@@ -169,7 +171,7 @@ def test_later_trials_of_a_class_share_a_gpu(cluster, study, small_grid) -> None
         assigned = ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)
         return replace(result, metrics={**result.metrics, PEAK: 100.0, MEMORY: 300.0, "gpus": assigned})
 
-    rows = study(StudyPlan(study="s", cells=(replace(small_grid, replicates=2),), work=measured))
+    rows = study(StudyPlan(study="s", cells=(replace(small_grid, replicates=2),), tasks=doing(measured)))
     assert len(rows) == 24
     for hidden in (8, 16):
         gpus = [row.metrics["gpus"] for row in rows if row.hidden == hidden]
@@ -188,7 +190,7 @@ def test_concurrency_follows_nodes_that_come(cluster, study, small_grid) -> None
         time.sleep(6)  # an actor of the new node is there before a trial ends
         return noop(config, setting=setting)
 
-    plan = StudyPlan(study="s", cells=(small_grid,), work=slow)
+    plan = StudyPlan(study="s", cells=(small_grid,), tasks=doing(slow))
     with ThreadPoolExecutor(1) as pool:  # a node can be added from the main thread alone
         running = pool.submit(study, plan)
         while not study.place_has_ended(2):
@@ -219,5 +221,7 @@ def test_workers_of_a_trial_spread_when_asked(cluster, study, small_grid, spread
 
     one = {"init": "shared", "hidden": 8, "steps": 2}
     space = {name: type(values)((one[name],)) for name, values in small_grid.space.items()}
-    rows = study(StudyPlan(study="s", cells=(replace(small_grid, space=space),), work=placed), workers=2, spread=spread)
+    rows = study(
+        StudyPlan(study="s", cells=(replace(small_grid, space=space),), tasks=doing(placed)), workers=2, spread=spread
+    )
     assert [(row.state, row.metrics.get("nodes"), row.error) for row in rows] == [("COMPLETE", nodes, None)]

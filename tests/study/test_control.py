@@ -63,7 +63,7 @@ def test_an_enqueued_point_of_the_grid_runs_next_and_once(driver, drain, small_g
     """It comes first, and the grid does not hand it out again."""
     run, _, _, ask = driver
     point = {"init": "random", "hidden": 16, "steps": 1}
-    wished, _ = requested_trial(run.plan, {"cell": "digits8/siren", "point": point})
+    wished = requested_trial(run.plan, {"cell": "digits8/siren", "point": point}).trial
     assert wished.key in ask("enqueue", {"phase": "phase2", "cell": "digits8/siren", "point": point})
     keys = drain(run)
     assert keys[0] == wished.key

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import FieldConfig, FitConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.fields.catalog import build, complete
 from nefstudy.ledger import TrialState
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
@@ -16,7 +16,7 @@ from nefstudy.study.cost import SignalSize
 from nefstudy.study.disk import DiskWatch, free_bytes, plan_disk
 from nefstudy.study.known import known
 from nefstudy.study.place import Place
-from nefstudy.study.plan import StudyPlan, grid_trials
+from nefstudy.study.plan import StudyPlan, listed_trials
 from nefstudy.study.price import dataset_bytes
 from nefstudy.study.scales import SCALES, grid_cells, search_cells
 
@@ -41,7 +41,7 @@ def test_the_estimate_is_what_a_fit_writes(tmp_path, small_grid, name):
     written = Storage.at(str(tmp_path)).total("neural_datasets")
     size = SignalSize(len(signals), signals.size, 2, 1)
     plan = StudyPlan(study="s", cells=(small_grid,))
-    expected = dataset_bytes(plan, TrialConfig(dataset=dataset, steps=2), size=size, rungs=2)
+    expected = dataset_bytes(plan, dataset, size=size, rungs=2)
     assert abs(expected / written - 1) < 0.05, (expected, written)
 
 
@@ -50,9 +50,9 @@ def test_a_plan_adds_up_and_keeps_what_it_says(small_grid):
     plan = StudyPlan(study="s", cells=(small_grid,))
     (everything,), (one,), (nothing,) = (plan_disk(plan, best=best) for best in (None, 1, 0))
     assert everything.bytes == everything.kept_bytes == one.bytes
-    ladders = {trial.dataset.digest: trial for trial in grid_trials(plan, small_grid)}
+    ladders = {trial.dataset.digest: trial for trial in listed_trials(plan, small_grid)}
     size = SignalSize(1797, 64, 2, 1)
-    each = [dataset_bytes(plan, trial, size=size, rungs=3) for trial in ladders.values()]
+    each = [dataset_bytes(plan, trial.dataset, size=size, rungs=3) for trial in ladders.values()]
     assert everything.bytes == sum(each)
     assert (one.kept_bytes, nothing.kept_bytes) == (max(each), 0)
 
@@ -88,8 +88,8 @@ def watched(run, tmp_path, free):
 def ladder_bytes(plan, cell) -> dict[int, int]:
     """Bytes of a ladder of three rungs by its field's width."""
     size = SignalSize(1797, 64, 2, 1)
-    trials = {t.dataset.field.params["hidden"]: t for t in grid_trials(plan, cell)}
-    return {hidden: dataset_bytes(plan, trial, size=size, rungs=3) for hidden, trial in trials.items()}
+    trials = {t.dataset.field.params["hidden"]: t for t in listed_trials(plan, cell)}
+    return {hidden: dataset_bytes(plan, trial.dataset, size=size, rungs=3) for hidden, trial in trials.items()}
 
 
 def test_what_never_fits_fails_its_trial_and_not_the_study(ledger, small_grid, open_run, drain, tmp_path):
@@ -128,10 +128,10 @@ def test_trials_that_fit_one_by_one_wait_for_one_another(ledger, small_grid, ope
     assert first is not None
     while (other := run.next(f"b{len(run.under_way)}")) is not None:
         assert len(run.under_way) < 3, other
-    held = next(iter(run.wanted - {trial.suggestion.dataset for trial in run.under_way.values()}))
+    held = next(iter(run.wanted - {digest for trial in run.under_way.values() for digest in trial.suggestion.datasets}))
     for trial_id in list(run.under_way):
         run.completed(trial_id, result(0.5))
-    assert run.next("c").dataset == held
+    assert run.next("c").datasets == (held,)
     watch.look()
     assert watch.problem is None
 
@@ -139,7 +139,7 @@ def test_trials_that_fit_one_by_one_wait_for_one_another(ledger, small_grid, ope
 def test_bytes_that_are_there_are_not_asked_for_again(ledger, small_grid, open_run, tmp_path):
     """A neural dataset that an earlier run wrote takes no more room, however little is left."""
     run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
-    trial = next(iter(grid_trials(run.plan, small_grid)))
+    trial = next(iter(listed_trials(run.plan, small_grid)))
     folder = tmp_path / "neural_datasets" / trial.dataset.digest
     folder.mkdir(parents=True)
     with (folder / "shard").open("wb") as file:

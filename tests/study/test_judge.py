@@ -9,7 +9,7 @@ from nefstudy.study.judge import check_pruner
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.run import StudyRun
 from nefstudy.study.scales import SCALES, search_cells
-from nefstudy.trial.result import TrialResult
+from nefstudy.tasks.result import TrialResult
 
 EPOCHS = 9
 
@@ -47,7 +47,7 @@ def work(run: StudyRun, *, most: int = 1000) -> dict[str, int]:
         key = suggestion.trial.key
         ends[key] = EPOCHS
         for epoch in (1, 3):
-            if run.prunes("t", so_far(value_of(key), epoch, dataset=suggestion.dataset)):
+            if run.prunes("t", so_far(value_of(key), epoch, dataset=suggestion.datasets[0])):
                 ends[key] = epoch
                 break
         else:
@@ -94,7 +94,7 @@ def test_a_restart_remembers_what_was_known(ledger, plan, open_run, name):
 
 def _told(run: StudyRun):
     """What the sampler knows of each ended trial."""
-    (stream,) = run._cells._streams
+    (stream,) = run.cells._streams
     for trial in stream._study.get_trials(states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)):
         kept = trial.intermediate_values if trial.state is optuna.trial.TrialState.PRUNED else {}
         yield (
@@ -122,7 +122,7 @@ def test_a_grid_is_never_pruned(ledger, small_grid, plan, open_run):
     check_pruner("asha", both, workers=0)
     check_pruner("none", StudyPlan(study="s", cells=(small_grid,)), workers=2)
     for name, plan_, workers, said in (
-        ("asha", StudyPlan(study="s", cells=(small_grid,)), 0, "every point is wanted"),
+        ("asha", StudyPlan(study="s", cells=(small_grid,)), 0, "every point of a grid is asked for"),
         ("asha", both, 2, "leave out --workers"),
         ("hyperband", both, 0, "allowed are none, asha, median"),
     ):

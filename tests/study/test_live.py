@@ -8,7 +8,7 @@ from nefstudy.insight.progress import progress
 from nefstudy.study.live import LiveView, study_line, study_view
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.scales import SCALES, search_cells
-from nefstudy.trial.progress import Working
+from nefstudy.tasks.progress import Working
 
 FITTING = "fitting 300/700 fields, 1,000 field-steps/s, 21.2 dB, ETA 0:00:08"
 
@@ -58,4 +58,4 @@ def test_without_a_terminal_a_long_fit_is_told(ledger, open_run, small_grid):
     with LiveView(run, console=console) as view:
         view.step()
     _, line = console.file.getvalue().splitlines()
-    assert line.endswith("steps: fitting 50/100 fields, 2 field-steps/s, ETA 0:10:00")
+    assert line.endswith("classifier gnn-sign: fitting 50/100 fields, 2 field-steps/s, ETA 0:10:00")

@@ -19,7 +19,7 @@ from nefstudy.study.optuna_export import export_optuna
 from nefstudy.study.plan import StudyPlan, trial_config
 from nefstudy.study.run import StudyRun
 from nefstudy.study.scales import SCALES, search_cells
-from nefstudy.trial.result import TrialResult
+from nefstudy.tasks.result import TrialResult
 
 from ..ledger.records import as_cells, as_record
 from .conftest import make_old
@@ -39,7 +39,7 @@ def searched(ledger):
     """A search and a grid: trials complete, pruned, failed, running; one that was wished for outside the space."""
     search = search_cells(SCALES["smoke"], ("mnist5k/rffnet", "mnist5k/siren"), trials=12)
     plan = StudyPlan(study="s", cells=search)
-    ledger.studies.put("s", {"phase1": {"seed": 0, "cells": plan.describe()["cells"]}}, cells=as_cells(plan.planned()))
+    ledger.studies.put("s", plan.describe(), cells=as_cells(plan.planned()))
     run = StudyRun(plan, ledger=ledger, lease=ledger.leases.acquire("s", Owner.here()), pruner="asha")
     for number in range(23):
         suggestion = run.next("t")
@@ -112,9 +112,7 @@ def test_exporting_again_brings_it_up_to_date_and_spares_others(searched: Ledger
 def test_a_study_with_a_name_of_an_older_version_is_skipped(searched: Ledger, tmp_path: Path, caplog, cell):
     """One line names it; the others are exported, and asking for that one alone is refused."""
     plan = StudyPlan(study="two", cells=search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=2))
-    searched.studies.put(
-        "two", {"phase1": {"seed": 0, "cells": plan.describe()["cells"]}}, cells=as_cells(plan.planned())
-    )
+    searched.studies.put("two", plan.describe(), cells=as_cells(plan.planned()))
     old = make_old(f"sqlite:///{tmp_path}/ledger.db", "s", cell=cell, phase="phase1")
     assert [one.name for one in export_optuna(searched, tmp_path / "out.db")] == ["two/phase1/mnist5k/siren"]
     (line,) = [record.getMessage() for record in caplog.records]
@@ -158,11 +156,11 @@ def test_a_grid_over_classifiers_is_exported_by_their_names(ledger: Ledger, tmp_
     finally:
         sys.path.pop(0)
     from nefstudy.study.options import StudyOptions
-    from nefstudy.study.plan import grid_trials
+    from nefstudy.study.plan import listed_trials
 
     plan = ablation(StudyOptions(cells=("mnist5k/siren",)))
-    ledger.studies.put(plan.study, {"phase2": {"seed": 0, "cells": plan.describe()["cells"]}}, cells={})
-    trials = list(grid_trials(plan, plan.cells[0]))
+    ledger.studies.put(plan.study, plan.describe(), cells={})
+    trials = list(listed_trials(plan, plan.cells[0]))
     for trial in trials:
         ledger.trials.request(plan.study, "phase2", record=as_record(trial))
     (one,) = export_optuna(ledger, tmp_path / "a.db")

@@ -9,7 +9,8 @@ from nefstudy.errors import BadConfig
 from nefstudy.ledger import StudyRow
 from nefstudy.study.continuing import continued
 from nefstudy.study.cost import plan_cost
-from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials, trial_config
+from nefstudy.study.plan import CellPlan, StudyPlan, listed_trials, trial_config
+from nefstudy.study.samplers import Tpe
 from nefstudy.study.scales import SCALES, chosen_cells, grid_cells, scale_named, search_cells
 from nefstudy.study.space import GRID, GRID_FIXED, OPTIMISATION, Choice, Real, Whole
 
@@ -67,7 +68,7 @@ def test_views_multiply_what_a_fit_costs():
 
 def test_rungs_of_a_ladder_share_one_neural_dataset():
     """Step counts do not enter the digest of the neural dataset."""
-    trials = list(grid_trials(plan_of(grid_cell()), grid_cell()))
+    trials = list(listed_trials(plan_of(grid_cell()), grid_cell()))
     assert len({trial.key for trial in trials}) == len(trials)
     starts_by_hidden = 2 * len(GRID["siren"]["hidden"].values[:2])
     assert len({trial.dataset.digest for trial in trials}) == starts_by_hidden
@@ -76,7 +77,7 @@ def test_rungs_of_a_ladder_share_one_neural_dataset():
 def test_replicates_are_distinct_trials():
     """Each replicate has a seed, hence a key and a neural dataset, of its own."""
     cell = grid_cell(replicates=3)
-    trials = list(grid_trials(plan_of(cell), cell))
+    trials = list(listed_trials(plan_of(cell), cell))
     assert len({trial.key for trial in trials}) == cell.planned == 3 * grid_cell().planned
     assert len({trial.dataset.seed for trial in trials}) == 3
 
@@ -99,7 +100,7 @@ def test_unknown_names_are_refused_with_what_is_allowed():
         chosen_cells(SCALES["smoke"], ("mnist5k/sirenn",))
     cell = grid_cell(fixed={**GRID_FIXED["siren"], "omega": 3})
     with pytest.raises(BadConfig, match="omega"):
-        next(iter(grid_trials(plan_of(cell), cell)))
+        next(iter(listed_trials(plan_of(cell), cell)))
     with pytest.raises(BadConfig, match="lr"):
         trial_config(plan_of(cell), cell, {"init": "shared", "steps": 1, "lr": -1.0})
     with pytest.raises(BadConfig, match="lacks"):
@@ -129,11 +130,11 @@ def test_budgets_and_cells_may_grow():
     """More trials, more replicates and new cells continue a study; earlier cells stay in its record."""
     first = plan_of(*search_cells(SCALES["smoke"], ("mnist5k/siren",)))
     more = plan_of(*search_cells(SCALES["smoke"], ("mnist5k/mfn", "mnist5k/siren"), trials=9))
-    assert {cell["cell"] for cell in continued(row_of(first), more)["phase1"]["cells"]} == {
+    assert {cell["cell"] for cell in continued(row_of(first), more)["cells"]} == {
         "mnist5k/siren",
         "mnist5k/mfn",
     }
-    assert len(continued(row_of(more), first)["phase1"]["cells"]) == 2
+    assert len(continued(row_of(more), first)["cells"]) == 2
 
 
 def test_a_changed_meaning_is_refused_with_the_difference():
@@ -150,11 +151,11 @@ def test_fits_that_share_a_shape_are_counted():
     space = {"init": Choice(("shared", "random")), "hidden": Choice((8, 16)), "steps": Choice((5, 10, 20))}
     grid = CellPlan("phase2", SignalsConfig(name="digits8"), "siren", space, replicates=3)
     assert grid.fits_a_shape == 6
-    search = CellPlan("phase1", SignalsConfig(name="digits8"), "siren", {**OPTIMISATION}, trials=50)
+    search = CellPlan("phase1", SignalsConfig(name="digits8"), "siren", {**OPTIMISATION}, sampler=Tpe(50))
     assert search.fits_a_shape == 50
     wide = replace(search, space={"layers": Whole(3, 6), "omega_0": Real(1, 100), "batch_points": Choice((16, 32))})
     assert wide.fits_a_shape == 6
-    assert replace(wide, trials=5).fits_a_shape == 1
+    assert replace(wide, sampler=Tpe(5)).fits_a_shape == 1
     plan = StudyPlan(study="s", cells=(grid, search))
     assert plan.fits_a_shape("phase1", "digits8/siren") == 50
     assert plan.fits_a_shape("phase1", "elsewhere/mfn") == 1

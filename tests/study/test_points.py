@@ -12,7 +12,6 @@ from nefstudy.study.points import sampler_params
 from nefstudy.study.run import StudyRun
 from nefstudy.study.scales import SCALES, search_cells
 from nefstudy.study.space import Choice, Real, Whole
-from nefstudy.study.streams import Suggestion
 
 OUTSIDE = [
     {"init": "shared", "steps": 75},  # weight decay is 0 then, which has no logarithm
@@ -28,11 +27,17 @@ SEARCH = search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=12)[0]
 
 def wish(run: StudyRun, point: dict, value: float, result) -> str:
     """Ask for a point, run it to its end; gives its key."""
-    trial, cell = requested_trial(run.plan, {"cell": run.plan.cells[0].cell, "point": point})
-    run.put_first(Suggestion(cell.phase, cell.cell, trial, (trial.steps,)))
-    assert run.next("wished").trial.key == trial.key
+    requested = requested_trial(run.plan, {"cell": run.plan.cells[0].cell, "point": point})
+    run.put_first(requested)
+    assert run.next("wished").trial.key == requested.trial.key
     run.completed("wished", result(value))
-    return trial.key
+    return requested.trial.key
+
+
+def params_of(cell, config):
+    """The free parameters of a configuration in the sampler's units."""
+    point = StudyPlan(study="s", cells=(cell,)).sampled(cell).point(config.model_dump(mode="json"))
+    return sampler_params(cell.space, point)
 
 
 @pytest.mark.parametrize("point", OUTSIDE)
@@ -79,10 +84,10 @@ def test_whatever_a_space_may_vary_is_found_again_in_a_trial(name, dimension, va
     trial = trial_config(StudyPlan(study="s", cells=(cell,)), cell, {"init": "shared", "steps": 75, name: value})
     multiple = getattr(dimension, "multiple", 1)
     wanted = {"init": "shared", "steps": 75, name: value if multiple == 1 else value // multiple}
-    assert sampler_params(cell, trial.model_dump(mode="json")) == wanted
+    assert params_of(cell, trial) == wanted
     narrow = Choice(("flat",)) if name == "classifier" else replace(dimension, low=dimension.high)
     other = replace(cell, space=space | {name: narrow})
-    assert sampler_params(other, trial.model_dump(mode="json")) is None
+    assert params_of(other, trial) is None
 
 
 def test_a_number_between_two_multiples_is_in_no_space():
@@ -90,10 +95,7 @@ def test_a_number_between_two_multiples_is_in_no_space():
     cell = replace(SEARCH, space=SEARCH.space | {"hidden": Whole(8, 32, multiple=8)})
     point = {"init": "shared", "steps": 75, "weight_decay": 1e-4, "lr": 1e-3, "layers": 3, "omega_0": 9.0}
     plan = StudyPlan(study="s", cells=(cell,))
-    held = {
-        hidden: sampler_params(cell, trial_config(plan, cell, {**point, "hidden": hidden}).model_dump(mode="json"))
-        for hidden in (16, 17, 24)
-    }
+    held = {hidden: params_of(cell, trial_config(plan, cell, {**point, "hidden": hidden})) for hidden in (16, 17, 24)}
     assert [params and params["hidden"] for params in held.values()] == [2, None, 3]
 
 

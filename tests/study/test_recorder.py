@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,16 +17,14 @@ from nefstudy.ledger import Ledger, TrialState
 from nefstudy.outside_text import ERROR_LENGTH
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.run import StudyRun
-from nefstudy.study.streams import Suggestion
+from nefstudy.study.samplers.stream import Suggestion
 from nefstudy.study.tune import Pruning, Recorder, _failing
 from nefstudy.study.turns import UnderWay
+from nefstudy.tasks.setting import Setting
 from nefstudy.trial.distributed import EPOCHS, OUTCOME, PROGRESS
-from nefstudy.trial.experiment import Setting
-
-from ..ledger.records import as_record
 
 EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
-SETTING = Setting(root="/nowhere", rungs=(1, 2, 4), clock=float)
+SETTING = Setting(root="/nowhere", clock=float)
 
 
 class Study:
@@ -43,7 +42,7 @@ class Study:
         """A new trial under way, as `t`."""
         trial = self._first.trial.model_copy(update={"seed": next(self._seeds)})
         suggestion = replace(self._first, trial=trial)
-        token = self.run.ledger.trials.claim("s", "phase2", record=as_record(trial), lease=self.run.lease)
+        token = self.run.ledger.trials.claim("s", "phase2", record=suggestion.record, lease=self.run.lease)
         assert token is not None
         self.run.under_way["t"] = UnderWay(suggestion, token)
         return suggestion
@@ -142,7 +141,18 @@ def test_an_accuracy_that_is_not_finite_counts_as_a_failed_one(study: Study) -> 
     metrics = result.metrics | {"val_accuracy": float("inf")}
     study.report({OUTCOME: {"result": replace(result, metrics=metrics).to_json()}})
     row = study.row(suggestion)
-    assert (row.state, row.val_accuracy) == (TrialState.COMPLETE, None)
+    assert (row.state, row.score) == (TrialState.COMPLETE, None)
+
+
+def test_a_file_that_ray_itself_misses_is_a_fault_of_the_machine(study: Study, tmp_path) -> None:
+    """Between two trials an actor whose working directory was removed cannot be reset: the trial is retried."""
+    suggestion = study.begin()
+    error = ray.exceptions.RayTaskError("reset", "", FileNotFoundError(2, "No such file or directory"))
+    file = tmp_path / "error.pkl"
+    file.write_bytes(ray.cloudpickle.dumps(error.as_instanceof_cause()))
+    study.recorder.on_trial_error(1, [], SimpleNamespace(trial_id="t", pickled_error_file=str(file)))
+    assert study.row(suggestion).state is TrialState.INTERRUPTED
+    assert study.run.ended["retried"] == 1
 
 
 anything = st.recursive(

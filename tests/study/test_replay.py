@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.catalog import complete
 from nefstudy.study.replay import compare, replay
-from nefstudy.trial.experiment import Choices, Setting, run_trial
+from nefstudy.tasks.classification import ClassificationConfig, run_classification
+from nefstudy.tasks.setting import Catalogs, Setting
 from nefstudy.trial.provenance import made_by, revision
 
 from ..ledger.records import as_record
@@ -25,9 +26,11 @@ def recorded(ledger, tmp_path):
         field=complete(FieldConfig(name="siren", params={"hidden": 8})),
         init="random",
     )
-    config = TrialConfig(dataset=dataset, steps=2, classifier=ClassifierConfig(name="gnn-sign", epochs=2))
-    setting = Setting(root=str(tmp_path / "root"), rungs=(2, 4), clock=time.monotonic, engine="eager")
-    result = run_trial(config, setting=setting)
+    config = ClassificationConfig(dataset=dataset, steps=2, classifier=ClassifierConfig(name="gnn-sign", epochs=2))
+    setting = Setting(
+        root=str(tmp_path / "root"), ladders={dataset.digest: (2, 4)}, clock=time.monotonic, engine="eager"
+    )
+    result = run_classification(config, setting=setting)
     result = replace(result, made_by=made_by(revision="abc", workers=0))
     ledger.studies.put("s", {}, cells={})
     token = ledger.trials.request("s", "phase2", record=as_record(config))
@@ -47,7 +50,7 @@ def test_a_trial_of_a_ladder_replays_to_the_bit(ledger, recorded, tmp_path):
     """Bytes of the rung, every metric and every epoch are equal, and the scratch place is empty again."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    found = replay(ledger, recorded, choices=Choices(), scratch=scratch)
+    found = replay(ledger, recorded, scratch=scratch)
     assert found.exact
     assert found.same, [line for line in found.lines if not line.same]
     assert found.lines[0].held == found.lines[0].found
@@ -76,7 +79,7 @@ def test_a_changed_record_is_noticed(ledger, recorded):
 def test_only_a_finished_trial_can_be_replayed(ledger, recorded):
     """An unknown key is bad input."""
     with pytest.raises(BadConfig, match="no such trial"):
-        replay(ledger, "0" * 20, choices=Choices())
+        replay(ledger, "0" * 20)
 
 
 def test_the_revision_is_what_the_environment_says_first():
@@ -95,4 +98,4 @@ def run_again(row):
     from nefstudy.study.replay import computed
 
     with tempfile.TemporaryDirectory() as folder:
-        return computed(row, root=folder, choices=Choices())
+        return computed(row, root=folder, catalogs=Catalogs(), tasks=TASKS)

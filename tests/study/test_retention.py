@@ -4,18 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from nefstudy.config import TrialConfig, parse
+from nefstudy.config import parse
 from nefstudy.errors import BadConfig
 from nefstudy.ledger.datasets import DROPPED
 from nefstudy.neural_dataset import remove
 from nefstudy.paths import DROPPED as DROPPED_FOLDER
 from nefstudy.paths import dataset_path, manifest_path
+from nefstudy.signals.kinds import IMAGE
 from nefstudy.study.described import described_cell
 from nefstudy.study.gc import collected
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.retention import Retention, drop, parse_keep, verdicts
 from nefstudy.study.scales import SCALES, grid_cells, search_cells
-from nefstudy.study.streams import Suggestion
+from nefstudy.tasks.classification import ClassificationConfig
+from nefstudy.tasks.task import Objective, SignalTraits
 
 from ..ledger.records import as_record
 from .conftest import finish, put
@@ -64,11 +66,11 @@ def test_a_trial_that_was_cut_off_keeps_its_dataset(ledger, started, result, tmp
 def test_a_wish_for_a_failed_trial_keeps_its_dataset(ledger, started, result, tmp_path):
     """Put back but not handed out yet: the driver drops all others of `none`, not this one."""
     bad = started.next("bad")
-    put(ledger, tmp_path, bad.dataset)
+    put(ledger, tmp_path, bad.datasets[0])
     started.failed("bad", cause="diverged", error="x")
     seen = finish(started, ledger, tmp_path, result)
     row = ledger.trials.get(bad.trial.key, study="s")
-    started.put_first(Suggestion("phase2", row.cell, parse(TrialConfig, row.config, where="test"), (row.steps,)))
+    started.put_first(started.cells.suggestion(row))
     Retention(started, str(tmp_path), keep="none").sweep()
     assert {path.name for path in (tmp_path / "neural_datasets").iterdir()} == {row.dataset}
     assert len({dataset for dataset, _ in seen}) == 4
@@ -77,7 +79,7 @@ def test_a_wish_for_a_failed_trial_keeps_its_dataset(ledger, started, result, tm
 def replace_seed(row):
     """Another trial like the row's, of a neural dataset of its own."""
     config = row.config | {"dataset": row.config["dataset"] | {"seed": 99}}
-    return parse(TrialConfig, config, where="test")
+    return parse(ClassificationConfig, config, where="test")
 
 
 def test_any_study_that_keeps_it_keeps_it(  # noqa: PLR0917  # fixtures
@@ -143,10 +145,10 @@ def test_a_neural_dataset_moved_aside_that_the_ledger_holds_present_comes_back(l
 def test_a_trial_in_flight_keeps_what_it_reads(ledger, started, result, tmp_path):
     """A trial that was handed out after the verdict, by whatever study, keeps its neural dataset."""
     suggestion = started.next("t")
-    put(ledger, tmp_path, suggestion.dataset)
-    drop(ledger, str(tmp_path), suggestion.dataset)
-    assert (tmp_path / manifest_path(suggestion.dataset)).exists()
-    assert ledger.datasets.get(suggestion.dataset).state == "present"
+    put(ledger, tmp_path, suggestion.datasets[0])
+    drop(ledger, str(tmp_path), suggestion.datasets[0])
+    assert (tmp_path / manifest_path(suggestion.datasets[0])).exists()
+    assert ledger.datasets.get(suggestion.datasets[0]).state == "present"
 
 
 def test_what_was_fitted_again_while_it_was_dropped_is_present(ledger, started, tmp_path):
@@ -163,7 +165,7 @@ def test_a_grid_with_a_field_of_its_own_keeps_its_cell(ledger, small_grid, start
     finish(started, ledger, tmp_path, result)
     told = StudyPlan(study="s", cells=(replace(small_grid, field="siren"),)).describe()["cells"]
     told[0]["fixed"]["unheard_of"] = 1
-    ledger.studies.put("s", {"phase2": {"seed": 0, "cells": told}}, cells={})
+    ledger.studies.put("s", {"seed": 0, "cells": told}, cells={})
     assert {v.reason for v in verdicts(ledger, keep={"s": "none"})} == {
         "only the script of s knows what digits8/siren needs"
     }
@@ -175,7 +177,8 @@ def test_a_described_cell_is_the_cell(scale):
     """Every cell of every scale comes back from its description, through JSON."""
     import json
 
-    for cell in (*search_cells(SCALES[scale]), *grid_cells(SCALES[scale])):
+    for one in (*search_cells(SCALES[scale]), *grid_cells(SCALES[scale])):
+        cell = replace(one, label=one.cell, objective=Objective("val_accuracy"), traits=SignalTraits(IMAGE))
         plan = StudyPlan(study="s", cells=(cell,))
         (told,) = json.loads(json.dumps(plan.describe()))["cells"]
         assert described_cell(told) == cell

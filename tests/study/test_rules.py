@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from nefstudy.ledger import TrialState
-from nefstudy.study.plan import StudyPlan, grid_trials
+from nefstudy.study.plan import StudyPlan, listed_trials
 from nefstudy.study.rules import RULES, message_class
 
 
@@ -68,7 +68,7 @@ def rows_of(ledger, state) -> list:
 def test_a_trial_is_tried_as_often_as_its_rule_says(ledger, plan, open_run, fail, cause):
     """One trial that always fails: its attempts, then FAILED with the cause; what was put back is counted."""
     attempts = RULES[cause].attempts
-    poison = next(grid_trials(plan, plan.cells[0])).key
+    poison = next(listed_trials(plan, plan.cells[0])).key
     run = open_run(ledger, plan)
     halvings = fail(run, lambda s: (cause, "it failed") if s.trial.key == poison else None)
     (row,) = rows_of(ledger, TrialState.FAILED)

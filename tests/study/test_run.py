@@ -5,20 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import StudyStopped
 from nefstudy.ledger import Ledger, TrialState
-from nefstudy.study.plan import StudyPlan, grid_trials
+from nefstudy.study.plan import StudyPlan, listed_trials
+from nefstudy.study.samplers import Tpe
 from nefstudy.study.scales import SCALES, search_cells
-from nefstudy.study.space import GRID_FIXED, STARTS, Real
-from nefstudy.study.streams import Suggestion
+from nefstudy.study.space import GRID_FIXED, INIT, Real
 
 
 def test_every_point_of_a_grid_runs_exactly_once(ledger, small_grid, open_run, drain, result):
     """The ledger ends with the planned set of keys, all complete."""
     plan = StudyPlan(study="s", cells=(small_grid,))
     keys = drain(open_run(ledger, plan))
-    assert sorted(keys) == sorted(trial.key for trial in grid_trials(plan, small_grid))
+    assert sorted(keys) == sorted(trial.key for trial in listed_trials(plan, small_grid))
     rows = ledger.trials.page("s", limit=None).rows
     assert sorted(row.key for row in rows) == sorted(keys)
     assert {row.state for row in rows} == {TrialState.COMPLETE}
@@ -29,14 +28,14 @@ def test_a_neural_dataset_is_fitted_by_one_trial_at_a_time(ledger, small_grid, o
     run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
     datasets = []
     while (suggestion := run.next(f"t{len(datasets)}")) is not None:
-        datasets.append(suggestion.dataset)
+        datasets.append(suggestion.datasets[0])
         assert suggestion.trial.steps == 4, "the longest rung of a ladder comes first"
-        assert suggestion.rungs == (1, 2, 4)
+        assert set(suggestion.ladders.values()) == {(1, 2, 4)}
     assert len(set(datasets)) == len(datasets) == 4
     assert not run.exhausted
     run.completed("t0", result(0.5))
     nexts = [run.next("u0"), run.next("u1")]
-    assert {s.dataset for s in nexts if s is not None} == {datasets[0]}, "its other rungs may now run side by side"
+    assert {s.datasets[0] for s in nexts if s is not None} == {datasets[0]}, "its other rungs may now run side by side"
 
 
 def test_a_second_run_does_nothing_again(ledger, small_grid, open_run, drain, result):
@@ -147,18 +146,13 @@ def test_no_cells_tail_leaves_a_slot_idle(ledger, small_grid, open_run, result):
     assert run.exhausted
 
 
-def wish_of(row) -> Suggestion:
-    """The wish for a trial of the ledger."""
-    return Suggestion(row.phase, row.cell, parse(TrialConfig, row.config, where=row.key), (row.steps,))
-
-
 def test_a_wish_outlives_the_run_that_heard_it(ledger, small_grid, open_run, drain):
     """A failed trial that was put back and had no turn is the next run's to do; so is a point that nobody planned."""
     plan = StudyPlan(study="s", cells=(small_grid,))
     first = open_run(ledger, plan)
     failed = first.next("a")
     first.failed("a", cause="diverged", error="x")
-    first.put_first(wish_of(ledger.trials.get(failed.trial.key, study="s")))
+    first.put_first(first.cells.suggestion(ledger.trials.get(failed.trial.key, study="s")))
     ledger.leases.release(first.lease, state="stopped")
     again = open_run(ledger, plan)
     assert failed.trial.key in drain(again)
@@ -176,7 +170,7 @@ def test_a_trial_is_open_once_however_often_it_is_wished(ledger, small_grid, ope
     run.started("a")
     run.put_first(running)
     run.failed("b", cause="diverged", error="x")
-    wish = wish_of(ledger.trials.get(failed.trial.key, study="s"))
+    wish = run.cells.suggestion(ledger.trials.get(failed.trial.key, study="s"))
     run.put_first(wish)
     run.put_first(wish)
     keys = drain(run, slots=4)
@@ -191,11 +185,11 @@ def test_a_trial_is_open_once_however_often_it_is_wished(ledger, small_grid, ope
 def test_a_short_rung_lets_one_trial_fit_the_longer_ones(ledger, small_grid, open_run, result):
     """A wished point found its neural dataset at one step; the ladder's other rungs still wait for the one who fits."""
     run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
-    shortest = next(trial for trial in grid_trials(run.plan, small_grid) if trial.steps == 1)
-    run.put_first(Suggestion("phase2", small_grid.cell, shortest, (1,)))
+    shortest = next(trial for trial in listed_trials(run.plan, small_grid) if trial.steps == 1)
+    run.put_first(run.plan.sampled(small_grid).suggest(shortest))
     assert run.next("a").trial == shortest
     run.completed("a", replace(result(0.5), rungs=(1,)))
-    datasets = [suggestion.dataset for name in "bcdefgh" if (suggestion := run.next(name)) is not None]
+    datasets = [suggestion.datasets[0] for name in "bcdefgh" if (suggestion := run.next(name)) is not None]
     assert len(datasets) == len(set(datasets)) == 4
     assert shortest.dataset.digest in datasets
 
@@ -219,8 +213,8 @@ def test_a_dataset_whose_fitter_died_is_recorded_by_who_finds_it(ledger, small_g
     """The first attempt fitted and did not live to say so; the second found the files and did not fit."""
     run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
     suggestion = run.next("a")
-    run.completed("a", replace(result(0.5), dataset=suggestion.dataset, rungs=(4,), dataset_bytes=7, fitted=False))
-    row = ledger.datasets.get(suggestion.dataset)
+    run.completed("a", replace(result(0.5), dataset=suggestion.datasets[0], rungs=(4,), dataset_bytes=7, fitted=False))
+    row = ledger.datasets.get(suggestion.datasets[0])
     assert row is not None
     assert (row.state, row.bytes) == ("present", 7)
 
@@ -258,7 +252,7 @@ def test_a_run_that_the_ledger_contradicts_twice_ends(ledger, small_grid, open_r
 
 def test_a_search_is_over_when_the_ledger_holds_its_budget(ledger, small_grid, open_run, drain):
     """A searched trial whose row is open again is missing too, and comes again within the budget."""
-    cell = replace(small_grid, phase="phase1", space={"init": STARTS, "lr": Real(1e-3, 1e-2, log=True)}, trials=3)
+    cell = replace(small_grid, phase="phase1", space={"init": INIT, "lr": Real(1e-3, 1e-2, log=True)}, sampler=Tpe(3))
     run = open_run(ledger, StudyPlan(study="s", cells=(replace(cell, fixed={"hidden": 4, "steps": 1}),)))
     keys = drain(run)
     assert run.is_finished

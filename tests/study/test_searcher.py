@@ -1,5 +1,6 @@
 """What Ray Tune is handed when it asks what comes next, and what a search holds back and a grid takes up."""
 
+import tempfile
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -9,15 +10,17 @@ import pytest
 
 from nefstudy.config import SignalsConfig
 from nefstudy.insight.progress import progress
-from nefstudy.ledger import TrialState
+from nefstudy.ledger import Ledger, TrialState
+from nefstudy.study.cells import open_stream
 from nefstudy.study.control import Control, requested_trial
 from nefstudy.study.plan import CellPlan, StudyPlan, trial_config
 from nefstudy.study.run import StudyRun
+from nefstudy.study.samplers import Tpe
+from nefstudy.study.samplers.stream import Stream
 from nefstudy.study.scales import SCALES, search_cells
-from nefstudy.study.search import SearchStream
-from nefstudy.study.space import GRID_FIXED, STARTS, Choice
-from nefstudy.study.streams import Suggestion
+from nefstudy.study.space import GRID_FIXED, INIT, Choice
 from nefstudy.study.tune import StudySearcher
+from nefstudy.trial.assignment import Assignment
 
 OFF = {"init": "shared", "steps": 3}  # no step count of the small grid's ladders
 
@@ -26,7 +29,7 @@ def test_a_suggestion_says_how_many_fits_share_its_shape(ledger, open_run, small
     """The count is the plan's, whatever this machine has compiled."""
     run = open_run(ledger, StudyPlan(study="s", cells=(small_grid,)))
     suggestion = StudySearcher(run, most=1, stopped=lambda: False).suggest("a")
-    assert suggestion["fits"] == small_grid.fits_a_shape > 1
+    assert Assignment.from_tune(suggestion).fits == small_grid.fits_a_shape > 1
 
 
 @pytest.fixture
@@ -37,6 +40,12 @@ def discrete() -> CellPlan:
     return replace(cell, space=space)
 
 
+def opened(cell: CellPlan) -> Stream:
+    """The cell's stream, of a study that has no trials yet."""
+    with tempfile.TemporaryDirectory() as folder, Ledger.open(f"{folder}/ledger.db") as ledger:
+        return open_stream(StudyPlan(study="s", cells=(cell,)), cell, ledger)
+
+
 def turns(run: StudyRun, result, *, slots: int, most: int = 100) -> list[list[str]]:
     """Keys handed out before each result, for some results; no two trials under way fit one neural dataset."""
     handed: list[list[str]] = []
@@ -45,7 +54,9 @@ def turns(run: StudyRun, result, *, slots: int, most: int = 100) -> list[list[st
         while len(run.under_way) < slots and (suggestion := run.next(f"t{len(handed)}-{len(handed[-1])}")) is not None:
             handed[-1].append(suggestion.trial.key)
         under_way = [trial.suggestion for trial in run.under_way.values()]
-        fitted = Counter(suggestion.dataset for suggestion in under_way if not run.is_ready(suggestion))
+        fitted = Counter(
+            digest for suggestion in under_way if not run.is_ready(suggestion) for digest in suggestion.datasets
+        )
         assert all(count == 1 for count in fitted.values())
         first, trial = next(iter(run.under_way.items()))
         run.completed(first, result((int(trial.suggestion.trial.key[:4], 16) % 100) / 100))
@@ -64,8 +75,8 @@ def test_a_search_fits_a_neural_dataset_in_one_trial_at_a_time(ledger, open_run,
 
 def test_a_held_suggestion_is_the_first_once_it_may_go(discrete):
     """The same point for as long as it must wait; its result goes to the question the sampler asked."""
-    stream = SearchStream(StudyPlan(study="s", cells=(discrete,)), discrete, ())
-    twin = SearchStream(StudyPlan(study="s", cells=(discrete,)), discrete, ())
+    stream = opened(discrete)
+    twin = opened(discrete)
     wanted = twin.next(()).trial
     assert stream.next({wanted.dataset.digest}) is None
     assert stream.next({wanted.dataset.digest}) is None
@@ -82,9 +93,9 @@ def test_a_held_suggestion_is_the_first_once_it_may_go(discrete):
 
 def test_the_last_of_a_budget_is_held_too(discrete):
     """A search whose last trial waits is not exhausted, and ends with it."""
-    cell = replace(discrete, trials=1)
-    stream = SearchStream(StudyPlan(study="s", cells=(cell,)), cell, ())
-    wanted = SearchStream(StudyPlan(study="s", cells=(cell,)), cell, ()).next(()).trial
+    cell = replace(discrete, sampler=Tpe(1))
+    stream = opened(cell)
+    wanted = opened(cell).next(()).trial
     assert stream.next({wanted.dataset.digest}) is None
     assert not stream.exhausted
     assert stream.next(()).trial == wanted
@@ -93,9 +104,9 @@ def test_the_last_of_a_budget_is_held_too(discrete):
 
 def test_a_held_suggestion_that_somebody_wishes_is_run_once(discrete):
     """It is theirs then, counted once against the budget."""
-    cell = replace(discrete, trials=2)
-    stream = SearchStream(StudyPlan(study="s", cells=(cell,)), cell, ())
-    wished = SearchStream(StudyPlan(study="s", cells=(cell,)), cell, ()).next(()).trial
+    cell = replace(discrete, sampler=Tpe(2))
+    stream = opened(cell)
+    wished = opened(cell).next(()).trial
     assert stream.next({wished.dataset.digest}) is None
     stream.adopt(wished)
     stream.tell(wished, 0.5)
@@ -121,10 +132,10 @@ def test_a_wish_beside_the_grid_is_taken_up_again(ledger, small_grid, open_run, 
     first = open_run(ledger, plan)
     keys = []
     for hidden in (4, 12, 20):
-        trial, cell = requested_trial(plan, {"cell": small_grid.cell, "point": {**OFF, "hidden": hidden}})
-        first.put_first(Suggestion(cell.phase, cell.cell, trial, (trial.steps,)))
+        requested = requested_trial(plan, {"cell": small_grid.cell, "point": {**OFF, "hidden": hidden}})
+        first.put_first(requested)
         assert first.next(f"w{hidden}") is not None
-        keys.append(trial.key)
+        keys.append(requested.trial.key)
     first.completed("w4", result(0.5))
     first.failed("w12", cause="disk", error="full")
     ledger.leases.release(first.lease, state="stopped")
@@ -141,15 +152,14 @@ def test_a_wish_beside_the_grid_that_is_wished_again_is_run_once(ledger, small_g
     """The next driver hears the wish anew: it does not take the row up as well."""
     plan = StudyPlan(study="s", cells=(small_grid,))
     first = open_run(ledger, plan)
-    trial, cell = requested_trial(plan, {"cell": small_grid.cell, "point": {**OFF, "hidden": 4}})
-    wish = Suggestion(cell.phase, cell.cell, trial, (trial.steps,))
+    wish = requested_trial(plan, {"cell": small_grid.cell, "point": {**OFF, "hidden": 4}})
     first.put_first(wish)
     assert first.next("w") is not None
     ledger.leases.release(first.lease, state="stopped")
     second = open_run(ledger, plan)
     second.put_first(wish)
     handed = drain(second)
-    assert handed.count(trial.key) == 1
+    assert handed.count(wish.trial.key) == 1
     assert len(handed) == small_grid.planned + 1
 
 
@@ -157,7 +167,7 @@ def test_a_replicate_no_longer_asked_for_is_left_as_it_was_cut_off(ledger, small
     """It is off the grid as well, but nobody wished it."""
     first = open_run(ledger, StudyPlan(study="s", cells=(replace(small_grid, replicates=2),)))
     while (suggestion := first.next(f"t{len(first.under_way)}")) is not None:
-        assert suggestion.rungs == (1, 2, 4)
+        assert set(suggestion.ladders.values()) == {(1, 2, 4)}
     ledger.leases.release(first.lease, state="stopped")
     handed = drain(open_run(ledger, StudyPlan(study="s", cells=(small_grid,))))
     assert len(handed) == small_grid.planned
@@ -175,7 +185,7 @@ def test_the_driver_has_its_turns_while_nothing_may_start(ledger, small_grid, op
     assert searcher.suggest("a") is None
     ledger.commands.append("s", "resume")
     assert searcher.suggest("b") is None
-    assert searcher.suggest("c")["key"]
+    assert Assignment.from_tune(searcher.suggest("c")).key
 
 
 def small(trials: int) -> CellPlan:
@@ -184,9 +194,9 @@ def small(trials: int) -> CellPlan:
         phase="phase1",
         signals=SignalsConfig(name="digits8"),
         field="siren",
-        space={"init": STARTS},
+        space={"init": INIT},
         fixed={**GRID_FIXED["siren"], "hidden": 4, "steps": 1},
-        trials=trials,
+        sampler=Tpe(trials),
     )
 
 
@@ -202,7 +212,7 @@ def test_a_search_plans_no_more_than_its_space_holds(ledger, open_run, drain):
 
 def test_a_small_space_is_tried_to_its_end(ledger, open_run, result, monkeypatch):
     """A sampler that only ever repeats itself is offered the points that are left."""
-    space = {"init": STARTS, "hidden": Choice((4, 8, 12, 16, 20, 24, 28, 32)), "steps": Choice((1, 2, 3))}
+    space = {"init": INIT, "hidden": Choice((4, 8, 12, 16, 20, 24, 28, 32)), "steps": Choice((1, 2, 3))}
     cell = replace(small(48), space=space, fixed=GRID_FIXED["siren"])
     asked = 0
     ask = optuna.Study.ask
@@ -213,7 +223,7 @@ def test_a_small_space_is_tried_to_its_end(ledger, open_run, result, monkeypatch
         return ask(self, *arguments)
 
     monkeypatch.setattr(optuna.Study, "ask", counted)
-    stream = SearchStream(StudyPlan(study="s", cells=(cell,)), cell, ())
+    stream = opened(cell)
     keys = []
     while (suggestion := stream.next(())) is not None:
         keys.append(suggestion.trial.key)
@@ -228,7 +238,7 @@ def test_requests_beside_the_plan_add_to_what_is_planned(ledger, small_grid, ope
     plan = StudyPlan(study="s", cells=(small_grid,))
     run = open_run(ledger, plan)
     trial = trial_config(plan, small_grid, {**small_grid.fixed, "init": "shared", "hidden": 32, "steps": 2})
-    run.put_first(Suggestion("phase2", small_grid.cell, trial, (2,)))
+    run.put_first(plan.sampled(small_grid).suggest(trial))
     assert ledger.studies.planned("s")["phase2", small_grid.cell] == small_grid.planned + 1
     assert drain(run)[0] == trial.key
     assert progress(ledger, "s").remaining == 0

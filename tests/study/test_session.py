@@ -16,8 +16,10 @@ from nefstudy.study.continuing import continued
 from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place, resolve_place
 from nefstudy.study.plan import StudyPlan
+from nefstudy.study.samplers import Tpe
 from nefstudy.study.session import TERMINATED, _passing_trouble, _stop_on_signal, run_study
 
+from ..doing import doing
 from ..ledger.records import as_cells
 
 
@@ -55,7 +57,7 @@ def test_a_first_interrupt_asks_and_a_second_ends():
 def test_a_driver_that_is_turned_away_changes_nothing(tmp_path, small_grid):
     """While one driver holds the study, another with other budgets and another `--keep` leaves no trace."""
     place = resolve_place(str(tmp_path), environment={})
-    plan = StudyPlan(study="s", cells=(small_grid,), work=noop)
+    plan = StudyPlan(study="s", cells=(small_grid,), tasks=doing(noop))
     with Ledger.open(place.ledger) as ledger:
         ledger.studies.put("s", continued(None, plan.pinned()) | {"keep": "all"}, cells=as_cells(plan.planned()))
         ledger.leases.acquire("s", Owner.here())
@@ -88,7 +90,7 @@ def test_a_search_larger_than_its_space_is_said_at_the_end(tmp_path, small_grid,
     """Two of six, because the space holds two points; the study is finished and says 2/2."""
     place = Place(str(tmp_path), f"sqlite:///{tmp_path}/ledger.db", "")
     fixed = {**small_grid.fixed, "hidden": 8, "steps": 1}
-    cell = replace(small_grid, phase="phase1", space={"init": small_grid.space["init"]}, fixed=fixed, trials=6)
+    cell = replace(small_grid, phase="phase1", space={"init": small_grid.space["init"]}, fixed=fixed, sampler=Tpe(6))
     plan = StudyPlan(study="s", cells=(cell,))
     with Ledger.open(place.ledger) as ledger:
         run = open_run(ledger, plan.pinned())

@@ -13,6 +13,10 @@ def trial(small_grid, **changed):
     return trial_config(StudyPlan(study="s", cells=(small_grid,)), small_grid, {**POINT, **changed})
 
 
+def class_of(config):
+    return memory_class(config.model_dump(mode="json"))
+
+
 @pytest.mark.parametrize(
     ("memory", "peak", "fits"),
     [
@@ -34,11 +38,11 @@ def test_as_many_as_fit_with_a_margin(memory, peak, fits) -> None:
 
 def test_what_needs_no_more_memory_is_of_one_class(small_grid) -> None:
     """Rates, frequencies, starts and step counts share a class; width, points and the classifier part it."""
-    first = memory_class(trial(small_grid))
+    first = class_of(trial(small_grid))
     for same in ({"lr": 1e-2}, {"steps": 4}, {"init": "random"}, {"omega_0": 20.0}):
-        assert memory_class(trial(small_grid, **same)) == first, same
+        assert class_of(trial(small_grid, **same)) == first, same
     for other in ({"hidden": 16}, {"layers": 4}, {"batch_points": 64}, {"views": 2, "init": "random"}):
-        assert memory_class(trial(small_grid, **other)) != first, other
+        assert class_of(trial(small_grid, **other)) != first, other
 
 
 def test_the_first_of_a_class_asks_for_all_and_later_ones_for_their_part(small_grid) -> None:

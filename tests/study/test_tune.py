@@ -24,7 +24,9 @@ from nefstudy.study.plan import CellPlan, StudyPlan
 from nefstudy.study.run import StudyRun
 from nefstudy.study.session import run_study
 from nefstudy.study.space import GRID_FIXED, Choice
-from nefstudy.trial.progress import Working
+from nefstudy.tasks.progress import Working
+
+from ..doing import doing
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -44,7 +46,7 @@ def test_a_study_larger_than_a_tuner_runs_every_trial_once(place, small_grid, mo
     """Tuners follow one another until nothing is left; nothing of them stays under the root."""
     monkeypatch.setattr(tune, "TRIALS_OF_A_TUNER", 5)
     ending = run_study(
-        StudyPlan(study="s", cells=(small_grid,), work=noop), StudyOptions(), place=place, console=quiet()
+        StudyPlan(study="s", cells=(small_grid,), tasks=doing(noop)), StudyOptions(), place=place, console=quiet()
     )
     assert (ending.state, ending.complete) == ("finished", small_grid.planned)
     with Ledger.open(place.ledger, read_only=True) as ledger:
@@ -97,7 +99,7 @@ def test_a_process_is_used_again_unless_a_trial_changed_it_or_failed_in_it(place
         return replace(noop(config, setting=setting), fingerprint={"pid": str(os.getpid())})
 
     options = StudyOptions(concurrency=1)
-    run_study(StudyPlan(study="s", cells=(small_grid,), work=marked), options, place=place, console=quiet())
+    run_study(StudyPlan(study="s", cells=(small_grid,), tasks=doing(marked)), options, place=place, console=quiet())
     with Ledger.open(place.ledger, read_only=True) as ledger:
         rows = sorted(ledger.trials.page("s", limit=None).rows, key=lambda row: row.ended_at)
     assert [row.state for row in rows if row.init == "shared"] == [TrialState.COMPLETE] * 6
@@ -114,7 +116,9 @@ def test_short_trials_run_side_by_side(place, small_grid) -> None:
         time.sleep(1)
         return noop(config, setting=setting)
 
-    run_study(StudyPlan(study="s", cells=(small_grid,), work=second), StudyOptions(), place=place, console=quiet())
+    run_study(
+        StudyPlan(study="s", cells=(small_grid,), tasks=doing(second)), StudyOptions(), place=place, console=quiet()
+    )
     with Ledger.open(place.ledger, read_only=True) as ledger:
         rows = ledger.trials.page("s", limit=None).rows
     at_once = [sum(one.started_at <= row.started_at < one.ended_at for one in rows) for row in rows]
@@ -140,7 +144,7 @@ def test_progress_reaches_the_driver_while_a_trial_runs(place, small_grid, monke
 
     one = {"init": "shared", "hidden": 8, "steps": 2}
     space = {name: type(values)((one[name],)) for name, values in small_grid.space.items()}
-    plan = StudyPlan(study="s", cells=(replace(small_grid, space=space),), work=telling)
+    plan = StudyPlan(study="s", cells=(replace(small_grid, space=space),), tasks=doing(telling))
     ending = run_study(plan, StudyOptions(workers=workers), place=place, console=quiet())
     assert (ending.state, ending.complete) == ("finished", 1)
     assert heard in ([1], [1, 2]), "what is overtaken by the result may stay unsaid"

@@ -10,7 +10,7 @@ from nefstudy.service.tables import status_tables
 from nefstudy.study.live import _now
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.watchdog import Watchdog
-from nefstudy.trial.progress import Working
+from nefstudy.tasks.progress import Working
 
 
 @pytest.fixture

@@ -224,7 +224,7 @@ def test_a_run_tells_its_end_and_keeps_the_secret(tmp_path, monkeypatch):
     from nefstudy.config import SignalsConfig
     from nefstudy.study.options import StudyOptions
     from nefstudy.study.place import resolve_place
-    from nefstudy.study.plan import CellPlan, StudyPlan, grid_trials
+    from nefstudy.study.plan import CellPlan, StudyPlan, listed_trials
     from nefstudy.study.session import run_study
     from nefstudy.study.space import Choice
 
@@ -237,7 +237,7 @@ def test_a_run_tells_its_end_and_keeps_the_secret(tmp_path, monkeypatch):
     with Ledger.open(place.ledger) as book:
         book.studies.put("digits", {}, cells={})
         pinned = plan.pinned()
-        for trial in grid_trials(pinned, pinned.cells[0]):
+        for trial in listed_trials(pinned, pinned.cells[0]):
             token = book.trials.request("digits", "phase2", record=as_record(trial))
             metrics = {"val_accuracy": 0.5, "test_accuracy": 0.5, "all_psnr": 20.0}
             book.trials.complete("digits", "phase2", key=trial.key, token=token, metrics=metrics)

@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig
+from nefstudy.tasks.classification import ClassificationConfig
 from nefstudy.tasks.parameters import parameters
 
 KEYS = st.sampled_from(("dataset", "field", "optimizer", "params", "name", "seed", "hidden", "lr", ""))
@@ -13,8 +14,8 @@ CONFIGS = st.dictionaries(
 )
 
 
-def config(**field: bool | float | str) -> TrialConfig:
-    return TrialConfig(
+def config(**field: bool | float | str) -> ClassificationConfig:
+    return ClassificationConfig(
         dataset=NeuralDatasetConfig(
             signals=SignalsConfig(name="digits8", options={"path": "a"}),
             field=FieldConfig(name="mfn", params={"hidden": 16, "omega_0": 9.0} | field),

@@ -13,8 +13,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.ledger import Ledger
+from nefstudy.tasks.classification import ClassificationConfig
 from nefstudy.tracking import Runs, store_of
 
 from ..ledger.records import as_record
@@ -58,23 +59,23 @@ def runs(root):
 
 
 @pytest.fixture
-def make() -> Callable[..., TrialConfig]:
+def make() -> Callable[..., ClassificationConfig]:
     """Makes trials that differ by seed or field."""
 
-    def made(seed: int = 0, *, field: str = "siren") -> TrialConfig:
+    def made(seed: int = 0, *, field: str = "siren") -> ClassificationConfig:
         signals = SignalsConfig(name="digits8", content="c0ffee")
         of_field = FieldConfig(name=field, params={"hidden": 16, "omega_0": 9.0})
         dataset = NeuralDatasetConfig(signals=signals, field=of_field, init="shared")
-        return TrialConfig(dataset=dataset, steps=75, seed=seed)
+        return ClassificationConfig(dataset=dataset, steps=75, seed=seed)
 
     return made
 
 
 @pytest.fixture
-def finish(make) -> Callable[..., TrialConfig]:
+def finish(make) -> Callable[..., ClassificationConfig]:
     """Takes a trial of phase 1 through its whole life."""
 
-    def run(ledger: Ledger, seed: int = 0, **options) -> TrialConfig:
+    def run(ledger: Ledger, seed: int = 0, **options) -> ClassificationConfig:
         made = make(seed)
         token = ledger.trials.request("digits", "phase1", record=as_record(made))
         ledger.trials.start("digits", "phase1", key=made.key, token=token)

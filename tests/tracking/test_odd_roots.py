@@ -10,7 +10,7 @@ from nefstudy.ledger import Ledger
 from nefstudy.paths import trial_file
 from nefstudy.tracking import drain, store_of
 
-from ..ledger.records import as_record
+from ..ledger.records import as_record, cell_of
 
 pytestmark = pytest.mark.mlflow
 
@@ -34,7 +34,7 @@ def test_a_picture_is_found_under_a_root_of_any_name(tmp_path, empty_store, make
         )  # fmt: skip
         assert drain(ledger, root=str(root)) == 0
     client = MlflowClient(tracking_uri=store_of(str(root)))
-    experiment = client.get_experiment_by_name(f"s/{trial.cell}/phase1")
+    experiment = client.get_experiment_by_name(f"s/{cell_of(trial)}/phase1")
     (run,) = client.search_runs([experiment.experiment_id])
     assert [found.path for found in client.list_artifacts(run.info.run_id)] == ["reconstruction.png"]
     kept = client.download_artifacts(run.info.run_id, "reconstruction.png", str(tmp_path))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig
+from nefstudy.tasks.classification import ClassificationConfig
 from nefstudy.tracking import drain, store_of
 
 from ..ledger.records import as_record
@@ -18,11 +19,11 @@ STUDY, PHASE = "digits", "phase2"
 pytestmark = pytest.mark.mlflow
 
 
-def asked(*, init: str, hidden: int, steps: int) -> TrialConfig:
+def asked(*, init: str, hidden: int, steps: int) -> ClassificationConfig:
     """A trial of the grid."""
     field = FieldConfig(name="siren", params={"hidden": hidden})
     dataset = NeuralDatasetConfig(signals=SignalsConfig(name="digits8"), field=field, init=init)
-    return TrialConfig(dataset=dataset, steps=steps)
+    return ClassificationConfig(dataset=dataset, steps=steps)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from nefstudy.study.options import StudyOptions
 from nefstudy.study.place import Place
 from nefstudy.study.session import run_study
 
+from ..doing import doing
 from .gateway import gateway_to
 
 pytestmark = [pytest.mark.slow, pytest.mark.mlflow, pytest.mark.ray, pytest.mark.fault, pytest.mark.nightly]
@@ -90,7 +91,7 @@ def test_a_study_never_notices_that_mlflow_fails(tmp_path, root, trouble) -> Non
     outage = Outage(trouble, place)
     outage.start()
     trials = round(2 * (trouble.lasts_s + 60))
-    plan = replace(noop_plan(Load(trials)), work=second)
+    plan = replace(noop_plan(Load(trials)), tasks=doing(second))
     ending = run_study(plan, StudyOptions(), place=place, console=Console(file=io.StringIO()))
     outage.join(timeout=120)
     with Ledger.open(place.ledger, read_only=True) as ledger:

@@ -18,11 +18,12 @@ import torch
 from nefstudy.classifiers.catalog import CLASSIFIERS
 from nefstudy.classifiers.catalog import complete as complete_classifier
 from nefstudy.classifiers.mlp import Mlp
-from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.fields.catalog import complete
 from nefstudy.signals.catalog import pin
+from nefstudy.tasks.classification import ClassificationConfig, run_classification
+from nefstudy.tasks.setting import Catalogs, Setting
 from nefstudy.trial import experiment
-from nefstudy.trial.experiment import Choices, Setting, run_trial
 from tests.trial.test_process_state import ACTS
 
 SIGNALS = pin(SignalsConfig(name="digits8", subset=120))
@@ -40,12 +41,12 @@ class Trap:
         return Mlp(width=8, depth=1).build(field, classes)
 
 
-CHOICES = Choices(classifiers=CLASSIFIERS | {"trap": Trap})
+CATALOGS = Catalogs(classifiers=CLASSIFIERS | {"trap": Trap})
 
 
-def trial(init: str, classifier: ClassifierConfig) -> TrialConfig:
+def trial(init: str, classifier: ClassifierConfig) -> ClassificationConfig:
     data = NeuralDatasetConfig(signals=SIGNALS, field=FIELD, init=init)
-    return TrialConfig(
+    return ClassificationConfig(
         dataset=data, steps=5, classifier=complete_classifier(classifier, classifiers=CHOICES.classifiers)
     )
 
@@ -57,17 +58,17 @@ def not_kept(*_: object, **__: object) -> Iterator[None]:
 
 def after(act: str, root: Path) -> dict[str, object]:
     """Return what the healthy trial found."""
-    setting = Setting(root=str(root), rungs=(5,), clock=time.monotonic, engine="eager", choices=CHOICES)
+    setting = Setting(root=str(root), clock=time.monotonic, engine="eager", catalogs=CATALOGS)
     if act.startswith("kept-not:"):
         experiment.kept = not_kept
     if act != "fresh":
         try:
             params = {"act": act.removeprefix("kept-not:")}
-            run_trial(trial("random", ClassifierConfig(name="trap", params=params, epochs=1)), setting=setting)
+            run_classification(trial("random", ClassifierConfig(name="trap", params=params, epochs=1)), setting=setting)
         except Exception as error:  # some acts break their own trial
             print(act, type(error).__name__, error, file=sys.stderr)  # noqa: T201
     torch.set_num_threads(1)  # as before each trial
-    result = run_trial(trial("shared", ClassifierConfig(name="gnn-sign", epochs=2)), setting=setting)
+    result = run_classification(trial("shared", ClassifierConfig(name="gnn-sign", epochs=2)), setting=setting)
     metrics = {name: repr(value) for name, value in result.metrics.items() if not name.endswith("_seconds")}
     return {"bytes": result.rung_sha256, "fingerprint": result.fingerprint, "metrics": metrics}
 

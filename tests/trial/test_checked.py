@@ -13,21 +13,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nefstudy.bench.noop import noop
-from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import TrialFailed
 from nefstudy.fields.catalog import complete
 from nefstudy.outside_text import ERROR_LENGTH
+from nefstudy.tasks.classification import ClassificationConfig
+from nefstudy.tasks.result import TrialResult
+from nefstudy.tasks.setting import Setting
 from nefstudy.trial.checked import ENTRIES, NAME_LENGTH, POINTS, checked, read_result
-from nefstudy.trial.experiment import Setting
-from nefstudy.trial.result import TrialResult
+
+from ..doing import expected_of
 
 EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
 
 DATASET = NeuralDatasetConfig(
     signals=SignalsConfig(name="digits8", subset=120), field=complete(FieldConfig(name="siren")), init="shared"
 )
-TRIAL = TrialConfig(dataset=DATASET, steps=2, classifier=ClassifierConfig(name="mlp", epochs=1))
-GOOD = noop(TRIAL, setting=Setting(root="/nowhere", rungs=(1, 2), clock=float))
+TRIAL = ClassificationConfig(dataset=DATASET, steps=2, classifier=ClassifierConfig(name="mlp", epochs=1))
+EXPECTED = expected_of(TRIAL)
+GOOD = noop(TRIAL, setting=Setting(root="/nowhere", clock=float))
 FOLDER = f"trials/{TRIAL.key}"
 
 
@@ -49,7 +53,7 @@ def bent(**changes: Any) -> Any:
 
 def refusal(result: Any) -> str:
     with pytest.raises(TrialFailed) as caught:
-        checked(result, trial=TRIAL)
+        checked(result, expected=EXPECTED)
     assert caught.value.cause == "bug"
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < ERROR_LENGTH
@@ -106,22 +110,22 @@ def test_what_cannot_be_recorded_is_named_in_one_line(result: Any, named: str) -
 @pytest.mark.parametrize("value", [nan, inf, 1, True, np.float32(0.5), np.int64(3), 2**60])
 def test_every_number_that_a_float_holds_is_recorded(value: Any) -> None:
     """NaN, infinity, integers and NumPy's scalars become floats."""
-    found = checked(bent(metrics={"extra": value}), trial=TRIAL)
+    found = checked(bent(metrics={"extra": value}), expected=EXPECTED)
     assert repr(found.metrics["extra"]) == repr(float(value))
     assert type(found.metrics["extra"]) is float
 
 
 def test_a_good_result_is_unchanged_and_survives_the_way_to_the_driver() -> None:
     """Checking changes nothing, and the driver reads back an equal result."""
-    found = checked(bent(artifacts={"x.png": f"{FOLDER}/deeper/x.png"}), trial=TRIAL)
+    found = checked(bent(artifacts={"x.png": f"{FOLDER}/deeper/x.png"}), expected=EXPECTED)
     assert found == bent(artifacts={"x.png": f"{FOLDER}/deeper/x.png"})
-    assert read_result(found.to_json(), trial=TRIAL) == found
+    assert read_result(found.to_json(), expected=EXPECTED) == found
 
 
 def test_before_its_end_a_trial_has_no_validation_accuracy_yet() -> None:
     """What a trial found before it trained passes as a part, and not as a whole."""
     part = replace(GOOD, metrics={"all_psnr": 20.0})
-    assert checked(part, trial=TRIAL, whole=False) == part
+    assert checked(part, expected=EXPECTED, whole=False) == part
     refusal(part)
 
 
@@ -131,7 +135,7 @@ def test_before_its_end_a_trial_has_no_validation_accuracy_yet() -> None:
 def test_a_text_that_is_not_a_result_fails_the_trial(text: str) -> None:
     """The driver answers every text from a worker."""
     with pytest.raises(TrialFailed):
-        read_result(text, trial=TRIAL)
+        read_result(text, expected=EXPECTED)
 
 
 anything = st.recursive(
@@ -168,7 +172,7 @@ entries = st.fixed_dictionaries(
 def test_any_result_is_plain_data_or_a_failed_trial(changes: dict[str, Any]) -> None:
     """Either one line, or strict JSON up to NaN that reads back equal and is valid UTF-8."""
     try:
-        found = checked(replace(GOOD, **changes), trial=TRIAL)
+        found = checked(replace(GOOD, **changes), expected=EXPECTED)
     except TrialFailed as error:
         refused = str(error)
         refused.encode()
@@ -180,5 +184,5 @@ def test_any_result_is_plain_data_or_a_failed_trial(changes: dict[str, Any]) -> 
         return
     text = found.to_json()
     json.dumps(asdict(found), ensure_ascii=False).encode()
-    assert read_result(text, trial=TRIAL).to_json() == text
+    assert read_result(text, expected=EXPECTED).to_json() == text
     assert isinstance(found, TrialResult)

@@ -11,25 +11,35 @@ from pathlib import Path
 import pytest
 
 from nefstudy.bench.noop import noop
-from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import BadSignals, FitDiverged, TrialFailed
 from nefstudy.fields.catalog import complete
 from nefstudy.neural_dataset import shards
 from nefstudy.outside_text import ERROR_LENGTH
+from nefstudy.tasks.classification import ClassificationConfig, run_classification
+from nefstudy.tasks.result import TrialResult
+from nefstudy.tasks.setting import Setting
 from nefstudy.trial import distributed
 from nefstudy.trial.causes import cause_of, first_line
 from nefstudy.trial.distributed import Spent, TrialSetup, _worked, run_through_ray_train, trainable
-from nefstudy.trial.experiment import Choices, Setting, run_trial
-from nefstudy.trial.result import TrialResult
+
+from ..doing import assignment_of, doing, expected_of
 
 
-def trial() -> TrialConfig:
+def trial() -> ClassificationConfig:
     dataset = NeuralDatasetConfig(
         signals=SignalsConfig(name="digits8", subset=1100),
         field=complete(FieldConfig(name="siren", params={"hidden": 8})),
         init="random",
     )
-    return TrialConfig(dataset=dataset, steps=2, classifier=ClassifierConfig(name="mlp", epochs=1))
+    return ClassificationConfig(dataset=dataset, steps=2, classifier=ClassifierConfig(name="mlp", epochs=1))
+
+
+def worked(run) -> TrialResult:
+    """Return the checked result of user code."""
+    task = doing(run)["classification"]
+    setting = Setting(root="/nowhere", clock=time.monotonic)
+    return _worked(trial(), task=task, setting=setting, expected=expected_of(trial()))
 
 
 def hashes(root: Path) -> dict[str, str]:
@@ -56,15 +66,14 @@ def test_any_number_of_workers_writes_the_same_bytes(tmp_path, local_ray, engine
     """Without Ray, in local mode, with one worker and with two: every file of the neural dataset is equal."""
     config = trial()
     assert 2 * shards.SHARD_SIGNALS < 1100, "three shards, so that two workers share them unevenly"
-    setting = Setting(root=str(tmp_path / "alone"), rungs=(1, 2), clock=time.monotonic, engine=engine)
-    alone = run_trial(config, setting=setting)
+    sent = assignment_of(config, rungs=(1, 2))
+    setting = Setting(root=str(tmp_path / "alone"), ladders=sent.ladders, clock=time.monotonic, engine=engine)
+    alone = run_classification(config, setting=setting)
     wanted = hashes(tmp_path / "alone")
     assert len(wanted) > 6
     for workers in (0, 1, 2):
         root = tmp_path / f"w{workers}"
-        choices = Choices()
-        setup = TrialSetup(root=str(root), storage=str(root / ".ray"), choices=choices, workers=workers, engine=engine)
-        sent = {"trial": config.canonical_json(), "key": config.key, "token": 1, "rungs": [1, 2]}
+        setup = TrialSetup(root=str(root), storage=str(root / ".ray"), workers=workers, engine=engine)
         found = TrialResult.from_json(run_through_ray_train(sent, setup=setup))
         assert hashes(root) == wanted, f"{workers} workers"
         assert found.metrics["all_psnr"] == alone.metrics["all_psnr"]
@@ -78,17 +87,15 @@ def test_any_number_of_workers_writes_the_same_bytes(tmp_path, local_ray, engine
 def test_what_the_searcher_suggested_reaches_the_trial(tmp_path, local_ray, workers):
     """Rungs, halvings and the study's number of fits of the shape arrive as they were sent."""
 
-    def telling(config: TrialConfig, *, setting: Setting) -> TrialResult:
+    def telling(config: ClassificationConfig, *, setting: Setting) -> TrialResult:
         told = {"fits": float(setting.fits or -1), "halvings": float(setting.halvings)}
         result = noop(config, setting=setting)
         return replace(result, metrics={**result.metrics, **told})
 
-    setup = TrialSetup(
-        root=str(tmp_path), storage=str(tmp_path / ".ray"), choices=Choices(), workers=workers, work=telling
-    )
+    setup = TrialSetup(root=str(tmp_path), storage=str(tmp_path / ".ray"), tasks=doing(telling), workers=workers)
     config = trial()
-    sent = {"trial": config.canonical_json(), "key": config.key, "token": 1, "rungs": [1, 2], "halvings": 3}
-    found = TrialResult.from_json(run_through_ray_train(sent | {"fits": 360}, setup=setup))
+    sent = assignment_of(config, rungs=(1, 2), halvings=3)
+    found = TrialResult.from_json(run_through_ray_train(replace(sent, fits=360), setup=setup))
     assert (found.metrics["fits"], found.metrics["halvings"], found.rungs) == (360, 3, (1, 2))
     alone = TrialResult.from_json(run_through_ray_train(sent, setup=setup))
     assert alone.metrics["fits"] == -1, "a trial on its own"
@@ -163,7 +170,7 @@ def test_whatever_user_code_raises_is_a_failed_trial(error, told):
         raise error
 
     with pytest.raises(TrialFailed) as caught:
-        _worked(trial(), setting=Setting(root="/nowhere", rungs=(2,), clock=time.monotonic), work=work)
+        worked(work)
     sent = pickle.loads(pickle.dumps(caught.value))
     assert (str(sent), sent.cause) == (told, "bug")
 
@@ -181,7 +188,7 @@ def test_work_that_returns_no_result_is_a_failed_trial(returned):
         return returned
 
     with pytest.raises(TrialFailed, match="must return a TrialResult"):
-        _worked(trial(), setting=Setting(root="/nowhere", rungs=(2,), clock=time.monotonic), work=work)
+        worked(work)
 
 
 @pytest.mark.parametrize(("cause", "is_spent"), [("bug", True), ("machine", True), ("oom", False), ("diverged", False)])
@@ -190,9 +197,9 @@ def test_a_process_that_may_be_broken_runs_no_other_trial(tmp_path, monkeypatch,
     reports: list[dict[str, object]] = []
     monkeypatch.setattr(distributed.tune, "report", reports.append)
     monkeypatch.setattr(distributed, "_outcome", lambda *_, **__: {"cause": cause, "error": "x"})
-    setup = TrialSetup(root=str(tmp_path), storage=str(tmp_path), choices=Choices())
+    setup = TrialSetup(root=str(tmp_path), storage=str(tmp_path))
     with pytest.raises(Spent) if is_spent else nullcontext():
-        trainable({"key": "k"}, setup=setup)
+        trainable(assignment_of(trial()).to_tune(), setup=setup)
     (report,) = reports
     assert report["outcome"]["cause"] == cause
     assert report.get("done", False) is not is_spent

@@ -143,21 +143,23 @@ def test_global_generators_depend_on_the_trials_seed_alone_and_continue_after_it
 HEALTHY = """
 import tempfile, time, sys, torch
 torch.set_num_threads(1)
-from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.classifiers.catalog import complete as classifier
 from nefstudy.fields.catalog import complete as field
 from nefstudy.signals.catalog import pin
-from nefstudy.trial.experiment import Setting, run_trial
+from nefstudy.tasks.classification import run_classification
+from nefstudy.tasks.setting import Setting
 from nefstudy.trial.process_state import kept
 root = tempfile.mkdtemp()
 signals = pin(SignalsConfig(name="digits8", subset=120))
 for name in ("siren", "mfn"):
     siren = field(FieldConfig(name=name, params={"hidden": 8}))
     data = NeuralDatasetConfig(signals=signals, field=siren, init="shared")
-    trial = TrialConfig(dataset=data, steps=2, classifier=classifier(ClassifierConfig(name="gnn-sign", epochs=1)))
+    reader = classifier(ClassifierConfig(name="gnn-sign", epochs=1))
+    trial = ClassificationConfig(dataset=data, steps=2, classifier=reader)
     changes = []
     with kept(changes, seed=0):
-        run_trial(trial, setting=Setting(root=root, rungs=(2,), clock=time.monotonic, engine=sys.argv[1]))
+        run_classification(trial, setting=Setting(root=root, clock=time.monotonic, engine=sys.argv[1]))
     print(changes)
 """
 

@@ -8,7 +8,6 @@ from jaxtyping import Float, Int
 from safetensors.numpy import save
 
 from nefstudy.classifiers.scores import Scores
-from nefstudy.config import TrialConfig
 from nefstudy.neural_dataset.read import NeuralDataset
 from nefstudy.scalars import canonical_json
 from nefstudy.signals.picture import contact_sheet
@@ -18,7 +17,7 @@ PICTURED = 8  # signals shown in a trial's picture
 EMBEDDED = 500  # test fields whose learned features are kept: enough to draw, 130 kB at 64 features
 
 
-def reconstruction_png(config: TrialConfig, signals: Signals, dataset: NeuralDataset) -> bytes:
+def reconstruction_png(steps: int, signals: Signals, dataset: NeuralDataset) -> bytes:
     """Return originals above reconstructions for a few test signals, or for the first of a set without a split.
 
     Raises:
@@ -28,7 +27,7 @@ def reconstruction_png(config: TrialConfig, signals: Signals, dataset: NeuralDat
     rows, points, draw = np.flatnonzero(tested)[:PICTURED], signals.coordinates(), signals.kind.picture
     originals = signals.pictures(rows)
     assert draw is not None  # `pictures` raised otherwise
-    fitted = [draw(dataset.reconstruct(int(i), steps=config.steps), points) for i in signals.ids[rows]]
+    fitted = [draw(dataset.reconstruct(int(i), steps=steps), points) for i in signals.ids[rows]]
     return contact_sheet([originals, np.stack(fitted)])
 
 

@@ -15,18 +15,17 @@ from nefstudy.config import (
     NeuralDatasetConfig,
     OptimizerConfig,
     SignalsConfig,
-    TrialConfig,
 )
 from nefstudy.errors import BadSignals, FitDiverged
 from nefstudy.fields.catalog import complete
 from nefstudy.fitting.choice import choose
 from nefstudy.neural_dataset import write
 from nefstudy.neural_dataset.read import open_neural_dataset
-from nefstudy.signals.catalog import load_signals
-from nefstudy.trial.artifacts import EMBEDDED
-from nefstudy.trial.experiment import Setting, obtain_dataset, run_trial, survivors
-from nefstudy.trial.progress import Working
-from nefstudy.trial.result import TrialResult
+from nefstudy.tasks.artifacts import EMBEDDED
+from nefstudy.tasks.classification import ClassificationConfig, run_classification, survivors
+from nefstudy.tasks.progress import Working
+from nefstudy.tasks.result import TrialResult
+from nefstudy.tasks.setting import Setting
 
 DIGITS = SignalsConfig(name="digits8", subset=120)
 
@@ -40,7 +39,7 @@ def trial(
     signals=DIGITS,
     field: str = "siren",
     views: int = 1,
-) -> TrialConfig:
+) -> ClassificationConfig:
     dataset = NeuralDatasetConfig(
         signals=signals,
         field=complete(FieldConfig(name=field, params={"hidden": 8})),
@@ -49,17 +48,21 @@ def trial(
         seed=seed,
         views=views,
     )
-    return TrialConfig(dataset=dataset, steps=steps, classifier=ClassifierConfig(name="mlp", epochs=2), seed=seed)
+    return ClassificationConfig(
+        dataset=dataset, steps=steps, classifier=ClassifierConfig(name="mlp", epochs=2), seed=seed
+    )
 
 
-def setting(root, *, rungs=(2, 4), **more) -> Setting:
-    return Setting(root=str(root), rungs=rungs, clock=time.monotonic, **more)
+def run(config: ClassificationConfig, root, **more) -> TrialResult:
+    """Run a trial whose ladder has the rungs 2 and 4."""
+    ladders = {config.dataset.digest: (2, 4)}
+    return run_classification(config, setting=Setting(root=str(root), clock=time.monotonic, ladders=ladders, **more))
 
 
 @pytest.mark.slow
 def test_a_trial_says_everything_the_study_asks(tmp_path):
     """Accuracies on all splits, quality on and off the grid, NMI, counts, curves over rungs and epochs, a picture."""
-    found = run_trial(trial(), setting=setting(tmp_path))
+    found = run(trial(), tmp_path)
     wanted = {"train_accuracy", "val_accuracy", "test_accuracy", "all_psnr", "test_psnr", "all_ssim", "all_nmi"}
     wanted |= {"all_off_grid_psnr", "all_off_grid_ratio", "diverged", "signals", "field_steps", "fit_seconds"}
     assert wanted <= set(found.metrics)
@@ -80,7 +83,7 @@ def test_a_trial_says_everything_the_study_asks(tmp_path):
 def test_a_trial_keeps_its_classifier(tmp_path, views):
     """Read back, it answers every test field as it did in the trial: the same confusion and learned features."""
     asked = trial(init="random", views=views)
-    found = run_trial(asked, setting=setting(tmp_path))
+    found = run(asked, tmp_path)
     kept = load_classifier(tmp_path / found.artifacts["classifier.safetensors"])
     dataset = open_neural_dataset(str(tmp_path), asked.dataset.digest)
     data = survivors(asked, dataset, dataset.rung(asked.steps))
@@ -95,7 +98,7 @@ def test_a_trial_keeps_its_classifier(tmp_path, views):
 @pytest.mark.slow
 def test_learned_features_are_scored_by_their_clusters(tmp_path):
     """NMI of the test split's features is a number in (0, 1], beside that of the weights themselves."""
-    metrics = run_trial(trial(), setting=setting(tmp_path)).metrics
+    metrics = run(trial(), tmp_path).metrics
     assert 0 < metrics["test_embedding_nmi"] <= 1
     assert metrics["test_embedding_nmi"] != metrics["all_nmi"]
 
@@ -104,8 +107,8 @@ def test_learned_features_are_scored_by_their_clusters(tmp_path):
 def test_training_is_timed_by_both_clocks(tmp_path):
     """CPU seconds are there where a CPU clock is given, and never among what must repeat."""
     ticking = iter(range(100))
-    with_clock = run_trial(trial(), setting=setting(tmp_path / "a", cpu_clock=lambda: float(next(ticking))))
-    without = run_trial(trial(), setting=setting(tmp_path / "b"))
+    with_clock = run(trial(), tmp_path / "a", cpu_clock=lambda: float(next(ticking)))
+    without = run(trial(), tmp_path / "b")
     assert with_clock.metrics["classify_cpu_seconds"] == 1.0
     assert "classify_cpu_seconds" not in without.metrics
 
@@ -113,8 +116,8 @@ def test_training_is_timed_by_both_clocks(tmp_path):
 @pytest.mark.slow
 def test_the_rungs_of_a_ladder_are_fitted_once(tmp_path):
     """The second trial on the same neural dataset finds it and fits nothing."""
-    first = run_trial(trial(steps=4), setting=setting(tmp_path))
-    second = run_trial(trial(steps=2), setting=setting(tmp_path))
+    first = run(trial(steps=4), tmp_path)
+    second = run(trial(steps=2), tmp_path)
     assert (first.fitted, second.fitted) == (True, False)
     assert second.metrics["field_steps"] == 0
     assert first.dataset == second.dataset
@@ -124,7 +127,7 @@ def test_the_rungs_of_a_ladder_are_fitted_once(tmp_path):
 @pytest.mark.slow
 def test_views_are_fields_of_one_signal(tmp_path):
     """Two fits of each signal: both are fitted, and both are averaged into one answer a signal."""
-    one, two = (run_trial(trial(init="random", views=n), setting=setting(tmp_path)) for n in (1, 2))
+    one, two = (run(trial(init="random", views=n), tmp_path) for n in (1, 2))
     assert sum(map(sum, two.confusion)) == sum(map(sum, one.confusion)) > 0
     assert (one.metrics["signals"], two.metrics["signals"]) == (120, 120)
     assert two.metrics["field_steps"] == 2 * one.metrics["field_steps"] == 2 * 120 * 4
@@ -134,17 +137,17 @@ def test_views_are_fields_of_one_signal(tmp_path):
 @pytest.mark.slow
 def test_equal_trials_find_equal_numbers_in_any_place(tmp_path):
     """Two roots, the same configuration: every number but the durations is the same; another seed differs."""
-    numbers = [run_trial(trial(init="random"), setting=setting(tmp_path / name)).metrics for name in "ab"]
+    numbers = [run(trial(init="random"), tmp_path / name).metrics for name in "ab"]
     timeless = [{k: v for k, v in found.items() if not k.endswith("_seconds")} for found in numbers]
     assert timeless[0] == timeless[1]
-    other = run_trial(trial(init="random", seed=1), setting=setting(tmp_path / "c")).metrics
+    other = run(trial(init="random", seed=1), tmp_path / "c").metrics
     assert other["all_psnr"] != numbers[0]["all_psnr"]
 
 
 def test_a_diverged_fit_says_so(tmp_path):
     """A learning rate far too high: not numbers, but an error that names rate and step count."""
     with pytest.raises(FitDiverged, match="diverged within 4 steps at lr 1e\\+09") as caught:
-        run_trial(trial(lr=1e9, field="rffnet"), setting=setting(tmp_path))
+        run(trial(lr=1e9, field="rffnet"), tmp_path)
     assert caught.value.cause == "diverged"
 
 
@@ -152,7 +155,7 @@ def test_changed_data_is_refused(tmp_path):
     """A configuration pinned to other content does not run on this one."""
     pinned = DIGITS.model_copy(update={"content": "0" * 64})
     with pytest.raises(BadSignals):
-        run_trial(trial(signals=pinned), setting=setting(tmp_path))
+        run(trial(signals=pinned), tmp_path)
 
 
 def test_fits_that_share_a_shape_are_known_to_the_choice_of_an_engine(tmp_path, monkeypatch):
@@ -165,9 +168,7 @@ def test_fits_that_share_a_shape_are_known_to_the_choice_of_an_engine(tmp_path, 
 
     monkeypatch.setattr(write, "choose", choosing)
     for fits, root in ((7, tmp_path / "study"), (None, tmp_path / "alone")):
-        config = trial()
-        signals = load_signals(config.dataset.signals)
-        obtain_dataset(config, signals, setting=setting(root, fits=fits))
+        run(trial(), root, fits=fits)
     assert counts[0] == 7
     assert set(counts) == {7, None}
 
@@ -176,7 +177,7 @@ def test_fits_that_share_a_shape_are_known_to_the_choice_of_an_engine(tmp_path, 
 def test_progress_is_told(tmp_path):
     """Fitting counts fields, classifying counts epochs; both reach their total."""
     heard: list[Working] = []
-    run_trial(trial(), setting=setting(tmp_path, on_progress=heard.append))
+    run(trial(), tmp_path, on_progress=heard.append)
     assert {(one.what, one.done, one.total) for one in heard} >= {("fitting", 120, 120), ("classifying", 2, 2)}
     fits = [one for one in heard if one.what == "fitting"]
     assert all(one.steps == 4 and 0 < one.psnr < 60 for one in fits)

@@ -4,9 +4,9 @@ from typing import Any
 
 from nefstudy.classifiers.catalog import complete
 from nefstudy.classifiers.train import train_classifier
-from nefstudy.config import ClassifierConfig, TrialConfig
+from nefstudy.config import ClassifierConfig
 from nefstudy.neural_dataset.read import open_neural_dataset
-from nefstudy.trial.experiment import survivors
+from nefstudy.tasks.classification import ClassificationConfig, survivors
 
 
 def read_weights(
@@ -21,6 +21,6 @@ def read_weights(
     dataset = open_neural_dataset(root, digest)
     chosen = dataset.rungs[-1] if steps is None else steps
     rung = dataset.rung(chosen)
-    trial = TrialConfig(dataset=dataset.recipe, steps=chosen, classifier=complete(classifier), seed=seed)
+    trial = ClassificationConfig(dataset=dataset.recipe, steps=chosen, classifier=complete(classifier), seed=seed)
     trained = train_classifier(trial.classifier, survivors(trial, dataset, rung), seed=seed)
     return {"dataset": digest, "steps": chosen, "classifier": classifier.name, **trained.metrics}

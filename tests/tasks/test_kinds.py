@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
+from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.evaluation.reconstruction import psnr
 from nefstudy.fields.catalog import complete
 from nefstudy.signals.signal import Quality, SignalKind, Signals
 from nefstudy.signals.signal_set import signal_set
-from nefstudy.trial.experiment import Choices, Setting, run_trial
+from nefstudy.tasks.catalog import TASKS
+from nefstudy.tasks.setting import Catalogs, Setting
+from nefstudy.tasks.task import SignalTraits
 
 AUDIO = SignalKind(
     name="audio",
@@ -46,15 +48,17 @@ def unlabeled(config: SignalsConfig) -> Signals:
     return replace(clips(config), labels=None, card=replace(clips(config).card, class_names=()))
 
 
-def run(source, root: Path):
+def run(source, root: Path, *, task: str = "classification"):
     dataset = NeuralDatasetConfig(
         signals=SignalsConfig(name="clips"),
         field=complete(FieldConfig(name="siren", params={"hidden": 8})),
         init="shared",
     )
-    trial = TrialConfig(dataset=dataset, steps=20, classifier=ClassifierConfig(name="mlp", epochs=2))
-    setting = Setting(root=str(root), rungs=(0, 20), clock=time.monotonic, choices=Choices(signals={"clips": source}))
-    return run_trial(trial, setting=setting)
+    own = {"classifier": ClassifierConfig(name="mlp", epochs=2)} if task == "classification" else {}
+    trial = TASKS[task].config(task=task, dataset=dataset, steps=20, **own)
+    ladders, catalogs = {dataset.digest: (0, 20)}, Catalogs(signals={"clips": source})
+    setting = Setting(root=str(root), ladders=ladders, clock=time.monotonic, catalogs=catalogs)
+    return TASKS[task].run(trial, setting=setting)
 
 
 @pytest.mark.slow
@@ -72,3 +76,14 @@ def test_signals_without_classes_are_refused_before_the_fit(tmp_path: Path):
     with pytest.raises(BadSignals, match="signals 'clips' have no labels, which a classifier needs"):
         run(unlabeled, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_signals_without_classes_are_fitted_and_judged_by_all_of_them(tmp_path: Path):
+    """The task without a classifier takes them; its default objective is the quality over all signals."""
+    whole = replace(unlabeled(SignalsConfig(name="clips")), split=None)
+    found = run(lambda _config: whole, tmp_path, task="fitting")
+    traits = SignalTraits(AUDIO, split=False)
+    objective = TASKS["fitting"].objective(traits)
+    assert objective.metric == "all_psnr"
+    assert {metric.name for metric in TASKS["fitting"].metrics(traits)} == set(found.metrics)

@@ -2,7 +2,7 @@
 
 import logging
 
-from nefstudy.trial.progress import LOG_EVERY_S, Working, fitting, rarely
+from nefstudy.tasks.progress import LOG_EVERY_S, Working, fitting, rarely
 
 
 def test_it_reads_as_a_person_would_say_it():

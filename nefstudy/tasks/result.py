@@ -14,7 +14,7 @@ class TrialResult:
         curves: (step or epoch, value) pairs by metric name.
         artifacts: file name -> path relative to the root.
         fingerprint: how it was computed: engine, versions, device class.
-        dataset: digest of the neural dataset read.
+        dataset: digest of the neural dataset read; None for a task that reads none.
         fitted: whether this trial fitted that dataset, or found it.
         rungs, dataset_bytes: what that dataset holds, and its size on disk.
         rung_sha256: hash over the hashes of the shards read: equal bytes, equal hash.
@@ -22,11 +22,11 @@ class TrialResult:
     """
 
     metrics: dict[str, float]
-    curves: dict[str, list[tuple[int, float]]]
-    artifacts: dict[str, str]
-    fingerprint: dict[str, str]
-    dataset: str
-    fitted: bool
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    artifacts: dict[str, str] = field(default_factory=dict)
+    fingerprint: dict[str, str] = field(default_factory=dict)
+    dataset: str | None = None
+    fitted: bool = False
     rungs: tuple[int, ...] = ()
     dataset_bytes: int = 0
     confusion: list[list[int]] = field(default_factory=list)

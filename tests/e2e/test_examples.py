@@ -1,0 +1,83 @@
+"""The examples run, resume after a kill, and are shown by a service that imports none of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nefstudy.ledger import Ledger, TrialState
+
+from .conftest import PROJECT
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+EXAMPLES = {
+    "random_search": ("random-search", 6, "fitting", "val_psnr", "maximize"),
+    "own_init": ("own-init", 6, "fitting", "val_psnr", "maximize"),
+    "own_sampler": ("own-sampler", 4, "fitting", "val_psnr", "maximize"),
+    "own_task": ("own-task", 6, "drift", "all_drift", "minimize"),
+}
+CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("NEFSTUDY_", "MLFLOW_", "RAY_"))}
+
+
+def rows_of(root: Path, study: str):
+    with Ledger.open(f"sqlite:///{root}/ledger.db", read_only=True) as ledger:
+        return ledger.trials.page(study, limit=None).rows
+
+
+def complete(root: Path, study: str) -> int:
+    if not (root / "ledger.db").exists():
+        return 0
+    return sum(row.state is TrialState.COMPLETE for row in rows_of(root, study))
+
+
+@pytest.fixture(scope="module", params=EXAMPLES)
+def ran(request, tmp_path_factory, run_python):
+    """An example's script, killed after its first trials and run again; with what it is to find."""
+    script, root = f"studies/examples/{request.param}.py", tmp_path_factory.mktemp("example")
+    study, planned, *declared = EXAMPLES[request.param]
+    options = ["--trials", str(planned)] if request.param in ("random_search", "own_task") else []
+    command = [sys.executable, script, "--root", str(root), *options]
+    first = subprocess.Popen(
+        command, cwd=PROJECT, env=CLEAN, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while complete(root, study) < 2 and first.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(first.pid, signal.SIGKILL) if first.poll() is None else None
+    first.wait()
+    before = {row.key: row.ended_at for row in rows_of(root, study) if row.state is TrialState.COMPLETE}
+    run_python(script, "--root", root, *options)
+    return root, study, planned, declared, before
+
+
+def test_an_example_resumes_after_a_kill(ran):
+    """Every planned trial is complete by the task's own objective; none that was complete ran again."""
+    root, study, planned, (task, metric, _), before = ran
+    rows = {row.key: row for row in rows_of(root, study)}
+    assert len(rows) == planned
+    assert {row.state for row in rows.values()} == {TrialState.COMPLETE}
+    assert {row.task for row in rows.values()} == {task}
+    assert all(row.score == row.metrics[metric] for row in rows.values())
+    assert {key: rows[key].ended_at for key in before} == before
+
+
+def test_the_service_shows_it_without_importing_it(ran, served):
+    """Declared metrics, the best by the objective's direction, and the importance of the free parameters."""
+    root, study, _, (_, metric, direction), _ = ran
+    scores = {row.key: row.score for row in rows_of(root, study)}
+    wanted = (max if direction == "maximize" else min)(scores.values())
+    with served(root) as get:
+        (cell,) = get(f"/v1/studies/{study}")["plan"]["cells"]
+        (best,) = get(f"/v1/studies/{study}/progress")["best"]
+        table = get(f"/v1/studies/{study}/tables/best")
+        figure = get(f"/v1/studies/{study}/figures/ladders")
+    assert cell["objective"] == {"metric": metric, "direction": direction}
+    assert metric in {one["name"] for one in cell["metrics"]}
+    assert (best["objective"], best["score"]) == (metric, wanted)
+    assert table["rows"]
+    assert figure["id"] == "ladders"
