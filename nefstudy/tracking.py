@@ -37,6 +37,7 @@ STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.FAILED: "FAILED", TrialSta
 PICTURES = (".png", ".svg")
 
 LOCKED_S = 10.0  # for a SQLite store that somebody else is writing
+NAMED = ("init", "steps")  # parameters that a run is named by, where its trial has them
 MAX_PARAMS, MAX_ENTITIES, MAX_TEXT = 100, 1000, 5000  # of one log_batch; of one tag
 FAILURES = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
 # a dead server is given up after seconds; MLflow's own defaults hold a call for four minutes
@@ -147,7 +148,8 @@ class Runs:
         """
         ended = _milliseconds(row.ended_at or row.requested_at)
         started = _milliseconds(row.started_at or row.requested_at)
-        experiment, name = self._experiment(row), f"{row.init}-{row.steps}-{row.key[:8]}"
+        shown = [str(row.parameters[name]) for name in NAMED if name in row.parameters]
+        experiment, name = self._experiment(row), "-".join([*shown, row.key[:8]])
         with _without_repeats():
             run = self._client.create_run(experiment, start_time=started, tags=_tags(row), run_name=name)
         run_id = run.info.run_id

@@ -14,7 +14,7 @@ export const SECTIONS = [
   [{ id: "nmi", path: "figures/scatter", sections: ["scatter"], query: { x: "all_nmi", limit: 3000 }, chosen: true, plot: true, hides: true },
     { id: "ratio", path: "figures/scatter", sections: ["scatter"], query: { x: "all_off_grid_ratio", limit: 3000 }, chosen: true, plot: true, hides: true }],
   [{ id: "starts", path: "tables/initialization", sections: ["initialization"], slow: true }, { id: "importance", path: "tables/importance", sections: ["importance"], chosen: true, slow: true, draw: shares }],
-  [{ id: "best", path: "tables/best", query: { limit: 3 }, most: 12 }],
+  [{ id: "best", path: "tables/best", query: { limit: 3 }, chosen: true, most: 36 }],
   [{ id: "savings", path: "tables/savings" }],
   [{ id: "replicates", path: "tables/replicates", query: { limit: 24 }, slow: true, hides: true, most: 24 }],
   [{ id: "classifiers", path: "tables/classifiers", sections: ["classifiers"], slow: true, hides: true }],

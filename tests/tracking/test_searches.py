@@ -61,9 +61,15 @@ def test_the_five_searches_find_what_they_say(ledger, runs, exported):
         {run.data.tags["nefstudy.key"] for run in runs(f"{STUDY}/digits8/siren/{PHASE}", where)}
         for where in (search.replace("DIGEST", rows[one].dataset) for search in SEARCHES)
     )
-    assert good == {key for key in exported if rows[key].init == "shared" and exported[key]["test_accuracy"] > 0.8}
-    assert setting == {key for key in exported if rows[key].hidden == 32 and rows[key].steps == 1000}
-    assert overtrained == {key for key in exported if rows[key].init == "random" and rows[key].steps == 1000}
+    assert good == {
+        key for key in exported if rows[key].parameters["init"] == "shared" and exported[key]["test_accuracy"] > 0.8
+    }
+    assert setting == {
+        key for key in exported if rows[key].parameters["hidden"] == 32 and rows[key].parameters["steps"] == 1000
+    }
+    assert overtrained == {
+        key for key in exported if rows[key].parameters["init"] == "random" and rows[key].parameters["steps"] == 1000
+    }
     assert failed == {key for key, row in rows.items() if row.cause == "oom"}
     assert together == {key for key in exported if rows[key].dataset == rows[one].dataset}
     assert [len(found) for found in (good, setting, overtrained, failed, together)] == [2, 2, 2, 1, 2]
