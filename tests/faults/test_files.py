@@ -280,9 +280,8 @@ def test_a_writer_that_was_thought_dead_changes_nothing(whole, tmp_path):
 
 def test_a_diverged_field_is_flagged_alone_and_a_diverged_trial_says_so(whole, tmp_path):
     """A learning rate that blows all fields up ends as `diverged`, with the rate in the message; files stay whole."""
-    other = {"optimizer": {"lr": 1e9}, "init": "shared"}
-    field = complete(FieldConfig(name="mfn", params={"hidden": 4}))
-    wild = NeuralDatasetConfig(**dict(RECIPE) | other | {"field": field})
+    mfn = complete(FieldConfig(name="mfn", params={"hidden": 4}))
+    wild = NeuralDatasetConfig(signals=RECIPE.signals, field=mfn, init="shared", optimizer={"lr": 1e9})
     trial = ClassificationConfig(dataset=wild, steps=30, classifier=ClassifierConfig(name="mlp", epochs=1))
     with pytest.raises(FitDiverged, match=r"fields diverged within 30 steps at lr 1e\+09"):
         run_classification(trial, setting=Setting(root=str(tmp_path), clock=time.monotonic))
