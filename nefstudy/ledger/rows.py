@@ -64,57 +64,6 @@ class TrialRow:
     started_at: float | None
     ended_at: float | None
 
-    # Transitional: what page and report still name goes when they draw declared metrics and parameters.
-
-    @property
-    def init(self) -> str:
-        """The name of the initialization."""
-        return str(self.parameters.get("init", ""))
-
-    @property
-    def field(self) -> str:
-        """The name of the field."""
-        return str(self.parameters.get("field", ""))
-
-    @property
-    def signals(self) -> str:
-        """The name of the signals."""
-        return str(self.parameters.get("signals", ""))
-
-    @property
-    def hidden(self) -> int | None:
-        """The field's width, None without one."""
-        hidden = self.parameters.get("hidden")
-        return hidden if isinstance(hidden, int) else None
-
-    @property
-    def steps(self) -> int:
-        """The number of fitting steps."""
-        return int(self.parameters.get("steps", 0))
-
-    @property
-    def classifier(self) -> str:
-        """The name of the classifier."""
-        return str(self.parameters.get("classifier", ""))
-
-    @property
-    def val_accuracy(self) -> float | None:
-        """The validation accuracy, None where it is not finite."""
-        return finite(self.metrics.get("val_accuracy"))
-
-    @property
-    def test_accuracy(self) -> float | None:
-        """The test accuracy, None where it is not finite."""
-        return finite(self.metrics.get("test_accuracy"))
-
-    @property
-    def quality(self) -> float | None:
-        """The reconstruction metric of the signals' kind, None where it is not finite."""
-        return finite(next((self.metrics[name] for name in QUALITIES if name in self.metrics), None))
-
-
-QUALITIES = ("all_psnr", "all_iou")
-
 
 def finite(value: float | None) -> float | None:
     """Return a value that is a finite number, None for any other."""

@@ -40,18 +40,18 @@ def test_status_rest_and_mlflow_agree_trial_for_trial(finished_root, nefstudy, s
     with served(finished_root) as get:
         answered = get("/v1/studies/tiny/trials?limit=1000")["trials"]
         best = get("/v1/studies/tiny/best")["best"]
-    assert {t["key"]: t["test_accuracy"] for t in answered} == {k: r.test_accuracy for k, r in rows.items()}
+    assert {t["key"]: t["score"] for t in answered} == {k: r.score for k, r in rows.items()}
     (study,) = nefstudy("status", "--root", finished_root)["studies"]
     top = {b["cell"]: b["val_accuracy"] for b in best}
     for shown in study["best"]:
-        assert shown["val_accuracy"] == rows[shown["key"]].val_accuracy
-        assert shown["val_accuracy"] == max(r.val_accuracy for r in rows.values() if r.cell == shown["cell"])
+        assert shown["val_accuracy"] == rows[shown["key"]].score
+        assert shown["val_accuracy"] == max(r.score for r in rows.values() if r.cell == shown["cell"])
         assert shown["cell"] in top
     client = mlflow.MlflowClient(f"sqlite:///{finished_root}/mlflow.db")
     experiments = [e.experiment_id for e in client.search_experiments() if e.name.startswith("tiny/")]
     runs = client.search_runs(experiments, max_results=1000)
     assert {r.data.tags["nefstudy.key"]: r.data.metrics["test_accuracy"] for r in runs} == {
-        key: row.test_accuracy for key, row in rows.items()
+        key: row.metrics.get("test_accuracy") for key, row in rows.items()
     }
     assert {r.info.status for r in runs} == {"FINISHED"}
 

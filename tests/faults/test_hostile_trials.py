@@ -188,8 +188,10 @@ def test_hostile_trials_fail_alone(plan_of, run_here, invariants, tmp_path, monk
     rows = invariants().check()
     assert ending.state == "finished"
     assert files_of(tmp_path) == files_of(tmp_path / "healthy")
-    assert values_of([row for row in rows if row.classifier == "mlp"]) == values_of(reference)
-    hostile = {row.config["classifier"]["params"]["act"]: row for row in rows if row.classifier == "hostile"}
+    assert values_of([row for row in rows if row.parameters["classifier"] == "mlp"]) == values_of(reference)
+    hostile = {
+        row.config["classifier"]["params"]["act"]: row for row in rows if row.parameters["classifier"] == "hostile"
+    }
     assert set(hostile) == set(acts)
     causes = {act: (row.state, row.cause) for act, row in hostile.items() if act not in LEAVES}
     wanted = {act: cause for act, (_, cause) in FAILS.items()} | dict.fromkeys(RETURNS, "bug")

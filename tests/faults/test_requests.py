@@ -49,7 +49,10 @@ def with_loop(quick_plan, tmp_path):
 
 
 def states(rows) -> dict:
-    return {(row.classifier, row.steps): (str(row.state), row.cause, row.attempt) for row in rows}
+    return {
+        (row.parameters["classifier"], row.parameters["steps"]): (str(row.state), row.cause, row.attempt)
+        for row in rows
+    }
 
 
 def test_a_loop_in_c_code_times_out_and_its_process_is_killed(with_loop, run_here, invariants):

@@ -32,10 +32,25 @@ def test_complete_trial_reads_back_as_written(ledger, trial):
     row = ledger.trials.get(made.key)
     assert row.state is TrialState.COMPLETE
     assert row.config == made.model_dump(mode="json")
-    assert (row.cell, row.field, row.signals, row.init) == ("digits8/mfn", "mfn", "digits8", "random")
-    assert (row.hidden, row.steps, row.seed, row.attempt, row.reused) == (16, 200, 3, 1, False)
+    assert (row.cell, row.parameters["field"], row.parameters["signals"], row.parameters["init"]) == (
+        "digits8/mfn",
+        "mfn",
+        "digits8",
+        "random",
+    )
+    assert (row.parameters["hidden"], row.parameters["steps"], row.seed, row.attempt, row.reused) == (
+        16,
+        200,
+        3,
+        1,
+        False,
+    )
     assert row.dataset == made.dataset.digest
-    assert (row.val_accuracy, row.test_accuracy, row.quality) == (0.5, 0.4, 21.5)
+    assert (row.metrics.get("val_accuracy"), row.metrics.get("test_accuracy"), row.metrics.get("all_psnr")) == (
+        0.5,
+        0.4,
+        21.5,
+    )
     assert row.metrics == pytest.approx(metrics, nan_ok=True)
     assert row.requested_at <= row.started_at <= row.ended_at
     assert row.fingerprint == {"engine": "eager"}
@@ -81,7 +96,7 @@ def test_late_commit_of_an_earlier_attempt_is_refused(ledger, trial):
         with pytest.raises(StaleAttempt, match=f"attempt {late} .* is stale"):
             act()
     assert ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.5})
-    assert ledger.trials.get(made.key).val_accuracy == 0.5
+    assert ledger.trials.get(made.key).metrics["val_accuracy"] == 0.5
 
 
 def test_complete_never_changes(ledger, trial):
@@ -139,7 +154,7 @@ def test_next_attempt_starts_clean(ledger, trial):
     assert ledger.trials.get(made.key).state is TrialState.PRUNED
     token = ledger.trials.request(*HERE, record=as_record(made))
     row = ledger.trials.get(made.key)
-    assert (row.state, row.attempt, row.val_accuracy, row.metrics) == (TrialState.REQUESTED, 2, None, {})
+    assert (row.state, row.attempt, row.metrics.get("val_accuracy"), row.metrics) == (TrialState.REQUESTED, 2, None, {})
     assert ledger.trials.curves(*HERE, key=made.key) == {}
     assert ledger.trials.columns("digits", ["steps", "lr"], state=None) == {
         "steps": [75],
@@ -169,7 +184,12 @@ def test_result_is_reused_at_no_cost(ledger, trial):
     )
     assert ledger.trials.reuse(*HERE, record=as_record(made))
     row = ledger.trials.get(made.key, study="digits")
-    assert (row.state, row.reused, row.val_accuracy, row.fingerprint) == (TrialState.COMPLETE, True, 0.5, {"a": "b"})
+    assert (row.state, row.reused, row.metrics.get("val_accuracy"), row.fingerprint) == (
+        TrialState.COMPLETE,
+        True,
+        0.5,
+        {"a": "b"},
+    )
     assert row.metrics == metrics | {"field_steps": 0.0, "fit_seconds": 0.0, "classify_seconds": 0.0}
     assert ledger.trials.curves(*HERE, key=made.key) == {"val_loss": [(0.0, 1.0)]}
     assert ledger.trials.artifacts(*HERE, key=made.key) == files

@@ -151,7 +151,7 @@ def test_full_disk_loses_no_committed_result(tmp_path, finish):
         finally:
             _limit_file_size(None)
         finish(ledger, 99)
-        assert ledger.trials.get(done.key).val_accuracy == 0.01
+        assert ledger.trials.get(done.key).metrics["val_accuracy"] == 0.01
         assert all(row.state in ("COMPLETE", "RUNNING", "REQUESTED") for row in ledger.trials.page("digits").rows)
 
 

@@ -180,4 +180,4 @@ def test_driver_that_sleeps_through_its_lease_is_fenced_off(path, trial):
         token = ledger.trials.request(*HERE, record=as_record(made), lease=lease)
         ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.9}, lease=lease)
         assert child.end(signal.SIGCONT) == (0, ["refused"])
-        assert ledger.trials.get(made.key).val_accuracy == 0.9
+        assert ledger.trials.get(made.key).metrics["val_accuracy"] == 0.9

@@ -56,13 +56,8 @@ def filled(ledger, trial):
 
 def value(row, name):
     """What a row has under a name, None for nothing or NaN."""
-    config = row.config
-    found = {
-        "lr": config["dataset"]["optimizer"]["lr"],
-        "field": config["dataset"]["field"]["name"],
-        **row.metrics,
-    }.get(name)
-    found = getattr(row, name, found) if name not in row.metrics else found
+    known = {**row.metrics, **row.parameters}
+    found = getattr(row, name, known.get(name))
     return None if isinstance(found, float) and math.isnan(found) else found
 
 

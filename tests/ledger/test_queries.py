@@ -50,7 +50,7 @@ def test_best_is_by_score_of_complete_trials(filled):
         ("digits8/siren", 0.8),
         ("digits8/mfn", 0.9),
     ]
-    assert [row.val_accuracy for row in filled.trials.best("digits", cell="digits8/mfn", limit=3)] == [0.9, 0.7, 0.5]
+    assert [row.score for row in filled.trials.best("digits", cell="digits8/mfn", limit=3)] == [0.9, 0.7, 0.5]
     assert filled.trials.best("digits", phase="phase2") == []
 
 
@@ -111,10 +111,10 @@ def test_columns_line_up(filled):
     found = filled.trials.columns("digits", names, state=None)
     assert found["seed"] == [row.seed for row in rows]
     assert found["cell"] == [row.cell for row in rows]
-    assert found["val_accuracy"] == [row.val_accuracy for row in rows]
+    assert found["val_accuracy"] == [row.score for row in rows]
     assert found["field_steps"] == [row.metrics.get("field_steps") for row in rows]
     assert found["lr"] == [1e-3] * 14
-    assert found["field"] == [row.field for row in rows]
+    assert found["field"] == [row.parameters["field"] for row in rows]
     assert found["unheard_of"] == [None] * 14
     assert len(filled.trials.columns("digits", ["seed"])["seed"]) == 10
 

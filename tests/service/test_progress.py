@@ -38,7 +38,7 @@ def test_best_of_a_cell_is_the_one_validation_picks(filled):
     assert set(found) == set(CELLS)
     for cell, best in found.items():
         rows = ledger.trials.page(STUDY, cell=cell, state=TrialState.COMPLETE, limit=None).rows
-        assert best.val_accuracy == max(row.val_accuracy for row in rows)
+        assert best.val_accuracy == max(row.score for row in rows)
 
 
 def test_a_study_without_trials_has_progress(ledger):

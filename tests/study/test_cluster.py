@@ -174,7 +174,7 @@ def test_later_trials_of_a_class_share_a_gpu(cluster, study, small_grid) -> None
     rows = study(StudyPlan(study="s", cells=(replace(small_grid, replicates=2),), tasks=doing(measured)))
     assert len(rows) == 24
     for hidden in (8, 16):
-        gpus = [row.metrics["gpus"] for row in rows if row.hidden == hidden]
+        gpus = [row.metrics["gpus"] for row in rows if row.parameters["hidden"] == hidden]
         assert gpus[0] == 1.0
         assert gpus[-6:] == [0.5] * 6
         assert gpus == sorted(gpus, reverse=True)

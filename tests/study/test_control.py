@@ -200,7 +200,7 @@ def test_a_running_trial_is_withdrawn_and_its_worker_is_to_be_killed(driver, res
     assert run.abandoned == {"a"}
     run.completed("a", result(0.5))
     row = ledger.trials.get(key, study="s")
-    assert (row.state, row.cause, row.val_accuracy) == (TrialState.FAILED, "withdrawn", None)
+    assert (row.state, row.cause, row.score) == (TrialState.FAILED, "withdrawn", None)
     assert not run.under_way
 
 

@@ -104,7 +104,7 @@ def test_what_never_fits_fails_its_trial_and_not_the_study(ledger, small_grid, o
     watch.look()
     assert watch.problem is None
     rows = ledger.trials.page("s", limit=None).rows
-    assert {(row.hidden, row.state, row.cause) for row in rows} == {
+    assert {(row.parameters["hidden"], row.state, row.cause) for row in rows} == {
         (8, TrialState.COMPLETE, None),
         (16, TrialState.FAILED, "too_big"),
     }

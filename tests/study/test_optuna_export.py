@@ -73,11 +73,11 @@ def test_optuna_reads_what_the_ledger_holds(searched: Ledger, tmp_path: Path):
         row = searched.trials.get(trial.user_attrs["key"], study="s")
         assert trial.state.name == {"FAILED": "FAIL"}.get(row.state, row.state)
         assert trial.params["lr"] == row.config["dataset"]["optimizer"]["lr"]
-        assert trial.params["hidden"] == row.hidden
-        assert trial.params["init"] == row.init
+        assert trial.params["hidden"] == row.parameters["hidden"]
+        assert trial.params["init"] == row.parameters["init"]
         if row.state in (TrialState.COMPLETE, TrialState.PRUNED):
-            assert trial.value == row.val_accuracy
-            assert trial.user_attrs["test_accuracy"] == row.test_accuracy
+            assert trial.value == row.score
+            assert trial.user_attrs["test_accuracy"] == row.metrics.get("test_accuracy")
             curve = searched.trials.curves("s", "phase1", key=row.key)["val_accuracy"]
             assert trial.intermediate_values == {int(epoch): value for epoch, value in curve}
             assert trial.datetime_complete >= trial.datetime_start
@@ -187,12 +187,10 @@ def test_the_real_dashboard_opens_it(searched: Ledger, tmp_path: Path):
         finally:
             dashboard.terminate()
             dashboard.wait(timeout=20)
-    rows = [
-        row for row in searched.trials.page("s", cell="mnist5k/siren", limit=None).rows if row.val_accuracy is not None
-    ]
+    rows = [row for row in searched.trials.page("s", cell="mnist5k/siren", limit=None).rows if row.score is not None]
     assert len(detail["trials"]) == 12
     values = sorted(trial["values"][0] for trial in detail["trials"] if trial.get("values"))
-    assert values == sorted(row.val_accuracy for row in rows)
+    assert values == sorted(row.score for row in rows)
 
 
 def ask(address: str, *, patience_s: float = 0):

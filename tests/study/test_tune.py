@@ -102,8 +102,8 @@ def test_a_process_is_used_again_unless_a_trial_changed_it_or_failed_in_it(place
     run_study(StudyPlan(study="s", cells=(small_grid,), tasks=doing(marked)), options, place=place, console=quiet())
     with Ledger.open(place.ledger, read_only=True) as ledger:
         rows = sorted(ledger.trials.page("s", limit=None).rows, key=lambda row: row.ended_at)
-    assert [row.state for row in rows if row.init == "shared"] == [TrialState.COMPLETE] * 6
-    ended = [(row.fingerprint.get("pid") or row.error.split()[-1], row.init) for row in rows]
+    assert [row.state for row in rows if row.parameters["init"] == "shared"] == [TrialState.COMPLETE] * 6
+    ended = [(row.fingerprint.get("pid") or row.error.split()[-1], row.parameters["init"]) for row in rows]
     for (pid, start), (following, _) in itertools.pairwise(ended):
         assert (pid == following) == (start == "shared"), ended
     assert len({pid for pid, start in ended if start == "random"}) == 6, "each was the last of its process"
