@@ -5,7 +5,7 @@ const SETTLE_MS = 700;
 const MOST_KEPT = 40;
 const kept = new Map();
 
-// The answer at a path: the very same object as before while it says the same, so that nothing need be drawn anew.
+// The answer at a path: the same object as before while its ETag is the same, so that nothing is drawn again.
 export async function get(path) {
   const response = await fetch(path, { headers: { Accept: "application/json" }, credentials: "same-origin" });
   if (response.status === 202) { // it is being computed
@@ -25,15 +25,15 @@ export async function get(path) {
 
 export const studyPath = (study) => `v1/studies/${encodeURIComponent(study)}`;
 
-// Calls `changed` after events of the study, bundled, and now and then without any; every few seconds while the stream is
-// away, which is opened anew where the browser has given it up.
+// Calls `changed` after events of the study, bundled, and every half minute without any; every few seconds while the stream is
+// away, which is opened again where the browser has given it up.
 export function follow(study, { changed, live }) {
   let due = null;
   let asked = Date.now();
   const soon = () => { due ??= setTimeout(() => { due = null; asked = Date.now(); changed(); }, SETTLE_MS); };
   const open = () => {
     const source = new EventSource(`${studyPath(study)}/events`);
-    source.addEventListener("open", () => { live(true); soon(); }); // what happened before it opened is not told
+    source.addEventListener("open", () => { live(true); soon(); }); // no event was sent before it opened
     source.addEventListener("error", () => live(false));
     source.addEventListener("message", soon);
     return source;

@@ -69,7 +69,7 @@ function showLive(on) {
   byId("live").textContent = on ? "live" : "reconnecting";
 }
 
-// One run at a time; what is asked for meanwhile is one more run afterwards. What failed is tried again: a study at rest
+// One run at a time; calls while it runs cause one more run afterwards. What failed is retried: a study at rest
 // sends no event that would ask for it.
 function single(act) {
   const held = { busy: false, again: false, retry: null };
@@ -131,7 +131,7 @@ async function draw(study) {
 const drawParts = (study, wanted) =>
   Promise.all(page.parts.filter(wanted).map((entry) => drawPart(entry, study, { chosen: chosen(), across: byId("across").value, onPick: openTrial })));
 
-// What says the same is not drawn again: a button that is drawn anew loses the reader's place.
+// What has not changed is not drawn again: a button that is replaced loses the focus.
 function drawPhases(progress) {
   const shown = JSON.stringify(progress.phases);
   if (shown === page.shown) return;

@@ -24,7 +24,7 @@ export function bars(figure, width) {
 export function steps(figure, width) {
   const rows = rowsOf(figure, "step").map((row) => ({ ...row, x: instant(row.x) }));
   const [low, high] = d3.extent(rows, ({ y }) => y);
-  const flat = high - low < 0.01; // has no range of its own
+  const flat = high - low < 0.01; // has no range
   return chart({
     width, ...LOOK, x: axis(figure, width),
     y: { label: `↑ ${figure.y.label}`, labelArrow: "none", grid: true, ticks: 5, nice: true, domain: flat ? [low - 0.01, high + 0.01] : [low, high] },

@@ -8,7 +8,7 @@ from nefstudy.insight.declared import Declared
 from nefstudy.insight.figure import Axis, Figure, Mark
 from nefstudy.insight.trials import Trials, is_number
 
-SPANS = 60  # bars that can be told apart on a phone
+SPANS = 60  # bars that are distinct on a phone
 LEAST_ENDED = 4  # trials a span on average: a count of n errs by its root, so fewer would show luck, not pace
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 WIDTHS = (

@@ -17,7 +17,7 @@ from nefstudy.insight.trials import is_number
 from nefstudy.ledger.rows import TrialRow
 from nefstudy.report.figures import FAINT, PANEL_HEIGHT, PANEL_WIDTH, dress
 
-# Tol's muted palette and black: ten classes told apart under every common colour vision.
+# Tol's muted palette and black: ten classes that are distinct under every common color vision.
 CLASS_COLOURS = (
     "#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#222222",
 )  # fmt: skip
@@ -37,7 +37,7 @@ class Learned:
 
 
 def learned_by(row: TrialRow, content: bytes) -> Learned | None:
-    """The features in a trial's `embedding.safetensors`; None where the file is not one, or not finite."""
+    """Return the features in a trial's `embedding.safetensors`; None where the file is not one, or not finite."""
     try:
         kept = load(content)
         found = Learned(row, kept["features"], kept["labels"])
@@ -47,7 +47,7 @@ def learned_by(row: TrialRow, content: bytes) -> Learned | None:
 
 
 def plane(features: Float[np.ndarray, "N E"]) -> Float[np.ndarray, "N 2"]:
-    """A t-SNE of the features, which keeps neighbours together; the same features give the same picture."""
+    """Return a t-SNE of the features, which keeps neighbors together; the same features give the same picture."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
 
@@ -62,7 +62,7 @@ def plane(features: Float[np.ndarray, "N E"]) -> Float[np.ndarray, "N 2"]:
 
 
 def draw_learned(found: Sequence[Learned]) -> Figure:
-    """A panel for each trial, its fields in the colours of their classes."""
+    """Return a panel for each trial, its fields in the colors of their classes."""
     columns = min(COLUMNS, len(found))
     size = (PANEL_WIDTH * columns + 0.4, PANEL_HEIGHT * ceil(len(found) / columns) + 0.5)
     figure = Figure(figsize=size, layout="constrained")

@@ -88,7 +88,7 @@ def get_best(
     cell: CellName = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="trials of each phase and cell")] = 1,
 ) -> Response:
-    """The best complete trials of each phase and cell by its objective, best first."""
+    """Return the best complete trials of each phase and cell by its objective, best first."""
     require_study(ledger, study)
     declared = Source(ledger, study).declared
     best = [best_of(row, declared) for row in ledger.trials.best(study, phase=phase, cell=cell, limit=limit)]

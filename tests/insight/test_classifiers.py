@@ -1,4 +1,4 @@
-"""Laws of the comparison of classifiers: every finished trial in its place, sizes are rows of their own."""
+"""Laws of the comparison of classifiers: every finished trial in its place, a row for each size."""
 
 from collections.abc import Callable
 from typing import Any

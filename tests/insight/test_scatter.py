@@ -68,7 +68,7 @@ def test_over_training_is_claimed_only_where_the_best_ladder_falls(make: Make, d
 
 
 def test_short_ladders_support_no_claim(make: Make, declared: Declarations) -> None:
-    """Two rungs are joined, and nothing is said of a maximum between them."""
+    """Two rungs are joined, and no maximum between them is claimed."""
     words = caption(make(*ladder(0.8, 0.5)), declared)
     assert "nothing is known of over-training" in words
 
@@ -116,7 +116,7 @@ def test_rank_correlation_agrees_with_monotone_data() -> None:
 
 
 def test_no_trials_are_said_to_be_none(make: Make, declared: Declarations) -> None:
-    """An empty study has a figure that says so."""
+    """An empty study has a figure with words in place of dots."""
     assert caption(make(), declared) == "No complete trial has both numbers yet."
 
 
@@ -143,7 +143,7 @@ def test_the_front_follows_each_metrics_direction(make: Make, declared: Declarat
 
 @given(PLANES, st.integers(1, 70))
 def test_downsampling_keeps_what_fits_and_never_more(plane: list[tuple[float, float]], limit: int) -> None:
-    """Rising indices without repeats, as many as allowed; all of them when there is room."""
+    """Rising indices without repeats, at most the limit; all of them when there is room."""
     kept = downsample([a for a, _ in plane], [b for _, b in plane], limit=limit)
     assert kept == sorted(set(kept))
     assert len(kept) == min(limit, len(plane))

@@ -35,7 +35,7 @@ def test_what_takes_long_is_computed_aside(filled, client_of, monkeypatch):
 
 
 def test_only_so_much_is_computed_aside(filled, monkeypatch):
-    """One question too many is told to come again and starts nothing."""
+    """One question too many starts nothing and has to be repeated."""
     monkeypatch.setattr(snapshot, "WAIT_S", 0.01)
     release = threading.Event()
     kept = snapshot.Snapshots(filled[0])
