@@ -49,6 +49,8 @@ def main() -> None:
             follow(ledger, driver)
     except BadLedger as error:  # the driver will find the same, and says what to do
         sys.exit(f"the export ends: {safe_error(str(error))}")
+    except ImportError as error:  # the code was removed with the job's working directory; the driver says what to do
+        sys.exit(f"the export ends: {safe_error(str(error))}; results wait in the ledger")
 
 
 def follow(ledger: Ledger, driver: Driver) -> None:

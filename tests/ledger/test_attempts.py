@@ -46,11 +46,7 @@ def test_complete_trial_reads_back_as_written(ledger, trial):
         False,
     )
     assert row.dataset == made.dataset.digest
-    assert (row.metrics.get("val_accuracy"), row.metrics.get("test_accuracy"), row.metrics.get("all_psnr")) == (
-        0.5,
-        0.4,
-        21.5,
-    )
+    assert (row.metrics["val_accuracy"], row.metrics["test_accuracy"], row.metrics["all_psnr"]) == (0.5, 0.4, 21.5)
     assert row.metrics == pytest.approx(metrics, nan_ok=True)
     assert row.requested_at <= row.started_at <= row.ended_at
     assert row.fingerprint == {"engine": "eager"}
