@@ -61,6 +61,12 @@ STEMS: Mapping[str, tuple[str, str, Direction, tuple[float, float] | None]] = {
 WORDS = {"val": "validation", "test": "test", "train": "training", "all": ""}
 
 
+def in_sentence(label: str) -> str:
+    """Return a label as it is written within a sentence: `Test accuracy` in lower case, `PSNR` and `IoU` unchanged."""
+    word = label.partition(" ")[0]
+    return label[:1].lower() + label[1:] if word[1:].islower() else label
+
+
 def undeclared(name: str) -> Metric:
     """Return a metric that no plan declares, from its name alone."""
     prefix, _, rest = name.partition("_")
@@ -201,7 +207,7 @@ def _metric(told: Mapping[str, Any]) -> Metric:
     domain = told.get("domain")
     return Metric(
         name=told["name"],
-        label=told.get("label") or undeclared(told["name"]).label,
+        label=in_sentence(told.get("label") or undeclared(told["name"]).label),
         unit=told.get("unit") or "",
         direction=told.get("direction"),
         split=told.get("split"),

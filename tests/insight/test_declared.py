@@ -2,7 +2,7 @@
 
 import pytest
 
-from nefstudy.insight.declared import declarations
+from nefstudy.insight.declared import declarations, in_sentence
 from nefstudy.insight.pace import planned_fits
 from nefstudy.ledger import CellRecord
 from nefstudy.study.plan import StudyPlan
@@ -25,13 +25,29 @@ def test_a_plans_declarations_are_read_back(plan: StudyPlan) -> None:
         assert (own.objective, own.direction, own.planned) == (objective.metric, objective.direction, cell.planned)
         for metric in plan.metrics(cell):
             read = own.metric(metric.name)
-            assert (read.label, read.unit, read.direction) == (metric.label, metric.unit, metric.direction)
+            assert read.label.lower() == metric.label.lower()
+            assert (read.unit, read.direction) == (metric.unit, metric.direction)
             assert (read.split, read.domain) == (metric.split, metric.domain)
         assert list(own.space) == list(cell.space)
         assert own.sections == plan.task(cell).sections
         assert own.reported is not None
         assert own.reported.name == "test_accuracy"
         assert own.quality[0] == "all_psnr"
+
+
+@pytest.mark.parametrize(
+    ("label", "read"),
+    [
+        ("Test accuracy", "test accuracy"),
+        ("PSNR, test", "PSNR, test"),
+        ("IoU", "IoU"),
+        ("Off-grid", "off-grid"),
+        ("", ""),
+    ],
+)
+def test_labels_are_read_within_sentences(label: str, read: str) -> None:
+    """A capital that only begins a label is lowered, acronyms stay."""
+    assert in_sentence(label) == read
 
 
 def test_a_grid_is_known_by_its_sampler(plan: StudyPlan) -> None:
