@@ -116,7 +116,10 @@ def _caption(
     if joined:
         sign = -1 if y.direction == "minimize" else 1
         if 0 < len(found) <= MOST_LADDERS:
-            words.append("Rungs of one ladder are joined; the best rung of three or more is ringed.")
+            ringed = any(len(ladder.rungs) >= LEAST_RUNGS for ladder in found)
+            words.append(
+                "Rungs of one ladder are joined" + ("; the best of three or more is ringed." if ringed else ".")
+            )
         words.append(climb_words(trials, found, y_label=y.label, score=own.objective, sign=sign, digits=y.digits))
     else:
         if x.name in EXPLAINED:
