@@ -39,7 +39,7 @@ def handover(ledger: Ledger, plan: StudyPlan) -> dict[str, Any]:
     Raises:
         BadConfig: a cell has too few finished trials to learn from.
     """
-    searched = [cell for cell in plan.cells if cell.sampler.listed(plan.sampled(cell)) is None]
+    searched = [cell for cell in plan.cells if cell.sampler.is_prunable]
     if not searched:
         raise BadConfig(f"study {plan.study!r} has no searched cell; a hand-over needs one")
     cells = {cell.cell: _cell(ledger, plan, cell) for cell in searched}

@@ -1,6 +1,7 @@
 """Laws of the hand-over: what mattered is found, good values are proposed, the file round-trips."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from nefstudy.study.handover import fixed_value, grid_values, handover, read_han
 from nefstudy.study.plan import StudyPlan
 from nefstudy.study.scales import SCALES, grid_cells, search_cells
 from nefstudy.study.space import GRID, GRID_FIXED, Choice, Real, Whole
+from nefstudy.tasks.task import Objective
 
 
 @pytest.fixture
@@ -33,6 +35,25 @@ def test_what_decides_is_ranked_first(searched, ledger):
     assert set(cell["grid"]) | set(cell["fixed"]) == set(searched.cells[0].space)
     assert cell["trials"] == 60
     assert cell["paper"]["grid"]["steps"] == list(GRID["siren"]["steps"].values)
+
+
+def test_a_minimized_objective_proposes_what_makes_it_small(ledger, open_run, result):
+    """The same study scored by a loss: what decides is ranked first, and the proposal is where the loss is small."""
+    cells = search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=60)
+    plan = StudyPlan(study="s", cells=tuple(replace(c, objective=Objective("val_loss", "minimize")) for c in cells))
+    run = open_run(ledger, plan)
+    for count in range(60):
+        optimizer = run.next(f"t{count}").trial.dataset.optimizer
+        loss = 0.9 - 0.6 * (1e-3 < optimizer.lr < 1e-2)
+        run.completed(f"t{count}", replace(result(0.5), metrics={"val_loss": loss, "val_accuracy": 0.5}))
+    cell = handover(ledger, plan)["cells"]["mnist5k/siren"]
+    assert cell["best"] == pytest.approx(0.3)
+    assert cell["objective"] == {"metric": "val_loss", "direction": "minimize"}
+    assert "lr" in list(cell["importance"])[:2]
+    assert all(1e-3 < value < 1e-2 for value in cell["grid"]["lr"])
+    assert ledger.trials.best("s")[0].score == pytest.approx(0.3)
+    scores = [row.score for row in ledger.trials.page("s", limit=None).rows]
+    assert sum(scores[30:]) < sum(scores[:30]), "the search goes where the loss is small"
 
 
 def test_phase_two_runs_from_the_file(searched, ledger, tmp_path):

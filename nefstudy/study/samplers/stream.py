@@ -181,7 +181,7 @@ class Sampler(Protocol):
 
     @property
     def is_prunable(self) -> bool:
-        """Whether its weak trials may end early."""
+        """Whether it searches a space, so that weak trials may end early and parameters can be ranked."""
 
     def planned(self, space: Space, *, replicates: int) -> int:
         """Return how many trials it asks for.
