@@ -266,7 +266,7 @@ def _complain(ledger: Ledger, entry: OutboxRow, message: str, *, lease: Lease | 
 
 
 def _tags(row: TrialRow) -> dict[str, str]:
-    values = {name: getattr(row, name) for name in (*TAGS, *MORE_TAGS)}
+    values = {name: getattr(row, name) for name in TAGS} | {name: row.parameters.get(name) for name in MORE_TAGS}
     tags = {KEY: row.key} | {name: str(value) for name, value in values.items() if value is not None}
     tags |= {f"fingerprint.{name}": value for name, value in row.fingerprint.items()}
     if row.error:
