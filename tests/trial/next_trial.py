@@ -22,8 +22,9 @@ from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, 
 from nefstudy.fields.catalog import complete
 from nefstudy.signals.catalog import pin
 from nefstudy.tasks.classification import ClassificationConfig, run_classification
+from nefstudy.tasks.result import TrialResult
 from nefstudy.tasks.setting import Catalogs, Setting
-from nefstudy.trial import experiment
+from nefstudy.trial.process_state import kept
 from tests.trial.test_process_state import ACTS
 
 SIGNALS = pin(SignalsConfig(name="digits8", subset=120))
@@ -47,7 +48,7 @@ CATALOGS = Catalogs(classifiers=CLASSIFIERS | {"trap": Trap})
 def trial(init: str, classifier: ClassifierConfig) -> ClassificationConfig:
     data = NeuralDatasetConfig(signals=SIGNALS, field=FIELD, init=init)
     return ClassificationConfig(
-        dataset=data, steps=5, classifier=complete_classifier(classifier, classifiers=CHOICES.classifiers)
+        dataset=data, steps=5, classifier=complete_classifier(classifier, classifiers=CATALOGS.classifiers)
     )
 
 
@@ -59,16 +60,20 @@ def not_kept(*_: object, **__: object) -> Iterator[None]:
 def after(act: str, root: Path) -> dict[str, object]:
     """Return what the healthy trial found."""
     setting = Setting(root=str(root), clock=time.monotonic, engine="eager", catalogs=CATALOGS)
-    if act.startswith("kept-not:"):
-        experiment.kept = not_kept
+    restored = not_kept if act.startswith("kept-not:") else kept
+
+    def run(config: ClassificationConfig) -> TrialResult:
+        with restored(seed=config.seed):  # as a worker does
+            return run_classification(config, setting=setting)
+
     if act != "fresh":
         try:
             params = {"act": act.removeprefix("kept-not:")}
-            run_classification(trial("random", ClassifierConfig(name="trap", params=params, epochs=1)), setting=setting)
+            run(trial("random", ClassifierConfig(name="trap", params=params, epochs=1)))
         except Exception as error:  # some acts break their own trial
             print(act, type(error).__name__, error, file=sys.stderr)  # noqa: T201
     torch.set_num_threads(1)  # as before each trial
-    result = run_classification(trial("shared", ClassifierConfig(name="gnn-sign", epochs=2)), setting=setting)
+    result = run(trial("shared", ClassifierConfig(name="gnn-sign", epochs=2)))
     metrics = {name: repr(value) for name, value in result.metrics.items() if not name.endswith("_seconds")}
     return {"bytes": result.rung_sha256, "fingerprint": result.fingerprint, "metrics": metrics}
 
