@@ -85,7 +85,7 @@ def test_optuna_reads_what_the_ledger_holds(searched: Ledger, tmp_path: Path):
     assert ranges["lr"] == FloatDistribution(1e-4, 3e-2, log=True)
     assert ranges["hidden"] == IntDistribution(8, 32, log=True)
     assert ranges["steps"] == CategoricalDistribution((10, 25, 75))
-    best = searched.trials.best("s", phase="phase1", cell="mnist5k/rffnet")[0]
+    best = searched.trials.best("s", cell="mnist5k/rffnet")[0]
     assert loaded.best_trial.user_attrs["key"] == best.key
 
 
@@ -113,7 +113,7 @@ def test_a_study_with_a_name_of_an_older_version_is_skipped(searched: Ledger, tm
     """One line names it; the others are exported, and asking for that one alone is refused."""
     plan = StudyPlan(study="two", cells=search_cells(SCALES["smoke"], ("mnist5k/siren",), trials=2))
     searched.studies.put("two", plan.describe(), cells=as_cells(plan.planned()))
-    old = make_old(f"sqlite:///{tmp_path}/ledger.db", "s", cell=cell, phase="phase1")
+    old = make_old(f"sqlite:///{tmp_path}/ledger.db", "s", cell=cell)
     assert [one.name for one in export_optuna(searched, tmp_path / "out.db")] == ["two/phase1/mnist5k/siren"]
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith(f"study {old!r} is skipped")
