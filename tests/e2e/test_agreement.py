@@ -193,7 +193,7 @@ def test_the_reports_tables_are_rests_trials(service, report):
     assert len(rows) == len(trials) == 15
     for row in rows:
         trial = trials[row["phase"], row["key"]]
-        known = {**trial["parameters"], **trial["metrics"], **trial}
+        known = {**trial["metrics"], **trial["parameters"], **trial}  # a parameter goes before a metric
         numbers = {name: value for name, value in known.items() if name in row and isinstance(value, float)}
         assert {name: float(row[name]) for name in numbers} == numbers
         assert (row["state"], row["cell"]) == (trial["state"], trial["cell"])

@@ -213,4 +213,4 @@ def test_an_error_after_a_landed_commit_of_sqlite_ends_in_one_line_and_the_next_
             event.remove(Engine, "commit", lose)
         ledger.trials.retry("s", "p", **said)
         assert ledger.trials.get(trial().key).state == "INTERRUPTED"
-        assert ledger.trials.retries("s") == {("p", trial().cell, "oom"): 1}
+        assert ledger.trials.retries("s") == {("p", cell_of(trial()), "oom"): 1}

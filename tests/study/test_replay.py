@@ -9,6 +9,7 @@ from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, 
 from nefstudy.errors import BadConfig
 from nefstudy.fields.catalog import complete
 from nefstudy.study.replay import compare, replay
+from nefstudy.tasks.catalog import TASKS
 from nefstudy.tasks.classification import ClassificationConfig, run_classification
 from nefstudy.tasks.setting import Catalogs, Setting
 from nefstudy.trial.provenance import made_by, revision

@@ -147,7 +147,7 @@ from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, 
 from nefstudy.classifiers.catalog import complete as classifier
 from nefstudy.fields.catalog import complete as field
 from nefstudy.signals.catalog import pin
-from nefstudy.tasks.classification import run_classification
+from nefstudy.tasks.classification import ClassificationConfig, run_classification
 from nefstudy.tasks.setting import Setting
 from nefstudy.trial.process_state import kept
 root = tempfile.mkdtemp()
