@@ -17,7 +17,7 @@ from nefstudy.ledger import Ledger, NeuralDatasetRow, Owner
 from nefstudy.ledger.schema import metadata
 
 from ..ledger.conftest import trial  # noqa: F401  # a fixture
-from ..ledger.records import as_cells, as_record
+from ..ledger.records import as_cells, as_record, cell_of
 from .network import Network
 
 pytestmark = [pytest.mark.fault]
