@@ -45,4 +45,4 @@ def test_a_pruned_search_ends_with_its_budget(tmp_path, run_python, nefstudy, se
 def test_a_grid_refuses_a_pruner(tmp_path, run_python):
     """Phase 2 alone has nothing to prune: exit 2 before anything starts."""
     done = run_python("studies/phase2.py", "--scale", "smoke", "--root", tmp_path, "--pruner", "asha", expect=2)
-    assert "every point is wanted" in done.stderr
+    assert "every point of a grid is asked for" in done.stderr
