@@ -20,7 +20,7 @@ def add_trials(cli: typer.Typer) -> None:
 def replay(  # noqa: PLR0917  # typer calls it by keyword
     key: Key,
     script: Annotated[
-        str | None, typer.Option(help="Study script, for a trial with fields, tasks or other code of its own.")
+        str | None, typer.Option(help="Study script, for a trial that uses custom fields, tasks or other code.")
     ] = None,
     scratch: Annotated[
         Path | None, typer.Option(help="Folder to compute in; the system's own by default. Emptied afterwards.")

@@ -1,4 +1,4 @@
-"""What the ledger is told of a trial and of a cell before either begins: plain values, no configuration class."""
+"""Records of trials and cells: plain values, no configuration class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

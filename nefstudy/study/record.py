@@ -1,4 +1,4 @@
-"""Trials as the ledger is told of them: plain values made of configurations."""
+"""Ledger records of trials: plain values made from configurations."""
 
 from collections.abc import Sequence
 

@@ -22,7 +22,7 @@ from nefstudy.study.space import Choice
 
 @dataclass(frozen=True)
 class Scaled:
-    """The shared initialization, multiplied by a gain."""
+    """The shared initialization multiplied by a gain."""
 
     gain: float = 1.0
     shared: ClassVar[bool] = True
@@ -33,7 +33,7 @@ class Scaled:
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """Return the built-in inits beside two words for the own one."""
+    """Return a grid over the built-in shared init and two gains of the custom one."""
     cell = CellPlan(
         phase="grid",
         signals=SignalsConfig(name="digits8", subset=200),

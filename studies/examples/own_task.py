@@ -1,6 +1,6 @@
 """A plan that brings a task: how far a fit moves its fields from where they start, less being better.
 
-The task needs a neural dataset at two rungs, reports a metric of its own, and is minimized. The status service shows
+The task needs a neural dataset at two rungs, reports a custom metric, and minimizes it. The status service shows
 the study without importing this file: it reads what the driver wrote with the plan.
 
 python studies/examples/own_task.py --root /tmp/examples
@@ -49,7 +49,7 @@ class DriftCodec:
 
 
 def run(config: DriftConfig, *, setting: Setting) -> TrialResult:
-    """Fit with the initialization as a rung of its own, and measure the mean distance between the two."""
+    """Fit with the initialization as a further rung, and measure the mean distance between the two."""
 
     def measure(found: Obtained) -> TrialResult:
         moved = (found.rung.parameters - found.dataset.rung(0).parameters).norm(dim=1)
@@ -93,4 +93,4 @@ def plan(options: StudyOptions) -> StudyPlan:
 
 
 if __name__ == "__main__":
-    main(plan, about="Search for the fit that moves its fields least, by a task of its own. Run it again to continue.")
+    main(plan, about="Search for the fit that moves its fields least, by a custom task. Run it again to continue.")

@@ -13,7 +13,7 @@ from nefstudy.tasks.task import Objective
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """Return twenty points, or as many as --trials says."""
+    """Return a search of twenty points, or of --trials."""
     cell = CellPlan(
         phase="search",
         signals=SignalsConfig(name="digits8", subset=200),

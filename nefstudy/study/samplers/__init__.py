@@ -2,7 +2,7 @@
 
 A sampler is a value in the plan (`Grid()`, `Tpe(40)`, `Random(20)`, `Points(...)`, `Winners("phase1", k=3)`); when a
 study runs it opens a *stream* (`stream.py`) from the cell and from what the ledger holds, hands out trials one by one
-and is told how each ended. All resume from the ledger alone. A plan may bring a sampler of its own: a class with the
+and receives their scores. All resume from the ledger alone. A plan may bring a custom sampler: a class with the
 five members of `Sampler`.
 """
 

@@ -17,7 +17,7 @@ MOST_REPEATS = 100  # draws in a row that were all drawn before, after which a s
 @final
 @dataclass(frozen=True)
 class Random:
-    """Distinct points drawn uniformly, or log-uniformly where a dimension says so.
+    """Distinct points drawn uniformly, or log-uniformly in logarithmic dimensions.
 
     Draw i depends on the study's seed, the cell and i alone, so that a larger budget extends a smaller one.
     """

@@ -58,7 +58,7 @@ class Tpe:
 
 @final
 class TpeStream:
-    """Suggestions of a sampler with a memory of its own.
+    """Suggestions from a TPE sampler held in memory.
 
     Rows of the ledger are replayed into the sampler's memory; rows that were interrupted are handed out again before
     anything new, so that the budget counts distinct trials. A suggestion that needs a neural dataset that is being
@@ -110,7 +110,7 @@ class TpeStream:
         return None if is_held else suggestion
 
     def _new(self) -> TrialConfig | None:
-        """Return a point not asked for before; one that was is told to the sampler as failed, and asked again."""
+        """Return a point not asked for before; report known ones to the sampler as failed."""
         if self._left <= 0:
             return None
         for repeats in range(MAX_REPEATS):
@@ -184,7 +184,7 @@ class TpeStream:
         return self._ended_before(config, state=FAIL) if score is None else self._ended_before(config, value=score)
 
     def _pruned_before(self, config: Mapping[str, Any], curve: Mapping[int, float]) -> list[optuna.trial.FrozenTrial]:
-        last = curve[max(curve)] if curve else None  # as Optuna has it of a trial that it is told is pruned
+        last = curve[max(curve)] if curve else None  # as Optuna scores a pruned trial
         return self._ended_before(config, state=PRUNED, value=last, intermediate_values=dict(curve))
 
     def _ended_before(self, config: Mapping[str, Any], **ending: Any) -> list[optuna.trial.FrozenTrial]:
