@@ -1,13 +1,12 @@
 """Neural fields by name, and the door where their hyperparameters are checked and completed."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from nefstudy.config import FieldConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.field import NeuralField
-from nefstudy.fields.hyperparameter import Scalar, coerce
+from nefstudy.fields.hyperparameter import completed
 from nefstudy.fields.mfn import Mfn
 from nefstudy.fields.rffnet import RffNet
 from nefstudy.fields.siren import Siren
@@ -22,18 +21,8 @@ def complete(config: FieldConfig, *, fields: Mapping[str, type[Any]] = FIELDS) -
         BadConfig: an unknown field or hyperparameter, or a value outside what is allowed.
     """
     kind = _kind(config, fields)
-    known = {item.name: item for item in dataclasses.fields(kind) if item.name not in ("in_dim", "out_dim")}
-    for name in config.params:
-        if name not in known:
-            allowed = ", ".join(known) or "none"
-            raise BadConfig(f"field {config.name}: no hyperparameter {name!r}; allowed: {allowed}; correct the name")
-    params: dict[str, Scalar] = {}
-    for name, item in known.items():
-        value = config.params.get(name, item.default)
-        if value is dataclasses.MISSING:
-            raise BadConfig(f"field {config.name}: {name} has no default; give it in the field's params")
-        assert isinstance(item.type, type), f"{name}: annotate a hyperparameter with int, float, bool or str itself"
-        params[name] = coerce(f"field {config.name}: {name}", value, item.type)
+    dimensions = ("in_dim", "out_dim")
+    params = completed(kind, config.params, what=f"field {config.name}", noun="hyperparameter", without=dimensions)
     kind(in_dim=1, out_dim=1, **params)
     return FieldConfig(name=config.name, params=params)
 

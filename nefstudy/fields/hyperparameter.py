@@ -1,6 +1,7 @@
 """Hyperparameters of a field: a default, what is allowed, and the check every field runs when built."""
 
 import dataclasses
+from collections.abc import Collection, Mapping
 from math import isfinite
 from typing import Any
 
@@ -28,6 +29,33 @@ def coerce(name: str, value: Scalar, kind: type) -> Scalar:
     if kind in (bool, str) and isinstance(value, kind):
         return value
     raise BadConfig(f"{name} = {value!r}: must be of type {kind.__name__}; correct it and run again")
+
+
+def completed(
+    kind: type[Any], given: Mapping[str, Scalar], *, what: str, noun: str, without: Collection[str] = ()
+) -> dict[str, Scalar]:
+    """Return every parameter of a dataclass, given or by default, in its declared type.
+
+    Args:
+        what: names the thing in errors, such as `field siren`; `noun` names its parameters.
+        without: dataclass fields that are not parameters.
+
+    Raises:
+        BadConfig: an unknown parameter, one without a value, or a value of another type.
+    """
+    known = {item.name: item for item in dataclasses.fields(kind) if item.name not in without}
+    for name in given:
+        if name not in known:
+            allowed = ", ".join(known) or "none"
+            raise BadConfig(f"{what}: no {noun} {name!r}; allowed: {allowed}; correct the name")
+    values: dict[str, Scalar] = {}
+    for name, item in known.items():
+        value = given.get(name, item.default)
+        if value is dataclasses.MISSING:
+            raise BadConfig(f"{what}: {name} has no default; give it in the params")
+        assert isinstance(item.type, type), f"{name}: annotate a {noun} with int, float, bool or str itself"
+        values[name] = coerce(f"{what}: {name}", value, item.type)
+    return values
 
 
 def check(field: Any) -> None:

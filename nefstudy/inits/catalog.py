@@ -1,12 +1,11 @@
 """Initializations by name, and the door where their parameters are checked and completed."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from nefstudy.config import InitConfig
 from nefstudy.errors import BadConfig
-from nefstudy.fields.hyperparameter import Scalar, coerce
+from nefstudy.fields.hyperparameter import completed
 from nefstudy.inits.drawn import Random, Shared
 from nefstudy.inits.init import Init
 
@@ -20,18 +19,7 @@ def complete(config: InitConfig, *, inits: Mapping[str, type[Any]] = INITS) -> I
         BadConfig: an unknown init or parameter, or a value of the wrong type.
     """
     kind = _kind(config, inits)
-    known = {item.name: item for item in dataclasses.fields(kind)}
-    for name in config.params:
-        if name not in known:
-            allowed = ", ".join(known) or "none"
-            raise BadConfig(f"init {config.name}: no parameter {name!r}; allowed: {allowed}; correct the name")
-    params: dict[str, Scalar] = {}
-    for name, item in known.items():
-        value = config.params.get(name, item.default)
-        if value is dataclasses.MISSING:
-            raise BadConfig(f"init {config.name}: {name} has no default; give it in the init's params")
-        assert isinstance(item.type, type), f"{name}: annotate a parameter with int, float, bool or str itself"
-        params[name] = coerce(f"init {config.name}: {name}", value, item.type)
+    params = completed(kind, config.params, what=f"init {config.name}", noun="parameter")
     kind(**params)
     return InitConfig(name=config.name, params=params)
 

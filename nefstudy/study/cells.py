@@ -85,7 +85,16 @@ class Cells:
             return False
         self.stopped[place] = reason
         self._mark(place, reason)
+        self._stop_waiting()
         return True
+
+    def _stop_waiting(self) -> None:
+        """Stop cells that wait for a stopped one, which would never be complete."""
+        for cell in self._plan.cells:
+            place, awaited = (cell.phase, cell.cell), (cell.sampler.after or "", cell.cell)
+            if awaited in self.stopped and place not in self.stopped:
+                self.stopped[place] = f"waits for {awaited[0]}, which is stopped"
+                self._mark(place, self.stopped[place])
 
     def reopen(self, suggestion: Suggestion) -> None:
         """Work on a trial's cell again."""

@@ -120,8 +120,14 @@ class StudyPlan:
             raise BadConfig(
                 f"study {self.study!r} has two cells labelled {twice[1]!r} in {twice[0]!r}; give one another label"
             )
-        for cell in self.cells:
+        for index, cell in enumerate(self.cells):
             task_named(cell.task, self.tasks)
+            after = cell.sampler.after
+            if after is not None and (after, cell.cell) not in names[:index]:
+                raise BadConfig(
+                    f"{cell.cell}: its sampler waits for phase {after!r}, in which no earlier cell of the plan has "
+                    "this label; put that cell before it"
+                )
 
     @property
     def phases(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ class Corners:
     """Every corner of the space."""
 
     is_prunable = False
+    after = None
 
     def planned(self, space: Space, *, replicates: int) -> int:
         """Return the number of corners times replicates."""

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from nefstudy.errors import StudyStopped
+from nefstudy.errors import BadConfig, StudyStopped
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.study.plan import StudyPlan, listed_trials
-from nefstudy.study.samplers import Tpe
+from nefstudy.study.samplers import Tpe, Winners
 from nefstudy.study.scales import SCALES, search_cells
 from nefstudy.study.space import GRID_FIXED, INIT, Real
 
@@ -262,3 +262,29 @@ def test_a_search_is_over_when_the_ledger_holds_its_budget(ledger, small_grid, o
     assert drain(run) == [keys[1]]
     assert run.is_finished
     assert len(ledger.trials.page("s", limit=None).rows) == 3
+
+
+def test_a_cell_that_waits_for_a_stopped_one_is_stopped_too(ledger, small_grid, open_run, drain):
+    """Winners of a phase that bad data stopped can never be known: the run ends, and names both cells."""
+    early = replace(small_grid, phase="early")
+    late = replace(small_grid, phase="late", sampler=Winners("early"), space={"init": INIT})
+    late = replace(late, fixed={**small_grid.fixed, "hidden": 8, "steps": 1})
+    plan = StudyPlan(study="s", cells=(early, late))
+    run = open_run(ledger, plan)
+    assert run.next("a") is not None
+    run.failed("a", cause="bad_data", error="unreadable")
+    assert run.exhausted
+    assert run.stopped["late", late.cell] == "waits for early, which is stopped"
+    ledger.leases.release(run.lease, state="stopped")
+    again = open_run(ledger, plan)
+    assert len(drain(again)) == small_grid.planned
+    (winner,) = ledger.trials.page("s", phase="late", limit=None).rows
+    assert (winner.state, winner.reused) == (TrialState.COMPLETE, True), "a point of the grid, answered from it"
+    assert again.is_finished
+
+
+def test_a_cell_cannot_wait_for_a_phase_that_the_plan_lacks(small_grid):
+    """It would wait without end."""
+    late = replace(small_grid, phase="late", sampler=Winners("early"), space={"init": INIT})
+    with pytest.raises(BadConfig, match="waits for phase 'early'"):
+        StudyPlan(study="s", cells=(late,))

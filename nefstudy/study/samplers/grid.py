@@ -19,6 +19,7 @@ class Grid:
     """Every point of the space, the longest fit first, so that one fit's ladder serves the points after it."""
 
     is_prunable = False
+    after = None
 
     def planned(self, space: Space, *, replicates: int) -> int:
         """Return the number of points times replicates."""

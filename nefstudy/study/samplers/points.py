@@ -20,6 +20,7 @@ class Points:
     points: Sequence[Mapping[str, Scalar]] = field(default_factory=tuple)
 
     is_prunable = False
+    after = None
 
     def planned(self, space: Space, *, replicates: int) -> int:
         """Return the number of points times replicates."""

@@ -25,6 +25,7 @@ class Random:
     trials: int
 
     is_prunable = True
+    after = None
 
     def planned(self, space: Space, *, replicates: int) -> int:
         """Return the number of draws, at most as many as the space holds points, times replicates."""

@@ -183,6 +183,10 @@ class Sampler(Protocol):
     def is_prunable(self) -> bool:
         """Whether it searches a space, so that weak trials may end early and parameters can be ranked."""
 
+    @property
+    def after(self) -> str | None:
+        """Phase whose cell of the same label must be complete first; None for none."""
+
     def planned(self, space: Space, *, replicates: int) -> int:
         """Return how many trials it asks for.
 

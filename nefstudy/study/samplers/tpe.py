@@ -33,6 +33,7 @@ class Tpe:
     trials: int
 
     is_prunable = True
+    after = None
 
     def planned(self, space: Space, *, replicates: int) -> int:
         """Return the budget, or the number of points of a smaller space."""

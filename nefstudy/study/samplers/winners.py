@@ -33,6 +33,11 @@ class Winners:
 
     is_prunable = False
 
+    @property
+    def after(self) -> str:
+        """The phase that it waits for."""
+        return self.phase
+
     def planned(self, space: Space, *, replicates: int) -> int:
         """Return the most that it may ask for: k of each combination of the values of `by`, times replicates."""
         missing = [name for name in self.by if name not in space]

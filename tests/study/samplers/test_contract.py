@@ -94,7 +94,10 @@ def plan_of(name: str, *, direction: str = "maximize", replicates: int = 1) -> t
         replicates=replicates,
         traits=SignalTraits(IMAGE),
     )
-    return StudyPlan(study="s", cells=(cell,)), cell
+    early = replace(
+        cell, phase="early", sampler=Random(10), space=SEARCHED, fixed={"steps": 2, "omega_0": 9.0}, replicates=1
+    )
+    return StudyPlan(study="s", cells=(early, cell)), cell
 
 
 def cell_of(name: str, **changes: Any) -> Cell:
@@ -194,7 +197,7 @@ def test_every_ladder_holds_the_rung_that_is_read(name: str) -> None:
 def test_it_is_plain_data_and_read_back(name: str) -> None:
     """Through JSON, a described cell is the cell."""
     plan, cell = plan_of(name)
-    (described,) = plan.describe()["cells"]
+    _, described = plan.describe()["cells"]
     found = described_cell(json.loads(json.dumps(described)))
     assert found.sampler.describe() == cell.sampler.describe()
     assert replace(found, sampler=cell.sampler) == replace(cell, label="digits8/siren")
