@@ -33,7 +33,13 @@ endef
 # Keep a failure for the end. Where PYTEST_ARGS narrow the run, a part may match no test (pytest's exit code 5).
 KEEP = || { rc=$$?; $(if $(PYTEST_ARGS),[ "$$rc" -eq 5 ] ||) failed=$$rc; }
 
-.PHONY: help install install-dev study test faults check fuzz lint format serve system vendor clean
+# Debian's package with 70,000 real images of 28 x 28, and the folder where nefstudy looks for it.
+FASHION_PACKAGE := dataset-fashion-mnist
+FASHION_FOLDER  := /usr/share/datasets/fashion-mnist
+HAS_APT := [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1
+APT_INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
+
+.PHONY: help install install-dev study data test faults check fuzz lint format serve system vendor clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,16 +72,31 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 study: $(VENV)/.installed ## both phases of a small study on real digits, minutes on two cores
 	RAY_USAGE_STATS_ENABLED=0 $(BIN)/python studies/smoke.py --root "$$ROOT"
 
+data: ## install Fashion-MNIST, 70,000 real images, from Debian's packages (as root; else print how)
+	@if [ -d $(FASHION_FOLDER) ]; then \
+	  echo "Fashion-MNIST is in $(FASHION_FOLDER)"; \
+	elif $(HAS_APT); then \
+	  apt-get update -qq </dev/null; \
+	  $(APT_INSTALL) $(FASHION_PACKAGE) </dev/null >/dev/null; \
+	  echo "Fashion-MNIST is installed in $(FASHION_FOLDER)"; \
+	else \
+	  echo "error: installing Fashion-MNIST needs root and apt-get; run: sudo apt-get install $(FASHION_PACKAGE)" >&2; \
+	  echo "  or download its four IDX files and name their folder: --data fashion-mnist=PATH" >&2; \
+	  exit 2; \
+	fi
+
+# Tests of Fashion-MNIST itself skip where it is missing, so it is installed only where that needs no question.
 system:
 	@missing=(); \
 	command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql); \
 	command -v pgbouncer >/dev/null 2>&1 || ls /usr/sbin/pgbouncer >/dev/null 2>&1 || missing+=(pgbouncer); \
 	command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing+=(chromium); \
 	command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || missing+=(prometheus); \
+	if $(HAS_APT) && [ ! -d $(FASHION_FOLDER) ]; then missing+=($(FASHION_PACKAGE)); fi; \
 	if [ "$${#missing[@]}" -eq 0 ] || [ -n "$(SKIP_SYSTEM)" ]; then exit 0; fi; \
-	if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	if $(HAS_APT); then \
 	  apt-get update -qq </dev/null; \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" </dev/null >/dev/null; \
+	  $(APT_INSTALL) "$${missing[@]}" </dev/null >/dev/null; \
 	else \
 	  echo "error: the tests start these for real and they are missing: $${missing[*]}" >&2; \
 	  echo "  install them (Debian: sudo apt-get install $${missing[*]}), or leave their tests out: make test SKIP_SYSTEM=1" >&2; \
@@ -90,11 +111,12 @@ test: system $(VENV)/.installed-dev ## every test: fast ones with shapes checked
 	$(TEST_ENV) $(BIN)/python -m pytest -q -m "ray and not nightly $(SYSTEM_TESTS)" $(PYTEST_ARGS) $(KEEP); \
 	exit $$failed
 
+# Their time limits only end a hang: pauses before kills grow with the load of the machine.
 faults: system $(VENV)/.installed-dev ## every fault: killed drivers, workers and nodes, full disks, torn files; over an hour
 	$(in_short_tmp); failed=0; \
-	$(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist loadfile \
+	$(TEST_ENV) $(BIN)/python -m pytest -q --timeout=1500 -n auto --maxprocesses=4 --dist loadfile \
 	  -m "fault and not ray $(SYSTEM_TESTS)" $(PYTEST_ARGS) $(KEEP); \
-	$(TEST_ENV) $(BIN)/python -m pytest -q -m "fault and ray $(SYSTEM_TESTS)" $(PYTEST_ARGS) $(KEEP); \
+	$(TEST_ENV) $(BIN)/python -m pytest -q --timeout=1500 -m "fault and ray $(SYSTEM_TESTS)" $(PYTEST_ARGS) $(KEEP); \
 	exit $$failed
 
 check: lint ## format, lint, types, import contracts and the fast tests, under two minutes
@@ -119,8 +141,8 @@ serve: $(VENV)/.installed ## status service and MLflow UI on the last study, on 
 	  echo "error: no ledger at $$ROOT/ledger.db; run 'make study' first, or name a root: make serve ROOT=/path/to/root" >&2; exit 2; \
 	fi
 	@echo "status  http://127.0.0.1:$(PORT)/"; echo "MLflow  http://127.0.0.1:$(MLFLOW_PORT)/"; \
-	store=$$($(BIN)/python -c 'import os; from nefstudy.study.place import resolve_place as place; \
-	print(place(os.environ["ROOT"], environment=os.environ).mlflow)') || exit 2; \
+	store=$$($(BIN)/python -c 'import os; from nefstudy.study.locations import resolve_locations as locations; \
+	print(locations(os.environ["ROOT"], environment=os.environ).mlflow)') || exit 2; \
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false MLFLOW_DISABLE_TELEMETRY=true \
 	  $(BIN)/mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
 	  --backend-store-uri "$$store" >"$$ROOT/mlflow-ui.log" 2>&1 & \
@@ -136,7 +158,7 @@ vendor: ## copy Observable Plot and d3 of dashboards/package-lock.json into the 
 	cp "$$modules/@observablehq/plot/dist/plot.umd.min.js" "$$page/plot.min.js"; \
 	for name in d3 @observablehq/plot interval-tree-1d binary-search-bounds isoformat; do \
 	  echo "$$name $$(node -p "require('$$modules/$$name/package.json').version")"; echo; cat "$$modules/$$name/LICENSE"; echo; \
-	done > "$$page/LICENCES.txt"
+	done > "$$page/LICENSES.txt"
 
 clean: ## remove caches; studies under ROOT and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

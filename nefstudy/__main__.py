@@ -1,4 +1,4 @@
-"""`python -m nefstudy`: the same as `nefstudy`."""
+"""Entry point of `python -m nefstudy`, equivalent to `nefstudy`."""
 
 from nefstudy.cli import app
 

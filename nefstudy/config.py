@@ -1,8 +1,8 @@
-"""Frozen, validated configurations; their canonical JSON; their digests.
+"""Frozen, validated configurations with canonical JSON and digests.
 
-A configuration says *what is asked*, completely: two equal configurations are the same experiment,
-and the digest of the canonical JSON is its identity everywhere (resume, deduplication, paths, seeds,
-MLflow tags). *How* it was computed (engine, versions, device) is a fingerprint kept elsewhere.
+A configuration states completely *what* is computed: equal configurations are the same experiment,
+and the digest of the canonical JSON identifies it everywhere (resume, deduplication, paths, seeds,
+MLflow tags). *How* it was computed (engine, versions, device) is a fingerprint, stored elsewhere.
 
     SignalsConfig ─┐
     FieldConfig ───┤
@@ -12,7 +12,7 @@ MLflow tags). *How* it was computed (engine, versions, device) is a fingerprint 
 """
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
@@ -34,11 +34,11 @@ Steps = Annotated[int, Field(ge=0, le=10_000_000)]
 
 
 class Config(BaseModel):
-    """Base of every configuration: frozen, finite, and closed to unknown keys.
+    """Base class of all configurations, which are frozen, have only finite numbers and reject unknown keys.
 
     Attributes:
-        late: keys added after a release. They are left out of the JSON while they have their default, so that
-            configurations that do not use them keep their digests.
+        late: keys added after a release. The JSON omits them while they have their default, so configurations that
+            do not use them keep their digests.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -47,15 +47,19 @@ class Config(BaseModel):
     @model_serializer(mode="wrap")
     def _without_late_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data: dict[str, Any] = dump(self)
-        fields = type(self).model_fields
-        return {k: v for k, v in data.items() if k not in self.late or getattr(self, k) != fields[k].default}
+        for name in self.late & data.keys():
+            if getattr(self, name) == type(self).model_fields[name].get_default(call_default_factory=True):
+                del data[name]
+        for name in _holding_sets(type(self)) & data.keys():
+            data[name] = _ordered(getattr(self, name), data[name])
+        return data
 
     def canonical_json(self) -> str:
-        """The one JSON text of this configuration: sorted keys, no spaces."""
+        """Return the canonical JSON of this configuration: sorted keys, no spaces."""
         return canonical_json(self.model_dump(mode="json"))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with some values changed; pydantic would hand on the digest of the original."""
+        """Return a copy with some values changed. The cached digest, which pydantic would copy, is dropped."""
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("digest", None)
         return copied
@@ -66,11 +70,30 @@ class Config(BaseModel):
         return digest(self.canonical_json())
 
 
-class SignalsConfig(Config):
-    """Which signals: a catalogue name, a stratified subset of it, and the seed of both draws.
+@cache
+def _holding_sets(model: type[BaseModel]) -> frozenset[str]:
+    """Return the names of a model's fields whose annotations allow sets."""
+    words = ("set[", "Set[", "'set'", "'frozenset'", "Any", "object")
+    annotations = {name: repr(field.annotation) for name, field in model.model_fields.items()}
+    return frozenset(name for name, text in annotations.items() if any(word in text for word in words))
 
-    `content` is the content hash of the data the catalogue found; the planner fills it in, so a
-    changed file is a different experiment. `options` are the source's own (a folder's path, say).
+
+def _ordered(value: object, dumped: Any) -> Any:
+    """Return a dumped value with its sets sorted, because the order of string sets varies between processes."""
+    if isinstance(value, frozenset | set) and isinstance(dumped, list):
+        return sorted(dumped, key=canonical_json)
+    if isinstance(value, list | tuple) and isinstance(dumped, list):
+        return [_ordered(*pair) for pair in zip(value, dumped, strict=True)]
+    if isinstance(value, dict) and isinstance(dumped, dict):
+        return {name: _ordered(*pair) for name, *pair in zip(dumped, value.values(), dumped.values(), strict=True)}
+    return dumped
+
+
+class SignalsConfig(Config):
+    """A set of signals: catalog name, optional stratified subset, and the seed for split and order.
+
+    `content` is the content hash of the data; the planner fills it in, so a changed file is a different
+    experiment. `options` belong to the source, such as a folder's `path`.
     """
 
     name: Name
@@ -81,17 +104,17 @@ class SignalsConfig(Config):
 
 
 class FieldConfig(Config):
-    """Which neural field, with every one of its hyperparameters written out."""
+    """A neural field: name and hyperparameters. `fields.complete` fills in the defaults."""
 
     name: Name
     params: dict[str, Scalar] = {}
 
 
 class OptimizerConfig(Config):
-    """How a field is fitted: full-batch steps at a constant learning rate.
+    """The optimizer of a fit: full-batch steps at a constant learning rate.
 
     `adamw` decouples weight decay from the gradient (Loshchilov & Hutter 2019); at weight decay 0 it
-    is Adam with betas (.9, .999). `sgd` decouples it in the same way.
+    is Adam with betas (.9, .999). `sgd` decouples weight decay in the same way.
     """
 
     name: Literal["adamw", "sgd"] = "adamw"
@@ -100,9 +123,9 @@ class OptimizerConfig(Config):
 
 
 class InitConfig(Config):
-    """How the fields of a neural dataset are initialized: a name of `INITS` and that code's parameters.
+    """The initialization of a neural dataset's fields: a name in `INITS` and its parameters.
 
-    A bare name is read as one without parameters: `init="shared"`.
+    A bare string is accepted as a name without parameters: `init="shared"`.
     """
 
     name: Name
@@ -118,11 +141,11 @@ class NeuralDatasetConfig(Config):
     """The recipe of a neural dataset. Its digest names the dataset; step counts are its rungs.
 
     Args:
-        init: where fits start, such as `random` (drawn per seed and signal id) or `shared` (one draw for all).
-        views: independent fits of each signal; only an init that is not shared makes them differ.
-        batch_points: coordinates per step drawn from the signal's own stream; None takes an image's whole grid, and of
-            a shape 2,048 points inside and as many outside.
-        stop_psnr: decibels at which a signal's fit stops while others go on, looked at every 10 steps; None never.
+        init: initial parameters, such as `random` (drawn per seed and signal id) or `shared` (one draw for all).
+        views: independent fits of each signal; they differ only if the init is not shared.
+        batch_points: coordinates per step, drawn from a random stream per signal; None uses an image's whole grid, and
+            2,048 points inside and 2,048 outside a shape.
+        stop_psnr: PSNR in dB at which a signal's fit stops, checked every 10 steps; None disables early stopping.
     """
 
     signals: SignalsConfig
@@ -136,24 +159,25 @@ class NeuralDatasetConfig(Config):
 
     @property
     def cell(self) -> str:
-        """`signals/field`, one column of the study."""
+        """The default cell label, `signals/field`."""
         return f"{self.signals.name}/{self.field.name}"
 
 
 class FitConfig(Config):
-    """One fit: a recipe, the ladder of step counts to snapshot, and how to compute it.
+    """One fit: a recipe, the step counts at which to take snapshots, and how to compute it.
 
-    Only `dataset` is identity; `engine` and `threads` reach the fingerprint, `chunk` and `halvings` (of the
-    chunk, after an attempt that ran out of memory) change nothing. `fits` of one shape that share the cost of
-    compiling it sway `auto`, which otherwise looks whether this machine has compiled the shape before.
+    Only `dataset` is part of the identity. `engine` and `threads` go into the fingerprint. `chunk` and
+    `chunk_halvings` (one per attempt that ran out of memory) do not affect results. `fits_per_shape` is the number of
+    fits over which `auto` spreads the cost of compiling that shape; if it is None, `auto` considers
+    whether this machine has already compiled the shape.
     """
 
     dataset: NeuralDatasetConfig
     rungs: Annotated[tuple[Steps, ...], Field(min_length=1)]
     engine: Literal["auto", "eager", "compiled", "fused"] = "auto"
     chunk: Annotated[int, Field(ge=1)] | None = None
-    halvings: Annotated[int, Field(ge=0, le=60)] = 0
-    fits: Annotated[int, Field(ge=1)] | None = None
+    chunk_halvings: Annotated[int, Field(ge=0, le=60)] = 0
+    fits_per_shape: Annotated[int, Field(ge=1)] | None = None
     threads: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")
@@ -164,16 +188,16 @@ class FitConfig(Config):
 
 
 class AugmentConfig(Config):
-    """What is done to the weights of a training batch; nothing by default (see classifiers/augment.py).
+    """Augmentation of the weights in a training batch; off by default (see classifiers/augment.py).
 
     Args:
-        rotate: largest angle, degrees.
-        scale: largest change of size: 0.1 is from 1 / 1.1 to 1.1.
+        rotate: largest angle in degrees.
+        scale: largest relative scaling: 0.1 means 1 / 1.1 to 1.1.
         shift: largest translation along each axis; the grid is [-1, 1].
-        permute, flip, turn: draw an element of the field's symmetry group.
+        permute, flip, turn: apply a random element of the field's symmetry group.
         noise: standard deviation relative to each parameter tensor's root mean square.
-        dropout: probability that a weight is set to zero.
-        quantile: largest fraction of each tensor's smallest weights that is set to zero.
+        dropout: probability of setting a weight to zero.
+        quantile: largest fraction of each tensor's weights, the smallest ones, to set to zero.
     """
 
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
@@ -188,19 +212,23 @@ class AugmentConfig(Config):
 
 
 class ClassifierConfig(Config):
-    """Which classifier reads the weights, and how it is trained.
+    """A classifier of field weights and its training recipe.
 
     Defaults follow the recipe common to public weight-space code: AdamW, lr 1e-3, weight decay 5e-4,
     warm-up then cosine decay, gradient norm clipped at 10.
 
     Args:
-        average: decay of a running mean of the weights, step by step; the mean is what is scored. 0 keeps none.
-        members: readers trained side by side from initial weights of their own, which answer together.
-        mixup: alpha of Beta(alpha, alpha), by which the rows of a batch are blended in pairs. 0 blends none.
+        average: decay per step of a running mean of the weights; the mean is scored. 0 turns averaging off.
+        members: size of an ensemble: networks trained in parallel from separate initial weights, predicting jointly.
+        mixup: alpha of Beta(alpha, alpha), which weights pairs of blended rows in a batch. 0 turns mixup off.
+        reading: `plain` reads each weight relative to the size of its tensor. `centered` also reads its difference from
+            the mean of that entry over the training fields, relative to the size of the tensor's differences; `mlp`
+            reads only the difference. `auto` is `centered` for fields with a shared init, otherwise `plain`.
     """
 
     name: Name = "gnn-sign"
     params: dict[str, Scalar] = {}
+    reading: Literal["auto", "plain", "centered"] = "auto"
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 50
     batch_size: Annotated[int, Field(ge=1)] = 64
     lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
@@ -216,10 +244,10 @@ class ClassifierConfig(Config):
 
 
 class TrialConfig(Config):
-    """Base of every task's configuration: one experiment, written out completely. Its digest is its key.
+    """Base class of task configurations, each of which fully specifies one trial. Its digest is the trial's key.
 
     Args:
-        task: name of the task, by which a plan finds the code that runs it.
+        task: name under which a plan looks up the code that runs the trial.
     """
 
     task: Name
@@ -227,7 +255,7 @@ class TrialConfig(Config):
 
     @property
     def key(self) -> str:
-        """The trial's identity."""
+        """The key of the trial: the digest of its configuration."""
         return self.digest
 
 
@@ -235,10 +263,10 @@ C = TypeVar("C", bound=Config)
 
 
 def parse(model: type[C], data: Mapping[str, Any] | str, *, where: str) -> C:
-    """A configuration from JSON text or plain data.
+    """Return a configuration parsed from JSON text or plain data.
 
     Raises:
-        BadConfig: the first thing wrong, with its path, the value and what is allowed.
+        BadConfig: the first validation error: its path, the value and what is allowed.
     """
     try:
         if isinstance(data, str):
@@ -249,7 +277,7 @@ def parse(model: type[C], data: Mapping[str, Any] | str, *, where: str) -> C:
 
 
 def first_problem(error: ValidationError, *, where: str) -> str:
-    """One line for the first problem in a validation error: where, what was given, what is allowed."""
+    """Return the first problem of a validation error as one line: path, value and allowed values."""
     problem = error.errors()[0]
     path = ".".join(str(part) for part in problem["loc"]) or "value"
     given = repr(problem["input"])

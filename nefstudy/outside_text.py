@@ -1,4 +1,4 @@
-"""Text from outside (errors, names, URLs) made safe for a terminal, a log, the ledger and a response."""
+"""Sanitization of external text (errors, names, URLs) for terminals, logs, the ledger and responses."""
 
 import re
 import unicodedata
@@ -24,11 +24,11 @@ _LAYOUT = frozenset("\n\t")
 _BREAKS = frozenset("\n\t\u2028\u2029")
 
 _SCHEME = r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]{0,40}:/{2,3})"
-# The greedy match reaches the last @ of the URL: a password pasted without escaping may hold @ and / itself.
+# The greedy match extends to the last @ of the URL: an unescaped password may contain @ and /.
 _USER_INFO = re.compile(_SCHEME + r"(?P<info>[^\s'\"<>]*)@")
 _SPACED_PASSWORD = re.compile(_SCHEME + r"(?P<info>[^\s/@:\[\]]+:(?!\d+(?:[/\s]|$)|\*\*\*@).*)@")
 _HIDDEN_ALREADY = re.compile(r"[\w.\-]*:?\*\*\*")
-# NAME=VALUE and 'NAME': 'VALUE'; a name is matched from its beginning only, or long ones would take quadratic time.
+# NAME=VALUE and 'NAME': 'VALUE'. A name is matched from its beginning only; otherwise long names take quadratic time.
 _SECRET_VALUE = re.compile(
     r"(?<![\w.\-])(?=sig[=%]|[\w.\-]*(?:passw(?:or)?d|pwd|secret|token|credential|signature|api[_\-]?key|access[_\-]?key))"
     r"(?P<name>[\w.\-]+(?:(?:=|%3D)['\"]?|['\"]\s*:\s*['\"]))(?P<value>[^\s&;,'\"<>)\]}]+)",
@@ -38,12 +38,12 @@ _AUTHORIZATION = re.compile(r"(?P<name>\b(?:bearer|basic)\s+)(?P<value>[A-Za-z0-
 
 
 def printable(text: str) -> str:
-    """Remove terminal escapes and show other control characters, lone surrogates and text-direction marks escaped."""
+    """Remove terminal escapes; escape other control characters, lone surrogates and text-direction marks."""
     return "".join(_shown(character) for character in _ESCAPE.sub("", text))
 
 
 def one_line(text: str) -> str:
-    """Return a printable text with its line breaks and tabs shown escaped."""
+    """Return printable text with its line breaks and tabs escaped."""
     return "".join(
         character.encode("unicode_escape").decode("ascii") if character in _BREAKS else character
         for character in printable(text)
@@ -51,7 +51,7 @@ def one_line(text: str) -> str:
 
 
 def shortened(text: str, limit: int = ERROR_LENGTH) -> str:
-    """Cut the middle out of a text of more than `limit` characters, and state how much is left out."""
+    """Cut the middle out of a text longer than `limit`, marking how many characters were removed."""
     if len(text) <= limit:
         return text
     mark = f" … ({len(text) - limit:,} characters left out) … "
@@ -60,7 +60,7 @@ def shortened(text: str, limit: int = ERROR_LENGTH) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Replace user info in URLs, secret query values and authorization headers by `***`."""
+    """Replace user info in URLs, secret query values and authorization headers with `***`."""
     if "@" in text:
         text = _USER_INFO.sub(_without_user_info, text)
         text = _SPACED_PASSWORD.sub(rf"\g<scheme>{HIDDEN}@", text)
@@ -69,10 +69,10 @@ def without_secrets(text: str) -> str:
 
 
 def safe_error(text: str) -> str:
-    """Return an error's text as it may be stored and shown: printable, without secrets, at most ERROR_LENGTH long.
+    """Return an error's text made safe to store and show: printable, no secrets, at most ERROR_LENGTH characters.
 
-    The text is cut first, so that a huge error costs no more than a long one; the margin keeps the cut from
-    separating a URL from its user info.
+    The text is cut first, to bound the cost of huge errors; the margin keeps the cut from separating a URL from its
+    user info.
     """
     return shortened(without_secrets(printable(shortened(text, 4 * ERROR_LENGTH))))
 
@@ -95,12 +95,14 @@ def _without_user_info(match: re.Match[str]) -> str:
 
 
 def refuse_secrets(location: str, *, what: str) -> None:
-    """Check that a URI that is going to be stored holds no credentials.
+    """Raise an error for a URI with credentials, because the URI will be stored.
 
     Raises:
-        BadConfig: it does; names the environment variables that may hold them.
+        BadConfig: the URI holds credentials; the message names environment variables to use instead.
     """
     shown = without_secrets(location)
     if "://" in location and shown != location:
         variables = _CREDENTIALS.get(location.partition("://")[0], "the environment variables of its storage")
-        raise BadConfig(f"{what} {shown!r} holds credentials, and is stored with every result; set {variables} instead")
+        raise BadConfig(
+            f"{what} {shown!r} contains credentials but is stored with every result; set {variables} instead"
+        )

@@ -1,4 +1,4 @@
-"""Text that a process prints by itself, without secrets: log records, warnings, tracebacks of uncaught errors."""
+"""Removal of secrets from a process's own output: log records, warnings and tracebacks of uncaught errors."""
 
 import logging
 import sys
@@ -16,19 +16,19 @@ _FORMATTER = logging.Formatter()
 
 
 def hide_secrets() -> None:
-    """Remove secrets from whatever this process logs, warns of or fails with, libraries included."""
+    """Remove secrets from this process's log records, warnings and tracebacks, including those of libraries."""
     make = logging.getLogRecordFactory()
-    if isinstance(make, _Records):
+    if isinstance(make, _RecordFactory):
         return
-    logging.setLogRecordFactory(_Records(make))
+    logging.setLogRecordFactory(_RecordFactory(make))
     show = warnings.formatwarning
     warnings.formatwarning = lambda *given, **more: without_secrets(show(*given, **more))
-    sys.excepthook = print_error
+    sys.excepthook = print_traceback
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _print_thread_error
 
 
-def print_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print an uncaught error's traceback to stderr."""
     sys.stderr.write(without_secrets("".join(traceback.format_exception(kind, error, trace))))
 
@@ -38,13 +38,13 @@ def _print_thread_error(given: threading.ExceptHookArgs) -> None:
         return
     name = given.thread.name if given.thread is not None else "unknown"
     sys.stderr.write(f"Exception in thread {name}:\n")
-    print_error(given.exc_type, given.exc_value, given.exc_traceback)
+    print_traceback(given.exc_type, given.exc_value, given.exc_traceback)
 
 
 @final
 @dataclass(frozen=True)
-class _Records:
-    """A factory of log records whose message and traceback hold no secrets, whatever handler formats them."""
+class _RecordFactory:
+    """A log record factory that removes secrets from messages and tracebacks before any handler sees them."""
 
     make: Callable[..., logging.LogRecord]
 
@@ -52,7 +52,7 @@ class _Records:
         record = self.make(*given, **more)
         try:
             message = record.getMessage()
-        except (TypeError, ValueError, KeyError):  # the handler reports a format that does not fit, with its arguments
+        except (TypeError, ValueError, KeyError):  # bad format string: the handler reports it with its arguments
             record.msg, record.args = without_secrets(f"{record.msg} {record.args}"), ()
             return record
         shown = without_secrets(message)

@@ -1,7 +1,7 @@
-"""Every random stream of the project: (seed, purpose, ids) -> generator.
+"""All random streams of the project; each generator is determined by (seed, purpose, ids).
 
-A stream is a Philox counter generator keyed by SHA-256 of its name, so it depends on nothing but its
-name: not on batch position, chunk size, worker, or what was drawn before. Philox: Salmon et al. 2011.
+A stream is a Philox counter generator keyed by the SHA-256 of its name, so it depends only on its name: not on
+batch position, chunk size, worker or earlier draws. Philox: Salmon et al. 2011.
 """
 
 import hashlib
@@ -15,11 +15,11 @@ def _key(seed: int, purpose: str, ids: tuple[int | str, ...]) -> bytes:
 
 
 def stream(seed: int, purpose: str, *ids: int | str) -> np.random.Generator:
-    """The random stream named (seed, purpose, ids); the same name always gives the same numbers."""
+    """Return the random stream named (seed, purpose, ids); the same name always gives the same numbers."""
     key = np.frombuffer(_key(seed, purpose, ids)[:16], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))
 
 
 def integer(seed: int, purpose: str, *ids: int | str) -> int:
-    """A 63-bit integer named (seed, purpose, ids), for libraries that take a seed of their own."""
+    """Return the 63-bit integer named (seed, purpose, ids), for libraries that take an integer seed."""
     return int.from_bytes(_key(seed, purpose, ids)[:8], "little") >> 1

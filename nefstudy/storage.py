@@ -1,7 +1,7 @@
-"""Every way to open a path or a URI: files under a root, and files of data that are only read.
+"""Access to files by path or URI: files under a root, and read-only data files.
 
-A location is a local path, or any URI that pyarrow's filesystems open (file, s3, gs, hdfs). It is parsed once; what is
-found below it is joined to the file system's own path, so that names with spaces, % or # are only names.
+A location is a local path, or any URI that pyarrow's filesystems open (file, s3, gs, hdfs). It is parsed once; names
+below it are joined to the file system's path, so spaces, % and # in them need no escaping.
 """
 
 import os
@@ -17,9 +17,8 @@ from uuid import uuid4
 import pyarrow as pa
 from pyarrow import fs
 
-from nefstudy.dangling import refuse_dangling
 from nefstudy.errors import BadRoot, BadSignals
-from nefstudy.location import parsed
+from nefstudy.location import parse_location, refuse_dangling
 from nefstudy.outside_text import printable, without_secrets
 
 TEMPORARY = ".part"
@@ -28,7 +27,7 @@ _HALF_WRITTEN = re.compile(rf".+\.[0-9a-f]{{8,32}}{re.escape(TEMPORARY)}", re.DO
 
 @dataclass(frozen=True)
 class Storage:
-    """A root that relative paths are read and written under."""
+    """A root under which relative paths are read and written."""
 
     root: str
     filesystem: Any
@@ -36,32 +35,32 @@ class Storage:
 
     @classmethod
     def at(cls, root: str) -> "Storage":
-        """The storage of a local path or a URI (`file://`, `s3://`, ...); touches nothing yet.
+        """Return the storage at a local path or URI (`file://`, `s3://`, ...) without accessing it.
 
         Raises:
             BadRoot: a URI that pyarrow cannot open.
         """
         try:
-            filesystem, base = parsed(root)
+            filesystem, base = parse_location(root)
         except (OSError, ValueError) as error:
-            raise BadRoot(f"root {root!r}: {_reason(error)}; give a path or a URI that pyarrow opens") from None
+            raise BadRoot(f"root {root!r}: {_reason(error)}; pass a path or a URI that pyarrow supports") from None
         if isinstance(filesystem, fs.LocalFileSystem):
             base = str(Path(base).absolute())
         return cls(root, filesystem, base)
 
     @property
     def is_local(self) -> bool:
-        """Whether files lie on this machine's file system."""
+        """Whether the root is on a local file system."""
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def locate(self, path: str) -> str:
-        """Where a relative path lies, for messages and for opening locally.
+        """Return the file system path of a relative path, for messages and local access.
 
         Raises:
-            BadRoot: the path leads out of the root, or is the root itself.
+            BadRoot: the path is the root itself or leads out of it.
         """
         if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
-            raise BadRoot(f"{path!r} is not a path below the root {self.root!r}; names in it may not be empty, . or ..")
+            raise BadRoot(f"{path!r} is not a path below the root {self.root!r}; its names must not be empty, . or ..")
         return f"{self.base.rstrip('/')}/{path}"
 
     def uri(self, path: str) -> str:
@@ -73,70 +72,72 @@ class Storage:
         return f"{base.rstrip('/')}/{quote(path)}{mark}{options}"
 
     def size(self, path: str) -> int | None:
-        """Bytes of a file, or None where there is none."""
+        """Return the size of a file in bytes; None if it does not exist."""
         info = self.filesystem.get_file_info(self.locate(path))
         return int(info.size) if info.type == fs.FileType.File else None
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file.
+        """Return the contents of a file.
 
         Raises:
-            OSError: there is none, or it cannot be read.
+            OSError: the file does not exist or cannot be read.
         """
         with self.filesystem.open_input_stream(self.locate(path), compression=None) as file:
             return bytes(file.read())
 
     def buffer(self, path: str) -> Any:
-        """The bytes of a file as an Arrow buffer, memory-mapped where local."""
+        """Return the contents of a file as an Arrow buffer, memory-mapped if local."""
         if self.is_local:
             with pa.memory_map(self.locate(path)) as file:
                 return file.read_buffer()
         return pa.py_buffer(self.read(path))
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a file whole: beside, synced, renamed; object stores publish on close.
+        """Write a file atomically: write under a temporary name, sync, then rename; object stores publish it on close.
 
         Raises:
-            BadRoot: the root cannot be written; nothing half-written is visible.
+            BadRoot: the root is not writable; no half-written file becomes visible.
         """
         target = self.locate(path)
-        beside = f"{target}.{uuid4().hex}{TEMPORARY}"
+        temporary = f"{target}.{uuid4().hex}{TEMPORARY}"
         try:
             self.filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
             if self.is_local:
-                _write_local(Path(beside), Path(target), data)
+                _write_local(Path(temporary), Path(target), data)
             else:
-                with self.filesystem.open_output_stream(beside) as file:
+                with self.filesystem.open_output_stream(temporary) as file:
                     file.write(data)
-                self.filesystem.move(beside, target)
+                self.filesystem.move(temporary, target)
         except OSError as error:
             raise BadRoot(
                 f"root {self.root!r}: {path} cannot be written ({_reason(error)}); free space, or choose another root"
             ) from error
 
     def names(self, path: str) -> tuple[str, ...]:
-        """Names in a directory, sorted; none where there is no directory. Names that are not UTF-8 are not ours."""
-        found = self.filesystem.get_file_info(fs.FileSelector(self.locate(path), allow_not_found=True))
-        return tuple(sorted(name for info in found if (name := _name(info)) is not None))
+        """Return the sorted names in a directory, skipping non-UTF-8 names; empty if the directory does not exist."""
+        entries = self.filesystem.get_file_info(fs.FileSelector(self.locate(path), allow_not_found=True))
+        return tuple(sorted(name for info in entries if (name := _name(info)) is not None))
 
-    def total(self, path: str) -> int:
-        """Bytes of all files in a directory and below it; 0 where there is none."""
-        found = self.filesystem.get_file_info(fs.FileSelector(self.locate(path), allow_not_found=True, recursive=True))
-        return sum(int(info.size) for info in found if info.type == fs.FileType.File)
+    def total_size(self, path: str) -> int:
+        """Return the total size in bytes of the files in and below a directory; 0 if the directory does not exist."""
+        entries = self.filesystem.get_file_info(
+            fs.FileSelector(self.locate(path), allow_not_found=True, recursive=True)
+        )
+        return sum(int(info.size) for info in entries if info.type == fs.FileType.File)
 
-    def sweep(self, path: str) -> None:
-        """Remove what a killed writer left half-written in a directory; nothing in one that lies outside the root."""
-        if self.outside(path) is not None:
+    def remove_half_written(self, path: str) -> None:
+        """Remove files that killed writers left half-written in a directory, unless a link leads outside the root."""
+        if self.target_outside(path) is not None:
             return
         for name in self.names(path):
             if _HALF_WRITTEN.fullmatch(name):
                 self.remove(f"{path}/{name}")
 
     def remove(self, path: str) -> None:
-        """Remove a file or a directory with all in it; nothing where there is none.
+        """Remove a file or a directory tree if it exists.
 
         Raises:
-            BadRoot: the path leads out of the root, by its names or by a symbolic link.
+            BadRoot: the path leads out of the root, by its names or through a symbolic link.
         """
         target = self.locate(path)
         kind = self.filesystem.get_file_info(target).type
@@ -147,39 +148,39 @@ class Storage:
         elif kind == fs.FileType.File:
             self.filesystem.delete_file(target)
 
-    def outside(self, path: str) -> str | None:
-        """Return where a path leads that a symbolic link takes out of the root, or to the root itself; None inside."""
+    def target_outside(self, path: str) -> str | None:
+        """Return the target of a path if symbolic links lead outside the root or to the root itself; None otherwise."""
         target = self.locate(path)
         if not self.is_local:
             return None
-        base, found = Path(self.base).resolve(), Path(target).resolve()
-        return str(found) if base == found or not found.is_relative_to(base) else None
+        base, resolved = Path(self.base).resolve(), Path(target).resolve()
+        return str(resolved) if base == resolved or not resolved.is_relative_to(base) else None
 
     def refuse_outside(self, path: str) -> None:
-        """Raise BadRoot where a symbolic link takes a path out of the root."""
-        found = self.outside(path)
-        if found is not None:
+        """Raise BadRoot if a path leads outside the root through a symbolic link."""
+        target = self.target_outside(path)
+        if target is not None:
             raise BadRoot(
-                f"{self.locate(path)!r} is not removed: it leads to {found!r}, outside the root {self.root!r}, by a "
-                "symbolic link; remove it by hand, or replace the link by a folder"
+                f"{self.locate(path)!r} was not removed: a symbolic link leads to {target!r}, outside the root "
+                f"{self.root!r}; remove it by hand, or replace the link with a folder"
             )
 
     def remove_empty(self, path: str) -> None:
-        """Remove a directory that holds nothing; object stores have no directories."""
+        """Remove a directory if it is empty; object stores have no directories."""
         if self.is_local:
-            with suppress(OSError):  # it is not empty, or not there
+            with suppress(OSError):  # it is not empty, or does not exist
                 Path(self.locate(path)).rmdir()
 
 
-def _write_local(beside: Path, target: Path, data: bytes) -> None:
+def _write_local(temporary: Path, target: Path, data: bytes) -> None:
     try:
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(target)
+        temporary.replace(target)
     except OSError:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     directory = os.open(target.parent, os.O_RDONLY)
     try:
@@ -202,10 +203,10 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def open_file(location: str, file: PurePosixPath | str = "") -> Iterator[Any]:
-    """Open the file at a path or URI, or one that `list_tree` found below it, for random access.
+    """Open a file for random access: `location` itself, or `file` (a path from `list_tree`) below it.
 
     Raises:
-        BadSignals: there is no such file, or it cannot be opened.
+        BadSignals: the file does not exist or cannot be opened.
     """
     filesystem, path = _open(location)
     shown = below(location, str(file))
@@ -218,10 +219,10 @@ def open_file(location: str, file: PurePosixPath | str = "") -> Iterator[Any]:
 
 
 def read_bytes(location: str, file: PurePosixPath | str = "") -> bytes:
-    """Return the bytes of the file at a path or URI, or of one that `list_tree` found below it.
+    """Return the contents of a file: `location` itself, or `file` (a path from `list_tree`) below it.
 
     Raises:
-        BadSignals: there is no such file, or it cannot be read.
+        BadSignals: the file does not exist or cannot be read.
     """
     with open_file(location, file) as opened:
         try:
@@ -233,10 +234,10 @@ def read_bytes(location: str, file: PurePosixPath | str = "") -> bytes:
 
 
 def list_tree(location: str) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
-    """Relative paths of all files and all folders under a folder, sorted; names beginning with a dot are left out.
+    """Return the sorted relative paths of all files and all folders under a folder, without hidden (dot) names.
 
     Raises:
-        BadSignals: there is no such folder, it cannot be listed, or a name in it is not UTF-8 or is a dangling link.
+        BadSignals: the folder does not exist or cannot be listed, or holds a non-UTF-8 name or a dangling link.
     """
     filesystem, path = _open(location)
     root = PurePosixPath(path)
@@ -244,9 +245,9 @@ def list_tree(location: str) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
         kind = filesystem.get_file_info(path).type
         if kind != fs.FileType.Directory:
             what = "is a file, not a folder" if kind == fs.FileType.File else "does not exist"
-            raise BadSignals(f"{location} {what}; give the folder that holds the files")
-        found = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
-        entries = sorted((PurePosixPath(info.path).relative_to(root), info.type) for info in found)
+            raise BadSignals(f"{location} {what}; pass the folder that contains the files")
+        infos = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
+        entries = sorted((PurePosixPath(info.path).relative_to(root), info.type) for info in infos)
     except UnicodeDecodeError as error:
         raise BadSignals(
             f"{location} holds a file or folder whose name is not UTF-8 ({error.object!r}); rename it"
@@ -261,12 +262,14 @@ def list_tree(location: str) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
 
 
 def below(location: str, *parts: str) -> str:
-    """Return how a file below a folder is shown; it is opened by `open_file(location, file)`."""
+    """Return the display form of a path below a folder; open the file itself with `open_file(location, file)`."""
     return "/".join([location.rstrip("/"), *(part for part in parts if part)])
 
 
 def _open(location: str) -> tuple[Any, str]:
     try:
-        return parsed(location)
+        return parse_location(location)
     except (OSError, ValueError) as error:
-        raise BadSignals(f"{location!r} cannot be opened ({_reason(error)}); give a path or a pyarrow URI") from error
+        raise BadSignals(
+            f"{location!r} cannot be opened ({_reason(error)}); pass a path or a URI that pyarrow supports"
+        ) from error

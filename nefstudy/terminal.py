@@ -1,4 +1,4 @@
-"""What a command prints: text from outside is shown as it is, never as markup, emoji codes or terminal escapes."""
+"""Terminal output of commands: external text is shown literally, never as markup, emoji codes or escapes."""
 
 import errno
 import io
@@ -15,7 +15,7 @@ from rich.segment import Segment
 
 from nefstudy.errors import BadConfig, NefstudyError
 from nefstudy.outside_text import one_line, printable, without_secrets
-from nefstudy.process_text import hide_secrets, print_error
+from nefstudy.process_text import hide_secrets, print_traceback
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]  # click's ClickException, which typer does not export
 UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -23,7 +23,7 @@ UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 @final
 class Terminal(Console):
-    """A console that interprets nothing in a text; style comes from arguments and `Text` alone."""
+    """A console that does not interpret markup; style comes only from arguments and `Text`."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(markup=False, emoji=False, **settings)
@@ -35,25 +35,25 @@ class Terminal(Console):
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a text of one line or more, without secrets, to stderr with `err`."""
+    """Print text to stdout, or to stderr if `err`, with secrets removed."""
     typer.echo(without_secrets(printable(text)), err=err)
 
 
-def complain(error: Exception) -> None:
-    """Print an error as one line, without secrets."""
+def print_error(error: Exception) -> None:
+    """Print an error as one line, with secrets removed."""
     line = without_secrets(one_line(f"error: {error}"))
     Terminal(stderr=True).print(line, style="red", soft_wrap=True, highlight=False)
 
 
 def run_command(command: Callable[[], int | None]) -> None:
-    """Run a command line; an error becomes one line and its exit code, and nothing printed holds a secret.
+    """Run a command line; print errors as one line, with secrets removed, and exit with their exit code.
 
     Args:
         command: a typer app called with `standalone_mode=False`, so that usage errors reach this function.
     """
     hide_secrets()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding shows \xb1 for what it lacks
+        if isinstance(stream, io.TextIOWrapper):  # characters that the encoding lacks are shown as \xb1
             stream.reconfigure(errors="backslashreplace")
     try:
         code = _exit_code(command)
@@ -61,23 +61,23 @@ def run_command(command: Callable[[], int | None]) -> None:
             sys.stdout.flush()
         sys.exit(code)
     except NefstudyError as error:
-        complain(error)
+        print_error(error)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno not in UNWRITABLE or error.filename is not None:
-            print_error(type(error), error, error.__traceback__)
+            print_traceback(type(error), error, error.__traceback__)
             sys.exit(1)
         _discard_output()
         if error.errno != errno.EPIPE:
-            complain(BadConfig(f"the output cannot be written ({error.strerror}); free space, or send it elsewhere"))
+            print_error(BadConfig(f"cannot write the output ({error.strerror}); free space, or redirect it elsewhere"))
         sys.exit(1)
-    except Exception as error:  # a fault of ours: its traceback is for us, but not what it quotes
-        print_error(type(error), error, error.__traceback__)
+    except Exception as error:  # a bug: print the traceback, without the secrets it may quote
+        print_traceback(type(error), error, error.__traceback__)
         sys.exit(1)
 
 
 def _exit_code(command: Callable[[], int | None]) -> int:
-    """Run a typer app and return its exit code; a usage error is printed without the secrets that it may quote."""
+    """Run a typer app and return its exit code; print usage errors with secrets removed."""
     try:
         return command() or 0
     except USAGE_ERROR as error:
@@ -90,11 +90,11 @@ def _exit_code(command: Callable[[], int | None]) -> int:
 
 
 def _discard_output() -> None:
-    """Let what stdout still holds go nowhere, or Python would try to write it once more when it ends."""
+    """Redirect stdout to the null device; otherwise Python would retry the failed write at exit."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def command_line(*words: str) -> str:
-    """Return a command to copy, its words quoted for a shell; a word that begins with $ names a variable."""
+    """Return a copyable command line, quoted for a shell; words that begin with $ stay variables."""
     return " ".join(f'"{word}"' if word.startswith("$") else shlex.quote(word) for word in words)

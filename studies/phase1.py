@@ -1,18 +1,17 @@
-"""Phase 1: a TPE search over Tables 1 and 2, cell by cell, maximising validation accuracy.
+"""Phase 1: a TPE search in each cell over Tables 1 and 2 of Papa et al. 2024, maximizing validation accuracy.
 
 python studies/phase1.py --scale smoke --root /data/study
 ray job submit --working-dir . -- python studies/phase1.py --scale smoke --root /data/study
 """
 
 from nefstudy.study.command import main
-from nefstudy.study.data import data_options
-from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import StudyPlan
-from nefstudy.study.scales import scale_named, search_cells
+from nefstudy.study.options import StudyOptions, data_options
+from nefstudy.study.plan.scales import scale_named, search_cells
+from nefstudy.study.plan.study_plan import StudyPlan
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """The search of every cell at the chosen scale."""
+    """Return a plan that searches every cell at the selected scale."""
     cells = search_cells(
         scale_named(options.scale),
         options.cells,

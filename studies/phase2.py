@@ -1,4 +1,4 @@
-"""Phase 2: the full grid of Table 3 over start x hidden x steps, cell by cell.
+"""Phase 2: in each cell, the full grid of Table 3 of Papa et al. 2024 over init x hidden x steps.
 
 python studies/phase2.py --scale smoke --root /data/study
 ray job submit --working-dir . -- python studies/phase2.py --scale smoke --root /data/study
@@ -7,15 +7,14 @@ ray job submit --working-dir . -- python studies/phase2.py --scale smoke --root 
 import os
 
 from nefstudy.study.command import main
-from nefstudy.study.data import data_options
-from nefstudy.study.handover import handed_over
-from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import StudyPlan
-from nefstudy.study.scales import grid_cells, scale_named
+from nefstudy.study.exchange.handover import handed_over
+from nefstudy.study.options import StudyOptions, data_options
+from nefstudy.study.plan.scales import grid_cells, scale_named
+from nefstudy.study.plan.study_plan import StudyPlan
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """The grid of every cell at the chosen scale."""
+    """Return a plan that runs the grid of every cell at the selected scale."""
     cells = grid_cells(
         scale_named(options.scale),
         options.cells,

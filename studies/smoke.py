@@ -1,4 +1,4 @@
-"""Both phases in one stream, at smoke scale: minutes on two cores, on 5,000 real digits.
+"""Both phases as one study at smoke scale, on up to 800 of 5,000 bundled digits; takes minutes on two cores.
 
 python studies/smoke.py
 """
@@ -6,14 +6,13 @@ python studies/smoke.py
 from dataclasses import replace
 
 from nefstudy.study.command import main
-from nefstudy.study.data import data_options
-from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import StudyPlan
-from nefstudy.study.scales import grid_cells, scale_named, search_cells
+from nefstudy.study.options import StudyOptions, data_options
+from nefstudy.study.plan.scales import grid_cells, scale_named, search_cells
+from nefstudy.study.plan.study_plan import StudyPlan
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """The search and then the grid of every cell; other flags work as for the single phases."""
+    """Return a plan that runs the search and then the grid of every cell; the other flags work as in each phase."""
     options = replace(options, scale="smoke")
     scale, data = scale_named(options.scale), data_options(options.data)
     search = search_cells(scale, options.cells, trials=options.trials, classifier=options.classifier, data=data)
@@ -22,4 +21,4 @@ def plan(options: StudyOptions) -> StudyPlan:
 
 
 if __name__ == "__main__":
-    main(plan, about="Both phases at smoke scale, whatever --scale says, in minutes. Run it again to continue.")
+    main(plan, about="Both phases at smoke scale, in minutes; --scale is ignored. Run it again to continue.")

@@ -1,4 +1,4 @@
-"""Laws of text from outside: nothing that controls a terminal, no secrets, a bounded length."""
+"""Tests of external text: it is shown without control characters or secrets, and its length is bounded."""
 
 import os
 
@@ -34,8 +34,8 @@ EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
         "?next=%2F%26password%3Dhunter2",
     ],
 )
-def test_a_secret_is_hidden_wherever_a_url_may_hold_it(url: str) -> None:
-    """User info, query values, connection strings and headers lose their secrets."""
+def test_a_secret_is_hidden_anywhere_in_a_url(url: str) -> None:
+    """Secrets are removed from user info, query values, connection strings and headers."""
     assert "hunter2" not in without_secrets(f"cannot reach {url}, see https://example.org/help")
 
 
@@ -53,19 +53,22 @@ def test_a_secret_is_hidden_wherever_a_url_may_hold_it(url: str) -> None:
     ],
 )
 def test_a_text_without_secrets_is_unchanged(text: str) -> None:
-    """Addresses, ports and paths with an @ are shown whole."""
+    """Text without secrets is left unchanged, even an address with a port or a path that contains an @."""
     assert without_secrets(text) == text
 
 
 def test_terminal_escapes_are_removed_and_other_controls_shown() -> None:
-    """Colors and window titles disappear; a bell, a lone surrogate and a direction mark are spelled out."""
+    """Terminal escapes are removed, and other control characters are escaped.
+
+    Escapes set colors or a window title; a bell and a direction mark are other control characters.
+    """
     assert printable("\x1b[31mred\x1b[0m \x1b]0;title\x07x\n\ty") == "red x\n\ty"
     assert printable("a\x07b\udce9c\u202ed") == r"a\x07b\udce9c\u202ed"
 
 
 @pytest.mark.parametrize("part", ["a", "a.", "a://", "a://b:", "password", "'password':", "x='", "bearer "])
-def test_a_long_text_takes_linear_steps(part: str) -> None:
-    """A record of a megabyte that resembles a secret everywhere ends; a search from each letter would not."""
+def test_a_long_text_takes_linear_time(part: str) -> None:
+    """A megabyte of text that resembles a secret is processed in linear time."""
     assert len(without_secrets(part * (1_000_000 // len(part)))) > 100_000
 
 
@@ -81,7 +84,7 @@ PIECES = st.text("aZ9@:/?#&=%+._~!$*()-", max_size=8)
     query=st.booleans(),
 )
 def test_any_password_in_any_url_is_hidden(scheme: str, before: str, after: str, around: str, query: bool) -> None:
-    """Unescaped marks in a password, and marks around the URL, leave nothing of it."""
+    """No part of a password remains, regardless of unescaped punctuation in the password or around the URL."""
     url = f"{scheme}://nef:{before}hunter2{after}@127.0.0.1:1/nef"
     if query:
         url = f"{scheme}://127.0.0.1:1/nef?password=hunter2{after.replace('&', '')}"
@@ -90,22 +93,25 @@ def test_any_password_in_any_url_is_hidden(scheme: str, before: str, after: str,
     assert "hunter2" not in without_secrets(shown)
 
 
-def test_what_is_hidden_already_is_unchanged() -> None:
-    """User names that SQLAlchemy shows stay."""
+def test_text_already_redacted_is_unchanged() -> None:
+    """A user name is kept if SQLAlchemy has already hidden the password next to it."""
     assert without_secrets("postgresql://me:***@host/db") == "postgresql://me:***@host/db"
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=200))
 def test_any_text_can_be_stored_and_is_bounded(text: str) -> None:
-    """Whatever a library puts into an error, the result is valid UTF-8 without control characters."""
+    """Any error text becomes valid UTF-8 without escape or null characters."""
     safe = safe_error(text)
     safe.encode()
     assert "\x1b" not in safe
     assert "\x00" not in safe
 
 
-def test_a_huge_error_is_cut_and_says_so() -> None:
-    """Thirty megabytes become a few thousand characters that keep both ends."""
+def test_a_huge_error_is_cut_and_marked() -> None:
+    """An error of thirty megabytes is cut to a few thousand characters.
+
+    Both ends are kept, and a mark shows where text was left out.
+    """
     cut = safe_error("begin" + "x" * 30_000_000 + "end")
     assert len(cut) < ERROR_LENGTH + 100
     assert cut.startswith("begin")

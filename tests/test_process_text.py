@@ -1,4 +1,4 @@
-"""Laws of what a process prints by itself: no secrets, whichever library logs, warns or fails."""
+"""Tests of a process's output: it contains no secrets, regardless of which library logs, warns or fails."""
 
 import subprocess
 import sys
@@ -21,28 +21,29 @@ WAYS = {
 }
 
 
-def said(code: str, *, hide: bool) -> str:
+def output_of(code: str, *, hide: bool) -> str:
+    """Return the output of a Python process that runs `code`, with or without `hide_secrets`."""
     lines = ["import logging, threading, warnings", "from nefstudy.process_text import hide_secrets"]
     lines += ["hide_secrets()", "hide_secrets()"] if hide else []
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", "\n".join([*lines, f"URL = {URL!r}", code])],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    return done.stdout + done.stderr
+    return process.stdout + process.stderr
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_process_prints_no_secret(way: str) -> None:
-    """Each way a text gets out by itself prints the address without its password; without the door most do not."""
-    shown = said(WAYS[way], hide=True)
+    """In logs, warnings and errors, an address appears without its password."""
+    shown = output_of(WAYS[way], hide=True)
     assert "hunter2" not in shown
     assert "127.0.0.1:1" in shown or way == "stack"
 
 
-def test_secrets_are_printed_without_the_door() -> None:
-    """The test above would see a secret: nothing else hides it."""
-    assert "hunter2" in said(WAYS["message"], hide=False)
-    assert "hunter2" in said(WAYS["uncaught"], hide=False)
+def test_secrets_are_printed_without_hide_secrets() -> None:
+    """Without `hide_secrets` the secret is printed, which shows that the test above would detect a leak."""
+    assert "hunter2" in output_of(WAYS["message"], hide=False)
+    assert "hunter2" in output_of(WAYS["uncaught"], hide=False)

@@ -4,28 +4,28 @@ import { h } from "./dom.js";
 
 export const { Plot, d3 } = globalThis;
 
-const INITS = { random: "--random", shared: "--shared", learned: "--learned" };
+const INITS = { random: "--random", shared: "--shared" };
 const OTHERS = ["--pruned", "--interrupted", "--complete", "--failed", "--soft"];
 const drawers = new WeakMap();
 const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "cross", "wye"];
 
-// The content policy allows no style element; page.css holds the few rules that Plot would bring along.
-function unstyled(drawn) {
+// Removes style elements, which the content security policy forbids; page.css has the few rules that Plot needs.
+function withoutStyles(drawn) {
   for (const element of drawn.querySelectorAll("style")) element.remove();
   return drawn;
 }
 
-export const chart = (options) => unstyled(Plot.plot({ className: "chart", style: { fontSize: "12px" }, ...options }));
+export const chart = (options) => withoutStyles(Plot.plot({ className: "chart", style: { fontSize: "12px" }, ...options }));
 
-// The name of the color of each word: initializations have their own, others take turns.
+// Returns the CSS color variable for each word: initializations have fixed colors; other words cycle through a list.
 export function colorsOf(words) {
   const known = Object.keys(INITS).filter((word) => words.has(word));
   const others = [...words].filter((word) => !(word in INITS)).sort();
   return new Map([...known.map((word) => [word, INITS[word]]), ...others.map((word, i) => [word, OTHERS[i % OTHERS.length]])]);
 }
 
-// Colors and symbols by the words of two columns, the same in a chart and in its legend.
-export function keysOf(points, { color, symbol }) {
+// Returns the color and symbol scales of two columns; a chart and its legend share them.
+export function scalesOf(points, { color, symbol }) {
   const colors = colorsOf(new Set(points.map((point) => point[color] ?? "")));
   const names = [...new Set(points.map((point) => point[symbol] ?? ""))].sort();
   return {
@@ -37,37 +37,37 @@ export function keysOf(points, { color, symbol }) {
 export function legend({ color, symbol }) {
   const colors = color.domain.some((word) => word) ? [Plot.legend({ color, className: "chart" })] : [];
   const shapes = symbol.domain.length > 1 ? [Plot.legend({ symbol, className: "chart" })] : [];
-  return h("div", { class: "legend" }, [...colors, ...shapes].map(unstyled));
+  return h("div", { class: "legend" }, [...colors, ...shapes].map(withoutStyles));
 }
 
-// Draws into a frame now and whenever its width changes; `make` is given the width in pixels.
-export function fitted(frame) {
-  const held = { make: null, width: 0 };
-  const draw = () => { if (held.make && held.width) frame.replaceChildren(...[held.make(held.width)].flat()); };
+// Returns a function that draws `make(width in pixels)` into a frame, now and whenever the frame's width changes.
+export function responsive(frame) {
+  const state = { make: null, width: 0 };
+  const draw = () => { if (state.make && state.width) frame.replaceChildren(...[state.make(state.width)].flat()); };
   new ResizeObserver(([{ contentRect }]) => {
     const width = Math.floor(contentRect.width);
-    if (width === held.width) return;
-    held.width = width;
+    if (width === state.width) return;
+    state.width = width;
     draw();
   }).observe(frame);
   return (make) => {
-    held.make = make;
-    held.width ||= Math.floor(frame.clientWidth);
+    state.make = make;
+    state.width ||= Math.floor(frame.clientWidth);
     draw();
   };
 }
 
-// Words in place of a chart, which then does not come back when the width changes.
-export function words(frame, text) {
+// Shows a message in place of a chart and stops redrawing that chart.
+export function message(frame, text) {
   drawers.get(frame)?.(null);
   for (const name of ["role", "aria-label"]) frame.removeAttribute(name);
   frame.replaceChildren(h("p", { class: "none" }, text));
 }
 
-// A chart that is only looked at: a screen reader reads `label` in its place.
+// Draws a chart without interaction; a screen reader reads `label` instead.
 export function picture(frame, label, make) {
   frame.setAttribute("role", "img");
   frame.setAttribute("aria-label", label);
-  if (!drawers.has(frame)) drawers.set(frame, fitted(frame));
+  if (!drawers.has(frame)) drawers.set(frame, responsive(frame));
   drawers.get(frame)(make);
 }

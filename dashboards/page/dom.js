@@ -1,4 +1,4 @@
-// An element with attributes and children; text is always text, so that no name in a ledger becomes markup.
+// Creates an element with attributes and children. Strings become text nodes, so names from the ledger cannot inject markup.
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -12,7 +12,7 @@ export function h(tag, attributes = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-// A table in a frame that scrolls sideways, so that the page never does; `texts` names the columns of words.
+// Creates a table in a frame that scrolls horizontally, so that the page never does; `texts` names the text columns.
 export function table(caption, head, rows, texts = []) {
   const header = h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)));
   for (const row of [header, ...rows]) for (const name of texts) row.children[head.indexOf(name)].classList.add("text");
@@ -20,7 +20,7 @@ export function table(caption, head, rows, texts = []) {
     h("table", {}, h("thead", {}, header), h("tbody", {}, rows)));
 }
 
-// The options of a select, keeping what was chosen when it is still there.
+// Replaces the options of a select, keeping the selection if it is still available.
 export function fill(select, options) {
   const chosen = select.value;
   const same = select.options.length === options.length

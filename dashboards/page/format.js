@@ -1,10 +1,11 @@
-const NONE = "–";
+export const NONE = "–";
 const missing = (value) => value === null || value === undefined || Number.isNaN(value);
 
 const minus = (text) => text.replace("-", "−");
 
 export const fixed = (value, digits = 3) => (missing(value) ? NONE : minus(value.toFixed(digits)));
 export const whole = (value) => (missing(value) ? NONE : value.toLocaleString("en"));
+export const counted = (n, noun) => `${whole(n)} ${noun}${n === 1 ? "" : "s"}`;
 export const compact = (value) => (missing(value) ? NONE
   : value < 1e6 ? whole(Math.round(value)) : value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 4 }));
 

@@ -1,15 +1,16 @@
-import { follow, get, studyPath } from "./api.js";
+import { POLL_MS, follow, get, studyPath } from "./api.js";
 import { d3 } from "./charts.js";
 import { byId, fill } from "./dom.js";
-import { phases, tiles } from "./progress.js";
-import { ENTRIES, applying, drawPart, forget, makeSections } from "./sections.js";
+import { NOT_RUNNING, phases, tiles } from "./progress.js";
+import { ENTRIES, applicable, clearDrawn, drawPart, makeSections } from "./sections.js";
 import { showTrial } from "./trial.js";
 
 const RETRY_MS = 4000;
-const LIST_MS = 30_000; // after this the list of studies may have grown
-const CSV_ROWS = 1000; // of one answer
+const LIST_MS = 30_000; // how often to reload the list of studies
+const MAX_ROWS = 1000; // the service's limit per response
 const SAVINGS = "tables/savings?";
-const page = { study: null, savings: null, parts: ENTRIES, picked: new Set(), stop: null, seq: -1, again: 0, shown: null, listed: 0 };
+// `seq`: last event drawn; `latest`: last event received; `refreshes`: full redraws left; `phasesJson`: progress drawn; `listedAt`: time of the last list of studies
+const page = { study: null, savings: null, parts: ENTRIES, picked: new Set(), stop: null, seq: -1, latest: -1, refreshes: 0, phasesJson: null, listedAt: 0 };
 makeSections(byId("sections"));
 
 function notice(text) {
@@ -24,25 +25,25 @@ function openTrial(trial) {
 async function start() {
   const names = await listStudies();
   if (!names.length) {
-    notice("The ledger holds no study yet. Start one with: python studies/smoke.py");
+    notice("No studies yet. Start one with: python studies/smoke.py");
     setTimeout(begin, RETRY_MS);
     return;
   }
   notice("");
-  choose(names.includes(asked()) ? asked() : names[0]);
+  choose(names.includes(studyInAddress()) ? studyInAddress() : names[0]);
 }
 
-const begin = () => start().catch((error) => { failed(error); setTimeout(begin, RETRY_MS); });
+const begin = () => start().catch((error) => { showError(error); setTimeout(begin, RETRY_MS); });
 
 async function listStudies() {
   const names = (await get("v1/studies")).studies.map(({ study }) => study);
-  page.listed = Date.now();
+  page.listedAt = Date.now();
   if (names.length) fill(byId("study"), d3.sort(names).map((name) => [name, name]));
   return names;
 }
 
-// The study that the address names.
-function asked() {
+// Returns the study named in the URL's fragment.
+function studyInAddress() {
   try {
     return decodeURIComponent(location.hash.slice(1));
   } catch {
@@ -52,75 +53,75 @@ function asked() {
 
 function choose(study) {
   page.stop?.();
-  Object.assign(page, { study, seq: -1, savings: null, shown: null });
+  Object.assign(page, { study, seq: -1, latest: -1, savings: null, phasesJson: null });
   page.picked.clear();
-  forget();
+  clearDrawn();
   byId("study").value = study;
   history.replaceState(null, "", `#${encodeURIComponent(study)}`);
   document.title = `${study} · nefstudy`;
-  byId("json").href = `${studyPath(study)}/trials`;
-  byId("csv").href = `${studyPath(study)}/trials?format=csv&limit=${CSV_ROWS}`;
-  page.stop = follow(study, { changed: refresh, live: showLive });
+  for (const format of ["json", "csv"]) byId(format).href = `${studyPath(study)}/trials?format=${format}&limit=${MAX_ROWS}`;
+  page.stop = follow(study, { changed: refresh, latest: (seq) => { page.latest = seq; }, live: showLive });
   refresh();
 }
 
 function showLive(on) {
   byId("live").dataset.on = on;
-  byId("live").textContent = on ? "live" : "reconnecting";
+  byId("live").textContent = on ? "live" : `reconnecting (updates every ${POLL_MS / 1000} s)`;
 }
 
-// One run at a time; calls while it runs cause one more run afterwards. What failed is retried: a study at rest
-// sends no event that would ask for it.
-function single(act) {
-  const held = { busy: false, again: false, retry: null };
+// Returns a function that runs `act` one call at a time: calls during a run cause one more run afterwards. A failed run is
+// retried after a delay, because an idle study sends no event that would trigger it.
+function serialized(act) {
+  const state = { busy: false, again: false, retry: null };
   return async function run() {
-    held.again = held.busy;
-    if (held.busy) return;
-    held.busy = true;
-    clearTimeout(held.retry);
+    state.again = state.busy;
+    if (state.busy) return;
+    state.busy = true;
+    clearTimeout(state.retry);
     try {
       await act();
       notice("");
     } catch (error) {
-      failed(error);
-      held.retry = setTimeout(run, RETRY_MS);
+      showError(error);
+      state.retry = setTimeout(run, RETRY_MS);
     }
-    held.busy = false;
-    if (held.again) run();
+    state.busy = false;
+    if (state.again) run();
   };
 }
 
-const refresh = single(async () => {
+const refresh = serialized(async () => {
   await draw(page.study);
-  if (Date.now() - page.listed >= LIST_MS) await listStudies();
+  if (Date.now() - page.listedAt >= LIST_MS) await listStudies();
+  if (page.seq < page.latest) setTimeout(refresh, RETRY_MS); // a busy service answered from before the event
 });
-// What takes the service seconds over a large study does not hold up the rest.
-const refreshSlow = single(() => drawParts(page.study, (entry) => entry.slow));
+// Parts that take seconds to compute for a large study; drawn separately, so that they do not delay the rest.
+const refreshSlow = serialized(() => drawParts(page.study, (entry) => entry.slow));
 
-const failed = (error) => notice(`${error.message}. The page keeps trying.`);
+const showError = (error) => notice(`${error.message}. Retrying…`);
 
 async function draw(study) {
   const path = studyPath(study);
   const progress = await get(`${path}/progress`);
   if (study !== page.study) return;
   const orphaned = !progress.alive && ["running", "paused"].includes(progress.state);
-  byId("state").textContent = orphaned ? `${progress.state}, no driver` : progress.state;
+  byId("state").textContent = orphaned ? NOT_RUNNING : progress.state;
   byId("state").dataset.alive = progress.alive;
   byId("tiles").replaceChildren(...tiles(progress, page.savings));
   drawPhases(progress);
   fill(byId("phase"), [["", "all"], ...progress.phases.map(({ phase }) => [phase, phase])]);
   const cells = [...new Set(progress.phases.flatMap(({ cells: rows }) => rows.map(({ cell }) => cell)))];
   fill(byId("cell"), [["", "all"], ...cells.map((cell) => [cell, cell])]);
-  // Answers about many trials may be some seconds behind the progress: what changed is asked for once more, later.
-  page.again = progress.seq !== page.seq ? 1 : page.again - 1;
-  if (page.again < 0) return;
+  // Figures over many trials may lag the progress by seconds, so the refresh after a change is repeated once.
+  page.refreshes = progress.seq !== page.seq ? 1 : page.refreshes - 1;
+  if (page.refreshes < 0) return;
   choosePhase(progress);
   const { plan } = await get(path);
-  page.parts = applying(plan);
-  fill(byId("across"), acrossOf(plan));
-  await drawParts(study, (entry) => entry.across);
-  if (page.seq < 0) performance.mark("interactive"); // once a study: marks are kept for as long as the page is open
-  await drawParts(study, (entry) => !entry.across && !entry.slow);
+  page.parts = applicable(plan);
+  fill(byId("x-axis"), xAxisOptions(plan));
+  await drawParts(study, (entry) => entry.xAxis);
+  if (page.seq < 0) performance.mark("interactive"); // once per study: the browser keeps marks while the page is open
+  await drawParts(study, (entry) => !entry.xAxis && !entry.slow);
   if (study !== page.study) return;
   page.savings = await get(`${path}/${SAVINGS}`);
   byId("tiles").replaceChildren(...tiles(progress, page.savings));
@@ -128,47 +129,49 @@ async function draw(study) {
   refreshSlow();
 }
 
-const drawParts = (study, wanted) =>
-  Promise.all(page.parts.filter(wanted).map((entry) => drawPart(entry, study, { chosen: chosen(), across: byId("across").value, onPick: openTrial })));
+const drawParts = (study, predicate) =>
+  Promise.all(page.parts.filter(predicate).map((entry) => drawPart(entry, study, { filters: filters(), xAxis: byId("x-axis").value, onPick: openTrial })));
 
-// What has not changed is not drawn again: a button that is replaced loses the focus.
+// Redraws the progress only if it changed: a replaced button loses the keyboard focus.
 function drawPhases(progress) {
-  const shown = JSON.stringify(progress.phases);
-  if (shown === page.shown) return;
-  page.shown = shown;
+  const json = JSON.stringify(progress.phases);
+  if (json === page.phasesJson) return;
+  page.phasesJson = json;
   byId("phases").replaceChildren(...phases(progress, openTrial));
-  byId("csv").textContent = progress.planned > CSV_ROWS ? `CSV of the first ${CSV_ROWS.toLocaleString("en")} trials` : "CSV";
+  const first = progress.planned > MAX_ROWS ? ` (first ${MAX_ROWS.toLocaleString("en")} trials)` : "";
+  for (const format of ["json", "csv"]) byId(format).textContent = `${format.toUpperCase()}${first}`;
 }
 
-// Phases are not pooled unless asked for: a search hunts for the best, a grid covers all, and their means do not compare.
-function choosePhase({ phases: found }) {
-  if (!page.picked.has("phase")) byId("phase").value = found.findLast(({ complete }) => complete)?.phase ?? "";
+// Selects the last phase with results, until the user selects one. Phases are not pooled by default: a search concentrates on
+// good settings and a grid covers all of them, so their means are not comparable.
+function choosePhase({ phases: rows }) {
+  if (!page.picked.has("phase")) byId("phase").value = rows.findLast(({ complete }) => complete)?.phase ?? "";
 }
 
-// What ladders can be drawn across: the headline quality, the step count, and every metric over all signals.
-function acrossOf({ cells = [] }) {
+// Returns the options for the x axis of ladders: the headline quality, the step count, and every metric over all signals.
+function xAxisOptions({ cells = [] }) {
   const metrics = cells.flatMap(({ metrics: declared = [] }) => declared).filter(({ split }) => split === "all");
   const named = metrics.map(({ name, label }) => [name, label]);
   const known = named.length ? named : [["all_psnr", "PSNR"], ["all_iou", "IoU"], ["all_ssim", "SSIM"]];
   return [["", "quality"], ["steps", "fitting steps"], ...new Map(known)];
 }
 
-const chosen = () =>
+const filters = () =>
   Object.fromEntries(["phase", "cell"].map((name) => [name, byId(name).value]).filter(([, value]) => value));
 
-// A later choice does not wait for the answers to an earlier one.
+// Redraws the parts that depend on the filters, without waiting for responses to an earlier selection.
 function redraw() {
-  drawParts(page.study, (entry) => entry.chosen && !entry.slow).then(refreshSlow).catch((error) => {
-    failed(error);
-    page.seq = -1; // all of it is drawn again
+  drawParts(page.study, (entry) => entry.filtered && !entry.slow).then(refreshSlow).catch((error) => {
+    showError(error);
+    page.seq = -1; // forces a full redraw
     setTimeout(refresh, RETRY_MS);
   });
 }
 
 byId("study").addEventListener("change", (event) => choose(event.target.value));
-for (const name of ["phase", "cell", "across"]) {
+for (const name of ["phase", "cell", "x-axis"]) {
   byId(name).addEventListener("change", () => { page.picked.add(name); redraw(); });
 }
-window.addEventListener("hashchange", () => { if (asked() !== page.study) begin(); });
+window.addEventListener("hashchange", () => { if (studyInAddress() !== page.study) begin(); });
 byId("trial").addEventListener("click", (event) => { if (event.target === byId("trial")) byId("trial").close(); });
 begin();

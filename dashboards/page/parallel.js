@@ -1,25 +1,25 @@
-import { Plot, chart, d3, fitted } from "./charts.js";
-import { number } from "./format.js";
+import { Plot, chart, d3, responsive } from "./charts.js";
+import { counted, number } from "./format.js";
 import { pickable } from "./picking.js";
 
-const LEAST_GAP = 0.12; // between ticks, of an axis' length
-const WIDE_RANGE = 30; // a positive range of this ratio is drawn by logarithm
-const NARROW = 700; // below, the axes lie on their sides
+const MIN_GAP = 0.12; // between ticks, as a fraction of the axis length
+const LOG_RATIO = 30; // a positive range with a larger ratio gets a logarithmic axis
+const NARROW = 700; // below this width the axes are horizontal
 const TICKS = { fontSize: 11, stroke: "var(--card)", strokeWidth: 4, fill: "currentColor" };
 
-// Parallel coordinates: an axis for each number of a table of trials, a line for each trial, the best tenth in front.
+// Returns a function that draws parallel coordinates: an axis per numeric column and a line per trial, with the best tenth in front.
 export function parallel(frame, { onPick }) {
-  const draw = fitted(frame);
+  const draw = responsive(frame);
   const pick = pickable(frame, { onPick });
-  return (found) => {
-    const trials = trialsOf(found);
-    const last = found.columns.findLast(({ kind, detail }) => kind === "number" && !detail).name;
-    const axes = found.columns.filter(({ kind, detail }) => kind === "number" && !detail).map((column) => axisOf(column, trials, last));
+  return (data) => {
+    const trials = trialsOf(data);
+    const last = data.columns.findLast(({ kind, detail }) => kind === "number" && !detail).name;
+    const axes = data.columns.filter(({ kind, detail }) => kind === "number" && !detail).map((column) => axisOf(column, trials, last));
     const rows = rowsOf(trials, axes);
     draw((width) => {
       const { svg, place } = drawn(rows, axes, width);
       const order = rows.filter(({ name }) => name === last);
-      pick(svg, { order, place, label: `Parameters of ${trials.length} trials as parallel coordinates, best first.` });
+      pick(svg, { order, place, label: `Parameters of ${counted(trials.length, "trial")} as parallel coordinates, best first.` });
       return svg;
     });
   };
@@ -28,14 +28,14 @@ export function parallel(frame, { onPick }) {
 function trialsOf({ columns, rows }) {
   const named = rows.map((row) => Object.fromEntries(columns.map(({ name }, i) => [name, row[i]])));
   return named.map((values) => {
-    const said = columns.filter(({ name, kind }) => kind === "number" && values[name] !== null).map(({ name, label }) => `${label} ${shown(values[name])}`);
-    return { ...values.key, values, best: Boolean(values.best), text: [values.cell, ...said].join("\n") };
+    const lines = columns.filter(({ name, kind }) => kind === "number" && values[name] !== null).map(({ name, label }) => `${label} ${shown(values[name])}`);
+    return { ...values.key, values, best: Boolean(values.best), text: [values.cell, ...lines].join("\n") };
   });
 }
 
 const shown = (value) => (typeof value === "number" ? number(value) : String(value));
 
-// A column's places on [0, 1]: words side by side, numbers to scale.
+// Returns the axis of a column, which maps values to [0, 1]: words are evenly spaced, and numbers are to scale.
 function axisOf({ name, label }, trials, last) {
   const values = trials.map((trial) => trial.values[name]).filter((value) => value !== null);
   if (values.some((value) => typeof value !== "number")) {
@@ -43,16 +43,16 @@ function axisOf({ name, label }, trials, last) {
     return { name, label, at: (value) => scale(String(value)), ticks: scale.domain() };
   }
   const [low, high] = d3.extent(values);
-  const log = low > 0 && high / low > WIDE_RANGE;
+  const log = low > 0 && high / low > LOG_RATIO;
   const scale = (log ? d3.scaleLog() : d3.scaleLinear()).domain(low === high ? [low - 1, high + 1] : [low, high]);
   const few = name === last ? [] : d3.sort(new Set(values));
-  return { name, label, at: scale, ticks: apart(few.length && few.length <= 12 ? few : log ? d3.range(0, 1.01, 0.25).map((place) => Number(scale.invert(place).toPrecision(2))) : scale.ticks(4), scale) };
+  return { name, label, at: scale, ticks: spaced(few.length && few.length <= 12 ? few : log ? d3.range(0, 1.01, 0.25).map((place) => Number(scale.invert(place).toPrecision(2))) : scale.ticks(4), scale) };
 }
 
-// Those of the values whose words do not run into each other.
-function apart(values, scale) {
+// Returns the values whose tick labels do not overlap.
+function spaced(values, scale) {
   const kept = [];
-  for (const value of values) if (!kept.length || scale(value) - scale(kept.at(-1)) >= LEAST_GAP) kept.push(value);
+  for (const value of values) if (!kept.length || scale(value) - scale(kept.at(-1)) >= MIN_GAP) kept.push(value);
   return kept;
 }
 
@@ -82,12 +82,12 @@ function drawn(rows, axes, width) {
   });
   const [x, y] = ["x", "y"].map((name) => svg.scale(name).apply);
   const place = upright ? ({ name, at }) => [x(name), y(at)] : ({ name, at }) => [x(at), y(name)];
-  if (rows.length) follow(svg, rows, place);
+  if (rows.length) highlight(svg, rows, place);
   return { svg, place };
 }
 
-// The whole line of the trial that is pointed at.
-function follow(svg, rows, place) {
+// Highlights the whole line of the trial under the pointer.
+function highlight(svg, rows, place) {
   const line = svg.insertBefore(document.createElementNS(svg.namespaceURI, "path"), svg.lastElementChild);
   line.setAttribute("class", "chosen");
   svg.addEventListener("input", () => {

@@ -1,53 +1,53 @@
 import { h } from "./dom.js";
 
-const PLAYED = new WeakSet();
+const SYNTHETIC = new WeakSet();
 const frames = (count) => (count ? new Promise(requestAnimationFrame).then(() => frames(count - 1)) : null);
 
-// Lets the trials of a chart be pointed at, walked through by arrow keys and opened by Enter or a click.
-// The chart shows its tip by Plot's pointer; a key plays the pointer to the next trial's place.
+// Makes the trials of a chart selectable by pointer or arrow keys; a click or Enter opens one.
+// Plot shows a tip at the pointer, so an arrow key dispatches a pointer event at the next trial's position.
 export function pickable(frame, { onPick }) {
-  const said = h("p", { class: "unseen", role: "status" });
-  const held = { svg: null, order: [], place: null, at: -1, pointer: null, frame };
-  frame.after(said);
-  frame.addEventListener("pointerdown", (event) => event.stopPropagation(), { capture: true }); // no tip that sticks
-  frame.addEventListener("pointermove", (event) => { if (!PLAYED.has(event)) held.pointer = [event.clientX, event.clientY]; });
-  frame.addEventListener("pointerleave", () => { held.pointer = null; });
-  frame.addEventListener("click", () => { if (held.svg?.value) onPick(held.svg.value); });
-  frame.addEventListener("blur", () => play(held, "pointerleave", [0, 0]));
+  const status = h("p", { class: "visually-hidden", role: "status" });
+  const state = { svg: null, order: [], place: null, at: -1, pointer: null, frame };
+  frame.after(status);
+  frame.addEventListener("pointerdown", (event) => event.stopPropagation(), { capture: true }); // Plot would pin the tip
+  frame.addEventListener("pointermove", (event) => { if (!SYNTHETIC.has(event)) state.pointer = [event.clientX, event.clientY]; });
+  frame.addEventListener("pointerleave", () => { state.pointer = null; });
+  frame.addEventListener("click", () => { if (state.svg?.value) onPick(state.svg.value); });
+  frame.addEventListener("blur", () => dispatch(state, "pointerleave", [0, 0]));
   frame.addEventListener("keydown", async (event) => {
     const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
-    if (event.key === "Enter" && held.svg?.value) onPick(held.svg.value);
-    if (!step || !held.order.length) return;
+    if (event.key === "Enter" && state.svg?.value) onPick(state.svg.value);
+    if (!step || !state.order.length) return;
     event.preventDefault();
-    await walk(held, step);
-    said.textContent = held.svg.value?.text ?? "";
+    await move(state, step);
+    status.textContent = state.svg.value?.text ?? "";
   });
   return (svg, { order, place, label }) => {
-    Object.assign(held, { svg, order, place, at: -1 });
+    Object.assign(state, { svg, order, place, at: -1 });
     frame.setAttribute("tabindex", "0");
     frame.setAttribute("role", "application");
-    frame.setAttribute("aria-label", `${label} Arrow keys walk through them, Enter opens one.`);
+    frame.setAttribute("aria-label", `${label} Use the arrow keys to move between trials and Enter to open one.`);
     svg.setAttribute("aria-hidden", "true");
-    if (held.pointer && frame.matches(":hover")) requestAnimationFrame(() => play(held, "pointermove", held.pointer));
+    if (state.pointer && frame.matches(":hover")) requestAnimationFrame(() => dispatch(state, "pointermove", state.pointer));
   };
 }
 
-// Trials that hide behind the one shown are passed over: what Enter opens is what is seen.
-async function walk(held, step) {
-  const before = held.svg.value;
-  for (let tried = 0; tried < held.order.length; tried += 1) {
-    const count = held.order.length;
-    held.at = held.at < 0 ? (step > 0 ? 0 : count - 1) : (held.at + step + count) % count;
-    const { left, top } = held.svg.getBoundingClientRect();
-    const [x, y] = held.place(held.order[held.at]);
-    play(held, "pointermove", [left + x, top + y]);
+// Moves to the next trial with its own tip, skipping trials hidden behind another: Enter opens the trial that is shown.
+async function move(state, step) {
+  const before = state.svg.value;
+  for (let tried = 0; tried < state.order.length; tried += 1) {
+    const count = state.order.length;
+    state.at = state.at < 0 ? (step > 0 ? 0 : count - 1) : (state.at + step + count) % count;
+    const { left, top } = state.svg.getBoundingClientRect();
+    const [x, y] = state.place(state.order[state.at]);
+    dispatch(state, "pointermove", [left + x, top + y]);
     await frames(2);
-    if (held.svg.value && held.svg.value !== before) return;
+    if (state.svg.value && state.svg.value !== before) return;
   }
 }
 
-function play({ svg }, type, [clientX, clientY]) {
+function dispatch({ svg }, type, [clientX, clientY]) {
   const event = new PointerEvent(type, { clientX, clientY, pointerType: "mouse", bubbles: type !== "pointerleave" });
-  PLAYED.add(event);
+  SYNTHETIC.add(event);
   svg?.dispatchEvent(event);
 }

@@ -1,47 +1,47 @@
-import { Plot, chart, colorsOf, d3, fitted, keysOf } from "./charts.js";
+import { Plot, chart, colorsOf, d3, responsive, scalesOf } from "./charts.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
 import { pickable } from "./picking.js";
 
-const MOST_ELEMENTS = 5000; // above, dots go onto a canvas: an element each would take a second to lay out
+const MAX_ELEMENTS = 5000; // more dots are drawn on a canvas, because one element for each would take a second to lay out
 const MARGINS = { marginLeft: 44, marginRight: 14, marginTop: 28, marginBottom: 38 };
 const NARROW = 620;
 
-// The dots, lines, rings and rules of a figure, as small multiples by its facet where that has several values.
+// Returns a function that draws a figure's dots, lines, rings, intervals and rules, in small multiples if its facet has several values.
 export function scatter(frame, { onPick }) {
-  const draw = fitted(frame);
+  const draw = responsive(frame);
   const pick = pickable(frame, { onPick });
-  const held = { make: null };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => held.make && draw(held.make));
+  const state = { make: null };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => state.make && draw(state.make));
   return (data) => {
-    held.make = (width) => {
+    state.make = (width) => {
       const layout = layoutOf(data, width);
       const svg = drawn(data, layout);
       const order = d3.sort(data.points, (point) => point.x, (point) => point.y);
       const place = placer(svg, layout);
       pick(svg, { order, place, label: data.label });
-      return data.points.length > MOST_ELEMENTS ? h("div", { class: "layers" }, dots(frame, svg, { ...data, place }), svg) : svg;
+      return data.points.length > MAX_ELEMENTS ? h("div", { class: "layers" }, dots(frame, svg, { ...data, place }), svg) : svg;
     };
-    draw(held.make);
+    draw(state.make);
   };
 }
 
 function layoutOf({ points, figure: { facet } }, width) {
   const facets = facet ? new Set(points.map((point) => point[facet])).size : 1;
-  const across = facets > 1 && width >= NARROW;
-  const height = facets > 1 && !across ? 60 + 200 * facets : Math.min(380, Math.max(250, width * 0.6));
-  return { width, height, channel: facets > 1 ? (across ? "fx" : "fy") : null, facet };
+  const sideBySide = facets > 1 && width >= NARROW;
+  const height = facets > 1 && !sideBySide ? 60 + 200 * facets : Math.min(380, Math.max(250, width * 0.6));
+  return { width, height, channel: facets > 1 ? (sideBySide ? "fx" : "fy") : null, facet };
 }
 
-function drawn({ figure, points, lines, rings, rules }, { width, height, channel, facet }) {
-  const many = points.length > MOST_ELEMENTS;
+function drawn({ figure, points, lines, rings, intervals, rules }, { width, height, channel, facet }) {
+  const many = points.length > MAX_ELEMENTS;
   const at = (more) => ({ x: "x", y: "y", ...(channel && { [channel]: facet }), ...more });
   const { color, symbol } = figure;
   const dot = { stroke: color, symbol, r: 3, strokeWidth: 1.3, strokeOpacity: points.length > 1000 ? 0.45 : 0.9 };
   const log = figure.x.scale === "log";
   const domain = figure.y.domain ? { domain: figure.y.domain } : {};
   return chart({
-    width, height, ...MARGINS, marginRight: channel === "fy" ? 60 : MARGINS.marginRight, ...keysOf(points, figure),
+    width, height, ...MARGINS, marginRight: channel === "fy" ? 60 : MARGINS.marginRight, ...scalesOf(points, figure),
     x: { label: axisLabel(figure.x), grid: true, nice: !log, ...(log && { type: "log" }), insetLeft: 6, insetRight: 6,
       ticks: Math.max(3, Math.min(8, width / (channel === "fx" ? 260 : 90))), tickFormat: number },
     y: { label: axisLabel(figure.y), grid: true, inset: 6, ticks: 6, ...domain },
@@ -51,6 +51,7 @@ function drawn({ figure, points, lines, rings, rules }, { width, height, channel
       Plot.text(rules, { y: "y", text: "label", frameAnchor: "right", dy: -7, fill: "var(--soft)" }),
       Plot.line(lines, at({ z: "z", stroke: color, strokeOpacity: 0.45, strokeWidth: 1.2 })),
       many ? null : Plot.dot(points, at(dot)),
+      Plot.ruleX(intervals, { x: "x", y1: "y1", y2: "y2", ...(channel && { [channel]: facet }), stroke: color, strokeOpacity: 0.7 }),
       Plot.dot(rings, at({ r: 6.5, stroke: color, strokeWidth: 1.3 })),
       points.length ? null : Plot.text([figure.caption], { frameAnchor: "middle" }),
       Plot.dot(points, Plot.pointer(at({ r: 7, stroke: "currentColor", strokeWidth: 2 }))),
@@ -61,7 +62,7 @@ function drawn({ figure, points, lines, rings, rules }, { width, height, channel
 
 const axisLabel = ({ label, unit }) => (unit ? `${label} (${unit})` : label);
 
-// Where a point is, in pixels of the chart.
+// Returns a function from a point to its position in pixels of the chart.
 function placer(svg, { channel, facet }) {
   const [x, y] = ["x", "y"].map((name) => svg.scale(name).apply);
   const fx = channel === "fx" ? svg.scale("fx").apply : () => MARGINS.marginLeft;
@@ -69,7 +70,7 @@ function placer(svg, { channel, facet }) {
   return (point) => [x(point.x) + fx(point[facet]) - MARGINS.marginLeft, y(point.y) + fy(point[facet]) - MARGINS.marginTop];
 }
 
-// The dots alone on a canvas below the chart, which has the axes, the tip and the scales.
+// Returns a canvas with only the dots. It is placed below the chart, which has the axes, tips and scales.
 function dots(frame, svg, { figure, points, place }) {
   const canvas = h("canvas", { "aria-hidden": "true" });
   const density = window.devicePixelRatio || 1;

@@ -3,32 +3,35 @@ import { byId, h } from "./dom.js";
 import { drawFigure } from "./figures.js";
 import { drawGallery } from "./gallery.js";
 import { parallel } from "./parallel.js";
-import { drawShares, drawTable } from "./tables.js";
+import { drawShares, drawTable, sharesOf } from "./tables.js";
 
-// The parts of the page below the progress, in order; those of one list stand next to each other. To add a part, add an
-// entry: `path` is what is drawn, `query` asks for more, `chosen` passes the phase and cell that are chosen, `slow` is not
-// waited for, `hides` shows nothing where there is nothing to show, `sections` are names of which a task declares one.
+// The parts of the page below the progress, in order; each inner list is one row. To add a part, add an entry. `path` is the
+// figure or table to draw and `query` its parameters; `filtered` adds the selected phase and cell, `xAxis` the selected x axis.
+// `slow` parts load in the background, `hideEmpty` hides a part without data, `plot` marks charts, and `maxRows` limits a table.
+// A part with `sections` is shown only if the study's task declares one of these names.
 export const SECTIONS = [
-  [{ id: "pace", path: "figures/pace", hides: true }, { id: "climb", path: "figures/best-over-time", hides: true }],
-  [{ id: "quality", path: "figures/ladders", sections: ["ladders", "scatter"], query: { limit: 8000 }, chosen: true, across: true, plot: true }],
-  [{ id: "nmi", path: "figures/scatter", sections: ["scatter"], query: { x: "all_nmi", limit: 3000 }, chosen: true, plot: true, hides: true },
-    { id: "ratio", path: "figures/scatter", sections: ["scatter"], query: { x: "all_off_grid_ratio", limit: 3000 }, chosen: true, plot: true, hides: true }],
-  [{ id: "starts", path: "tables/initialization", sections: ["initialization"], slow: true }, { id: "importance", path: "tables/importance", sections: ["importance"], chosen: true, slow: true, draw: shares }],
-  [{ id: "best", path: "tables/best", query: { limit: 3 }, chosen: true, most: 36 }],
+  [{ id: "pace", path: "figures/pace", hideEmpty: true }, { id: "best-over-time", path: "figures/best-over-time", hideEmpty: true }],
+  [{ id: "quality", path: "figures/ladders", sections: ["ladders", "scatter"], query: { limit: 8000 }, filtered: true, xAxis: true, plot: true }],
+  [{ id: "nmi", path: "figures/scatter", sections: ["scatter"], query: { x: "all_nmi", limit: 3000 }, filtered: true, plot: true, hideEmpty: true },
+    { id: "ami", path: "figures/scatter", sections: ["scatter"], query: { x: "all_ami", limit: 3000 }, filtered: true, plot: true, hideEmpty: true }],
+  [{ id: "ratio", path: "figures/scatter", sections: ["scatter"], query: { x: "all_off_grid_ratio_published", limit: 3000 }, filtered: true, plot: true, hideEmpty: true },
+    { id: "error-ratio", path: "figures/scatter", sections: ["scatter"], query: { x: "all_off_grid_nmse_ratio", limit: 3000 }, filtered: true, plot: true, hideEmpty: true }],
+  [{ id: "initialization", path: "tables/initialization", sections: ["initialization"], slow: true }, { id: "importance", path: "tables/importance", sections: ["importance"], filtered: true, slow: true, draw: shares }],
+  [{ id: "best", path: "tables/best", query: { limit: 3 }, filtered: true, maxRows: 36 }],
   [{ id: "savings", path: "tables/savings" }],
-  [{ id: "replicates", path: "tables/replicates", query: { limit: 24 }, slow: true, hides: true, most: 24 }],
-  [{ id: "classifiers", path: "tables/classifiers", sections: ["classifiers"], slow: true, hides: true }],
-  [{ id: "parallel", path: "tables/parallel", sections: ["parallel"], chosen: true, slow: true, hides: true, plot: true, draw: parallels }],
-  [{ id: "gallery", path: "reconstructions", chosen: true, slow: true, hides: true, draw: drawGallery }],
-  [{ id: "failures", path: "tables/failures", hides: true }, { id: "stopped", path: "tables/stopped", hides: true }],
+  [{ id: "replicates", path: "tables/replicates", query: { limit: 24 }, slow: true, hideEmpty: true, maxRows: 24 }],
+  [{ id: "classifiers", path: "tables/classifiers", sections: ["classifiers"], slow: true, hideEmpty: true }],
+  [{ id: "parallel", path: "tables/parallel", sections: ["parallel"], filtered: true, slow: true, hideEmpty: true, plot: true, draw: parallels }],
+  [{ id: "gallery", path: "reconstructions", filtered: true, slow: true, hideEmpty: true, draw: drawGallery }],
+  [{ id: "failures", path: "tables/failures", hideEmpty: true }, { id: "stopped", path: "tables/stopped", hideEmpty: true }],
 ];
 export const ENTRIES = SECTIONS.flat();
 
 const drawn = new Map();
-const asked = new Map(); // the latest question of each part: an answer to an older one comes too late
+const requested = new Map(); // the latest URL requested for each part; responses to older requests are dropped
 const parallelDrawers = new WeakMap();
 
-// Makes the empty parts, once.
+// Creates the empty parts, once.
 export function makeSections(into) {
   into.replaceChildren(...SECTIONS.map((entries) => {
     const parts = entries.map(partOf);
@@ -36,49 +39,50 @@ export function makeSections(into) {
   }));
 }
 
-function partOf({ id, plot, hides }) {
-  return h("section", { id: `${id}-part`, "aria-labelledby": `${id}-title`, hidden: hides },
+function partOf({ id, plot, hideEmpty }) {
+  return h("section", { id: `${id}-part`, "aria-labelledby": `${id}-title`, hidden: hideEmpty },
     h("h2", { id: `${id}-title` }), h("div", { id: frameOf({ id, plot }), class: plot ? "plot" : null }),
     h("div", { id: `${id}-caption`, class: "caption" }));
 }
 
 const frameOf = ({ id, plot }) => (plot && id !== "parallel" ? `${id}-plot` : id);
 
-// The parts that apply to a study: all of them where its plan names no section. The others are hidden.
-export function applying({ cells = [] }) {
+// Returns the parts that apply to a study and hides the others. All apply if the plan names no sections.
+export function applicable({ cells = [] }) {
   const named = new Set(cells.flatMap(({ sections = [] }) => sections));
   const applies = ({ sections }) => !sections || !named.size || sections.some((name) => named.has(name));
   for (const { id, sections } of ENTRIES) if (!applies({ sections })) byId(`${id}-part`).hidden = true;
   return ENTRIES.filter(applies);
 }
 
-export function forget() {
+export function clearDrawn() {
   drawn.clear();
 }
 
-// Asks for one part and draws it, unless it is drawn already.
-export async function drawPart(entry, study, { chosen, across, onPick }) {
-  const { id, path, query, hides } = entry;
-  const parameters = { ...query, ...(entry.chosen && chosen), ...(entry.across && across && { x: across }) };
+// Fetches one part and draws it, unless the same data is already drawn.
+export async function drawPart(entry, study, { filters, xAxis, onPick }) {
+  const { id, path, query, hideEmpty } = entry;
+  const parameters = { ...query, ...(entry.filtered && filters), ...(entry.xAxis && xAxis && { x: xAxis }) };
   const address = `${studyPath(study)}/${path}?${new URLSearchParams(parameters)}`;
-  asked.set(id, address);
-  const found = await get(address);
-  if (asked.get(id) !== address || drawn.get(id) === found) return;
-  const empty = !(found.rows?.length ?? found.pictures?.length ?? found.of);
-  byId(`${id}-part`).hidden = Boolean(hides && empty);
-  byId(`${id}-title`).textContent = found.title;
-  drawn.set(id, found);
-  if (hides && empty) return;
+  requested.set(id, address);
+  const data = await get(address);
+  if (requested.get(id) !== address || drawn.get(id) === data) return;
+  const empty = !(data.rows?.length ?? data.pictures?.length ?? data.of);
+  byId(`${id}-part`).hidden = Boolean(hideEmpty && empty);
+  byId(`${id}-title`).textContent = data.title;
+  drawn.set(id, data);
+  if (hideEmpty && empty) return;
   const [frame, caption] = [byId(frameOf(entry)), byId(`${id}-caption`)];
-  if (!found.marks) caption.replaceChildren(empty ? "" : found.caption);
-  (entry.draw ?? (found.marks ? drawFigure : drawTable))(frame, found, { caption, onPick, most: entry.most });
+  if (!data.marks) caption.replaceChildren(empty ? "" : data.caption);
+  (entry.draw ?? (data.marks ? drawFigure : drawTable))(frame, data, { caption, onPick, maxRows: entry.maxRows });
 }
 
-function shares(frame, found) {
-  drawShares(frame, found);
+function shares(frame, data, { caption }) {
+  drawShares(frame, data);
+  if (data.rows.length) caption.append(` Shown: ${sharesOf(data)}.`);
 }
 
-function parallels(frame, found, picks) {
-  if (!parallelDrawers.has(frame)) parallelDrawers.set(frame, parallel(frame, picks));
-  parallelDrawers.get(frame)(found);
+function parallels(frame, data, options) {
+  if (!parallelDrawers.has(frame)) parallelDrawers.set(frame, parallel(frame, options));
+  parallelDrawers.get(frame)(data);
 }

@@ -1,26 +1,26 @@
-import { Plot, chart, d3, picture, words } from "./charts.js";
+import { Plot, chart, d3, message, picture } from "./charts.js";
 import { h, table } from "./dom.js";
 import { compact, duration, number, percent, whole } from "./format.js";
 
-const KEY = 8; // characters of a trial's key that are shown
+const KEY_CHARS = 8; // characters of a trial's key to show
 
-// A table of any kind: cells by the kind of their column, trials as buttons that open them.
-export function drawTable(frame, found, { onPick, most = Infinity }) {
-  if (!found.rows.length) return words(frame, found.caption);
-  const places = d3.range(found.columns.length).filter((i) => !found.columns[i].detail);
-  const shown = places.map((i) => found.columns[i]);
+// Draws any table. The kind of a column determines the format of its cells; trials become buttons that open them.
+export function drawTable(frame, data, { onPick, maxRows = Infinity }) {
+  if (!data.rows.length) return message(frame, data.caption);
+  const indices = d3.range(data.columns.length).filter((i) => !data.columns[i].detail);
+  const shown = indices.map((i) => data.columns[i]);
   const head = shown.map(({ label, unit }) => (unit ? `${label} (${unit})` : label));
-  const rows = found.rows.slice(0, most).map((row) => h("tr", {}, places.map((i, at) =>
-    h(at ? "td" : "th", { scope: at ? null : "row" }, cellOf(row[i], found.columns[i], onPick)))));
+  const rows = data.rows.slice(0, maxRows).map((row) => h("tr", {}, indices.map((i, at) =>
+    h(at ? "td" : "th", { scope: at ? null : "row" }, cellOf(row[i], data.columns[i], onPick)))));
   const texts = head.filter((_, at) => at && shown[at].kind === "text");
-  frame.replaceChildren(table(found.title, head, rows, texts));
+  frame.replaceChildren(table(data.title, head, rows, texts));
   return null;
 }
 
 function cellOf(value, column, onPick) {
   if (value === null || value === undefined) return "–";
   if (column.kind === "trial") {
-    return h("button", { type: "button", onclick: () => onPick(value), "aria-label": `Show trial ${value.key}` }, value.key.slice(0, KEY));
+    return h("button", { type: "button", onclick: () => onPick(value), "aria-label": `Show trial ${value.key}` }, value.key.slice(0, KEY_CHARS));
   }
   if (column.kind === "mean" || column.kind === "difference") return meanOf(value, column);
   return textOf(value, column);
@@ -45,13 +45,19 @@ export function textOf(value, { kind, digits }) {
   }
 }
 
-// Shares as bars: of a table with one row for each name, its first group, most important first.
-export function drawShares(frame, found) {
-  const at = Object.fromEntries(found.columns.map(({ name }, i) => [name, i]));
-  const [first] = found.rows;
-  const group = found.rows.filter((row) => row[at.phase] === first[at.phase] && row[at.cell] === first[at.cell]);
+// Returns the (phase, cell) whose shares are drawn, as text.
+export function sharesOf({ columns, rows: [first] }) {
+  const [phase, cell] = ["phase", "cell"].map((name) => first[columns.findIndex((column) => column.name === name)]);
+  return cell === "all" ? "the mean over cells, weighted by numbers of trials" : `${phase} ${cell}`;
+}
+
+// Draws the shares of a table's first (phase, cell) as bars, most important first.
+export function drawShares(frame, data) {
+  const at = Object.fromEntries(data.columns.map(({ name }, i) => [name, i]));
+  const [first] = data.rows;
+  const group = data.rows.filter((row) => row[at.phase] === first[at.phase] && row[at.cell] === first[at.cell]);
   const shown = group.map((row) => ({ name: row[at.parameter], share: row[at.share] })).filter(({ share }) => share >= 0.005).slice(0, 8);
-  if (!shown.length) return words(frame, found.caption || "No parameter stands out.");
+  if (!shown.length) return message(frame, data.caption || "No parameter stands out.");
   const shares = ({ share }) => `${(100 * share).toFixed(0)} %`;
   return picture(frame, `Importance: ${shown.map((row) => `${row.name} ${shares(row)}`).join(", ")}.`, (width) => chart({
     width, height: 26 + 25 * shown.length, marginLeft: 120, marginRight: 44, marginTop: 4, marginBottom: 4,

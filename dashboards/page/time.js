@@ -1,17 +1,18 @@
 import { Plot, chart, d3 } from "./charts.js";
 import { rowsOf } from "./figures.js";
-import { number, whole } from "./format.js";
+import { counted, number } from "./format.js";
 
 const LOOK = { height: 190, marginLeft: 44, marginRight: 20, marginBottom: 32, marginTop: 22 };
 const MINUTE = 60_000;
-const LONG = 3 * 24 * 60 * MINUTE; // from here on a tick is a day
+const LONG = 3 * 24 * 60 * MINUTE; // longer time axes have a tick per day
 
 const instant = (seconds) => new Date(1000 * seconds);
 
-// A bar for each span of the clock; one whose trials are still being counted is pale.
+// Draws one bar per interval; the current interval is pale.
 export function bars(figure, width) {
   const rows = rowsOf(figure, "bar").map((row) => ({ ...row, x1: instant(row.x1), x2: instant(row.x2) }));
-  const title = ({ x1, ended }) => `${whole(ended)} trials from ${d3.timeFormat("%-d %b %H:%M")(x1)}`;
+  const title = ({ x1, x2, ended }) =>
+    `${counted(ended, "trial")}, ${d3.timeFormat("%-d %b %H:%M")(x1)} to ${d3.timeFormat("%H:%M")(x2)}`;
   return chart({
     width, ...LOOK, x: axis(figure, width),
     y: { label: figure.y.label, grid: true, ticks: 5, tickFormat: number, nice: true },
@@ -20,11 +21,11 @@ export function bars(figure, width) {
   });
 }
 
-// A line that rises where a trial improved on all before it.
+// Draws a step line that changes at each new best trial.
 export function steps(figure, width) {
   const rows = rowsOf(figure, "step").map((row) => ({ ...row, x: instant(row.x) }));
   const [low, high] = d3.extent(rows, ({ y }) => y);
-  const flat = high - low < 0.01; // has no range
+  const flat = high - low < 0.01; // too small a range for an axis
   return chart({
     width, ...LOOK, x: axis(figure, width),
     y: { label: `↑ ${figure.y.label}`, labelArrow: "none", grid: true, ticks: 5, nice: true, domain: flat ? [low - 0.01, high + 0.01] : [low, high] },
@@ -33,7 +34,8 @@ export function steps(figure, width) {
   });
 }
 
-// Whole minutes of the reader's clock, with the date below the first of a day; days where the time is long.
+// Returns a time axis in local time, with ticks at whole minutes and the date below the first tick of each day. A long axis has
+// only dates.
 function axis(figure, width) {
   const domain = figure.x.domain.map(instant);
   const long = domain[1] - domain[0] >= LONG;

@@ -1,5 +1,5 @@
-"""How fast: what `nefstudy bench` measures, each measurement one file, on this machine as it is.
+"""Benchmarks for `nefstudy bench`, one module per measurement.
 
-Fits and classifiers are measured in processes of their own, one thread unless asked otherwise, so that
-memory and caches are theirs alone; `study` and `service` measure all processes that take part.
+Fits and classifiers are measured in separate processes, on one thread by default, so that they share neither memory
+nor caches. `study` and `service` measure all processes that take part.
 """

@@ -1,4 +1,4 @@
-"""What `auto` loses against the best fixed engine: measured steps and start-up times over a grid of works."""
+"""Slowdown of `auto` relative to the best engine, computed from measured step and start-up times."""
 
 import os
 import tempfile
@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from nefstudy.bench.fit import Case, Effort, FitRow, measure
-from nefstudy.fitting.cost import Work, fit_seconds
+from nefstudy.fitting.cost import FitWork, fit_seconds
 from nefstudy.fitting.lanes import lanes_in_cache
 
 ENGINES = ("eager", "compiled")
@@ -29,7 +29,12 @@ WORKS = tuple((fields, steps) for fields in (32, 512, 5000) for steps in (10, 10
 
 @dataclass(frozen=True)
 class Pieces:
-    """One case measured: seconds of a step of one field by each engine, and of getting ready, first and again."""
+    """The parts of a fit's time, measured on one case: seconds per step and for start-up, by engine.
+
+    Attributes:
+        step: time per step of one field.
+        first, again: start-up time with an empty and with a filled compile cache.
+    """
 
     case: Case
     step: dict[str, float]
@@ -39,11 +44,11 @@ class Pieces:
 
 @dataclass(frozen=True)
 class AutoRow:
-    """One work: what each engine takes, put together from measured pieces, and which of them `auto` takes.
+    """The estimated time of one fit with each engine, and the engine that `auto` selects for it.
 
     Attributes:
-        compiled_before: whether this machine has the program already.
-        loss: of `auto` against the best, as a fraction of the best.
+        compiled_before: whether the compile cache already contains the program.
+        loss: extra time of `auto` over the fastest engine, as a fraction of the fastest engine's time.
     """
 
     field: str
@@ -58,12 +63,12 @@ class AutoRow:
 
 
 def bench_auto(*, cases: Sequence[Case] = CASES, works: Sequence[tuple[int, int]] = WORKS) -> list[AutoRow]:
-    """Every work on every case, with and without a program compiled before."""
+    """Benchmark every case at every fit size, with an empty and with a filled compile cache."""
     return [row for case in cases for row in rows_of(measured(case), works)]
 
 
 def measured(case: Case, effort: Effort = Effort(steps=5)) -> Pieces:
-    """A case measured twice in fresh processes: on a cache that holds nothing, and on what that left."""
+    """Measure a case in two new processes: with an empty compile cache, then with the cache of the first process."""
     with (
         tempfile.TemporaryDirectory() as cache,
         ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool,
@@ -84,7 +89,7 @@ def _measure_with(cache: str, case: Case, effort: Effort) -> list[FitRow]:
 
 
 def rows_of(pieces: Pieces, works: Iterable[tuple[int, int]]) -> list[AutoRow]:
-    """What `auto` would lose on each work if engines took what these pieces say."""
+    """Return how much slower `auto` would be than the fastest engine, for each fit size."""
     case = pieces.case
     points = prod(case.grid)
     lanes = lanes_in_cache(case.network, points)
@@ -94,7 +99,7 @@ def rows_of(pieces: Pieces, works: Iterable[tuple[int, int]]) -> list[AutoRow]:
             begin = pieces.again if ready else pieces.first
             full = -(-fields // lanes) * lanes
             seconds = {name: begin[name] + full * steps * pieces.step[name] for name in ENGINES}
-            work = Work(fields, steps, points)
+            work = FitWork(fields, steps, points)
             auto = min(ENGINES, key=lambda name: fit_seconds(case.network, work, engine=name, lanes=lanes, ready=ready))
             loss = seconds[auto] / min(seconds.values()) - 1
             rows.append(AutoRow(case.field, case.hidden, case.image, fields, steps, ready, seconds, auto, loss))
@@ -102,18 +107,21 @@ def rows_of(pieces: Pieces, works: Iterable[tuple[int, int]]) -> list[AutoRow]:
 
 
 def auto_json(rows: Iterable[AutoRow]) -> list[dict[str, Any]]:
-    """The rows as plain data."""
+    """Return the rows as plain data."""
     return [asdict(row) for row in rows]
 
 
 def auto_table(rows: Iterable[AutoRow]) -> Table:
-    """The rows for a terminal."""
+    """Return the rows as a table for the terminal."""
     table = Table(
-        title="seconds of fits by engine, and what auto takes", title_justify="left", box=None, padding=(0, 1, 0, 0)
+        title="seconds of fits by engine, and the engine that auto selects",
+        title_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
     )
-    for head in ("field", "image", "fields", "steps", "ready", *ENGINES, "auto", "loses"):
+    for head in ("field", "image", "fields", "steps", "ready", *ENGINES, "auto", "loss"):
         table.add_column(head, justify="left" if head in ("field", "image", "auto") else "right", no_wrap=True)
-    table.caption = "ready: this machine has compiled the shape before"
+    table.caption = "ready: the compile cache already contains the shape"
     for row in rows:
         seconds = (f"{row.seconds[name]:,.1f}" for name in ENGINES)
         work = (f"{row.fields:,}", f"{row.steps:,}", "yes" if row.compiled_before else "no")

@@ -1,4 +1,4 @@
-"""How many fields a classifier reads a second, forward and backward, and in how much memory."""
+"""Training throughput of classifiers in fields per second, and their memory use."""
 
 import resource
 import time
@@ -17,14 +17,14 @@ from torch_geometric.data import Batch
 
 from nefstudy import seeds
 from nefstudy.classifiers.catalog import CLASSIFIERS, build
-from nefstudy.classifiers.classifier import WeightReader, count_parameters
-from nefstudy.classifiers.gnn import EdgeGnn
-from nefstudy.classifiers.sparse import graphs, score_graphs
+from nefstudy.classifiers.classifier import WeightClassifier, count_parameters
+from nefstudy.classifiers.networks.gnn import GnnNetwork
+from nefstudy.classifiers.networks.sparse import graphs, score_graphs
 from nefstudy.config import ClassifierConfig, FieldConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.catalog import build as build_field
 from nefstudy.fields.field import NeuralField
-from nefstudy.inits.drawn import Random
+from nefstudy.inits.drawn import RandomInit
 
 Path = Literal["dense", "pyg"]
 
@@ -33,10 +33,10 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class Workload:
-    """What is read: batches of freshly started fields of one architecture.
+    """The input of the benchmark: batches of randomly initialized fields of one architecture.
 
     Attributes:
-        seconds: CPU seconds of measuring for each row, after one batch to warm up; at least one batch.
+        seconds: CPU seconds to measure for each row, after a warm-up batch; at least one batch is measured.
     """
 
     field: NeuralField
@@ -46,12 +46,13 @@ class Workload:
 
 @dataclass(frozen=True)
 class ClassifyRow:
-    """One measurement.
+    """One measurement of a classifier.
 
     Attributes:
-        path: `pyg` reads torch-geometric batches, collation included; `dense` reads tensors.
-        fields_per_s: forward and backward, by CPU time of one thread, so that neighbours disturb it little.
-        peak_mb: growth of the process's largest resident size from building the reader on.
+        path: `pyg` reads torch-geometric batches, including their collation; `dense` reads tensors.
+        fields_per_s: forward and backward passes per second of one thread's CPU time, which other processes barely
+            affect.
+        peak_mb: growth of the process's peak resident size, from before the network is built.
     """
 
     classifier: str
@@ -62,28 +63,28 @@ class ClassifyRow:
 
 
 def workload(name: str, *, hidden: int = 32, batch: int = 32, seconds: float = 1.5) -> Workload:
-    """Batches of the named field from 2 coordinates to 3 channels, its other hyperparameters by default."""
+    """Return batches of the named field with 2 coordinates, 3 channels and default hyperparameters."""
     field = build_field(FieldConfig(name=name, params={"hidden": hidden}), in_dim=2, out_dim=3)
     return Workload(field, batch, seconds)
 
 
 def cases(names: Iterable[str] | None = None) -> list[tuple[str, Path]]:
-    """The classifiers asked for, all of them when None, by every path they have.
+    """Return the cases to measure: each given classifier (default: all) with each input path that it supports.
 
     Raises:
-        BadConfig: a classifier nobody knows.
+        BadConfig: a classifier is unknown.
     """
     chosen = list(CLASSIFIERS if names is None else names)
     unknown = [name for name in chosen if name not in CLASSIFIERS]
     if unknown:
-        raise BadConfig(f"classifier {unknown[0]!r} is unknown; allowed: {', '.join(CLASSIFIERS)}; choose of these")
+        raise BadConfig(f"classifier {unknown[0]!r} is unknown; allowed: {', '.join(CLASSIFIERS)}; choose one of these")
     return [(name, path) for name in chosen for path in (("dense", "pyg") if name == "gnn" else ("dense",))]
 
 
 def bench_classify(
     work: Workload, names: Iterable[str] | None = None, *, on_row: Callable[[ClassifyRow], None] | None = None
 ) -> list[ClassifyRow]:
-    """Measure every case in a fresh process with one thread."""
+    """Measure each case in a new process with one thread."""
     rows: list[ClassifyRow] = []
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for row in pool.map(measure, *zip(*((work, *case) for case in cases(names)), strict=True)):
@@ -94,36 +95,36 @@ def bench_classify(
 
 
 def measure(work: Workload, name: str, path: Path) -> ClassifyRow:
-    """One measurement in this process, which is left with one thread."""
+    """Measure a classifier in this process, after limiting it to one thread."""
     torch.set_num_threads(1)
-    rows = Random().rows(work.field, seed=0, ids=np.arange(work.batch), view=0)
+    rows = RandomInit().rows(work.field, seed=0, ids=np.arange(work.batch), view=0)
     before = _peak_mb()
     torch.manual_seed(seeds.integer(0, "bench", name))
-    reader = build(ClassifierConfig(name=name), work.field, classes=CLASSES)
-    reader.calibrate(rows)
+    network = build(ClassifierConfig(name=name), work.field, classes=CLASSES)
+    network.calibrate(rows)
     read = _READS[path]
-    _step(reader, rows, read)
+    _step(network, rows, read)
     spent, batches = 0.0, 0
     while spent < work.seconds or not batches:
         began = time.process_time()
-        _step(reader, rows, read)
+        _step(network, rows, read)
         spent, batches = spent + time.process_time() - began, batches + 1
     return ClassifyRow(
         classifier=name,
         path=path,
-        parameters=count_parameters(reader),
+        parameters=count_parameters(network),
         fields_per_s=work.batch * batches / spent,
         peak_mb=_peak_mb() - before,
     )
 
 
 def classify_json(rows: list[ClassifyRow]) -> list[dict[str, Any]]:
-    """The measurements as plain data."""
+    """Return the measurements as plain data."""
     return [asdict(row) | {"fields_per_s": round(row.fields_per_s, 1), "peak_mb": round(row.peak_mb)} for row in rows]
 
 
 def classify_table(rows: list[ClassifyRow], work: Workload) -> Table:
-    """The measurements for a terminal, beside the study's GNN on torch-geometric."""
+    """Return a table for the terminal, with speeds relative to the GNN on torch-geometric."""
     pace = {(row.classifier, row.path): row.fields_per_s for row in rows}
     yardstick = pace.get(("gnn", "pyg"))
     table = Table(title=f"forward + backward, batches of {work.batch}, {work.field}", title_justify="left", box=None)
@@ -136,27 +137,27 @@ def classify_table(rows: list[ClassifyRow], work: Workload) -> Table:
     return table
 
 
-Read = Callable[[WeightReader, Float[Tensor, "B P"]], Float[Tensor, "B classes"]]
+Read = Callable[[WeightClassifier, Float[Tensor, "B P"]], Float[Tensor, "B classes"]]
 
 
-def _dense(reader: WeightReader, rows: Float[Tensor, "B P"]) -> Float[Tensor, "B classes"]:
-    scores: Tensor = reader(rows)
+def _dense(network: WeightClassifier, rows: Float[Tensor, "B P"]) -> Float[Tensor, "B classes"]:
+    scores: Tensor = network(rows)
     return scores
 
 
-def _sparse(reader: WeightReader, rows: Float[Tensor, "B P"]) -> Float[Tensor, "B classes"]:
-    assert isinstance(reader, EdgeGnn)  # `cases` pairs the path with no other
-    return score_graphs(reader, Batch.from_data_list(graphs(reader, reader.graph, rows, scales=reader.scales)))
+def _sparse(network: WeightClassifier, rows: Float[Tensor, "B P"]) -> Float[Tensor, "B classes"]:
+    assert isinstance(network, GnnNetwork)  # `cases` pairs this path only with the GNN
+    return score_graphs(network, Batch.from_data_list(graphs(network, network.graph, rows, scales=network.scales)))
 
 
 _READS: Mapping[Path, Read] = {"dense": _dense, "pyg": _sparse}
 
 
-def _step(reader: WeightReader, rows: Float[Tensor, "B P"], read: Read) -> None:
-    reader.zero_grad()
-    torch.autograd.backward(read(reader, rows).square().sum())
+def _step(network: WeightClassifier, rows: Float[Tensor, "B P"], read: Read) -> None:
+    network.zero_grad()
+    torch.autograd.backward(read(network, rows).square().sum())
 
 
 def _peak_mb() -> float:
-    """Largest resident size of this process so far; kibibytes on Linux."""
+    """Return the peak resident size of this process in MB; `ru_maxrss` is in kibibytes on Linux."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,4 +1,4 @@
-"""How many steps of how many fields an engine takes a second, beside a plain torch fit of the same fields."""
+"""Field-steps per second of the engines, compared with a plain torch fit of the same fields."""
 
 import os
 import resource
@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from nefstudy.bench.runs import PLAIN, Run, new_run
+from nefstudy.bench.fit_variants import PLAIN, FitVariant, new_run
 from nefstudy.config import FieldConfig, OptimizerConfig, SignalsConfig
 from nefstudy.errors import BadConfig
 from nefstudy.evaluation.reconstruction import bilinear, psnr
 from nefstudy.fields.catalog import build
 from nefstudy.fields.field import NeuralField, unflatten
 from nefstudy.fitting.cost import step_flops
-from nefstudy.fitting.engines import ENGINES
+from nefstudy.fitting.engines.catalog import ENGINES
 from nefstudy.fitting.lanes import lanes_in_cache
 from nefstudy.signals.catalog import load_signals
-from nefstudy.signals.signal import grid_coordinates
+from nefstudy.signals.signal import grid_coords
 
 RATES = {"siren": 1e-3, "rffnet": 1e-4, "mfn": 5e-3}  # learning rates of the study's phase 2
 SIGNALS_OF = {1: "mnist5k", 3: "photo-patches-32"}
@@ -34,7 +34,7 @@ PEAK_SIZE = 768  # a square matrix product of this size reaches a core's peak
 
 @dataclass(frozen=True)
 class Case:
-    """What is fitted: a field of some width on images of some size, real ones resampled to it."""
+    """A benchmark case: a field of a given width, fitted to real images resampled to a given size."""
 
     field: str
     hidden: int
@@ -43,34 +43,36 @@ class Case:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width of the images."""
         return self._extents[0], self._extents[1]
 
     @property
     def channels(self) -> int:
-        """Values per point."""
+        """Number of values per point."""
         return self._extents[2]
 
     @property
     def network(self) -> NeuralField:
-        """The field itself, its other hyperparameters those of the study's phase 2."""
+        """The neural field; its other hyperparameters are those of phase 2 of the study."""
         return build(FieldConfig(name=self.field, params={"hidden": self.hidden}), in_dim=2, out_dim=self.channels)
 
     @property
     def _extents(self) -> tuple[int, int, int]:
         parts = self.image.split("x")
         if len(parts) != 3 or not all(part.isdigit() for part in parts) or int(parts[2]) not in SIGNALS_OF:
-            raise BadConfig(f"image {self.image!r}: must be HEIGHTxWIDTHxCHANNELS with 1 or 3 channels, as 28x28x1")
+            raise BadConfig(
+                f"image {self.image!r}: must be HEIGHTxWIDTHxCHANNELS with 1 or 3 channels, such as 28x28x1"
+            )
         return int(parts[0]), int(parts[1]), int(parts[2])
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure.
+    """The amount of work spent on a measurement: fit steps, rounds, and CPU time per turn.
 
     Attributes:
-        steps: of the fit whose PSNR is given.
-        rounds: in each, every engine takes its turn, so that what disturbs the machine disturbs all.
+        steps: number of steps of the fit whose PSNR is reported.
+        rounds: number of rounds. Every engine has a turn in each, so that disturbances affect all engines alike.
         seconds: CPU time of one turn.
     """
 
@@ -81,16 +83,16 @@ class Effort:
 
 @dataclass(frozen=True)
 class FitRow:
-    """One measurement.
+    """One measurement of an engine on a case.
 
     Attributes:
-        field_steps_per_s: the fastest turn, by CPU time: what the engine does when nothing else runs.
-        gflops: three times the forward matrix products, at that rate.
-        peak_fraction: of what one large matrix product reaches here on as many threads.
-        times_plain: pace against the plain torch fit, median over rounds of both measured one after the other.
-        psnr: mean over the fields after `Effort.steps` steps, dB.
-        compile_s: from the first call to the first step; short where the machine compiled the shape before.
-        peak_mb: growth of the largest resident size of a process that only fits.
+        field_steps_per_s: rate of the fastest turn by CPU time, which is least affected by other processes.
+        gflops: three times the operations of the forward matrix products, at that rate.
+        peak_fraction: that rate relative to a large matrix product on the same number of threads.
+        times_plain: speed relative to the plain torch fit, median over rounds that measure both in turn.
+        psnr: mean over the fields after `Effort.steps` steps, in dB.
+        compile_s: time from the first call to the end of the first step; short if the shape is in the compile cache.
+        peak_mb: growth of the peak resident size of a process that only fits.
     """
 
     field: str
@@ -111,10 +113,10 @@ class FitRow:
 def cases(
     *, fields: Iterable[str] | None = None, hidden: int | None = None, image: str | None = None, threads: int = 1
 ) -> list[Case]:
-    """The study's standard cases, of the named fields if given, with another width or image size if given.
+    """Return the standard cases, restricted to the given fields, with the given width and image size.
 
     Raises:
-        BadConfig: an image size that is none, or a field nobody knows.
+        BadConfig: the image size is malformed, or a field is unknown.
     """
     chosen = list(fields or ())
     known = [case for case in CASES if not chosen or case[0] in chosen]
@@ -133,10 +135,12 @@ def bench_fit(
     effort: Effort = Effort(),
     on_row: Callable[[FitRow], None] | None = None,
 ) -> list[FitRow]:
-    """Measure every case by the engines asked for, all that work when None, and by plain torch; fresh processes each.
+    """Measure every case with the given engines and with plain torch, each case in a new process.
+
+    Without `engines`, all engines that work here are measured.
 
     Raises:
-        BadConfig: an engine this build does not have, or that cannot work here.
+        BadConfig: an engine is unknown or cannot run here.
     """
     names = [_engines(case, engines) for case in wanted]
     rows: list[FitRow] = []
@@ -151,21 +155,24 @@ def bench_fit(
 
 
 def _engines(case: Case, asked: Iterable[str] | None) -> list[str]:
-    """The engines to measure a case by."""
-    hindrances = {name: engine.why_not(case.network) or engine.asked_only() for name, engine in ENGINES.items()}
+    """Return the engines with which to measure a case."""
+    hindrances = {
+        name: engine.unsupported_reason(case.network) or engine.explicit_only_reason()
+        for name, engine in ENGINES.items()
+    }
     if asked is None:
         return [name for name, hindrance in hindrances.items() if hindrance is None]
     names = list(asked)
     for name in names:
         if name not in ENGINES:
-            raise BadConfig(f"engine {name!r} is not here; allowed: {', '.join(ENGINES)}; choose of these")
+            raise BadConfig(f"engine {name!r} is unknown; allowed: {', '.join(ENGINES)}; choose one of these")
         if hindrances[name] is not None:
             raise BadConfig(f"engine {name!r} cannot be measured here: {hindrances[name]}; choose another")
     return names
 
 
 def measure(case: Case, engines: Sequence[str], effort: Effort) -> list[FitRow]:
-    """Every engine and plain torch on one case, in this process, which is left with the case's threads."""
+    """Measure the engines and plain torch on one case, in this process and with the case's number of threads."""
     torch.set_num_threads(case.threads)
     names = [*engines, PLAIN]
     subject = _Subject(case, names)
@@ -196,7 +203,10 @@ def measure(case: Case, engines: Sequence[str], effort: Effort) -> list[FitRow]:
 
 
 def peak_mb(case: Case, engine: str) -> float:
-    """Growth of this process's largest resident size over a few steps of one chunk; kibibytes on Linux."""
+    """Return the growth in MB of this process's peak resident size during a few steps of one chunk.
+
+    `ru_maxrss` is in kibibytes on Linux.
+    """
     torch.set_num_threads(case.threads)
     run = _Subject(case, [engine]).run(engine)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -205,7 +215,7 @@ def peak_mb(case: Case, engine: str) -> float:
 
 
 class _Subject:
-    """The images of a case, standardised, and new runs on them."""
+    """The standardized images of a case; creates and times the runs that fit them."""
 
     def __init__(self, case: Case, engines: Sequence[str]) -> None:
         points = prod(case.grid)
@@ -217,22 +227,25 @@ class _Subject:
         self._images = images(case, max(self.lanes.values()))
         self._mean, self._std = self._images.mean(), self._images.std()
 
-    def run(self, engine: str) -> Run:
-        """A new run from the start."""
+    def run(self, engine: str) -> FitVariant:
+        """Return a new run at step 0."""
         targets = (self._images[: self.lanes[engine]] - self._mean) / self._std
         optimizer = OptimizerConfig(lr=RATES[self._case.field])
         return new_run(self._case.network, targets, engine=engine, optimizer=optimizer)
 
-    def seconds(self, engine: str, run: Run, *, steps: int) -> float:
-        """Seconds of so many steps: CPU time on one thread, which neighbours disturb little; else wall time."""
+    def seconds(self, engine: str, run: FitVariant, *, steps: int) -> float:
+        """Return the duration of `steps` steps in seconds: CPU time on a single thread, otherwise wall time.
+
+        CPU time varies less.
+        """
         on_device = engine != PLAIN and ENGINES[engine].on_device
         clock = time.process_time if self._case.threads == 1 and not on_device else time.perf_counter
         began = clock()
         run.take(steps)
         return clock() - began
 
-    def first_seconds(self, engine: str, run: Run) -> float:
-        """Seconds of the first step, CPU time of the compilers it calls included."""
+    def first_seconds(self, engine: str, run: FitVariant) -> float:
+        """Return the duration of the first step in seconds, including the CPU time of compiler processes."""
         before = os.times()
         seconds = self.seconds(engine, run, steps=1)
         after = os.times()
@@ -240,10 +253,10 @@ class _Subject:
         return seconds + called if self._case.threads == 1 and engine != "fused" else seconds
 
     def quality(self, engine: str, steps: int) -> float:
-        """Mean PSNR after so many steps, dB."""
+        """Return the mean PSNR in dB after `steps` steps."""
         run = self.run(engine)
         run.take(steps)
-        field, points = self._case.network, torch.from_numpy(grid_coordinates(self._case.grid))
+        field, points = self._case.network, torch.from_numpy(grid_coords(self._case.grid))
         with torch.no_grad():
             outputs = field.forward(unflatten(field, run.rows()), points).numpy()
         originals = self._images[: self.lanes[engine]]
@@ -252,7 +265,7 @@ class _Subject:
 
 
 def peak_flops(case: Case) -> float:
-    """Floating-point operations a second of one large matrix product, the fastest of many."""
+    """Return the operations per second of a large matrix product, taken from the fastest of several repeats."""
     clock = time.process_time if case.threads == 1 else time.perf_counter
     one, other = torch.ones(PEAK_SIZE, PEAK_SIZE), torch.ones(PEAK_SIZE, PEAK_SIZE)
     best = float("inf")
@@ -264,9 +277,9 @@ def peak_flops(case: Case) -> float:
 
 
 def images(case: Case, count: int) -> Float[np.ndarray, "n H W C"]:
-    """Real images on [0, 1], resampled to the case's grid."""
+    """Return real images with values in [0, 1], resampled to the case's grid."""
     signals = load_signals(SignalsConfig(name=SIGNALS_OF[case.channels], subset=max(count, 30)))
     own = signals.originals(np.arange(count)).reshape(count, *signals.card.grid, case.channels)
     if signals.card.grid == case.grid:
         return own
-    return bilinear(own, grid_coordinates(case.grid)).reshape(count, *case.grid, case.channels)
+    return bilinear(own, grid_coords(case.grid)).reshape(count, *case.grid, case.channels)

@@ -1,4 +1,4 @@
-"""Measurements of fits as plain data and as a table, beside recorded figures of fit-a-nef."""
+"""Fit measurements as plain data and as tables, compared with recorded speeds of fit-a-nef."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -14,20 +14,20 @@ RECORDED = {
     ("mfn", 32, "28x28x1"): 330.0,
     ("rffnet", 32, "28x28x1"): 950.0,
 }
-"""Field-steps a second of one core that were recorded of fit-a-nef (Papa et al. 2024, JAX) once, not measured here."""
+"""Field-steps per second of fit-a-nef (Papa et al. 2024, JAX) on one core, from an earlier recording."""
 TARGETS = {("siren", 32, "28x28x1"): 15, ("siren", 64, "32x32x3"): 10, ("mfn", 32, "28x28x1"): 12}
 TARGETS |= {("rffnet", 32, "28x28x1"): 4}
 PLAIN_TARGET = 2.0
 
 
 def times_recorded(row: FitRow) -> float | None:
-    """Pace against fit-a-nef's recorded one, where there is one."""
+    """Return the speed relative to fit-a-nef's recorded speed, or None if no speed was recorded."""
     recorded = RECORDED.get((row.field, row.hidden, row.image))
     return None if recorded is None or row.threads != 1 else row.field_steps_per_s / recorded
 
 
 def verdict(row: FitRow) -> str:
-    """Whether a measurement reaches its targets: `met`, or by what it misses them; empty where it has none."""
+    """Return `met`, or how far a measurement misses its targets; empty if there is no target."""
     wanted, found = TARGETS.get((row.field, row.hidden, row.image)), times_recorded(row)
     if wanted is None or found is None:
         return ""
@@ -37,7 +37,7 @@ def verdict(row: FitRow) -> str:
 
 
 def fit_json(rows: Iterable[FitRow]) -> list[dict[str, Any]]:
-    """The measurements as plain data, rounded to what they are worth."""
+    """Return the measurements as plain data, rounded to meaningful digits."""
     digits = {"peak_fraction": 2, "times_plain": 2, "psnr": 2, "compile_s": 1}
     return [
         {
@@ -49,11 +49,11 @@ def fit_json(rows: Iterable[FitRow]) -> list[dict[str, Any]]:
 
 
 def fit_table(rows: Iterable[FitRow]) -> Table:
-    """The measurements for a terminal of eighty columns."""
+    """Return the measurements as a table that fits an 80-column terminal."""
     table = Table(
-        title="field-steps a second: the fastest turn, by CPU time",
-        caption="peak: of a large matrix product here; dB: mean PSNR; start: seconds of compiling or loading; "
-        "x plain: against plain torch, same run; x fan: against fit-a-nef as recorded.",
+        title="field-steps per second: the fastest turn, by CPU time",
+        caption="peak: relative to a large matrix product; dB: mean PSNR; start: seconds to compile or load; "
+        "x plain: relative to plain torch, same run; x fan: relative to fit-a-nef, as recorded.",
         title_justify="left",
         caption_justify="left",
         box=None,
@@ -73,7 +73,7 @@ def fit_table(rows: Iterable[FitRow]) -> Table:
 
 
 def target_table(rows: Iterable[FitRow]) -> Table:
-    """What the compiled engine reaches of its targets, a row a case."""
+    """Return a table that compares the compiled engine with its targets, with one row per case."""
     table = Table(title="targets of the compiled engine", title_justify="left", box=None, pad_edge=False)
     for head in ("field", "image", "target", "x fan", "x plain", ""):
         table.add_column(head, no_wrap=head != "")

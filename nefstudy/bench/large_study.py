@@ -1,4 +1,4 @@
-"""A ledger of thousands of trials as a real study leaves them, written in minutes without computing anything."""
+"""Generator of a ledger with thousands of realistic trials, none of which is actually computed."""
 
 import math
 import random
@@ -18,32 +18,34 @@ from nefstudy.config import (
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import CellRecord, Lease, Ledger, TrialRecord, TrialState, attempts, studies
 from nefstudy.ledger.attempts import Claim
-from nefstudy.ledger.database import Database
 from nefstudy.ledger.outcome import Outcome
+from nefstudy.ledger.sql.database import Database
 from nefstudy.paths import trial_file
 from nefstudy.scalars import Scalar
-from nefstudy.study.record import record_of
-from nefstudy.study.space import ARCHITECTURE, OPTIMISATION, Choice, Dimension, Real
+from nefstudy.study.samplers.stream import record_of
+from nefstudy.study.space import ARCHITECTURE, OPTIMIZATION, Categorical, Dimension, Real
 from nefstudy.tasks.classification import ClassificationConfig
 
 STUDY = "large"
 PHASES = ("phase1", "phase2")
 CELLS = tuple(f"{signals}/{field}" for signals in ("mnist5k", "cifar10", "shapes") for field in ARCHITECTURE)
-FAILING, PRUNED = 0.02, 0.03  # shares of the trials that end otherwise than complete
+FAILING, PRUNED = 0.02, 0.03  # shares of the trials that fail or are pruned
 EPOCHS, RUNGS = 20, 8  # points of a trial's curves
 APART_S = 4.0
-BATCH = 1_000  # trials of one transaction: each commit waits for the disk
+BATCH = 1_000  # trials per transaction, because each commit waits for the disk
 
 
 def write_large_study(
     path: Path, *, trials: int, seed: int = 0, progress: Callable[[int], None] = lambda _written: None
 ) -> None:
-    """Write a study of this many ended trials, the same for the same seed, into the ledger at `path`.
+    """Write a study of `trials` finished trials into the ledger at `path`.
+
+    The same seed gives the same study.
 
     Args:
-        progress: told the number of trials written so far.
+        progress: called with the number of trials written so far.
     """
-    database = Database(str(path), read_only=False, patience_s=60.0, clock=lambda: 0.0)
+    database = Database(str(path), read_only=False, timeout_s=60.0, clock=lambda: 0.0)
     rng, written = random.Random(seed), 0
     stream = islice(_lives(rng), trials)
     each = CellRecord(1 + trials // (len(PHASES) * len(CELLS)), "classification", "val_accuracy", "maximize")
@@ -61,7 +63,7 @@ def write_large_study(
 
 
 def end_another_trial(ledger: Ledger, lease: Lease, *, seed: int) -> None:
-    """Ask for one more trial and end it, as the study's driver does."""
+    """Request one more trial and end it, as the study's driver does."""
     rng = random.Random(seed)
     trial = _trial(rng, rng.choice(CELLS), seed=seed)
     token = ledger.trials.request(STUDY, PHASES[-1], record=_record(trial), lease=lease)
@@ -78,17 +80,17 @@ def end_another_trial(ledger: Ledger, lease: Lease, *, seed: int) -> None:
 
 
 def size_of_large_study(path: Path) -> int:
-    """How many trials the ledger at `path` holds of such a study; 0 when there is none.
+    """Return the number of trials of the large study in the ledger at `path`, or 0 if there is none.
 
     Raises:
-        BadConfig: the ledger holds other studies, so it is a user's own.
+        BadConfig: the ledger contains other studies, so it belongs to a user.
     """
     if not path.exists():
         return 0
     with Ledger.open(str(path)) as ledger:
         others = {row.study for row in ledger.studies.all()} - {STUDY}
         if others:
-            raise BadConfig(f"{path} holds study {min(others)!r} and would be replaced; choose another --root")
+            raise BadConfig(f"{path} contains study {min(others)!r} and would be replaced; choose another --root")
         return sum(ledger.trials.counts(STUDY).values())
 
 
@@ -107,7 +109,7 @@ def _record(trial: ClassificationConfig) -> TrialRecord:
 
 
 def _lives(rng: random.Random) -> Iterator[tuple[str, ClassificationConfig, Outcome]]:
-    """Phase, configuration and end of one trial after the other, without end; no configuration comes twice."""
+    """Yield an endless sequence of distinct trials, each with its phase, configuration and outcome."""
     seed = 0
     while True:
         for phase in PHASES:
@@ -119,7 +121,7 @@ def _lives(rng: random.Random) -> Iterator[tuple[str, ClassificationConfig, Outc
 
 def _trial(rng: random.Random, cell: str, *, seed: int) -> ClassificationConfig:
     signals, field = cell.split("/")
-    point = {name: _drawn(rng, dimension) for name, dimension in OPTIMISATION.items()}
+    point = {name: _drawn(rng, dimension) for name, dimension in OPTIMIZATION.items()}
     params = {name: _drawn(rng, dimension) for name, dimension in ARCHITECTURE[field].items()}
     dataset = NeuralDatasetConfig.model_validate(
         {
@@ -137,7 +139,7 @@ def _trial(rng: random.Random, cell: str, *, seed: int) -> ClassificationConfig:
 
 
 def _drawn(rng: random.Random, dimension: Dimension) -> Scalar:
-    if isinstance(dimension, Choice):
+    if isinstance(dimension, Categorical):
         return rng.choice(dimension.values)
     low, high = dimension.low, dimension.high
     value = math.exp(rng.uniform(math.log(low), math.log(high))) if dimension.log else rng.uniform(low, high)
@@ -165,10 +167,14 @@ def _outcome(rng: random.Random, trial: ClassificationConfig) -> Outcome:
 
 
 def _metrics(rng: random.Random, trial: ClassificationConfig) -> dict[str, float]:
-    """Numbers of the size, number and digits that a real trial has; a shared start and more steps help."""
+    """Return metrics with realistic names, values and numbers of digits.
+
+    A shared initialization and more steps improve them.
+    """
     quality = 8 + 2.5 * math.log(trial.steps) + rng.gauss(0, 2)
     accuracy = min(0.99, max(0.1, rng.gauss(0.7 if trial.dataset.init.name == "shared" else 0.4, 0.15)))
-    names = ("psnr", "ssim", "off_grid_psnr", "off_grid_ratio")
+    ratios = ("off_grid_ratio_bilinear", "off_grid_ratio_published", "off_grid_nmse_ratio")
+    names = ("psnr", "ssim", "off_grid_psnr", *ratios)
     return (
         {f"{split}_{name}": quality * rng.uniform(0.9, 1.1) for split in ("all", "test") for name in names}
         | {f"{split}_accuracy": accuracy + rng.uniform(-0.05, 0.01) for split in ("train", "val", "test")}

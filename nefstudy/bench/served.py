@@ -1,4 +1,4 @@
-"""The status service in a process of its own, started as people start it, and looked at from outside."""
+"""The status service, started by its command in a separate process and measured from outside."""
 
 import http.client
 import json
@@ -19,30 +19,30 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True)
 class Service:
-    """A service at work in a process of its own; it took `start_s` from its command to its first answer."""
+    """A status service in a separate process; its first response came after `start_s` seconds."""
 
     pid: int
     address: tuple[str, int]
     start_s: float
 
     def rss_mb(self) -> float:
-        """Resident memory."""
+        """Return the resident size of the process in MB."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmRSS"))
 
     def cpu_s(self) -> float:
-        """CPU time so far."""
+        """Return the CPU time that the process has used so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def get(self, path: str) -> Any:
-        """The JSON at a path."""
+        """Return the JSON response for a path."""
         connection = http.client.HTTPConnection(*self.address, timeout=PATIENCE_S)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
             if answer.status != 200:
-                raise BadConfig(f"the service answers {answer.status} to {path}; look at its log")
+                raise BadConfig(f"the service responded with {answer.status} to {path}; see its log")
             return json.load(answer)
         finally:
             connection.close()
@@ -50,7 +50,7 @@ class Service:
 
 @contextmanager
 def served(path: Path, *, first_path: str) -> Iterator[Service]:
-    """`nefstudy serve` as people start it, timed from there to its first answer, to `first_path`."""
+    """Run `nefstudy serve`, and measure the time from its start to its first response for `first_path`."""
     command = [sys.executable, "-m", "nefstudy", "serve", "--ledger", str(path), "--root", str(path.parent)]
     environment = {name: value for name, value in os.environ.items() if name != "NEFSTUDY_API_TOKEN"}
     began = time.perf_counter()

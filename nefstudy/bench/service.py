@@ -1,4 +1,4 @@
-"""How the status service answers with many trials in its ledger, over real sockets, while a study moves."""
+"""Latency of the status service with a large ledger, over real sockets, while a study is running."""
 
 import os
 import threading
@@ -17,9 +17,9 @@ from nefstudy.bench.load import Answers, load
 from nefstudy.bench.served import Service, served
 from nefstudy.ledger import Ledger, Owner
 
-RATE = 50.0  # requests a second of the latencies
-PAGES = 100  # pages of 100 trials asked for in turn: more than the service keeps in memory
-TRIALS_PER_S = 2.0  # of the study that moves meanwhile
+RATE = 50.0  # requests per second at which latencies are measured
+PAGES = 100  # pages of 100 trials requested in turn: more than the service caches
+TRIALS_PER_S = 2.0  # rate of the study that runs at the same time
 PROGRESS = f"/v1/studies/{STUDY}/progress"
 TRIALS = f"/v1/studies/{STUDY}/trials"
 IN_CELL = f"phase=phase2&cell={quote(CELLS[0], safe='')}&state=COMPLETE"
@@ -44,11 +44,10 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Asked:
-    """One kind of question: how long an answer takes at RATE, and how many a second there are at most.
+    """Results for one kind of request: latency at RATE requests per second, and maximum throughput.
 
     Attributes:
-        cpu_ms: of the service for each answer, when it is asked as much as it can answer.
-        client_share: of the CPU time of all cores that the asking process took then.
+        cpu_ms: CPU time of the service per response under full load.
     """
 
     steady: Answers
@@ -57,13 +56,13 @@ class Asked:
 
     @property
     def client_share(self) -> float:
-        """Of all cores' time under the full load, what the asking process took."""
+        """Fraction of all cores' CPU time that the client process used under full load."""
         return self.full.client_cpu_s / (self.full.seconds * (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
 class ServiceRow:
-    """The whole measurement."""
+    """Results of the benchmark of the status service."""
 
     trials: int
     start_s: float
@@ -72,9 +71,9 @@ class ServiceRow:
 
 
 def bench_service(path: Path, *, seconds: float) -> ServiceRow:
-    """The service over the large study at `path`, each load for so many seconds.
+    """Measure the service on the large study at `path`, with `seconds` seconds for each load.
 
-    A driver holds the study meanwhile and ends trials, so that nothing is answered from memory for long.
+    A driver ends trials of the study at the same time, so that responses are not cached for long.
     """
     with Ledger.open(str(path)) as ledger:
         trials = sum(ledger.trials.counts(STUDY).values())
@@ -86,9 +85,9 @@ def bench_service(path: Path, *, seconds: float) -> ServiceRow:
 
 @contextmanager
 def _moving(ledger: Ledger) -> Iterator[None]:
-    """A study whose driver ends TRIALS_PER_S trials a second."""
+    """Run a driver that ends TRIALS_PER_S trials per second while the context is open."""
     stop = threading.Event()
-    lease = ledger.leases.acquire(STUDY, Owner.here(), lease_s=3600.0)
+    lease = ledger.leases.acquire(STUDY, Owner.current(), lease_s=3600.0)
 
     def work() -> None:
         while not stop.wait(1 / TRIALS_PER_S):
@@ -105,7 +104,7 @@ def _moving(ledger: Ledger) -> Iterator[None]:
 
 
 def _pages(service: Service) -> tuple[str, ...]:
-    """The paths of the first pages of 100 whole trials, each with the cursor of the one before."""
+    """Return the request paths of the first pages of 100 trials, found by following each page's cursor."""
     paths = [f"{TRIALS}?limit=100"]
     while len(paths) < PAGES and (cursor := service.get(paths[-1])["cursor"]) is not None:
         paths.append(f"{TRIALS}?limit=100&cursor={cursor}")
@@ -120,7 +119,7 @@ def _ask(service: Service, paths: Sequence[str], *, seconds: float) -> Asked:
 
 
 def service_json(row: ServiceRow) -> dict[str, Any]:
-    """The measurement as plain data; latencies at 50 requests a second, `rps` when asked as fast as it answers."""
+    """Return the results as plain data: latencies at RATE requests per second, and `rps` at full load."""
     asked: dict[str, dict[str, Any]] = {
         name: {
             "p50_ms": found.steady.quantile(0.5),
@@ -141,7 +140,7 @@ def service_json(row: ServiceRow) -> dict[str, Any]:
 
 
 def service_table(row: ServiceRow) -> Table:
-    """The figures beside their targets."""
+    """Return a table of the results and their targets."""
     found = service_json(row)
     table = Table(title=f"status service, {row.trials:,} trials", title_justify="left", box=None, pad_edge=False)
     for name in ("", "measured", "target", ""):

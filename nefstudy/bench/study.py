@@ -1,7 +1,7 @@
-"""What a study costs besides its science: trials that do nothing, through everything a real one goes through.
+"""Overhead of a study, measured with trials that do nothing but pass through every stage of a real trial.
 
-Each is planned, claimed, handed out by Ray Tune, run by Ray Train in an actor, committed to the ledger with its
-event, and exported to MLflow. Only the fit and the classifier are left out.
+Each trial is planned, claimed, started by Ray Tune, run by Ray Train in an actor, committed to the ledger with its
+event, and exported to MLflow. Only the fit and the classifier are omitted.
 """
 
 import resource
@@ -17,30 +17,30 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from nefstudy.bench.gauge import Gauge, Sample, Stretch, stretches
+from nefstudy.bench.monitor import Sample, Stretch, StudyMonitor, stretches
 from nefstudy.bench.noop import NOOP
 from nefstudy.config import SignalsConfig
 from nefstudy.ledger import Ledger
 from nefstudy.signals.catalog import SIGNALS
-from nefstudy.study.cells import open_stream
+from nefstudy.study.driver.cells import open_stream
+from nefstudy.study.driver.session import run_study
+from nefstudy.study.locations import Locations, resolve_locations
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.place import Place, resolve_place
-from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.plan.study_plan import CellPlan, StudyPlan
 from nefstudy.study.samplers import Tpe
-from nefstudy.study.session import run_study
-from nefstudy.study.space import ARCHITECTURE, GRID_FIXED, GRID_STEPS, INIT, OPTIMISATION, Choice
+from nefstudy.study.space import ARCHITECTURE, GRID_FIXED, GRID_STEPS, INIT, OPTIMIZATION, Categorical
 
 Sampler = Literal["grid", "tpe"]
 SIGNAL_NAMES = tuple(f"bench{number}" for number in range(4))  # with three fields, the twelve cells of the paper
 MORE = "bench-more"
 STUDY = "bench"
 THOUSAND = 1000
-ASKED = 20  # suggestions timed when a search has ended
+ASKED = 20  # suggestions to time after a search has ended
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is run: so many trials over twelve cells, and then a few more in a thirteenth when `resume` is asked."""
+    """The trials to run: `trials` in twelve cells, then `more` in another cell to measure a resumed study."""
 
     trials: int = 30_000
     sampler: Sampler = "grid"
@@ -50,14 +50,15 @@ class Load:
 
 @dataclass(frozen=True)
 class StudyBench:
-    """What was measured.
+    """Results of the overhead benchmark.
 
     Attributes:
-        seconds: from the start to the last trial's end, Ray's start included.
-        first_trial_s: from the start to the end of the first trial of this run.
-        cpu_s_per_trial: of all processes from the first trial to the last, export included as far as it came.
-        left, drain_s: results not yet exported when the last trial ended, and seconds it took until none was.
-        suggest_ms: CPU milliseconds of one TPE suggestion with its answer, after all trials of a cell; None on a grid.
+        seconds: time from the start to the end of the last trial, including the start of Ray.
+        first_trial_s: time from the start to the end of the first trial of this run.
+        cpu_s_per_trial: CPU time of all processes per trial, including the export of results until the last trial
+            ended.
+        left, drain_s: results not yet exported when the last trial ended, and the seconds until all were exported.
+        suggest_ms: CPU milliseconds of one TPE suggestion and its report, after all trials of a cell; None for a grid.
     """
 
     trials: int
@@ -77,7 +78,7 @@ class StudyBench:
 
 
 def noop_plan(load: Load) -> StudyPlan:
-    """Twelve cells with at least so many trials together, all of which do nothing."""
+    """Return a plan with at least `load.trials` trials that do nothing, in twelve cells."""
     names = (*SIGNAL_NAMES, *((MORE,) if load.more else ()))
     fields = tuple(ARCHITECTURE)
     each = ceil(load.trials / (len(SIGNAL_NAMES) * len(fields)))
@@ -92,23 +93,23 @@ def _cell(name: str, field: str, sampler: Sampler, trials: int) -> CellPlan:
     phase = "phase1" if sampler == "tpe" else "phase2"
     signals = SignalsConfig(name=name)
     if sampler == "tpe":
-        return CellPlan(phase, signals, field, {**OPTIMISATION, **ARCHITECTURE[field]}, sampler=Tpe(trials))
-    rates = Choice(tuple(1e-5 * 1.05**step for step in range(ceil(trials / 2 / len(GRID_STEPS)))))
-    space = {"init": INIT, "lr": rates, "steps": Choice(GRID_STEPS)}
+        return CellPlan(phase, signals, field, {**OPTIMIZATION, **ARCHITECTURE[field]}, sampler=Tpe(trials))
+    rates = Categorical(tuple(1e-5 * 1.05**step for step in range(ceil(trials / 2 / len(GRID_STEPS)))))
+    space = {"init": INIT, "lr": rates, "steps": Categorical(GRID_STEPS)}
     rest = {key: value for key, value in GRID_FIXED[field].items() if key not in space}
     return CellPlan(phase, signals, field, space, rest)
 
 
-def bench_study(load: Load, *, place: Place, console: Console) -> StudyBench:
-    """Run or continue the study at a place, and say what it cost."""
+def bench_study(load: Load, *, locations: Locations, console: Console) -> StudyBench:
+    """Run or continue the study at the given locations and measure its cost."""
     plan = noop_plan(load)
-    with Gauge(place.ledger, STUDY) as gauge:
+    with StudyMonitor(locations.ledger, STUDY) as monitor:
         options = StudyOptions(study=STUDY, concurrency=load.concurrency)
-        ending = run_study(plan, options, place=place, console=console)
+        ending = run_study(plan, options, locations=locations, console=console)
     return _summary(
-        gauge.samples,
+        monitor.samples,
         unexported=ending.unexported,
-        suggest_ms=suggest_ms(plan, place) if load.sampler == "tpe" else None,
+        suggest_ms=suggest_ms(plan, locations) if load.sampler == "tpe" else None,
     )
 
 
@@ -137,11 +138,11 @@ def _summary(samples: list[Sample], *, unexported: int, suggest_ms: float | None
     )
 
 
-def suggest_ms(plan: StudyPlan, place: Place) -> float:
-    """CPU milliseconds of a suggestion and its answer in a cell that has had all its trials."""
+def suggest_ms(plan: StudyPlan, locations: Locations) -> float:
+    """Return the CPU time in ms to suggest a trial and record its score, in a cell that has run all its trials."""
     pinned = plan.pinned()
     cell = pinned.cells[0]
-    with Ledger.open(place.ledger, read_only=True) as ledger:
+    with Ledger.open(locations.ledger, read_only=True) as ledger:
         known = sum(n for (p, c, _), n in ledger.trials.counts(STUDY).items() if (p, c) == (cell.phase, cell.cell))
         stream = open_stream(pinned, replace(cell, sampler=Tpe(known + ASKED)), ledger)
         began = time.thread_time()
@@ -153,17 +154,17 @@ def suggest_ms(plan: StudyPlan, place: Place) -> float:
 
 
 @contextmanager
-def bench_place(root: str | None) -> Iterator[Place]:
-    """The place of a benchmark: one that is kept, or one that goes away with it."""
+def bench_locations(root: str | None) -> Iterator[Locations]:
+    """Yield the locations of a benchmark: the given root, or a temporary one."""
     if root is not None:
-        yield resolve_place(root, environment={})
+        yield resolve_locations(root, environment={})
         return
     with tempfile.TemporaryDirectory(prefix="nef-") as folder:
-        yield resolve_place(str(Path(folder)), environment={})
+        yield resolve_locations(str(Path(folder)), environment={})
 
 
 def study_json(found: StudyBench) -> dict[str, Any]:
-    """The measurement as plain data, rounded to what it is worth."""
+    """Return the measurement as plain data, rounded to meaningful digits."""
     return {key: _rounded(value) for key, value in asdict(found).items()}
 
 
@@ -176,16 +177,18 @@ def _rounded(value: Any) -> Any:
 
 
 def study_table(found: StudyBench) -> Table:
-    """The measurement for a terminal: a row per thousand trials, the totals below."""
+    """Return a table for the terminal with a row per thousand trials and the totals below."""
     table = Table(title=f"{found.trials:,} trials that do nothing", title_justify="left", box=None)
-    for head in ("trials", "wall ms", "CPU ms", "of it driver", "driver MB", "not exported"):
+    for head in ("trials", "wall ms", "CPU ms", "driver CPU ms", "driver MB", "not exported"):
         table.add_column(head, justify="right")
     for one in found.thousands:
         costs = (f"{one.wall_ms:.1f}", f"{one.cpu_ms:.1f}", f"{one.driver_ms:.1f}")
         table.add_row(f"{one.last:,}", *costs, f"{one.rss_mb:,.0f}", f"{one.waiting:,}")
-    told = f"{found.seconds:,.0f} s, {found.cpu_s_per_trial:.3f} CPU-s a trial, first trial after "
-    told += f"{found.first_trial_s:.1f} s, peak {found.driver_peak_mb:,.0f} MB; "
-    told += f"{found.left:,} results to export at the end, done {found.drain_s:,.0f} s later"
-    table.caption = told if found.suggest_ms is None else f"{told}; {found.suggest_ms:.0f} CPU-ms a TPE suggestion"
+    totals = f"{found.seconds:,.0f} s, {found.cpu_s_per_trial:.3f} CPU-s per trial, first trial after "
+    totals += f"{found.first_trial_s:.1f} s, peak {found.driver_peak_mb:,.0f} MB; "
+    totals += f"{found.left:,} results to export at the end, done {found.drain_s:,.0f} s later"
+    table.caption = (
+        totals if found.suggest_ms is None else f"{totals}; {found.suggest_ms:.0f} CPU-ms per TPE suggestion"
+    )
     table.caption_justify = "left"
     return table

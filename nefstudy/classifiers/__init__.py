@@ -1,8 +1,8 @@
-"""What the weights know: classifiers that read a signal's class off the parameters of its field.
+"""Classifiers that predict a signal's class from the parameters of its field.
 
-`graph` turns any field's declared symmetry into layers of units and blocks of weights. On it stand
-`sign_gnn` (the default: exact in permutations, signs and phases), `gnn`, `transformer` and `dws` (published forms,
-permutations only) and `mlp` (the baseline, flat).
-`train` fits one of the `catalog` on `WeightData`, picks the epoch by validation and reads the test split
-once; `scores` says how well; `save` keeps a reader on disk.
+`networks/graph.py` turns any field's declared symmetry into layers of units and blocks of weights. The networks on this
+graph are `sign_gnn` (the default: invariant to permutations, signs and phases) and `gnn`, `transformer` and `dws`
+(published architectures, invariant to permutations only). `mlp` is the baseline on flat rows.
+`train` fits a classifier of the `catalog` to `WeightData`, selects the epoch by validation accuracy and reads the test
+split once, at the end; `scores` evaluates it; `save` writes it to disk.
 """

@@ -1,8 +1,13 @@
-"""Augmentation of weights: what is done to the rows of a training batch before a reader sees them.
+"""Augmentation of the rows of a training batch.
 
-Three kinds. `permute`, `flip` and `turn` draw an element of the field's symmetry group: the function is
-unchanged. `rotate`, `scale` and `shift` move the function, f_new(x) = f(g^-1 x), exactly, through the
-weights that meet the coordinates. `noise`, `dropout` and `quantile` perturb weights and the function.
+There are three kinds. `permute`, `flip` and `turn` draw an element of the field's symmetry group, which leaves the
+function unchanged. `rotate`, `scale` and `shift` move the function exactly, f_new(x) = f(g^-1 x), through the weights
+that multiply the coordinates. `noise`, `dropout` and `quantile` perturb the weights and with them the function.
+
+A classifier that reads differences from the training mean gets rows with that mean next to each
+(`WeightClassifier.framed`). Symmetries and motions move both: units are compared with the mean of the same units, and
+the difference of short fits, which is far smaller than the motion of the weights themselves, keeps its size. A
+perturbation is an error of the field alone, so that the difference contains it.
 """
 
 from math import radians
@@ -14,28 +19,32 @@ from torch import Tensor
 
 from nefstudy.config import AugmentConfig
 from nefstudy.fields.actions import act, random_element, warp
-from nefstudy.fields.field import NeuralField
+from nefstudy.fields.field import NeuralField, parameter_count
 
 
 def augment(
-    config: AugmentConfig, field: NeuralField, rows: Float[Tensor, "F N"], *, rng: np.random.Generator
-) -> Float[Tensor, "F N"]:
-    """A batch of rows, each changed by draws of its own."""
+    config: AugmentConfig, field: NeuralField, rows: Float[Tensor, "F Q"], *, rng: np.random.Generator
+) -> Float[Tensor, "F Q"]:
+    """Augment each row, and the mean next to it if there is one, with changes that are drawn independently."""
+    if config == AugmentConfig():
+        return rows
+    rows, *mean = torch.split(rows, parameter_count(field), dim=1)
     if config.rotate or config.scale or config.shift:
         matrix, offset = _inverse_motion(config, len(rows), field.in_dim, rng)
-        rows = warp(field, rows, matrix=matrix.to(rows), offset=offset.to(rows))
+        motion = {"matrix": matrix.to(rows), "offset": offset.to(rows)}
+        rows, *mean = [warp(field, each, **motion) for each in (rows, *mean)]
     if config.permute or config.flip or config.turn:
         element = random_element(field, len(rows), rng=rng, permute=config.permute, flip=config.flip, turn=config.turn)
-        rows = act(field, rows, element)
+        rows, *mean = [act(field, each, element) for each in (rows, *mean)]
     if config.noise or config.dropout or config.quantile:
         rows = _perturb(config, field, rows, rng)
-    return rows
+    return torch.cat([rows, *mean], dim=1)
 
 
 def _inverse_motion(
     config: AugmentConfig, count: int, dims: int, rng: np.random.Generator
 ) -> tuple[Float[Tensor, "F D D"], Float[Tensor, "F D"]]:
-    """Matrix and offset of g^-1 for g(x) = s R x + t: R^T / s and -R^T t / s."""
+    """Return the matrix and offset of g^-1 for g(x) = s R x + t: R^T / s and -R^T t / s."""
     turn = rng.uniform(-1, 1, (count, dims, dims)) * radians(config.rotate)
     upper = np.triu(turn, k=1)
     inverse_rotation = torch.matrix_exp(torch.from_numpy(upper - upper.swapaxes(1, 2)))
@@ -48,7 +57,7 @@ def _inverse_motion(
 def _perturb(
     config: AugmentConfig, field: NeuralField, rows: Float[Tensor, "F N"], rng: np.random.Generator
 ) -> Float[Tensor, "F N"]:
-    """Noise relative to each parameter tensor's size, weights set to zero at random or because they are small."""
+    """Perturb the weights: add noise relative to each tensor's root mean square; zero out random and small weights."""
     pieces = []
     for piece in torch.split(rows, [parameter.size for parameter in field.layout], dim=1):
         changed = piece

@@ -1,18 +1,19 @@
-"""The classifiers by name, and how a configuration is completed and built."""
+"""Classifiers by name, and the functions that complete a configuration and build its network."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from difflib import get_close_matches
 from functools import cache
+from inspect import signature
 from typing import Any, get_type_hints
 
-from nefstudy.classifiers.classifier import Classifier, WeightReader
-from nefstudy.classifiers.committee import Committee
-from nefstudy.classifiers.dws import Dws
-from nefstudy.classifiers.gnn import Gnn
-from nefstudy.classifiers.mlp import Mlp
-from nefstudy.classifiers.sign_gnn import GnnSign, GnnThin
-from nefstudy.classifiers.transformer import Transformer
+from nefstudy.classifiers.classifier import ClassifierSpec, WeightClassifier
+from nefstudy.classifiers.networks.committee import Committee
+from nefstudy.classifiers.networks.dws import Dws
+from nefstudy.classifiers.networks.gnn import Gnn
+from nefstudy.classifiers.networks.mlp import Mlp
+from nefstudy.classifiers.networks.sign_gnn import GnnSign, GnnThin
+from nefstudy.classifiers.networks.transformer import Transformer
 from nefstudy.config import ClassifierConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.field import NeuralField
@@ -29,14 +30,30 @@ CLASSIFIERS: dict[str, type[Any]] = {
 
 
 def complete(config: ClassifierConfig, *, classifiers: Mapping[str, type[Any]] = CLASSIFIERS) -> ClassifierConfig:
-    """The same configuration with every hyperparameter written out in its own type.
+    """Return the configuration with every hyperparameter filled in and converted to its declared type.
 
-    Equal experiments then have equal digests, whichever defaults were spelled out.
+    Equal experiments then have equal digests, no matter which defaults were written out.
 
     Raises:
-        BadConfig: a classifier or hyperparameter nobody knows, or a value outside what is allowed.
+        BadConfig: the classifier or a hyperparameter is unknown, or a value is not allowed.
     """
-    return config.model_copy(update={"params": asdict(_choice(config, classifiers))})
+    spec = _spec(config, classifiers)
+    if config.reading == "centered" and not _can_center(spec):
+        raise BadConfig(
+            f"classifier {config.name}: reading 'centered': its `build` has no argument `centered`; "
+            "add it, or use 'plain'"
+        )
+    return config.model_copy(update={"params": asdict(spec)})
+
+
+def with_reading(
+    config: ClassifierConfig, *, shared: bool, classifiers: Mapping[str, type[Any]] = CLASSIFIERS
+) -> ClassifierConfig:
+    """Return the configuration with the reading that `auto` chooses for fields with a shared init, or without one."""
+    if config.reading != "auto":
+        return config
+    centered = shared and _can_center(_spec(config, classifiers))
+    return config.model_copy(update={"reading": "centered" if centered else "plain"})
 
 
 def build(
@@ -45,17 +62,22 @@ def build(
     *,
     classes: int,
     classifiers: Mapping[str, type[Any]] = CLASSIFIERS,
-) -> WeightReader:
-    """A fresh reader of this field's rows, or a committee, initialised from torch's current random state."""
-    choice: Classifier = _choice(config, classifiers)
-    readers = [choice.build(field, classes) for _ in range(config.members)]
-    return readers[0] if len(readers) == 1 else Committee(readers)
+) -> WeightClassifier:
+    """Return an untrained network, or a committee, for rows of this field, initialized from torch's random state."""
+    spec = _spec(config, classifiers)
+    options = {"centered": True} if config.reading == "centered" else {}
+    networks: list[WeightClassifier] = [spec.build(field, classes, **options) for _ in range(config.members)]
+    return networks[0] if len(networks) == 1 else Committee(networks)
 
 
-_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)  # a grid of thousands of trials asks for each
+def _can_center(spec: ClassifierSpec) -> bool:
+    return "centered" in signature(spec.build).parameters
 
 
-def _choice(config: ClassifierConfig, classifiers: Mapping[str, type[Any]]) -> Any:
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)  # called for each of a grid's thousands of trials
+
+
+def _spec(config: ClassifierConfig, classifiers: Mapping[str, type[Any]]) -> Any:
     if config.name not in classifiers:
         near = get_close_matches(config.name, classifiers, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "choose one of these"

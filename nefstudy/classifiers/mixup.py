@@ -1,7 +1,7 @@
-"""Mixup: a batch of rows and labels blended with another order of itself (Zhang et al. 2018).
+"""Mixup: a batch of rows and labels blended with a permutation of itself (Zhang et al. 2018).
 
-Between fields of one shared start a blend is a sensible field, for their units correspond. Units of
-random starts do not, and there a blend is near noise.
+A blend of fields with a shared initialization is a meaningful field, because their units correspond. Units of random
+initializations do not correspond, so such a blend is close to noise.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, eq=False)
 class Blend:
-    """Rows and what each is made of: `share` of a field labelled `labels`, the rest of one labelled `others`."""
+    """Mixed rows: each is `share` times a field labeled `labels`, plus 1 - `share` times a field labeled `others`."""
 
     rows: Float[Tensor, "F N"]
     labels: Int[Tensor, " F"]
@@ -22,11 +22,11 @@ class Blend:
     share: Float[Tensor, " F"]
 
     def part(self, own: slice) -> "Blend":
-        """Some of the rows."""
+        """Return the blend of a slice of the rows."""
         return Blend(self.rows[own], self.labels[own], self.others[own], self.share[own])
 
     def loss(self, logits: Float[Tensor, "F classes"], *, label_smoothing: float) -> Float[Tensor, ""]:
-        """Sum over rows of the cross entropies of both labels, each by its share."""
+        """Return the cross entropies of both labels, weighted by the labels' shares and summed over all rows."""
         one, other = (
             nn.functional.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
             for labels in (self.labels, self.others)
@@ -35,7 +35,10 @@ class Blend:
 
 
 def blend(rows: Float[Tensor, "F N"], labels: Int[Tensor, " F"], *, alpha: float, rng: np.random.Generator) -> Blend:
-    """Each row mixed with another by a share drawn from Beta(alpha, alpha), its own the larger; alpha 0 mixes none."""
+    """Mix each row with another row, in shares drawn from Beta(alpha, alpha).
+
+    A row's own share is the larger one. With alpha 0, no rows are mixed.
+    """
     if alpha == 0:
         return Blend(rows, labels, labels, torch.ones(len(rows)).to(rows))
     drawn = rng.beta(alpha, alpha, len(rows))

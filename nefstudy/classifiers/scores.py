@@ -1,4 +1,4 @@
-"""Scores of a classifier on one split: loss, accuracy, and who is taken for whom."""
+"""Scores of a classifier on one split: loss, accuracy and confusion matrix."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nefstudy.classifiers import norm
-from nefstudy.classifiers.classifier import WeightReader
+from nefstudy.classifiers.classifier import WeightClassifier
+from nefstudy.classifiers.networks import norm
 from nefstudy.classifiers.weights import WeightData
 from nefstudy.signals.signal import Split
 
-_LEAST = 1e-300  # a probability that float64 rounds to zero still has a logarithm
-_BATCH = 256  # fields scored at a time; changes memory, not scores
+_MIN_PROBABILITY = 1e-300  # so that a probability that float64 rounds to zero has a finite logarithm
+_BATCH = 256  # fields scored at a time; affects memory, not scores
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Scores:
 
     Attributes:
         loss: mean cross entropy over signals, without label smoothing.
-        confusion: entry [label][answer] counts signals.
+        confusion: entry [label][prediction] counts signals.
     """
 
     loss: float
@@ -29,22 +29,32 @@ class Scores:
     confusion: tuple[tuple[int, ...], ...]
 
     @property
+    def correct(self) -> int:
+        """Number of signals with the right prediction."""
+        return sum(row[i] for i, row in enumerate(self.confusion))
+
+    @property
+    def signals(self) -> int:
+        """Number of signals that were scored."""
+        return sum(map(sum, self.confusion))
+
+    @property
     def per_class(self) -> tuple[float, ...]:
-        """Accuracy on the signals of each class; nan for a class the split does not have."""
+        """Accuracy on the signals of each class; NaN for a class without signals in the split."""
         return tuple(row[i] / sum(row) if sum(row) else float("nan") for i, row in enumerate(self.confusion))
 
 
 @torch.no_grad()
-def logits_of(reader: WeightReader, rows: Tensor) -> Tensor:
-    """Class scores of many fields in evaluation mode, some at a time."""
-    reader.eval()
-    return torch.cat([reader(piece) for piece in torch.split(rows, _BATCH)]) if len(rows) else rows.new_zeros(0, 0)
+def logits_of(network: WeightClassifier, rows: Tensor) -> Tensor:
+    """Return class scores of many fields, computed in evaluation mode and in batches."""
+    network.eval()
+    return torch.cat([network(piece) for piece in torch.split(rows, _BATCH)]) if len(rows) else rows.new_zeros(0, 0)
 
 
-def score(reader: WeightReader, data: WeightData, split: Split) -> Scores:
-    """Scores on one split, by signal: the answers for its views are averaged as probabilities.
+def score(network: WeightClassifier, data: WeightData, split: Split) -> Scores:
+    """Return the scores on one split, with one prediction per signal: its views' class probabilities are averaged.
 
-    Processes that train together share the signals out among them and all get the whole scores.
+    Processes that train together divide the signals among themselves, and each returns the scores of all signals.
     """
     rows, group = _by_signal(data, split)
     own = group % norm.world_size() == norm.rank()
@@ -53,9 +63,9 @@ def score(reader: WeightReader, data: WeightData, split: Split) -> Scores:
     loss = torch.zeros(1, dtype=torch.float64)
     if len(rows):
         labels = torch.zeros(int(group.max()) + 1, dtype=torch.int64).index_copy_(0, group, data.labels[rows].cpu())
-        answers = average_views(logits_of(reader, data.parameters[rows]).cpu(), group)
-        loss += nn.functional.nll_loss(answers, labels, reduction="sum")
-        confusion.index_put_((labels, answers.argmax(dim=1)), torch.ones(1).double(), accumulate=True)
+        log_probabilities = average_views(logits_of(network, data.parameters[rows]).cpu(), group)
+        loss += nn.functional.nll_loss(log_probabilities, labels, reduction="sum")
+        confusion.index_put_((labels, log_probabilities.argmax(dim=1)), torch.ones(1).double(), accumulate=True)
     confusion, loss = norm.sum_across(confusion), norm.sum_across(loss)
     count = confusion.sum().item()
     return Scores(
@@ -66,15 +76,15 @@ def score(reader: WeightReader, data: WeightData, split: Split) -> Scores:
 
 
 def average_views(logits: Float[Tensor, "N classes"], group: Int[Tensor, " N"]) -> Float[Tensor, "G classes"]:
-    """Logarithm, in float64, of each group's mean class probabilities; groups are 0, 1, ... without gaps."""
+    """Return the log of each group's mean class probabilities in float64; groups are numbered from 0 without gaps."""
     views = torch.bincount(group)
     sums = torch.zeros(len(views), logits.shape[1], dtype=torch.float64)
     sums.index_add_(0, group, logits.double().softmax(dim=1))
-    return (sums / views.unsqueeze(1)).clamp(min=_LEAST).log()
+    return (sums / views.unsqueeze(1)).clamp(min=_MIN_PROBABILITY).log()
 
 
 def _by_signal(data: WeightData, split: Split) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
-    """Rows of a split, and for each the number of its signal among those of the split."""
+    """Return the rows of a split, and the index of each row's signal within the split."""
     rows = data.rows(split)
     if data.signals is None:
         return rows, torch.arange(len(rows))
@@ -82,7 +92,7 @@ def _by_signal(data: WeightData, split: Split) -> tuple[Int[Tensor, " n"], Int[T
 
 
 @torch.no_grad()
-def embeddings_of(reader: WeightReader, rows: Tensor) -> Tensor:
-    """Learned features of many fields in evaluation mode, some at a time."""
-    reader.eval()
-    return torch.cat([reader.embed(piece) for piece in torch.split(rows, _BATCH)])
+def embeddings_of(network: WeightClassifier, rows: Tensor) -> Tensor:
+    """Return learned features of many fields, computed in evaluation mode and in batches."""
+    network.eval()
+    return torch.cat([network.embed(piece) for piece in torch.split(rows, _BATCH)])

@@ -1,8 +1,8 @@
-"""`nefstudy ...`: plan a study, watch and steer it, serve it, look into what it made, export and report.
+"""The `nefstudy` command.
 
-`main.py` holds plan, status, serve, handover and export, `control.py` what steers a running study, `trials.py` replay
-and logs; `report.py`, `datasets.py`, `signals.py` and `bench.py` are what they say. `door.py` is what all of them
-share.
+`main.py` holds plan, status, serve, handover and export; `control.py` the commands that control a running study;
+`trials.py` replay, logs and predict; `report.py`, `datasets.py`, `signals.py` and `bench.py` one group each.
+`options.py` holds the parts that all of them share.
 """
 
 from nefstudy.cli.main import app as app

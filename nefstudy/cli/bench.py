@@ -1,4 +1,4 @@
-"""`nefstudy bench ...`: measure on this machine what a study's cost is made of."""
+"""`nefstudy bench ...`: measure what a study costs on this machine."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,23 +7,27 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from nefstudy.cli.door import Json, echo_json
+from nefstudy.cli.options import echo_json
 from nefstudy.errors import BadConfig
+from nefstudy.flags import Json
 from nefstudy.terminal import Terminal
 
-bench = typer.Typer(no_args_is_help=True, help="Measure on this machine what a study's cost is made of.")
+bench = typer.Typer(no_args_is_help=True, help="Benchmark the parts of a study's cost on this machine.")
 
 
 @bench.command("classify")
 def bench_classifiers(  # noqa: PLR0917  # typer calls it by keyword
-    classifier: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
-    field: Annotated[str, typer.Option(help="Whose weights are read.")] = "siren",
+    classifier: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure only this one: mlp, gnn, gnn-thin, gnn-sign, transformer or dws; can be repeated."),
+    ] = None,
+    field: Annotated[str, typer.Option(help="Field whose weights are classified.")] = "siren",
     hidden: Annotated[int, typer.Option(help="Hidden units of the field.")] = 32,
     batch: Annotated[int, typer.Option(min=1, help="Fields in a batch.")] = 32,
     seconds: Annotated[float, typer.Option(min=0, help="CPU seconds for each row; one batch at least.")] = 1.5,
     as_json: Json = False,
 ) -> None:
-    """Fields a second each classifier reads, forward and backward, on one thread; about a minute in all."""
+    """Measure each classifier's fields per second, forward and backward, on one thread; takes about a minute."""
     from nefstudy.bench.classify import bench_classify, classify_json, classify_table, workload
 
     work = workload(field, hidden=hidden, batch=batch, seconds=seconds)
@@ -33,19 +37,25 @@ def bench_classifiers(  # noqa: PLR0917  # typer calls it by keyword
 
 @bench.command("fit")
 def bench_fits(  # noqa: PLR0917  # typer calls it by keyword
-    field: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    field: Annotated[list[str] | None, typer.Option(help="Measure only this one; can be repeated.")] = None,
     hidden: Annotated[int | None, typer.Option(min=1, help="Hidden units, instead of each case's own.")] = None,
     image: Annotated[str | None, typer.Option(help="Size, instead of each case's own: 28x28x1, 32x32x3.")] = None,
-    engine: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    engine: Annotated[
+        list[str] | None, typer.Option(help="Measure only this one: eager, compiled or fused; can be repeated.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads to compute with.")] = 1,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the fit whose PSNR is given.")] = 200,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns each engine takes; more smooth out a busy machine.")] = 12,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the fit whose PSNR is reported.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds per engine; use more on a busy machine.")] = 12,
     targets: Annotated[
-        bool, typer.Option("--targets", help="The four cases with a target, by compiled, and whether it is met.")
+        bool,
+        typer.Option(
+            "--targets",
+            help="Measure the four cases with a target by the compiled engine, and report whether it is met.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Steps of fits a second by each engine, beside a plain torch fit; two or three minutes, compiling included."""
+    """Measure fitting steps per second for each engine and for plain torch; takes 2 to 3 minutes with compilation."""
     from nefstudy.bench.fit import Effort, bench_fit, cases
     from nefstudy.bench.fit_rows import fit_json, fit_table, target_table
 
@@ -62,10 +72,10 @@ def bench_fits(  # noqa: PLR0917  # typer calls it by keyword
 
 @bench.command("auto")
 def bench_choices(
-    cases: Annotated[int | None, typer.Option(min=1, help="Only the first so many fields.")] = None,
+    cases: Annotated[int | None, typer.Option(min=1, help="Measure only the first N fields.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What `auto` loses against the best engine, over fields, counts and steps; some minutes, compiling included."""
+    """Measure how much slower `auto` is than the best engine, across fields, counts and steps; takes minutes."""
     from nefstudy.bench.auto import CASES, auto_json, auto_table, bench_auto
 
     rows = bench_auto(cases=CASES[:cases])
@@ -74,24 +84,26 @@ def bench_choices(
 
 @bench.command("study")
 def bench_studies(  # noqa: PLR0917  # typer calls it by keyword
-    trials: Annotated[int, typer.Option(min=24, help="Trials that do nothing, over twelve cells.")] = 30_000,
-    sampler: Annotated[str, typer.Option(help="grid, or tpe: what hands the trials out.")] = "grid",
-    concurrency: Annotated[int | None, typer.Option(min=1, help="At most this many at once; else what fits.")] = None,
+    trials: Annotated[int, typer.Option(min=24, help="Number of empty trials, over twelve cells.")] = 30_000,
+    sampler: Annotated[str, typer.Option(help="Sampler: grid or tpe.")] = "grid",
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of trials at once; by default limited by resources.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the study at --root with more trials.")] = False,
-    more: Annotated[int, typer.Option(min=1, help="How many more, in a cell of their own.")] = 24,
-    root: Annotated[str | None, typer.Option(help="Keep the study here; else it goes away with the figures.")] = None,
+    more: Annotated[int, typer.Option(min=1, help="Additional trials with --resume, in a separate cell.")] = 24,
+    root: Annotated[str | None, typer.Option(help="Directory to keep the study in; removed by default.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What a study costs besides its science: trials that do nothing, through Tune, ledger and MLflow."""
-    from nefstudy.bench.study import Load, bench_place, bench_study, study_json, study_table
+    """Measure the overhead of a study, using empty trials that go through Ray Tune, the ledger and MLflow."""
+    from nefstudy.bench.study import Load, bench_locations, bench_study, study_json, study_table
 
     if sampler not in ("grid", "tpe"):
         raise BadConfig(f"sampler {sampler!r}: allowed are grid and tpe; correct --sampler")
     if resume and root is None:
-        raise BadConfig("--resume continues a study that is there; name its place with --root")
+        raise BadConfig("--resume continues an existing study; name its directory with --root")
     load = Load(trials, "tpe" if sampler == "tpe" else "grid", concurrency, more=more if resume else 0)
-    with bench_place(root) as place:
-        found = bench_study(load, place=place, console=Terminal(stderr=True))
+    with bench_locations(root) as locations:
+        found = bench_study(load, locations=locations, console=Terminal(stderr=True))
     echo_json(study_json(found)) if as_json else Terminal().print(study_table(found))
 
 
@@ -99,12 +111,12 @@ def bench_studies(  # noqa: PLR0917  # typer calls it by keyword
 def bench_status_service(
     trials: Annotated[int, typer.Option(min=200, help="Trials in its ledger.")] = 30_000,
     root: Annotated[
-        Path | None, typer.Option(help="Keep the ledger here and use it again; else it is made anew and thrown away.")
+        Path | None, typer.Option(help="Directory to keep the ledger in and reuse it; by default it is temporary.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.5, help="Seconds of each of six loads.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Duration of each of the six loads, in seconds.")] = 10.0,
     as_json: Json = False,
 ) -> None:
-    """Answers of the status service under load beside their targets; making 30,000 trials takes minutes more."""
+    """Measure the status service under load against its targets; writing 30,000 trials first takes minutes."""
     from nefstudy.bench.large_study import size_of_large_study, write_large_study
     from nefstudy.bench.service import bench_service, service_json, service_table
 
@@ -115,7 +127,7 @@ def bench_status_service(
             writing = shown.add_task("writing trials", total=trials)
             path.unlink(missing_ok=True)
             write_large_study(path, trials=trials, progress=lambda done: shown.update(writing, completed=done))
-        asking = shown.add_task("asking", total=None)
+        asking = shown.add_task("requesting", total=None)
         row = bench_service(path, seconds=seconds)
         shown.update(asking, total=1, completed=1)
     echo_json(service_json(row)) if as_json else Terminal().print(service_table(row))

@@ -1,4 +1,4 @@
-"""Structural similarity of images (Wang et al. 2004), batched."""
+"""Batched structural similarity of images (Wang et al. 2004)."""
 
 import numpy as np
 from jaxtyping import Float
@@ -6,16 +6,16 @@ from jaxtyping import Float
 SIGMA = 1.5
 WINDOW = 11
 STABILITY = (0.01**2, 0.03**2)  # C1, C2 of the paper for values on [0, 1]
-BLOCK_VALUES = 200_000  # pixels a block: its moments stay in cache
+BLOCK_VALUES = 200_000  # pixels per block, so that its moments stay in cache
 
 
 def ssim(prediction: Float[np.ndarray, "n H W C"], target: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, " n"]:
-    """Mean structural similarity of each image, values on [0, 1], predictions clipped to it.
+    """Return the mean structural similarity of each image; values are in [0, 1], and predictions are clipped to [0, 1].
 
-    Gaussian window of deviation 1.5 over 11x11 pixels, population covariance, channels averaged, the border that
-    the window leaves is not scored: scikit-image's `structural_similarity` with `gaussian_weights=True,
-    use_sample_covariance=False, data_range=1`. Images under 11 pixels score their inside with the largest odd
-    crop that fits, mirrored at the edges.
+    Gaussian window with standard deviation 1.5 over 11x11 pixels, population covariance, channels averaged, border
+    cropped: scikit-image's `structural_similarity` with `gaussian_weights=True, use_sample_covariance=False,
+    data_range=1`. For images under 11 pixels the crop is that of the largest odd window that fits, with mirrored
+    edges.
     """
     _, height, width, channels = target.shape
     block = max(1, BLOCK_VALUES // (height * width * channels))
@@ -32,7 +32,7 @@ def _crop(height: int, width: int) -> int:
 
 
 def _blur(extent: int, *, crop: int) -> Float[np.ndarray, "out in"]:
-    """Gaussian blur along one axis as a matrix: mirrored edges, the first and last `crop` rows left out."""
+    """Return the matrix of a Gaussian blur along one axis with mirrored edges, but without `crop` rows at each end."""
     radius = WINDOW // 2
     offsets = np.arange(-radius, radius + 1)
     kernel = np.exp(-0.5 * np.square(offsets / SIGMA))

@@ -1,7 +1,7 @@
-"""How a signal is represented: small coordinate networks as pure functions of (parameters, points).
+"""Neural fields: small coordinate networks as pure functions of (parameters, points).
 
-`field.py` says what a neural field is; `siren.py`, `rffnet.py` and `mfn.py` are the three of the study, each
-with its initial law, its loss-and-gradient written out, and its symmetry; `catalog.py` names them.
+`field.py` defines the interface. `siren.py`, `rffnet.py` and `mfn.py` are the study's three fields, each with its
+initial distribution, explicit loss and gradient, and symmetry group. `catalog.py` maps names to fields.
 """
 
 from nefstudy.fields.catalog import FIELDS as FIELDS

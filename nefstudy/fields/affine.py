@@ -1,9 +1,9 @@
-"""Affine maps of many fields at once, and their gradients; activations are [F, units, P], points last.
+"""Batched affine maps of many fields, and their gradients; activations have shape [F, units, P].
 
-Points last keeps every innermost loop long and contiguous, however narrow the layer: on one core, batched
+Points last keeps the innermost loops long and contiguous even for narrow layers: on one core, batched
 matrix products of 32 units ran about 1.5 times faster than with units last.
-A product over a narrow dimension is written as a sum of outer products, which a compiler fuses with what
-comes before and after it; a call of the matrix library could not.
+A product over a narrow dimension is written as a sum of outer products, which a compiler can fuse with
+neighboring operations; a call to the matrix library cannot be fused.
 """
 
 import torch
@@ -16,7 +16,7 @@ NARROW = 4
 def affine(
     x: Float[Tensor, "*F I P"], kernel: Float[Tensor, "F I O"], bias: Float[Tensor, "F O"]
 ) -> Float[Tensor, "F O P"]:
-    """kernel^T x + bias for each field; x may be shared by all fields."""
+    """Return kernel^T x + bias for each field; x may be shared by all fields."""
     if kernel.shape[1] > NARROW:
         return torch.matmul(kernel.mT, x) + bias.unsqueeze(2)
     total = bias.unsqueeze(2)
@@ -28,7 +28,7 @@ def affine(
 def affine_gradient(
     x: Float[Tensor, "*F I P"], cotangent: Float[Tensor, "F O P"]
 ) -> tuple[Float[Tensor, "F O"], Float[Tensor, "F I O"]]:
-    """Gradients by (bias, kernel) of `affine` at x, given the gradient by its result."""
+    """Return the gradients of `affine` with respect to (bias, kernel), given x and the gradient of its output."""
     bias = cotangent.sum(dim=2)
     if cotangent.shape[1] == 1:
         return bias, (x * cotangent).sum(dim=2, keepdim=True)
@@ -38,7 +38,7 @@ def affine_gradient(
 
 
 def input_gradient(cotangent: Float[Tensor, "F O P"], kernel: Float[Tensor, "F I O"]) -> Float[Tensor, "F I P"]:
-    """Gradient by x of `affine`, given the gradient by its result."""
+    """Return the gradient of `affine` with respect to x, given the gradient of its output."""
     if cotangent.shape[1] > NARROW:
         return torch.matmul(kernel, cotangent)
     parts = [kernel[:, :, o, None] * cotangent[:, o, None, :] for o in range(cotangent.shape[1])]

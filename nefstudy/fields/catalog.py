@@ -1,11 +1,12 @@
-"""Neural fields by name, and the door where their hyperparameters are checked and completed."""
+"""The catalog of neural fields, and validation and completion of their hyperparameters."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from nefstudy.config import FieldConfig
+from nefstudy.contract import check_contract
 from nefstudy.errors import BadConfig
-from nefstudy.fields.field import NeuralField
+from nefstudy.fields.field import NeuralField, WrittenGradient
 from nefstudy.fields.hyperparameter import completed
 from nefstudy.fields.mfn import Mfn
 from nefstudy.fields.rffnet import RffNet
@@ -15,20 +16,23 @@ FIELDS: dict[str, type[Any]] = {"siren": Siren, "rffnet": RffNet, "mfn": Mfn}
 
 
 def complete(config: FieldConfig, *, fields: Mapping[str, type[Any]] = FIELDS) -> FieldConfig:
-    """The same field with every hyperparameter written out, so that equal experiments have equal digests.
+    """Return the field configuration with all defaults filled in, so equal experiments have equal digests.
 
     Raises:
-        BadConfig: an unknown field or hyperparameter, or a value outside what is allowed.
+        BadConfig: an unknown field or hyperparameter, a value that is not allowed, or a class that is not a field.
     """
     kind = _kind(config, fields)
     dimensions = ("in_dim", "out_dim")
     params = completed(kind, config.params, what=f"field {config.name}", noun="hyperparameter", without=dimensions)
-    kind(in_dim=1, out_dim=1, **params)
+    field = kind(in_dim=1, out_dim=1, **params)
+    check_contract(field, NeuralField, what=f"field {config.name}")
+    if hasattr(kind, "loss_gradient") or hasattr(kind, "unit"):
+        check_contract(field, WrittenGradient, what=f"field {config.name}")
     return FieldConfig(name=config.name, params=params)
 
 
 def build(config: FieldConfig, *, in_dim: int, out_dim: int, fields: Mapping[str, type[Any]] = FIELDS) -> NeuralField:
-    """The field a configuration names, for signals of these dimensions.
+    """Build the configured field for signals with `in_dim` coordinates and `out_dim` channels.
 
     Raises:
         BadConfig: as `complete`.

@@ -1,7 +1,7 @@
-"""What every neural field is: a declared parameter layout and pure functions of (parameters, points).
+"""The interface of a neural field: a parameter layout and pure functions of (parameters, points).
 
-Parameters travel in two forms: a dict of named tensors with a leading field axis F (for computing) and
-one flat row per field (on disk, for classifiers). `layout` declares names, shapes and order once.
+Parameters have two forms: a dict of named tensors with a leading field axis F (for computing) and one flat
+row per field (on disk, for classifiers). `layout` declares names, shapes and order.
 """
 
 from collections.abc import Callable
@@ -14,20 +14,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nefstudy.errors import BadConfig
+from nefstudy.fields.sincos import Sincos, torch_sincos
 from nefstudy.fields.symmetry import Symmetry
-from nefstudy.fields.wave import Waves, separate
 
 Params = dict[str, Tensor]
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(outputs, targets), both [F, P, C] or [F, C, P] -> loss of each field [F], its gradient by the outputs."""
+"""Called with outputs and targets, both [F, P, C] or [F, C, P]; returns each field's loss [F] and output gradient."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One named parameter of one field; kernels are (fan_in, fan_out).
+    """One named parameter of a field; a kernel has the shape (fan_in, fan_out).
 
     Attributes:
-        trained: whether a fit moves it; an untrained one keeps its initial value.
+        trained: whether a fit changes it; an untrained parameter keeps its initial value.
     """
 
     name: str
@@ -36,21 +37,21 @@ class Parameter:
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """Number of scalars in the parameter."""
         return prod(self.shape)
 
 
 @runtime_checkable
 class NeuralField(Protocol):
-    """A coordinate network x in [-1, 1]^in_dim -> R^out_dim; frozen, hashable, without state."""
+    """A coordinate network [-1, 1]^in_dim -> R^out_dim; frozen, hashable and stateless."""
 
     @property
     def in_dim(self) -> int:
-        """Coordinate dimensions D."""
+        """Number of coordinate dimensions D."""
 
     @property
     def out_dim(self) -> int:
-        """Channels C."""
+        """Number of channels C."""
 
     @property
     def layout(self) -> tuple[Parameter, ...]:
@@ -58,62 +59,69 @@ class NeuralField(Protocol):
 
     @property
     def symmetry(self) -> Symmetry:
-        """The field's graph and the actions on its parameters that leave its function unchanged."""
+        """The field's graph, and the changes of its parameters that leave its function unchanged."""
 
     def init(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
-        """One set of initial parameters, float32, drawn in layout order."""
+        """Return one set of initial parameters, float32, drawn in layout order."""
 
-    def forward(self, params: Params, points: Float[Tensor, "*F P D"]) -> Float[Tensor, "F P C"]:
-        """Outputs of F fields at points shared by all ([P, D]) or given per field ([F, P, D])."""
+    def forward(self, params: Params, coords: Float[Tensor, "*F P D"]) -> Float[Tensor, "F P C"]:
+        """Return the outputs of F fields at shared points [P, D] or at separate points for each field [F, P, D]."""
 
 
 @runtime_checkable
 class WrittenGradient(Protocol):
-    """A field whose loss and gradient are written out, without autograd: what the fast engines run."""
+    """A field that computes its loss gradient explicitly instead of by autograd, as the fast engines require."""
 
     def loss_gradient(
         self,
         params: Params,
-        points: Float[Tensor, "*F Q D"],
+        coords: Float[Tensor, "*F Q D"],
         targets: Float[Tensor, "F P C"],
         *,
         loss: Loss,
-        waves: Waves,
+        sincos: Sincos,
     ) -> tuple[Float[Tensor, " F"], Params]:
-        """Loss of each field, and its gradient by each of that field's parameters.
+        """Return each field's loss and its gradient with respect to that field's parameters.
 
-        Points beyond the targets' are padding and count for nothing (see padding.py).
-        `waves` gives sines and cosines in the way that suits the engine (see wave.py).
+        Points beyond the number of targets are padding and are ignored (see padding.py).
+        `sincos` computes sines and cosines in the way that suits the engine (see sincos.py).
         """
 
     @property
     def unit(self) -> tuple["WrittenGradient", dict[str, float]]:
-        """The same network without its continuous hyperparameters, and factors of parameters that make up for them.
+        """The network with its continuous hyperparameters set to 1, and the parameter factors that compensate for this.
 
-        `self` at parameters w is the unit field at factor * w, so one compiled program serves every value.
-        Parameters without a factor have factor 1.
+        `self` at parameters w equals the unit field at factor * w, so one compiled program covers every value.
+        Parameters without an entry have factor 1.
         """
 
 
 def loss_gradient(
     field: NeuralField,
     params: Params,
-    points: Float[Tensor, "*F Q D"],
+    coords: Float[Tensor, "*F Q D"],
     targets: Float[Tensor, "F P C"],
     *,
     loss: Loss,
-    waves: Waves = separate,
+    sincos: Sincos = torch_sincos,
 ) -> tuple[Float[Tensor, " F"], Params]:
-    """Loss of each field and its gradient: the field's own where written, else by autograd.
+    """Return each field's loss and gradient, computed explicitly if the field supports this, otherwise by autograd.
 
-    Fields share no parameter, so the gradient of the sum over fields is each field's own; a mean over
-    fields would make a field's bits depend on how many are computed together.
+    Fields share no parameters, so the gradient of the sum over fields consists of each field's gradient. A mean over
+    fields would make the bits of a field's gradient depend on the number of fields in the batch.
     """
     if isinstance(field, WrittenGradient):
-        return field.loss_gradient(params, points, targets, loss=loss, waves=waves)
+        return field.loss_gradient(params, coords, targets, loss=loss, sincos=sincos)
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
     with torch.enable_grad():
-        outputs = field.forward(leaves, points)[:, : targets.shape[1]]
+        outputs = field.forward(leaves, coords)
+        expected = (targets.shape[0], coords.shape[-2], targets.shape[2])
+        if outputs.shape != expected:
+            raise BadConfig(
+                f"{type(field).__name__}: forward returns shape {tuple(outputs.shape)}; return {expected}: fields, "
+                "points, channels"
+            )
+        outputs = outputs[:, : targets.shape[1]]
         losses, cotangent = loss(outputs.detach(), targets)
         grads = torch.autograd.grad(outputs, list(leaves.values()), cotangent, allow_unused=True)
     return losses, {
@@ -123,16 +131,16 @@ def loss_gradient(
 
 
 def parameter_count(field: NeuralField) -> int:
-    """Length of one field's flat row."""
+    """Return the length of a field's flat row."""
     return sum(parameter.size for parameter in field.layout)
 
 
 def flatten(field: NeuralField, params: Params) -> Float[Tensor, "F N"]:
-    """Flat rows in layout order from named parameters."""
+    """Return named parameters as flat rows in layout order."""
     return torch.cat([params[p.name].reshape(params[p.name].shape[0], p.size) for p in field.layout], dim=1)
 
 
 def unflatten(field: NeuralField, rows: Float[Tensor, "F N"]) -> Params:
-    """Named parameters from flat rows, as views."""
+    """Return flat rows as named parameters, which are views of the rows."""
     pieces = torch.split(rows, [p.size for p in field.layout], dim=1)
     return {p.name: piece.reshape(-1, *p.shape) for p, piece in zip(field.layout, pieces, strict=True)}

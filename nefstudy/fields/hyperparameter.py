@@ -1,25 +1,33 @@
-"""Hyperparameters of a field: a default, what is allowed, and the check every field runs when built."""
+"""Hyperparameters of fields: defaults, allowed ranges, and their validation."""
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from math import isfinite
-from typing import Any
+from typing import Any, get_type_hints
 
 from nefstudy.errors import BadConfig
 
 Scalar = bool | int | float | str
 
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)  # called for each of a grid's thousands of trials
+
 
 def hyperparameter(default: Scalar, *, low: int | float, high: int | float, even: bool = False) -> Any:
-    """A dataclass field with a default and an inclusive range (and evenness) that `check` enforces."""
+    """Return a dataclass field with a default; `check` enforces its inclusive range and, if `even`, an even value."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "even": even})
 
 
+def choice(default: str, *others: str) -> Any:
+    """Return a dataclass field with a default; `check` allows only the default and `others`."""
+    return dataclasses.field(default=default, metadata={"choices": sorted({default, *others})})
+
+
 def coerce(name: str, value: Scalar, kind: type) -> Scalar:
-    """The value as the declared type, where no information is lost: 9 -> 9.0, 32.0 -> 32.
+    """Convert a value losslessly to its declared type: 9 -> 9.0, 32.0 -> 32.
 
     Raises:
-        BadConfig: the value is of another kind.
+        BadConfig: the value has another type.
     """
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is float and number:
@@ -32,17 +40,21 @@ def coerce(name: str, value: Scalar, kind: type) -> Scalar:
 
 
 def completed(
-    kind: type[Any], given: Mapping[str, Scalar], *, what: str, noun: str, without: Collection[str] = ()
+    kind: Any, given: Mapping[str, Scalar], *, what: str, noun: str, without: Collection[str] = ()
 ) -> dict[str, Scalar]:
-    """Return every parameter of a dataclass, given or by default, in its declared type.
+    """Return the value of every parameter of a dataclass, whether given or default, converted to its declared type.
 
     Args:
-        what: names the thing in errors, such as `field siren`; `noun` names its parameters.
+        what: name of the object in errors, such as `field siren`; `noun` is the name of its parameters.
         without: dataclass fields that are not parameters.
 
     Raises:
-        BadConfig: an unknown parameter, one without a value, or a value of another type.
+        BadConfig: not a dataclass, an unknown parameter, one without a value, or a value of another type.
     """
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        raise BadConfig(
+            f"{what}: {kind!r} is not a dataclass; give the class itself, decorated with @dataclass(frozen=True)"
+        )
     known = {item.name: item for item in dataclasses.fields(kind) if item.name not in without}
     for name in given:
         if name not in known:
@@ -52,23 +64,29 @@ def completed(
     for name, item in known.items():
         value = given.get(name, item.default)
         if value is dataclasses.MISSING:
-            raise BadConfig(f"{what}: {name} has no default; give it in the params")
-        assert isinstance(item.type, type), f"{name}: annotate a {noun} with int, float, bool or str itself"
-        values[name] = coerce(f"{what}: {name}", value, item.type)
+            raise BadConfig(f"{what}: {name} has no default; set it in params")
+        declared = _hints(kind)[name]
+        if declared not in (int, float, bool, str):
+            raise BadConfig(f"{what}: {name} is annotated {declared}; allowed: int, float, bool, str; use one of these")
+        values[name] = coerce(f"{what}: {name}", value, declared)
     return values
 
 
 def check(field: Any) -> None:
-    """Refuse a field dataclass with a hyperparameter outside its declared range.
+    """Raise an error if a hyperparameter of a field dataclass has a value that is not allowed.
 
     Raises:
-        BadConfig: names the field, the value and what is allowed.
+        BadConfig: a value is out of range; the message gives the field, the value and the allowed ones.
     """
     kind = type(field).__name__
     for item in dataclasses.fields(field):
+        choices, value = item.metadata.get("choices"), getattr(field, item.name)
+        if choices and value not in choices:
+            allowed = ", ".join(choices)
+            raise BadConfig(f"{kind} {item.name} = {value!r}: must be one of {allowed}; correct it and run again")
         if "low" not in item.metadata:
             continue
-        value, low, high = getattr(field, item.name), item.metadata["low"], item.metadata["high"]
+        low, high = item.metadata["low"], item.metadata["high"]
         even = item.metadata["even"]
         if not isfinite(value) or not low <= value <= high or (even and value % 2):
             allowed = f"an even number in {low}..{high}" if even else f"in {low}..{high}"

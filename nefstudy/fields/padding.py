@@ -1,8 +1,8 @@
-"""Points that make up a round number, and count for nothing.
+"""Padding of points to a multiple of 16; padded points are ignored by the loss.
 
-A matrix library picks its loops by how operands lie in memory. With a number of points that is no multiple of 4,
-a field's activations begin elsewhere in each lane, and its bits came out different in each (in a quarter of random
-shapes, MKL 2024.2 on AVX-512); with a multiple of 4, in none of 80,000.
+A matrix library picks its loops by the memory alignment of its operands. If the number of points is not a multiple
+of 4, the alignment of a field's activations depends on its lane. Then its bits depended on the lane in a quarter of
+random shapes (MKL 2024.2 on AVX-512). With a multiple of 4, they differed in none of 80,000.
 """
 
 import torch
@@ -14,18 +14,18 @@ from nefstudy.fields.field import Loss
 MULTIPLE = 16
 
 
-def padded(points: Float[Tensor, "*F P D"]) -> Float[Tensor, "*F Q D"]:
-    """The points, the last one repeated up to a multiple of 16; itself where it is one."""
-    extra = -points.shape[-2] % MULTIPLE
+def padded(coords: Float[Tensor, "*F P D"]) -> Float[Tensor, "*F Q D"]:
+    """Pad the points to a multiple of 16 by repeating the last point."""
+    extra = -coords.shape[-2] % MULTIPLE
     if extra == 0:
-        return points
-    return torch.cat([points, points[..., -1:, :].expand(*points.shape[:-2], extra, -1)], dim=-2)
+        return coords
+    return torch.cat([coords, coords[..., -1:, :].expand(*coords.shape[:-2], extra, -1)], dim=-2)
 
 
 def padded_loss(
     outputs: Float[Tensor, "F C Q"], targets: Float[Tensor, "F P C"], *, loss: Loss
 ) -> tuple[Float[Tensor, " F"], Float[Tensor, "F C Q"]]:
-    """A loss over the first P points, and its gradient by all outputs: zero beyond them."""
+    """Return the loss over the first P points and its gradient with respect to all outputs (zero for padding)."""
     size = targets.shape[1]
     losses, cotangent = loss(outputs[:, :, :size], targets.mT)
     extra = outputs.shape[2] - size

@@ -12,19 +12,19 @@ from nefstudy.fields.affine import affine, affine_gradient, input_gradient
 from nefstudy.fields.field import Loss, Parameter, Params
 from nefstudy.fields.hyperparameter import check, hyperparameter
 from nefstudy.fields.padding import padded_loss
+from nefstudy.fields.sincos import Sincos, torch_sincos
 from nefstudy.fields.symmetry import EdgeBlock, Entry, Flip, NodeLayer, Slot, Symmetry
-from nefstudy.fields.wave import Waves, separate
 
 
 @dataclass(frozen=True)
 class RffNet:
-    """ReLU layers on e(x) = [sin(2 pi std x B), cos(2 pi std x B)], the last layer linear.
+    """An RFFNet: ReLU layers on e(x) = [sin(2 pi std x B), cos(2 pi std x B)], and a linear last layer.
 
     Args:
-        hidden: units of every layer; half as many frequencies, so even.
-        layers: weight matrices after the frequencies.
-        std: default 0.1, layers 5: the study's phase 2 (Papa et al. 2024 suppl., Table 3).
-        train_frequencies: whether B is fitted too.
+        hidden: units of every layer, even because there are hidden / 2 frequencies.
+        layers: weight matrices after the frequencies; default 5, the study's phase 2.
+        std: scale of the frequencies; default 0.1, the study's phase 2 (Papa et al. 2024 suppl., Table 3).
+        train_frequencies: whether B is trained.
     """
 
     in_dim: int
@@ -39,12 +39,12 @@ class RffNet:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Units of each layer after the frequencies, from the features to the channels."""
+        """Width of each layer after the frequencies, from the features to the channels."""
         return (*[self.hidden] * self.layers, self.out_dim)
 
     @property
     def layout(self) -> tuple[Parameter, ...]:
-        """frequencies, then bias_l, kernel_l for each layer l; kernel_0 has the sine rows first."""
+        """The parameters in order: frequencies, then bias_l and kernel_l per layer; kernel_0 starts with sine rows."""
         widths = self.widths
         frequencies = Parameter("frequencies", (self.in_dim, self.hidden // 2), self.train_frequencies)
         return frequencies, *(
@@ -58,7 +58,7 @@ class RffNet:
 
     @property
     def symmetry(self) -> Symmetry:
-        """Hidden units permute; a frequency moves with its sine and cosine rows, and flips with its sine row."""
+        """Permutations of units, and sign flips of frequencies together with their sine rows of kernel_0."""
         half, last = self.hidden // 2, self.layers + 1
         sine, cosine = Slot("kernel_0", (0, half)), Slot("kernel_0", (half, self.hidden))
         hidden = tuple(
@@ -81,11 +81,14 @@ class RffNet:
 
     @property
     def unit(self) -> tuple["RffNet", dict[str, float]]:
-        """std = 1, with the frequencies scaled by std."""
+        """The network with std = 1, and std as the factor of the frequencies."""
         return replace(self, std=1.0), {"frequencies": self.std}
 
     def init(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
-        """Frequencies N(0, 1); kernels U(sqrt(6 / fan_in)); biases 0 (Papa et al. 2024 suppl.: He et al. 2015)."""
+        """Draw the initial parameters: frequencies are from N(0, 1), kernels are uniform, biases are 0.
+
+        The bound of the kernels is sqrt(6 / fan_in): He et al. 2015, as in Papa et al. 2024 suppl.
+        """
         shape = (self.in_dim, self.hidden // 2)
         params = {"frequencies": rng.standard_normal(shape).astype(np.float32)}
         for layer, (fan_in, fan_out) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
@@ -94,9 +97,9 @@ class RffNet:
             params[f"kernel_{layer}"] = rng.uniform(-bound, bound, (fan_in, fan_out)).astype(np.float32)
         return params
 
-    def forward(self, params: Params, points: Float[Tensor, "*F P D"]) -> Float[Tensor, "F P C"]:
-        """Outputs of F fields at points shared by all or given per field."""
-        angle = self._angle(params, points.mT)
+    def forward(self, params: Params, coords: Float[Tensor, "*F P D"]) -> Float[Tensor, "F P C"]:
+        """Return the outputs of F fields at shared points, or at separate points for each field."""
+        angle = self._angle(params, coords.mT)
         hidden = torch.cat([torch.sin(angle), torch.cos(angle)], dim=1)
         for layer in range(self.layers - 1):
             hidden = torch.relu(affine(hidden, params[f"kernel_{layer}"], params[f"bias_{layer}"]))
@@ -106,15 +109,15 @@ class RffNet:
     def loss_gradient(
         self,
         params: Params,
-        points: Float[Tensor, "*F Q D"],
+        coords: Float[Tensor, "*F Q D"],
         targets: Float[Tensor, "F P C"],
         *,
         loss: Loss,
-        waves: Waves = separate,
+        sincos: Sincos = torch_sincos,
     ) -> tuple[Float[Tensor, " F"], Params]:
-        """Loss of each field and its gradient, by the chain rule written out."""
+        """Return the loss and gradient of each field, computed by the chain rule."""
         half = self.hidden // 2
-        inputs = [waves(self._angle(params, points.mT))]
+        inputs = [sincos(self._angle(params, coords.mT))]
         for layer in range(self.layers - 1):
             inputs.append(torch.relu(affine(inputs[-1], params[f"kernel_{layer}"], params[f"bias_{layer}"])))
         last = self.layers - 1
@@ -128,8 +131,8 @@ class RffNet:
                 cotangent = torch.where(inputs[layer] > 0, cotangent, 0.0)
         if self.train_frequencies:
             sine, cosine = inputs[0][:, :half], inputs[0][:, half:]
-            turn = (2 * pi * self.std) * (cotangent[:, :half] * cosine - cotangent[:, half:] * sine)
-            _, grads["frequencies"] = affine_gradient(points.mT, turn)
+            angle = (2 * pi * self.std) * (cotangent[:, :half] * cosine - cotangent[:, half:] * sine)
+            _, grads["frequencies"] = affine_gradient(coords.mT, angle)
         else:
             grads["frequencies"] = torch.zeros_like(params["frequencies"])
         return losses, grads

@@ -12,16 +12,16 @@ from nefstudy.fields.affine import affine, affine_gradient, input_gradient
 from nefstudy.fields.field import Loss, Parameter, Params
 from nefstudy.fields.hyperparameter import check, hyperparameter
 from nefstudy.fields.padding import padded_loss
-from nefstudy.fields.symmetry import EdgeBlock, Entry, Flip, NodeLayer, Phase, Slot, Symmetry
-from nefstudy.fields.wave import Waves, separate
+from nefstudy.fields.sincos import Sincos, torch_sincos
+from nefstudy.fields.symmetry import EdgeBlock, Entry, Flip, NodeLayer, PhaseShift, Slot, Symmetry
 
 
 @dataclass(frozen=True)
 class Siren:
-    """h_l = sin(omega_0 (h_{l-1} W_l + b_l)), the last layer linear; omega_0 multiplies the bias too.
+    """A SIREN: layers h_l = sin(omega_0 (h_{l-1} W_l + b_l)) and a linear last layer; omega_0 also scales the bias.
 
     Args:
-        layers: weight matrices, the last one included.
+        layers: number of weight matrices, including the last one.
         omega_0: default 9, the study's phase 2 (Papa et al. 2024 suppl., Table 3).
     """
 
@@ -36,12 +36,12 @@ class Siren:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Units of each layer, from the coordinates to the channels."""
+        """Width of each layer, from the coordinates to the channels."""
         return (self.in_dim, *[self.hidden] * (self.layers - 1), self.out_dim)
 
     @property
     def layout(self) -> tuple[Parameter, ...]:
-        """bias_l, kernel_l for each layer l."""
+        """The parameters in order: bias_l and kernel_l for each layer l."""
         widths = self.widths
         return tuple(
             parameter
@@ -54,7 +54,7 @@ class Siren:
 
     @property
     def symmetry(self) -> Symmetry:
-        """Hidden units permute, flip sign, and shift by half periods: sin is odd, sin(u + pi) = -sin(u)."""
+        """Permutations, sign flips and half-period shifts of hidden units: sin is odd, and sin(u + pi) = -sin(u)."""
         last = self.layers
         nodes = (
             NodeLayer("input", self.in_dim, "input"),
@@ -69,22 +69,23 @@ class Siren:
             Flip(layer, (Slot(f"kernel_{layer - 1}"), Slot(f"bias_{layer - 1}"), Slot(f"kernel_{layer}")))
             for layer in range(1, last)
         )
-        phases = tuple(
-            Phase(layer, Slot(f"bias_{layer - 1}"), pi / self.omega_0, (Slot(f"kernel_{layer}"),))
+        phase_shifts = tuple(
+            PhaseShift(layer, Slot(f"bias_{layer - 1}"), pi / self.omega_0, (Slot(f"kernel_{layer}"),))
             for layer in range(1, last)
         )
-        return Symmetry(nodes, edges, flips, phases, (Entry(Slot("kernel_0"), added=Slot("bias_0")),))
+        return Symmetry(nodes, edges, flips, phase_shifts, (Entry(Slot("kernel_0"), added=Slot("bias_0")),))
 
     @property
     def unit(self) -> tuple["Siren", dict[str, float]]:
-        """omega_0 = 1, with every layer but the last scaled by omega_0."""
+        """The network with omega_0 = 1, and omega_0 as the factor of all parameters except those of the last layer."""
         scaled = (f"{kind}_{layer}" for layer in range(self.layers - 1) for kind in ("bias", "kernel"))
         return replace(self, omega_0=1.0), dict.fromkeys(scaled, self.omega_0)
 
     def init(self, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
-        """Kernels: first U(1 / fan_in), hidden U(sqrt(6 / fan_in) / omega_0), output N(0, 1 / fan_in); biases 0.
+        """Draw the initial parameters: the last kernel is normal, the other kernels are uniform, biases are 0.
 
-        Hidden layers: Papa et al. 2024 suppl., eq. 4 with c = sqrt(6) / omega_0.
+        The bounds are 1 / fan_in in the first layer and sqrt(6 / fan_in) / omega_0 in hidden layers (Papa et al. 2024
+        suppl., eq. 4 with c = sqrt(6) / omega_0); the last kernel has variance 1 / fan_in.
         """
         params: dict[str, np.ndarray] = {}
         for layer, (fan_in, fan_out) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
@@ -97,9 +98,9 @@ class Siren:
             params[f"kernel_{layer}"] = kernel.astype(np.float32)
         return params
 
-    def forward(self, params: Params, points: Float[Tensor, "*F P D"]) -> Float[Tensor, "F P C"]:
-        """Outputs of F fields at points shared by all or given per field."""
-        hidden = points.mT
+    def forward(self, params: Params, coords: Float[Tensor, "*F P D"]) -> Float[Tensor, "F P C"]:
+        """Return the outputs of F fields at shared points, or at separate points for each field."""
+        hidden = coords.mT
         for layer in range(self.layers - 1):
             hidden = torch.sin(self.omega_0 * affine(hidden, params[f"kernel_{layer}"], params[f"bias_{layer}"]))
         last = self.layers - 1
@@ -108,17 +109,17 @@ class Siren:
     def loss_gradient(
         self,
         params: Params,
-        points: Float[Tensor, "*F Q D"],
+        coords: Float[Tensor, "*F Q D"],
         targets: Float[Tensor, "F P C"],
         *,
         loss: Loss,
-        waves: Waves = separate,
+        sincos: Sincos = torch_sincos,
     ) -> tuple[Float[Tensor, " F"], Params]:
-        """Loss of each field and its gradient, by the chain rule written out."""
-        inputs, slopes = [points.mT], []
+        """Return the loss and gradient of each field, computed by the chain rule."""
+        inputs, slopes = [coords.mT], []
         for layer in range(self.layers - 1):
             angle = self.omega_0 * affine(inputs[-1], params[f"kernel_{layer}"], params[f"bias_{layer}"])
-            both = waves(angle)
+            both = sincos(angle)
             inputs.append(both[:, : self.hidden])
             slopes.append(self.omega_0 * both[:, self.hidden :])
         last = self.layers - 1

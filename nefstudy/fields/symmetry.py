@@ -1,11 +1,11 @@
-"""A field's symmetry, declared once: its graph of units, and what may be done to it unnoticed.
+"""Declarations of a field's symmetry: its graph of units, and the group that leaves its function unchanged.
 
 The graph: layers of units (nodes) joined by blocks of weights (edges). Every parameter appears exactly
 once, as a feature of a node layer or of an edge block; a parameter split in two (the sine and cosine
 rows of an RFFNet's first kernel) appears as two slots of one block.
 
-The group: units of each `hidden` layer permute; `flips` list the independent sign changes of a unit
-(which of the slots around it change sign); `phases` say what may be added to a slot.
+The group: the units of each `hidden` layer permute; `flips` list the independent sign changes of a unit
+(which of its slots change sign); `phase_shifts` list the periods that may be added to a slot.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Slot:
-    """A parameter, or some rows of its kernel, seen as one scalar feature per unit or per edge.
+    """A parameter, or some rows of a kernel, viewed as one scalar feature per unit or per edge.
 
     Attributes:
-        rows: (start, stop) into the parameter's first axis; None takes it whole.
+        rows: (start, stop) on the parameter's first axis; None takes all rows.
     """
 
     parameter: str
@@ -26,7 +26,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class NodeLayer:
-    """One layer of units. Slots are parameters of shape (size,): biases, phases."""
+    """One layer of units; its slots are parameters with one number per unit, such as biases and phases."""
 
     name: str
     size: int
@@ -36,7 +36,7 @@ class NodeLayer:
 
 @dataclass(frozen=True)
 class EdgeBlock:
-    """All weights from one node layer to another. Slots are (source size, target size) matrices."""
+    """All weights from one node layer to another; its slots are matrices of shape (source size, target size)."""
 
     source: int
     target: int
@@ -45,10 +45,9 @@ class EdgeBlock:
 
 @dataclass(frozen=True)
 class Flip:
-    """A sign each unit of a hidden layer may choose freely: the slots that change sign with it.
+    """A sign that can be flipped for each unit of a hidden layer, by negating the unit's numbers in all of `slots`.
 
-    Slots of edge blocks into the layer change by column, of blocks out of it by row, of the layer itself
-    by entry.
+    Slots of incoming edge blocks change sign by column, of outgoing blocks by row, of the layer itself by entry.
     """
 
     layer: int
@@ -56,8 +55,8 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Phase:
-    """A unit may add k * period to `shifted` if `flipped` changes sign by (-1)^k."""
+class PhaseShift:
+    """A shift of each unit by k whole periods: `shifted` grows by k * period, `flipped` is multiplied by (-1)^k."""
 
     layer: int
     shifted: Slot
@@ -67,10 +66,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where coordinates enter: units see them as the angle scale * (x @ weights), for a sine or a cosine.
+    """A layer through which the coordinates x enter the field, as sines or cosines of scale * (x @ weights).
 
-    A translation of x adds scale * (t @ weights) to every angle: to the slot `added`, divided by scale, or,
-    where there is none, by turning the pair of slots (`sine`, `cosine`) that weigh the two waves.
+    A translation of x adds scale * (t @ weights) to every angle. It is absorbed by the slot `added`, divided by
+    scale, or, if there is none, by rotating the pair `turned`: the slots that weigh the sine and the cosine.
     """
 
     weights: Slot
@@ -83,11 +82,11 @@ class Entry:
 class Symmetry:
     """The graph of a field and the generators of its symmetry group (see the module docstring).
 
-    `entries` say how affine maps of the coordinates act; those change the function, in a known way.
+    `entries` describe how affine maps of the coordinates act on the parameters; these do change the function.
     """
 
     nodes: tuple[NodeLayer, ...]
     edges: tuple[EdgeBlock, ...]
     flips: tuple[Flip, ...] = ()
-    phases: tuple[Phase, ...] = ()
+    phase_shifts: tuple[PhaseShift, ...] = ()
     entries: tuple[Entry, ...] = ()

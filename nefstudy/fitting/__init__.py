@@ -1,8 +1,8 @@
-"""Many fields at once: starts, ladders of step counts, and the engines that take the steps.
+"""Batched fits of many fields, with snapshots at several step counts and a choice of engines.
 
-`fit.py` fits the fields of given signals in chunks; `ladder.py` takes one chunk up a ladder of step counts;
-`problem.py` says what a step minimises and `optimizer.py` how; one file per engine computes steps. A field's
-bytes depend on its recipe and its engine only, not on the chunk, lane or neighbours it was fitted with.
+`fit.py` fits the fields of given signals in chunks, `ladder.py` fits one chunk with a snapshot at every rung,
+`problem.py` defines the problem that a step solves, `optimizer.py` the update, and each engine has one file. A field's
+bytes depend on its recipe and its engine only, not on its chunk, lane or neighboring fields.
 """
 
 from nefstudy.fitting.fingerprint import fingerprint as fingerprint

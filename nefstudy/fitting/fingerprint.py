@@ -1,13 +1,13 @@
-"""How a neural dataset is computed: same recipe and same fingerprint, same bytes."""
+"""The fingerprint of a fit: the same recipe and the same fingerprint give the same bytes."""
 
 import torch
 
 from nefstudy.config import FitConfig
-from nefstudy.fitting.engines import Engine
+from nefstudy.fitting.engines.catalog import Engine
 
 
 def fingerprint(config: FitConfig, engine: Engine) -> dict[str, str]:
-    """Engine, optimizer implementation, library version, device class, CPU capability, threads, dtype."""
+    """Return the engine, optimizer implementation, library version, device class, CPU capability, threads and dtype."""
     return {
         "engine": engine.name,
         "optimizer": f"{config.dataset.optimizer.name}/{engine.optimizer}",
@@ -16,5 +16,5 @@ def fingerprint(config: FitConfig, engine: Engine) -> dict[str, str]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": str(config.threads),
         "dtype": "float32",
-        **engine.marks(),
+        **engine.fingerprint_keys(),
     }

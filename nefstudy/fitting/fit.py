@@ -1,4 +1,4 @@
-"""Fits of many signals: chunk by chunk, each field's bytes its own."""
+"""Fits of many signals in chunks; the division into chunks does not affect a field's bytes."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from nefstudy.config import FitConfig
 from nefstudy.errors import BadConfig, BadSignals
-from nefstudy.fields.field import NeuralField, unflatten
+from nefstudy.fields.field import NeuralField, parameter_count, unflatten
 from nefstudy.fields.padding import padded
-from nefstudy.fitting.choice import choose
-from nefstudy.fitting.engines import Engine, is_out_of_memory
-from nefstudy.fitting.ladder import Climb, climb
-from nefstudy.fitting.lanes import LEAST
+from nefstudy.fitting.engines.catalog import Engine, is_out_of_memory
+from nefstudy.fitting.engines.choice import choose
+from nefstudy.fitting.ladder import LadderFit, fit_ladder
+from nefstudy.fitting.lanes import MIN_LANES
 from nefstudy.fitting.precision import full_precision
 from nefstudy.fitting.problem import Problem, step_points
 from nefstudy.fitting.stop import Stop
@@ -27,20 +27,23 @@ from nefstudy.inits.init import Init
 from nefstudy.signals.signal import Signals
 
 log = logging.getLogger(__name__)
-Progress = Callable[[int, int, float], None]
-"""(fields done, fields in all, mean PSNR of those done in dB, a diverged one as 0; NaN where the kind has none)."""
+OnFitProgress = Callable[[int, int, float], None]
+"""Called with the number of fields done, the total, and the mean PSNR in dB so far.
+
+Diverged fields count as 0 dB; the mean is NaN for kinds without PSNR.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class Fits:
-    """Fitted fields: R rungs, F fields in the order asked.
+    """F fitted fields at R rungs, in the order of the requested rows.
 
     Attributes:
         rungs: step counts.
-        parameters: flat rows; NaN at rungs a field had diverged by.
-        losses: each field's loss over its whole grid; NaN likewise.
-        diverged_at: steps after which a field's loss was first not finite, or -1.
-        stopped_at: steps after which a field had reached the PSNR it was to stop at, or -1.
+        parameters: flat rows; NaN at rungs by which a field had diverged.
+        losses: each field's loss over its whole grid; NaN where the parameters are.
+        diverged_at: step count at which a field's loss was first not finite, or -1.
+        stopped_at: step count at which a field had reached the PSNR of `stop_psnr`, or -1.
     """
 
     rungs: tuple[int, ...]
@@ -58,52 +61,52 @@ def fit_fields(
     rows: Int[np.ndarray, " F"],
     view: int = 0,
     inits: Mapping[str, Any] = INITS,
-    on_progress: Progress | None = None,
+    on_progress: OnFitProgress | None = None,
 ) -> Fits:
-    """Fields fitted to the given rows of `signals`, at every rung of the ladder.
+    """Fit fields to the given rows of `signals` and return them at every rung of the ladder.
 
     Raises:
-        BadSignals: no rows, dimensions that are not the field's, or values that are not finite.
-        BadConfig: more points a step than a signal has, or an engine this build does not have.
-        TrialFailed: out of memory even with the fewest fields at a time.
+        BadSignals: no rows, dimensions that differ from the field's, or values that are not finite.
+        BadConfig: more points per step than a signal has, or an engine that this build does not have.
+        TrialFailed: out of memory even with the smallest chunk.
     """
     _check(field, signals, config, rows)
     engine = choose(config, field, signals, fields=len(rows)).engine
     points = config.dataset.batch_points or signals.kind.step_points or signals.size
     best = engine.lanes(field, points)
-    size = best if engine.fixed else max((config.chunk or best) >> config.halvings, LEAST)
+    size = best if engine.fixed_lanes else max((config.chunk or best) >> config.chunk_halvings, MIN_LANES)
     init = build(config.dataset.init, inits=inits)
-    climbs: list[Climb] = []
+    fits: list[LadderFit] = []
     done, decibels = 0, 0.0
     with threads(config.threads), full_precision():
         while done < len(rows):
             chunk = rows[done : done + size]
-            lanes = size if engine.fixed else max(len(chunk), LEAST)
-            padded = np.concatenate([chunk, np.repeat(chunk[-1:], lanes - len(chunk))])
+            lanes = size if engine.fixed_lanes else max(len(chunk), MIN_LANES)
+            filled = np.concatenate([chunk, np.repeat(chunk[-1:], lanes - len(chunk))])
             try:
-                found = _fit_chunk(field, signals, config, rows=padded, view=view, engine=engine, init=init)
+                fit = _fit_chunk(field, signals, config, rows=filled, view=view, engine=engine, init=init)
             except (MemoryError, RuntimeError) as error:
-                size = _smaller(size, engine, error)
+                size = _halved(size, engine, error)
                 continue
-            climbs.append(found.first(len(chunk)))
+            fits.append(fit.first(len(chunk)))
             done += len(chunk)
-            alive = climbs[-1].diverged_at < 0
-            decibels += float(psnr_of_loss(climbs[-1].losses[-1], signals)[alive].sum())
+            alive = fits[-1].diverged_at < 0
+            decibels += float(psnr_of_loss(fits[-1].losses[-1], signals)[alive].sum())
             if on_progress is not None:
                 on_progress(done, len(rows), decibels / done)
     return Fits(
         rungs=config.rungs,
-        parameters=torch.cat([found.rows for found in climbs], dim=1),
-        losses=torch.cat([found.losses for found in climbs], dim=1),
-        diverged_at=torch.cat([found.diverged_at for found in climbs]),
-        stopped_at=torch.cat([found.stopped_at for found in climbs]),
+        parameters=torch.cat([fit.rows for fit in fits], dim=1),
+        losses=torch.cat([fit.losses for fit in fits], dim=1),
+        diverged_at=torch.cat([fit.diverged_at for fit in fits]),
+        stopped_at=torch.cat([fit.stopped_at for fit in fits]),
     )
 
 
 def psnr_of_loss(losses: Float[Tensor, " F"], signals: Signals) -> Float[Tensor, " F"]:
-    """Return about the PSNR, in dB on [0, 1] values, that squared errors of standardized values amount to.
+    """Convert mean squared errors of standardized values into approximate PSNR in dB on [0, 1] values.
 
-    Exact for one channel before clipping; channels are taken as equally wrong. NaN where the kind has no PSNR.
+    Exact for one channel before clipping; several channels are assumed to have equal errors. NaN without PSNR.
     """
     if not signals.kind.has_psnr:
         return torch.full_like(losses, torch.nan)
@@ -120,7 +123,7 @@ def _fit_chunk(
     view: int,
     engine: Engine,
     init: Init,
-) -> Climb:
+) -> LadderFit:
     recipe = config.dataset
     ids = signals.ids[rows]
     grid, data = step_points(signals, recipe, rows=rows, view=view)
@@ -128,10 +131,10 @@ def _fit_chunk(
     if not finite.all():
         bad = ids[~finite][0]
         raise BadSignals(f"signal {bad} of {signals.card.name}: a value is NaN or infinite; repair or remove it")
-    return climb(
+    return fit_ladder(
         Problem(field, signals.kind.loss, recipe.optimizer.name),
         recipe.optimizer,
-        rows=init.rows(field, seed=recipe.seed, ids=ids, view=view),
+        rows=_initial_rows(init, field, config, ids=ids, view=view),
         data=data,
         grid=grid,
         rungs=config.rungs,
@@ -141,20 +144,40 @@ def _fit_chunk(
     )
 
 
-def _smaller(size: int, engine: Engine, error: Exception) -> int:
-    """Half the chunk, where it was memory that ran out and half will do; the bytes of fields stay what they were.
-
-    A compiled program's lanes are its own, a few MB that fit a core's cache; there is nothing to halve.
+def _initial_rows(
+    init: Init, field: NeuralField, config: FitConfig, *, ids: Int[np.ndarray, " F"], view: int
+) -> Float[Tensor, "F N"]:
+    """Return the initial parameters that the init draws, after checking their shape, type and values.
 
     Raises:
-        TrialFailed: not even the smallest chunk fits.
+        BadConfig: the init does not return one finite float32 row of the field's parameters per id.
+    """
+    recipe = config.dataset
+    rows: object = init.rows(field, seed=recipe.seed, ids=ids, view=view)
+    shape = (len(ids), parameter_count(field))
+    if not isinstance(rows, Tensor) or rows.shape != shape or rows.dtype != torch.float32:
+        given = f"{rows.dtype} of shape {tuple(rows.shape)}" if isinstance(rows, Tensor) else type(rows).__name__
+        raise BadConfig(f"init {recipe.init.name}: rows returns {given}; return a float32 tensor of shape {shape}")
+    if not torch.isfinite(rows).all():
+        raise BadConfig(f"init {recipe.init.name}: rows returns NaN or infinity; return finite numbers")
+    return rows
+
+
+def _halved(size: int, engine: Engine, error: Exception) -> int:
+    """Return half the chunk size if memory ran out; re-raise any other error.
+
+    A smaller chunk does not change any field's bytes.
+    The lanes of a compiled program are fixed and fit a core's cache (a few MB), so there is nothing to halve.
+
+    Raises:
+        TrialFailed: the smallest chunk does not fit into memory.
     """
     if not is_out_of_memory(error):
         raise error
-    if engine.fixed or size <= LEAST:
-        raise engine.exhausted(size) from error
-    half = max(size // 2, LEAST)
-    log.warning("out of memory with %d fields at a time; going on with %d, which changes no result", size, half)
+    if engine.fixed_lanes or size <= MIN_LANES:
+        raise engine.out_of_memory(size) from error
+    half = max(size // 2, MIN_LANES)
+    log.warning("out of memory with %d fields at a time; continuing with %d, which changes no result", size, half)
     return half
 
 
@@ -162,11 +185,11 @@ def _stop(field: NeuralField, signals: Signals, config: FitConfig, rows: Int[np.
     decibels = config.dataset.stop_psnr
     if decibels is None:
         return None
-    points = padded(torch.from_numpy(signals.points(rows)))
+    coords = padded(torch.from_numpy(signals.coords(rows)))
     mean, std = (np.asarray(constants, dtype=np.float32) for constants in (signals.card.mean, signals.card.std))
 
     def outputs(lanes: Tensor) -> Tensor:
-        return field.forward(unflatten(field, lanes), points)[:, : signals.size]
+        return field.forward(unflatten(field, lanes), coords)[:, : signals.size]
 
     return Stop(decibels, outputs, signals.originals(rows), mean, std)
 
@@ -183,7 +206,7 @@ def _check(field: NeuralField, signals: Signals, config: FitConfig, rows: Int[np
     points = config.dataset.batch_points
     if points is not None and (points > signals.size or points % signals.kind.strata):
         even = "" if signals.kind.strata == 1 else f" and a multiple of {signals.kind.strata}"
-        raise BadConfig(f"batch_points = {points}: must be at most a signal's {signals.size}{even}; or leave it out")
+        raise BadConfig(f"batch_points = {points} must be at most a signal's {signals.size}{even}; reduce or omit it")
     if config.dataset.stop_psnr is not None and not signals.kind.has_psnr:
         nouns = signals.kind.nouns
-        raise BadConfig(f"stop_psnr = {config.dataset.stop_psnr}: {name} are {nouns}, which have no PSNR; leave it out")
+        raise BadConfig(f"stop_psnr = {config.dataset.stop_psnr}: {name} are {nouns}, which have no PSNR; omit it")

@@ -1,16 +1,16 @@
-"""How many fields are computed together."""
+"""The number of lanes (fields that are computed together) whose activations fit a core's cache."""
 
 from nefstudy.fields.field import NeuralField
 
-LEAST = 2  # a batch of one takes another path through the matrix library and rounds differently
-MOST = 8
-CACHE_FLOATS = 2**19  # one layer's activations, all lanes: they then stay near a core between operations
+MIN_LANES = 2  # a batch of one takes another code path in the matrix library and rounds differently
+MAX_LANES = 8
+CACHE_FLOATS = 2**19  # one layer's activations of all lanes, so that they stay in a core's cache between operations
 
 
 def lanes_in_cache(field: NeuralField, points: int) -> int:
-    """Lanes, a power of two from 2 to 8, whose widest layer's activations stay in a core's cache."""
+    """Return the largest number of lanes, a power of two from 2 to 8, whose widest layer fits into a core's cache."""
     width = max((parameter.shape[-1] for parameter in field.layout), default=1)
-    lanes = MOST
-    while lanes > LEAST and lanes * width * points > CACHE_FLOATS:
+    lanes = MAX_LANES
+    while lanes > MIN_LANES and lanes * width * points > CACHE_FLOATS:
         lanes //= 2
     return lanes

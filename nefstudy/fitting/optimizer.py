@@ -1,4 +1,4 @@
-"""One optimizer step on flat rows; weight decay is decoupled from the gradient in both optimizers."""
+"""One step of AdamW or SGD on flat rows; both decouple weight decay from the gradient."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,31 +16,31 @@ EPSILON = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Running mean and variance of the gradient; SGD leaves them at zero."""
+    """Running mean and variance of the gradient; both stay zero with SGD."""
 
     mean: Float[Tensor, "F N"]
     variance: Float[Tensor, "F N"]
 
 
 @dataclass(frozen=True, eq=False)
-class Pace:
-    """What changes from step to step, as tensors, so that one compiled step serves all.
+class StepScalars:
+    """Values that change from step to step, as tensors, so that one compiled program computes all steps.
 
     Attributes:
-        size: step size, Adam's first bias correction folded in.
-        spread: factor of the root variance, Adam's second bias correction.
-        kept: what weight decay leaves of the parameters.
+        step_size: learning rate with Adam's first bias correction.
+        bias_correction: Adam's second bias correction, a factor of the root variance.
+        decay: factor by which weight decay multiplies the parameters.
         count: steps taken before this one.
     """
 
-    size: Float[Tensor, ""]
-    spread: Float[Tensor, ""]
-    kept: Float[Tensor, ""]
+    step_size: Float[Tensor, ""]
+    bias_correction: Float[Tensor, ""]
+    decay: Float[Tensor, ""]
     count: Int[Tensor, ""]
 
 
-def size_and_spread(optimizer: OptimizerConfig, step: int) -> tuple[float, float]:
-    """Step size and factor of the root variance of a step, counted from 0, at a constant learning rate.
+def step_size_and_correction(optimizer: OptimizerConfig, step: int) -> tuple[float, float]:
+    """Return the step size and bias correction of a step, counted from 0, for a constant learning rate.
 
     Adam's bias corrections (Kingma & Ba 2015, section 3) as lr / (1 - b1^t) and 1 / sqrt(1 - b2^t).
     """
@@ -49,35 +49,35 @@ def size_and_spread(optimizer: OptimizerConfig, step: int) -> tuple[float, float
     return optimizer.lr / (1 - BETAS[0] ** (step + 1)), 1 / sqrt(1 - BETAS[1] ** (step + 1))
 
 
-def share_kept(optimizer: OptimizerConfig) -> float:
-    """What weight decay leaves of the parameters at each step."""
+def decay_factor(optimizer: OptimizerConfig) -> float:
+    """Return the factor by which weight decay multiplies the parameters at each step."""
     return 1 - optimizer.lr * optimizer.weight_decay
 
 
-def pace(optimizer: OptimizerConfig, step: int) -> Pace:
-    """The pace of a step, counted from 0."""
-    numbers = torch.tensor([*size_and_spread(optimizer, step), share_kept(optimizer)])
-    return Pace(numbers[0], numbers[1], numbers[2], torch.tensor(step, dtype=torch.int32))
+def step_scalars(optimizer: OptimizerConfig, step: int) -> StepScalars:
+    """Return the scalars of a step, counted from 0."""
+    numbers = torch.tensor([*step_size_and_correction(optimizer, step), decay_factor(optimizer)])
+    return StepScalars(numbers[0], numbers[1], numbers[2], torch.tensor(step, dtype=torch.int32))
 
 
-Update = Callable[[Tensor, Tensor, Moments, Pace], tuple[Tensor, Moments]]
+Update = Callable[[Tensor, Tensor, Moments, StepScalars], tuple[Tensor, Moments]]
 
 
 def adamw(
-    rows: Float[Tensor, "F N"], grads: Float[Tensor, "F N"], moments: Moments, now: Pace
+    rows: Float[Tensor, "F N"], grads: Float[Tensor, "F N"], moments: Moments, scalars: StepScalars
 ) -> tuple[Float[Tensor, "F N"], Moments]:
-    """Rows and moments after one AdamW step (Loshchilov & Hutter 2019, algorithm 2, constant schedule)."""
+    """Return rows and moments after one AdamW step (Loshchilov & Hutter 2019, algorithm 2, constant schedule)."""
     mean = BETAS[0] * moments.mean + (1 - BETAS[0]) * grads
     variance = BETAS[1] * moments.variance + (1 - BETAS[1]) * (grads * grads)
-    stride = now.size * mean / (torch.sqrt(variance) * now.spread + EPSILON)
-    return rows * now.kept - stride, Moments(mean, variance)
+    stride = scalars.step_size * mean / (torch.sqrt(variance) * scalars.bias_correction + EPSILON)
+    return rows * scalars.decay - stride, Moments(mean, variance)
 
 
 def sgd(
-    rows: Float[Tensor, "F N"], grads: Float[Tensor, "F N"], moments: Moments, now: Pace
+    rows: Float[Tensor, "F N"], grads: Float[Tensor, "F N"], moments: Moments, scalars: StepScalars
 ) -> tuple[Float[Tensor, "F N"], Moments]:
-    """Rows after one plain gradient step; the moments as they were."""
-    return rows * now.kept - now.size * grads, moments
+    """Return the rows after one plain gradient step, and the unchanged moments."""
+    return rows * scalars.decay - scalars.step_size * grads, moments
 
 
 OPTIMIZERS: dict[str, Update] = {"adamw": adamw, "sgd": sgd}

@@ -1,22 +1,23 @@
-"""The precision of float32 arithmetic in torch, which a process shares and which decides the bytes of a fit."""
+"""Torch's process-wide settings for the precision of float32 arithmetic, on which the bytes of a fit depend."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import torch
 
-_PLACES = [
+_BACKEND_OPERATIONS = [
     ("generic", "all"),
     *((name, op) for name in ("mkldnn", "cuda") for op in ("all", "matmul", "conv", "rnn")),
 ]
-DEFAULT_PRECISIONS = ("highest", "none", *("none",) * 4, "none", "none", "tf32", "tf32")  # as torch starts
+DEFAULT_PRECISIONS = ("highest", "none", *("none",) * 4, "none", "none", "tf32", "tf32")  # torch's initial settings
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Compute as a fresh torch does inside the block: no lower types, denormals kept; restore the state after it.
+    """Use torch's initial settings inside the block, then restore the caller's settings.
 
-    Without it, a setting of the caller would give other bytes under the same fingerprint.
+    The initial settings do not lower the precision and do not flush denormals.
+    Otherwise, a caller's setting would produce different bytes under the same fingerprint.
     """
     before, flushes = get_precisions(), flushes_denormals()
     set_precisions(DEFAULT_PRECISIONS)
@@ -30,21 +31,21 @@ def full_precision() -> Iterator[None]:
 
 
 def get_precisions() -> tuple[str, ...]:
-    """Return torch's settings: that of `set_float32_matmul_precision`, then the newer ones of each backend."""
-    own = "mixed"
-    with suppress(RuntimeError):  # raised where the newer way was used as well
-        own = torch._C._get_float32_matmul_precision()
-    return (own, *(torch._C._get_fp32_precision_getter(*place) for place in _PLACES))
+    """Return torch's settings: the value of `set_float32_matmul_precision`, then the newer settings of each backend."""
+    matmul = "mixed"
+    with suppress(RuntimeError):  # raised if the newer settings were used as well
+        matmul = torch._C._get_float32_matmul_precision()
+    return (matmul, *(torch._C._get_fp32_precision_getter(*operation) for operation in _BACKEND_OPERATIONS))
 
 
 def set_precisions(values: Sequence[str]) -> None:
     """Restore settings that `get_precisions` returned."""
     if values[0] != "mixed":
         torch.set_float32_matmul_precision(values[0])
-    for place, value in zip(_PLACES, values[1:], strict=True):
-        torch._C._set_fp32_precision_setter(*place, value)
+    for operation, value in zip(_BACKEND_OPERATIONS, values[1:], strict=True):
+        torch._C._set_fp32_precision_setter(*operation, value)
 
 
 def flushes_denormals() -> bool:
-    """Return whether this thread computes the smallest numbers as 0."""
+    """Return whether this thread flushes denormal numbers to 0."""
     return 5e-324 * 1.0 == 0.0

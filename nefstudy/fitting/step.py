@@ -1,4 +1,4 @@
-"""One step of many fields, as one pure function: what every engine computes, whole or in parts."""
+"""One optimizer step of many fields as a pure function, which every engine computes."""
 
 from dataclasses import dataclass, replace
 
@@ -8,8 +8,8 @@ from torch import Tensor
 
 from nefstudy.fields.field import flatten, loss_gradient, unflatten
 from nefstudy.fields.loss import LOSSES
-from nefstudy.fields.wave import Waves, separate
-from nefstudy.fitting.optimizer import OPTIMIZERS, Moments, Pace
+from nefstudy.fields.sincos import Sincos, torch_sincos
+from nefstudy.fitting.optimizer import OPTIMIZERS, Moments, StepScalars
 from nefstudy.fitting.problem import Problem
 
 NEVER = -1
@@ -17,12 +17,12 @@ NEVER = -1
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Fields on their way, F lanes.
+    """The state of a fit of F lanes.
 
     Attributes:
-        active: lanes that still move; a stopped lane keeps its rows.
-        diverged_at: steps after which a lane's loss was first not finite, or -1.
-        stopped_at: steps after which a lane was good enough and stopped, or -1.
+        active: lanes that are still updated; a stopped lane keeps its rows.
+        diverged_at: step count at which a lane's loss was first not finite, or -1.
+        stopped_at: step count at which a lane was good enough and stopped, or -1.
         step: steps taken.
     """
 
@@ -34,8 +34,8 @@ class State:
     step: int = 0
 
 
-def first_state(rows: Float[Tensor, "F N"]) -> State:
-    """Lanes before their first step."""
+def initial_state(rows: Float[Tensor, "F N"]) -> State:
+    """Return the state before the first step."""
     count = len(rows)
     return State(
         rows=rows,
@@ -49,39 +49,41 @@ def first_state(rows: Float[Tensor, "F N"]) -> State:
 def take_step(
     problem: Problem,
     state: State,
-    points: Float[Tensor, "*F Q D"],
+    coords: Float[Tensor, "*F Q D"],
     targets: Float[Tensor, "F P C"],
-    now: Pace,
+    scalars: StepScalars,
     *,
-    waves: Waves = separate,
+    sincos: Sincos = torch_sincos,
     factors: Float[Tensor, " N"] | None = None,
 ) -> State:
-    """Lanes after one more step, those whose loss before it is not finite flagged; `step` is left to the caller.
+    """Return the state after one more step, with newly diverged lanes marked.
+
+    A lane has diverged if its loss before the step is not finite. The caller increments `step`.
 
     Args:
-        factors: of the rows, where `problem.field` is the unit form of the field that is fitted.
+        factors: factors of the rows if `problem.field` is the unit form of the fitted field.
     """
     field = problem.field
     rows = state.rows if factors is None else state.rows * factors
     losses, gradient = loss_gradient(
-        field, unflatten(field, rows), points, targets, loss=LOSSES[problem.loss], waves=waves
+        field, unflatten(field, rows), coords, targets, loss=LOSSES[problem.loss], sincos=sincos
     )
     grads = flatten(field, gradient) if factors is None else flatten(field, gradient) * factors
-    moved, moments = OPTIMIZERS[problem.optimizer](state.rows, grads, state.moments, now)
-    moves = state.active.unsqueeze(1)
+    updated, moments = OPTIMIZERS[problem.optimizer](state.rows, grads, state.moments, scalars)
+    trained = state.active.unsqueeze(1)
     if not all(parameter.trained for parameter in field.layout):
-        moves = moves & torch.cat([torch.full((p.size,), p.trained, dtype=torch.bool) for p in field.layout])
+        trained = trained & torch.cat([torch.full((p.size,), p.trained, dtype=torch.bool) for p in field.layout])
     return replace(
         state,
-        rows=torch.where(moves, moved, state.rows),
+        rows=torch.where(trained, updated, state.rows),
         moments=moments,
-        diverged_at=first_not_finite(state.diverged_at, losses, now.count),
+        diverged_at=first_not_finite(state.diverged_at, losses, scalars.count),
     )
 
 
 def first_not_finite(
     diverged_at: Int[Tensor, " F"], losses: Float[Tensor, " F"], count: Int[Tensor, ""] | int
 ) -> Int[Tensor, " F"]:
-    """`diverged_at` with `count` for lanes not flagged before whose loss is not finite now."""
-    fresh = (diverged_at == NEVER) & ~torch.isfinite(losses)
-    return torch.where(fresh, count, diverged_at)
+    """Return `diverged_at`, set to `count` for lanes whose loss is not finite for the first time."""
+    newly = (diverged_at == NEVER) & ~torch.isfinite(losses)
+    return torch.where(newly, count, diverged_at)

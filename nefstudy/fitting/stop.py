@@ -1,4 +1,4 @@
-"""Stopping a field once it is good enough, for neural datasets of equal quality."""
+"""Early stopping of fields at a target PSNR, for neural datasets of equal quality."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,17 +11,18 @@ from torch import Tensor
 from nefstudy.evaluation.reconstruction import psnr
 from nefstudy.fitting.step import State
 
-EVERY = 10  # steps between looks; fixed, so that where a field stops depends on nothing but its recipe
+CHECK_INTERVAL = 10  # steps; a constant, so that the step at which a field stops depends only on its recipe
 
 
 @dataclass(frozen=True, eq=False)
 class Stop:
-    """When a lane is good enough.
+    """The condition under which a lane stops.
 
     Attributes:
-        decibels: PSNR on [0, 1] values, clipped as an image file would be, over the whole grid.
-        outputs: of F lanes at their points.
-        originals, mean, std: the signals on [0, 1], and what takes outputs there.
+        decibels: PSNR over the whole grid, on values clipped to [0, 1] like those of an image file.
+        outputs: returns the outputs of F lanes at their points.
+        originals: the signals on [0, 1].
+        mean, std: constants that map outputs to [0, 1].
     """
 
     decibels: float
@@ -31,16 +32,16 @@ class Stop:
     std: Float[np.ndarray, " C"]
 
     def reached(self, rows: Float[Tensor, "F N"]) -> Tensor:
-        """Which lanes are good enough at these rows; never one whose outputs are not finite."""
-        found = self.outputs(rows).numpy() * self.std + self.mean
-        return torch.from_numpy(psnr(found, self.originals) >= self.decibels)
+        """Return which lanes reach the target PSNR with parameters `rows`; a lane with non-finite outputs does not."""
+        values = self.outputs(rows).numpy() * self.std + self.mean
+        return torch.from_numpy(psnr(values, self.originals) >= self.decibels)
 
 
-def look(state: State, stop: Stop) -> State:
-    """The state with lanes that are good enough now stopped, and the step noted."""
-    fresh = stop.reached(state.rows) & state.active
+def check_stop(state: State, stop: Stop) -> State:
+    """Stop the lanes that have reached the target PSNR, and record the step."""
+    newly = stop.reached(state.rows) & state.active
     return replace(
         state,
-        active=state.active & ~fresh,
-        stopped_at=torch.where(fresh, state.step, state.stopped_at),
+        active=state.active & ~newly,
+        stopped_at=torch.where(newly, state.step, state.stopped_at),
     )

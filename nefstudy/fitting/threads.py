@@ -1,4 +1,4 @@
-"""How many threads torch computes with, for the length of a block."""
+"""The number of torch's threads, set for the duration of a block."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute with `count` threads inside the block, as before after it."""
+    """Compute with `count` threads inside the block, then restore the previous number."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,7 +1,7 @@
-"""Initializations: where the fits of a neural dataset start.
+"""Initializations: the initial parameters of the fields of a neural dataset.
 
-An init gives every field of a neural dataset its initial parameters: one draw per signal (`random`) or one draw for
-all (`shared`). `catalog.py` names them; a study plan may bring its own: `StudyPlan(inits=INITS | {"mine": Mine})`.
+An init draws them per signal (`random`) or once for all signals (`shared`). `catalog.py` maps names to inits; a study
+plan may add its own: `StudyPlan(inits=INITS | {"mine": Mine})`.
 """
 
 from nefstudy.inits.catalog import INITS as INITS

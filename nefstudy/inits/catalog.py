@@ -1,31 +1,32 @@
-"""Initializations by name, and the door where their parameters are checked and completed."""
+"""The catalog of initializations, and validation and completion of their parameters."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from nefstudy.config import InitConfig
+from nefstudy.contract import check_contract
 from nefstudy.errors import BadConfig
 from nefstudy.fields.hyperparameter import completed
-from nefstudy.inits.drawn import Random, Shared
+from nefstudy.inits.drawn import RandomInit, SharedInit
 from nefstudy.inits.init import Init
 
-INITS: dict[str, type[Any]] = {"random": Random, "shared": Shared}
+INITS: dict[str, type[Any]] = {"random": RandomInit, "shared": SharedInit}
 
 
 def complete(config: InitConfig, *, inits: Mapping[str, type[Any]] = INITS) -> InitConfig:
-    """Return the same init with every parameter written out, so that equal experiments have equal digests.
+    """Return the init configuration with all defaults filled in, so equal experiments have equal digests.
 
     Raises:
-        BadConfig: an unknown init or parameter, or a value of the wrong type.
+        BadConfig: an unknown init or parameter, a value of the wrong type, or a class that is not an init.
     """
     kind = _kind(config, inits)
     params = completed(kind, config.params, what=f"init {config.name}", noun="parameter")
-    kind(**params)
+    check_contract(kind(**params), Init, what=f"init {config.name}")
     return InitConfig(name=config.name, params=params)
 
 
 def build(config: InitConfig, *, inits: Mapping[str, type[Any]] = INITS) -> Init:
-    """Return the init that a configuration names.
+    """Return the configured init.
 
     Raises:
         BadConfig: as `complete`.

@@ -1,4 +1,4 @@
-"""The contract of an initialization."""
+"""The protocol of an initialization, which returns the initial parameters of a neural dataset's fields."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Protocol, runtime_checkable
@@ -12,7 +12,7 @@ from nefstudy.fields.field import NeuralField
 
 @runtime_checkable
 class Init(Protocol):
-    """Code that initializes fields; a frozen dataclass whose fields are its parameters.
+    """An initialization of fields: a frozen dataclass whose attributes are its parameters.
 
     Attributes:
         shared: whether all fields of a neural dataset have the same initial parameters.
@@ -23,7 +23,7 @@ class Init(Protocol):
     def rows(
         self, field: NeuralField, *, seed: int, ids: Sequence[int] | np.ndarray, view: int
     ) -> Float[Tensor, "F N"]:
-        """Return the flat initial rows of the fields of these signal ids, float32.
+        """Return the initial parameters of the fields of the given signals, one flat float32 row per field.
 
-        A row depends on nothing but the init's parameters, the field, the seed, the id and the view.
+        A row depends only on the init's parameters, the field, the seed, the signal id and the view.
         """

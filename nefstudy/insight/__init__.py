@@ -1,8 +1,8 @@
-"""Every number that is derived from trials, once: figures, tables and galleries as plain values.
+"""Results of a study as figures, tables and galleries; every number is computed once, here.
 
-    ledger rows + declarations of the plan -> one function for each question -> Figure, Table, Gallery
-                                                                               -> page, report, REST, CSV draw them
+    ledger rows + declarations of the plan -> one function per question -> Figure, Table, Gallery
+                                                                          -> drawn by page, report, REST, CSV
 
-`catalog` names each of them and reads what it needs from a ledger. Nothing here knows an experiment: what a metric is
-called, what it is measured in and which direction is better is declared in the plan.
+`catalog` lists them by name and reads their data from a ledger. This package does not depend on any experiment: the
+plan declares the label, unit and direction of each metric.
 """

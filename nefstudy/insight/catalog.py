@@ -1,40 +1,44 @@
-"""Figures and tables by name: what each reads from a ledger and how it is made.
+"""Figures and tables by name, each computed from the columns that it needs.
 
-Page, report, REST and CSV call `figure` and `table`, so they show the same values.
+The page, the report, the REST API and CSV export all call `figure` and `table`, so they show the same values.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from nefstudy.insight import best as best_of
-from nefstudy.insight import classifiers as classifiers_of
-from nefstudy.insight import initialization as initialization_of
-from nefstudy.insight import replicates as replicates_of
-from nefstudy.insight import savings as savings_of
-from nefstudy.insight.failures import FailedTrial, failures, stopped
 from nefstudy.insight.figure import Figure
 from nefstudy.insight.gallery import COLUMNS, RECONSTRUCTION, Gallery, reconstructions
-from nefstudy.insight.importance import importance, importance_columns
-from nefstudy.insight.parallel import parallel, parallel_columns
-from nefstudy.insight.pareto import pareto
-from nefstudy.insight.reading import Source, trials_of
-from nefstudy.insight.scatter import scatter, scatter_columns
+from nefstudy.insight.questions import best as best_of
+from nefstudy.insight.questions import classifier_curves as curves_of
+from nefstudy.insight.questions import classifiers as classifiers_of
+from nefstudy.insight.questions import initialization as initialization_of
+from nefstudy.insight.questions import replicates as replicates_of
+from nefstudy.insight.questions import savings as savings_of
+from nefstudy.insight.questions.failures import FailedTrial, failures, stopped
+from nefstudy.insight.questions.importance import importance, importance_columns
+from nefstudy.insight.questions.parallel import parallel, parallel_columns
+from nefstudy.insight.questions.pareto import pareto
+from nefstudy.insight.questions.scatter import scatter, scatter_columns
+from nefstudy.insight.questions.timeline import best_over_time, pace_figure
+from nefstudy.insight.study_data import StudyData, trials_of
 from nefstudy.insight.table import Table, TrialRef
-from nefstudy.insight.timeline import best_over_time, pace_figure
 from nefstudy.ledger import TrialState
 
-FigureId = Literal["ladders", "scatter", "pace", "best-over-time"]
+FigureId = Literal["ladders", "scatter", "pace", "best-over-time", "classifier-curves"]
 TableId = Literal[
     "best", "initialization", "importance", "parallel", "pareto", "replicates", "classifiers", "savings", "failures",
     "stopped",
 ]  # fmt: skip
-LATEST = 200  # failed trials among which the latest of each cause is looked for
+LATEST_FAILED = 200  # newest failed trials, among which the latest of each cause is searched
 
 
 @dataclass(frozen=True)
 class Options:
-    """Which trials, which metrics, how many: None takes what the question asks by default."""
+    """Options of a figure or table: which trials, which metrics and how many.
+
+    None selects the default.
+    """
 
     phase: str | None = None
     cell: str | None = None
@@ -43,50 +47,50 @@ class Options:
     limit: int | None = None
 
 
-def figure(source: Source, id: FigureId, options: Options = Options()) -> Figure:
-    """Return the named figure of a study.
+def figure(source: StudyData, id: FigureId, options: Options = Options()) -> Figure:
+    """Return a figure of a study by name.
 
     Raises:
-        BadConfig: no such study.
+        BadConfig: the study does not exist.
     """
     return FIGURES[id](source, options)
 
 
-def table(source: Source, id: TableId, options: Options = Options()) -> Table:
-    """Return the named table of a study.
+def table(source: StudyData, id: TableId, options: Options = Options()) -> Table:
+    """Return a table of a study by name.
 
     Raises:
-        BadConfig: no such study.
+        BadConfig: the study does not exist.
     """
     return TABLES[id](source, options)
 
 
-def quality_of(source: Source, options: Options) -> str:
-    """Return the headline quality of the chosen cells: the first declared one that a trial has."""
+def quality_of(source: StudyData, options: Options) -> str:
+    """Return the headline quality metric of the chosen cells: the first declared one for which a trial has a value."""
     own = source.declared.of(options.phase, options.cell)
     if len(own.quality) < 2:
         return own.quality[0] if own.quality else "steps"
-    found = source.trials(own.quality, phase=options.phase, cell=options.cell)
-    headline = own.headline(found)
+    trials = source.trials(own.quality, phase=options.phase, cell=options.cell)
+    headline = own.headline(trials)
     return own.quality[0] if headline is None else headline.name
 
 
-def _scatter(source: Source, options: Options) -> Figure:
+def _scatter(source: StudyData, options: Options) -> Figure:
     return _plane(source, options, id="scatter", x=options.x or "all_nmi", joined=False)
 
 
-def _ladders(source: Source, options: Options) -> Figure:
-    return _plane(source, options, id="ladders", x=options.x or _across(source, options), joined=True)
+def _ladders(source: StudyData, options: Options) -> Figure:
+    return _plane(source, options, id="ladders", x=options.x or _ladder_x(source, options), joined=True)
 
 
-def _across(source: Source, options: Options) -> str:
-    """Return the headline quality, or the step count where the quality itself is what is compared."""
+def _ladder_x(source: StudyData, options: Options) -> str:
+    """Return the name for the x axis: the headline quality, or `steps` if the y axis already shows this quality."""
     own = source.declared.of(options.phase, options.cell)
     headline = quality_of(source, options)
     return "steps" if own.metric(headline).stem == own.shown.stem else headline
 
 
-def _plane(source: Source, options: Options, *, id: str, x: str, joined: bool) -> Figure:
+def _plane(source: StudyData, options: Options, *, id: str, x: str, joined: bool) -> Figure:
     at = {"phase": options.phase, "cell": options.cell}
     y = options.y or source.declared.of(**at).shown.name
     trials = source.trials(scatter_columns(source.declared, **at, x=x, y=y), **at)
@@ -94,30 +98,30 @@ def _plane(source: Source, options: Options, *, id: str, x: str, joined: bool) -
     return scatter(trials, source.declared, id=id, x=x, y=y, joined=joined, **at, **more)  # type: ignore[arg-type]
 
 
-def _pace(source: Source, options: Options) -> Figure:
+def _pace(source: StudyData, options: Options) -> Figure:
     return pace_figure(source.trials(("ended_at",), phase=options.phase, cell=options.cell))
 
 
-def _best_over_time(source: Source, options: Options) -> Figure:
+def _best_over_time(source: StudyData, options: Options) -> Figure:
     own = source.declared.of(options.phase, options.cell)
     names = ("key", "phase", "cell", "ended_at", own.objective)
     return best_over_time(source.trials(names, phase=options.phase, cell=options.cell), own)
 
 
-def _best(source: Source, options: Options) -> Table:
+def _best(source: StudyData, options: Options) -> Table:
     limit = options.limit or 1
     rows = source.ledger.trials.best(source.study, phase=options.phase, cell=options.cell, limit=limit)
     return best_of.best(trials_of(rows, (*best_of.COLUMNS, *source.metrics())), source.declared, limit=limit)
 
 
-def _initialization(source: Source, options: Options) -> Table:
+def _initialization(source: StudyData, options: Options) -> Table:
     phase = options.phase or main_phase(source)
     trials = source.trials((*initialization_of.COLUMNS, *source.metrics()), phase=phase, cell=options.cell)
     return initialization_of.initialization(trials, source.declared, phase=phase)
 
 
-def main_phase(source: Source) -> str:
-    """Return the last phase with a result, reading no more phases than that takes."""
+def main_phase(source: StudyData) -> str:
+    """Return the last phase with a result, or an empty string if there is none."""
     counts = source.ledger.trials.counts(source.study)
     phases = {phase for (phase, _, state), n in counts.items() if state is TrialState.COMPLETE and n}
     for phase in sorted(phases, key=lambda phase: source.declared.order(phase, ""), reverse=True):
@@ -128,27 +132,27 @@ def main_phase(source: Source) -> str:
     return ""
 
 
-def _importance(source: Source, options: Options) -> Table:
+def _importance(source: StudyData, options: Options) -> Table:
     at = {"phase": options.phase, "cell": options.cell}
     return importance(source.trials(importance_columns(source.declared, **at), **at), source.declared, **at)
 
 
-def _parallel(source: Source, options: Options) -> Table:
+def _parallel(source: StudyData, options: Options) -> Table:
     at = {"phase": options.phase, "cell": options.cell}
     more = {} if options.limit is None else {"limit": options.limit}
     trials = source.trials(parallel_columns(source.declared, **at), **at)
     return parallel(trials, source.declared, **at, **more)  # type: ignore[arg-type]
 
 
-def _pareto(source: Source, options: Options) -> Table:
+def _pareto(source: StudyData, options: Options) -> Table:
     at = {"phase": options.phase, "cell": options.cell}
     x, y = options.x or quality_of(source, options), options.y or source.declared.of(**at).shown.name
     trials = source.trials(scatter_columns(source.declared, **at, x=x, y=y), **at)
     return pareto(trials, source.declared, x=x, y=y, **at)
 
 
-def _replicates(source: Source, options: Options) -> Table:
-    """Read configurations only where there are several seeds."""
+def _replicates(source: StudyData, options: Options) -> Table:
+    """Return the table of replicates, reading configurations only if there are several seeds."""
     at = {"phase": options.phase, "cell": options.cell}
     names = (*replicates_of.COLUMNS, *source.metrics())
     several = len(set(source.trials(("seed",), **at)["seed"])) > 1
@@ -156,62 +160,75 @@ def _replicates(source: Source, options: Options) -> Table:
     return replicates_of.replicates(trials, source.declared, each=options.limit)
 
 
-def _classifiers(source: Source, options: Options) -> Table:
-    """Read the last phase with a result, unless another is chosen."""
+def _classifiers(source: StudyData, options: Options) -> Table:
+    """Return the table of classifiers for the chosen phase, by default the last phase with a result."""
     names = (*classifiers_of.COLUMNS, *source.metrics())
     phase = options.phase or main_phase(source)
     return classifiers_of.classifiers(source.trials(names, phase=phase, cell=options.cell), source.declared)
 
 
-def _savings(source: Source, options: Options) -> Table:
+def _classifier_curves(source: StudyData, options: Options) -> Figure:
+    """Return the training curves for the chosen phase, by default the last phase with a result."""
+
+    def curves(trial: TrialRef) -> curves_of.Curves:
+        return source.ledger.trials.curves(source.study, trial.phase, key=trial.key)
+
+    phase = options.phase or main_phase(source)
+    trials = source.trials(curves_of.COLUMNS, phase=phase, cell=options.cell)
+    return curves_of.classifier_curves(trials, curves=curves)
+
+
+def _savings(source: StudyData, options: Options) -> Table:
     return savings_of.savings(source.trials(savings_of.COLUMNS, phase=options.phase, cell=options.cell))
 
 
-def _failures(source: Source, options: Options) -> Table:
+def _failures(source: StudyData, options: Options) -> Table:
     def chosen(counts: Mapping[tuple[str, str, str], int]) -> dict[tuple[str, str, str], int]:
         return {
-            place: n for place, n in counts.items()
-            if options.phase in (None, place[0]) and options.cell in (None, place[1])
+            key: n for key, n in counts.items()
+            if options.phase in (None, key[0]) and options.cell in (None, key[1])
         }  # fmt: skip
 
     failed = chosen(source.ledger.trials.causes(source.study))
     rows = source.ledger.trials.page(
-        source.study, phase=options.phase, cell=options.cell, state=TrialState.FAILED, sort="-ended_at", limit=LATEST
+        source.study, phase=options.phase, cell=options.cell, state=TrialState.FAILED, sort="-ended_at",
+        limit=LATEST_FAILED,
     ).rows if failed else ()  # fmt: skip
     latest = [FailedTrial(row.key, row.phase, row.cell, row.cause, row.error) for row in rows]
     return failures(failed, chosen(source.ledger.trials.retries(source.study)), latest=latest)
 
 
-def _stopped(source: Source, _options: Options) -> Table:
+def _stopped(source: StudyData, _options: Options) -> Table:
     return stopped(source.ledger.studies.stopped_cells(source.study))
 
 
-def gallery(source: Source, options: Options, *, is_there: Callable[[str], bool]) -> Gallery:
-    """Return the reconstructions of one cell: of the chosen one, else of the first that has a complete trial.
+def gallery(source: StudyData, options: Options, *, is_there: Callable[[str], bool]) -> Gallery:
+    """Return the reconstructions of the chosen cell, by default the first cell with a complete trial.
 
     Args:
-        is_there: whether a file at a path relative to the root can still be read.
+        is_there: returns whether the file at a path relative to the root can still be read.
     """
     trials = source.trials(("phase", "cell"), phase=options.phase, cell=options.cell)
-    places = sorted(set(zip(trials["phase"], trials["cell"], strict=True)), key=lambda at: source.declared.order(*at))
-    phase, cell = places[0] if places else (options.phase, options.cell)
+    cells = sorted(set(zip(trials["phase"], trials["cell"], strict=True)), key=lambda at: source.declared.order(*at))
+    phase, cell = cells[0] if cells else (options.phase, options.cell)
     own = source.declared.of(phase, cell)
-    found = source.trials((*COLUMNS, *own.quality), phase=phase, cell=cell)
+    in_cell = source.trials((*COLUMNS, *own.quality), phase=phase, cell=cell)
 
     def has(trial: TrialRef) -> bool:
         path = source.ledger.trials.artifacts(source.study, trial.phase, key=trial.key).get(RECONSTRUCTION)
         return path is not None and is_there(path)
 
-    return reconstructions(found if places else trials_of((), COLUMNS), own, has=has)
+    return reconstructions(in_cell if cells else trials_of((), COLUMNS), own, has=has)
 
 
-FIGURES: dict[FigureId, Callable[[Source, Options], Figure]] = {
+FIGURES: dict[FigureId, Callable[[StudyData, Options], Figure]] = {
     "ladders": _ladders,
     "scatter": _scatter,
     "pace": _pace,
     "best-over-time": _best_over_time,
+    "classifier-curves": _classifier_curves,
 }
-TABLES: dict[TableId, Callable[[Source, Options], Table]] = {
+TABLES: dict[TableId, Callable[[StudyData, Options], Table]] = {
     "best": _best,
     "initialization": _initialization,
     "importance": _importance,

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from nefstudy.insight.trials import is_number
 
-LEAST = 4  # pairs below which a rank correlation means nothing
-SPEARMAN = 1.03  # times 1 / sqrt(n - 3): Fieller, Hartley & Pearson 1957, the deviation of Fisher's z of ranks
+MIN_PAIRS = 4  # with fewer, a rank correlation is meaningless
+SPEARMAN = 1.03  # times 1 / sqrt(n - 3) is the standard deviation of Fisher's z: Fieller, Hartley & Pearson 1957
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """A rank correlation over n pairs, with the ends of its 95 % interval."""
+    """A rank correlation of n pairs, with the bounds of its 95 % interval."""
 
     n: int
     rho: float
@@ -24,9 +24,12 @@ class Correlation:
 
 
 def correlation(x: Sequence[float | None], y: Sequence[float | None]) -> Correlation | None:
-    """Return the rank correlation of the finite pairs; None under four pairs or where one side is constant."""
+    """Return the rank correlation of the pairs whose values are both finite.
+
+    Return None for fewer than four pairs, or if all values of one side are equal.
+    """
     pairs = [(a, b) for a, b in zip(x, y, strict=True) if is_number(a) and is_number(b)]
-    if len(pairs) < LEAST or any(len(set(side)) < 2 for side in zip(*pairs, strict=True)):
+    if len(pairs) < MIN_PAIRS or any(len(set(side)) < 2 for side in zip(*pairs, strict=True)):
         return None
     rho = _pearson(_ranks([a for a, _ in pairs]), _ranks([b for _, b in pairs]))
     z = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, rho)))
@@ -35,7 +38,7 @@ def correlation(x: Sequence[float | None], y: Sequence[float | None]) -> Correla
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
-    """Return the ranks, of equal values their mean."""
+    """Return the ranks of values; equal values share their mean rank."""
     order = sorted(range(len(values)), key=values.__getitem__)
     ranks = [0.0] * len(values)
     first = 0
@@ -43,8 +46,8 @@ def _ranks(values: Sequence[float]) -> list[float]:
         last = first
         while last + 1 < len(order) and values[order[last + 1]] == values[order[first]]:
             last += 1
-        for place in range(first, last + 1):
-            ranks[order[place]] = (first + last) / 2
+        for position in range(first, last + 1):
+            ranks[order[position]] = (first + last) / 2
         first = last + 1
     return ranks
 

@@ -1,12 +1,14 @@
-"""What a study's plan declares of each cell: objective, metrics, quality and free parameters, as plain data."""
+"""The declarations of each cell in a study's plan, as plain data: objective, metrics and free parameters."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from nefstudy.errors import BadConfig
 from nefstudy.insight.figure import Axis
-from nefstudy.insight.trials import Trials, is_number
+from nefstudy.insight.trials import TrialColumns, is_number
 from nefstudy.ledger.record import CellRecord, Direction
+from nefstudy.outside_text import shortened
 
 CellKey = tuple[str, str]
 """Phase and cell."""
@@ -15,12 +17,12 @@ SPLITS = ("val", "test", "train", "all")
 
 
 @dataclass(frozen=True)
-class Metric:
-    """One metric of a task: what it is called, its unit, which direction is better, on which split it was taken.
+class DeclaredMetric:
+    """One metric of a task: its label, unit, direction of improvement and split.
 
     Attributes:
-        domain: lowest and highest value that it can take.
-        chance: its value for a guess, where that is known.
+        domain: lowest and highest possible value.
+        chance: its value for random guesses, if known.
     """
 
     name: str
@@ -33,87 +35,104 @@ class Metric:
 
     @property
     def stem(self) -> str:
-        """The name without its split."""
+        """The metric's name without its split."""
         return self.name.removeprefix(f"{self.split}_") if self.split else self.name
 
     @property
     def digits(self) -> int:
-        """Decimals that are shown: three for a metric on a unit interval, two for others."""
+        """Number of decimals to show: three if the domain is at most 2 wide, otherwise two."""
         return 3 if self.domain is not None and self.domain[1] - self.domain[0] <= 2 else 2
 
     def axis(self) -> Axis:
-        """Return the axis on which the metric is drawn."""
+        """Return an axis for the metric."""
         return Axis(self.label, self.unit, domain=self.domain)
 
 
 UNIT = (0.0, 1.0)
 STEMS: Mapping[str, tuple[str, str, Direction, tuple[float, float] | None]] = {
     "accuracy": ("accuracy", "", "maximize", UNIT),
+    "accuracy_all": ("accuracy over all", "", "maximize", UNIT),
     "psnr": ("PSNR", "dB", "maximize", None),
     "iou": ("IoU", "", "maximize", UNIT),
     "ssim": ("SSIM", "", "maximize", None),
     "nmi": ("NMI of the weights", "", "maximize", UNIT),
-    "off_grid_ratio": ("off-grid / in-grid PSNR", "", "maximize", None),
+    "ami": ("AMI of the weights", "", "maximize", None),
+    "off_grid_ratio_bilinear": ("off-grid / in-grid PSNR", "", "maximize", None),
+    "off_grid_ratio_published": ("off-grid / in-grid PSNR as published", "", "maximize", None),
+    "off_grid_nmse_ratio": ("off-grid / in-grid error", "", "minimize", None),
     "loss": ("loss", "", "minimize", None),
 }
-"""Metrics by name without the split, for plans that declare none."""
+"""Label, unit, direction and domain of metrics by name without the split, for plans that declare no metrics."""
 
-WORDS = {"val": "validation", "test": "test", "train": "training", "all": ""}
+OVER_ALL = "Over all: fields that diverged count as wrong; survivors: they are left out."
+
+SPLIT_LABELS = {"val": "validation", "test": "test", "train": "training", "all": ""}
 
 
 def in_sentence(label: str) -> str:
-    """Return a label as it is written within a sentence: `Test accuracy` in lower case, `PSNR` and `IoU` unchanged."""
+    """Return a label for use within a sentence: `Test accuracy` in lower case, but `PSNR` unchanged."""
     word = label.partition(" ")[0]
     return label[:1].lower() + label[1:] if word[1:].islower() else label
 
 
-def undeclared(name: str) -> Metric:
-    """Return a metric that no plan declares, from its name alone."""
+def undeclared(name: str) -> DeclaredMetric:
+    """Return a metric that no plan declares, with label, unit, direction and split inferred from its name."""
     prefix, _, rest = name.partition("_")
     split, stem = (prefix, rest) if prefix in SPLITS and rest else (None, name)
     label, unit, direction, domain = STEMS.get(stem, (stem.replace("_", " "), "", None, None))
-    words = WORDS[split] if split else ""
-    return Metric(name, f"{words} {label}".strip(), unit, direction, split, domain)
+    split_label = SPLIT_LABELS[split] if split else ""
+    return DeclaredMetric(name, f"{split_label} {label}".strip(), unit, direction, split, domain)
 
 
 @dataclass(frozen=True)
 class Declared:
-    """One cell's declarations.
+    """The declarations of one cell.
 
     Attributes:
-        metrics: by name, those that the cell's task declares.
-        quality: names of the metrics over all splits that have a direction, the headline first.
-        space: the free parameters as the plan wrote them, by name.
-        sections: names of figures and tables that apply to the cell's task; empty where the plan names none.
-        is_grid: every point of the space is a trial.
-        planned, replicates: numbers of trials, and of trials for each point.
+        metrics: metrics of the cell's task by name.
+        quality: names of the metrics over all splits that have a direction, the headline metric first.
+        space: free parameters as in the plan, by name.
+        sections: names of the figures and tables that apply to the cell's task; empty if the plan names none.
+        is_grid: whether every point of the space is a trial.
+        planned, replicates: number of trials in total and per point.
+        task: name of the task.
+        signals: name of the signals.
+        count: number of signals, None if it is not in the plan.
+        steps: step counts listed in the plan; empty if it has a range or none.
     """
 
     phase: str
     cell: str
     objective: str = "val_accuracy"
     direction: Direction = "maximize"
-    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    metrics: Mapping[str, DeclaredMetric] = field(default_factory=dict)
     quality: tuple[str, ...] = ("all_psnr", "all_iou")
     space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sections: tuple[str, ...] = ()
     is_grid: bool = False
     planned: int = 0
     replicates: int = 1
+    task: str = ""
+    signals: str = ""
+    count: int | None = None
+    steps: tuple[float, ...] = ()
 
     @property
     def sign(self) -> int:
-        """1 where a higher score is better, -1 where a lower one is."""
+        """Sign of the objective: 1 if higher scores are better, -1 if lower scores are."""
         return 1 if self.direction == "maximize" else -1
 
     @property
-    def objective_metric(self) -> Metric:
-        """The metric that picks."""
+    def objective_metric(self) -> DeclaredMetric:
+        """The metric that the study optimizes."""
         return self.metric(self.objective)
 
     @property
-    def reported(self) -> Metric | None:
-        """The test counterpart of the objective, which is only reported; None where the task declares none."""
+    def reported(self) -> DeclaredMetric | None:
+        """The test metric that corresponds to the objective, or None if the task declares none.
+
+        It is reported, but not used for selection.
+        """
         objective = self.objective_metric
         if objective.split == "test":
             return None
@@ -121,17 +140,34 @@ class Declared:
         return next((m for m in candidates if m.split == "test" and m.stem == objective.stem), None)
 
     @property
-    def shown(self) -> Metric:
-        """The metric by which settings are compared: the reported one, else the objective."""
+    def shown(self) -> DeclaredMetric:
+        """The metric for comparing settings: the reported metric, or the objective if there is no such metric."""
         return self.reported or self.objective_metric
 
-    def headline(self, trials: Trials) -> Metric | None:
-        """Return the first declared reconstruction metric that these trials have, None where they have none."""
-        found = next((name for name in self.quality if any(map(is_number, trials[name]))), None)
-        return None if found is None else self.metric(found)
+    @property
+    def over_all(self) -> DeclaredMetric | None:
+        """The variant of the shown metric that counts diverged fields as failures (NAME_all), or None if undeclared."""
+        return self.metrics.get(f"{self.shown.name}_all")
 
-    def metric(self, name: str) -> Metric:
-        """Return a metric by name, from its name alone where the task does not declare it."""
+    def compared(self, trials: TrialColumns) -> DeclaredMetric:
+        """Return the metric for comparing settings in tables: `over_all` if these trials have it, otherwise `shown`.
+
+        A setting whose difficult fields diverge would gain by `shown`. Trials of earlier versions lack `over_all`; the
+        two are never mixed.
+        """
+        over_all, shown = self.over_all, trials[self.shown.name]
+        if over_all is None:
+            return self.shown
+        with_shown = [value for value, other in zip(trials[over_all.name], shown, strict=True) if is_number(other)]
+        return over_all if with_shown and all(map(is_number, with_shown)) else self.shown
+
+    def headline(self, trials: TrialColumns) -> DeclaredMetric | None:
+        """Return the first quality metric that any of the given trials has, or None."""
+        name = next((name for name in self.quality if any(map(is_number, trials[name]))), None)
+        return None if name is None else self.metric(name)
+
+    def metric(self, name: str) -> DeclaredMetric:
+        """Return a metric by name, as declared by the task or inferred from the name."""
         return self.metrics.get(name) or undeclared(name)
 
 
@@ -142,42 +178,53 @@ class Declarations:
     cells: Mapping[CellKey, Declared]
 
     def of(self, phase: str | None, cell: str | None) -> Declared:
-        """Return a cell's declarations; those of the first that fits where phase or cell is None; else defaults."""
+        """Return the declarations of the first cell that matches, or defaults if none does; None matches any name."""
         chosen = (d for d in self.cells.values() if phase in (None, d.phase) and cell in (None, d.cell))
         return next(chosen, Declared(phase or "", cell or ""))
 
     def applies(self, *sections: str) -> bool:
-        """Return whether a cell's task names one of these sections; all apply where no plan names any."""
+        """Return whether any cell's task names one of the given sections.
+
+        If no cell names any section, all of them apply.
+        """
         named = {name for own in self.cells.values() for name in own.sections}
         return not named or bool(named & set(sections))
 
     def phases(self) -> list[str]:
-        """Return the phases in the order of the plan."""
+        """Return the phases in plan order."""
         return list(dict.fromkeys(phase for phase, _ in self.cells))
 
     def order(self, phase: str, cell: str) -> tuple[int, int, str, str]:
-        """Return the sorting key of a cell: phases and cells in the order of the plan, others after them by name."""
+        """Return the sort key of a cell: phases and cells in plan order, then all other cells by name."""
         phases, cells = self.phases(), list(dict.fromkeys(cell for _, cell in self.cells))
-        place = [known.index(name) if name in known else len(known) for known, name in ((phases, phase), (cells, cell))]
-        return place[0], place[1], phase, cell
+        ranks = [known.index(name) if name in known else len(known) for known, name in ((phases, phase), (cells, cell))]
+        return ranks[0], ranks[1], phase, cell
 
 
 def declarations(plan: Mapping[str, Any], records: Mapping[CellKey, CellRecord] | None = None) -> Declarations:
-    """Return what a study's plan declares of its cells.
+    """Return the declarations of the cells in a study's plan.
 
     Args:
-        records: the cells as the ledger scores them, whose objectives and numbers of trials count.
+        records: cells as recorded in the ledger; their objectives and numbers of trials take precedence.
     """
     records = records or {}
-    found = {(cell.phase, cell.cell): cell for cell in map(_declared, _cells(plan))}
-    found |= {at: Declared(*at) for at in records if at not in found}
+    cells = {(cell.phase, cell.cell): cell for cell in map(_declared, _cells(plan))}
+    cells |= {at: Declared(*at) for at in records if at not in cells}
     for at, record in records.items():
-        found[at] = replace(found[at], objective=record.metric, direction=record.direction, planned=record.planned)
-    return Declarations(found)
+        cells[at] = replace(cells[at], objective=record.metric, direction=record.direction, planned=record.planned)
+    return Declarations(cells)
+
+
+def check_cell(plan: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """Raise BadConfig if a request names a phase or cell that is not in the study's recorded plan."""
+    planned = [(cell["phase"], cell["cell"]) for cell in plan.get("cells", ())]
+    if planned and not any(body.get("phase", phase) == phase and body.get("cell") == cell for phase, cell in planned):
+        requested = shortened(f"{body.get('phase', '')} {body.get('cell')!r}".strip(), 200)
+        raise BadConfig(f"no cell {requested} in this study; use one of {', '.join(map(' '.join, planned))}")
 
 
 def _cells(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the cells of a plan; one that each phase wrote for itself holds them by phase."""
+    """Yield the cells of a plan, whether listed at its top level or in one part per phase."""
     for part in (plan, *plan.values()):
         if isinstance(part, Mapping) and isinstance(part.get("cells"), Sequence):
             yield from (cell for cell in part["cells"] if isinstance(cell, Mapping) and {"phase", "cell"} <= set(cell))
@@ -185,9 +232,8 @@ def _cells(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _declared(cell: Mapping[str, Any]) -> Declared:
     objective = cell.get("objective") or {}
-    metrics = [_metric(told) for told in cell.get("metrics", ())]
+    metrics = [_metric(metric) for metric in cell.get("metrics", ())]
     quality = tuple(m.name for m in metrics if m.split == "all" and m.direction is not None)
-    sampler = (cell.get("sampler") or {}).get("name") or ("grid" if cell.get("trials", 0) is None else "")
     return Declared(
         phase=cell["phase"],
         cell=cell["cell"],
@@ -197,20 +243,36 @@ def _declared(cell: Mapping[str, Any]) -> Declared:
         quality=quality if metrics else Declared.quality,
         space=cell.get("space") or {},
         sections=tuple(cell.get("sections", ())),
-        is_grid=sampler.lower() == "grid",
+        is_grid=bool(cell.get("covers_space")),
         planned=int(cell.get("planned") or 0),
         replicates=int(cell.get("replicates") or 1),
+        task=cell.get("task") or "",
+        signals=(cell.get("signals") or {}).get("name", ""),
+        count=cell.get("count") if is_number(cell.get("count")) else None,
+        steps=_steps(cell),
     )
 
 
-def _metric(told: Mapping[str, Any]) -> Metric:
-    domain = told.get("domain")
-    return Metric(
-        name=told["name"],
-        label=in_sentence(told.get("label") or undeclared(told["name"]).label),
-        unit=told.get("unit") or "",
-        direction=told.get("direction"),
-        split=told.get("split"),
-        domain=(float(domain[0]), float(domain[1])) if domain and None not in domain else None,
-        chance=told.get("chance"),
+def _steps(cell: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return the step counts of a cell's fits, or an empty tuple if the plan does not list them."""
+    listed = (cell.get("space") or {}).get("steps", {}).get("values", ())
+    return tuple(filter(is_number, listed or [(cell.get("fixed") or {}).get("steps")]))
+
+
+def _metric(declaration: Mapping[str, Any]) -> DeclaredMetric:
+    name, domain = declaration["name"], declaration.get("domain")
+    return DeclaredMetric(
+        name=name,
+        label=in_sentence(declaration.get("label") or undeclared(name).label),
+        unit=declaration.get("unit") or "",
+        direction=declaration.get("direction"),
+        split=declaration.get("split"),
+        domain=_domain(domain),
+        chance=declaration.get("chance"),
     )
+
+
+def _domain(declared: Sequence[float | None] | None) -> tuple[float, float] | None:
+    """Return a declared domain for an axis, or None unless it has two finite bounds in ascending order."""
+    low, high = declared or (None, None)
+    return (float(low), float(high)) if is_number(low) and is_number(high) and low < high else None

@@ -1,4 +1,4 @@
-"""A figure as a value: axes, marks as columns, and a caption that was computed."""
+"""Figures as values: axes, marks stored as columns, and a computed caption."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Scale = Literal["linear", "log", "time", "ordinal"]
-MarkKind = Literal["dot", "line", "step", "ring", "bar", "rule"]
+MarkKind = Literal["dot", "line", "step", "ring", "interval", "bar", "rule"]
 Columns = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: what it shows, in which unit; `domain` is given where the metric declares one."""
+    """One axis with its label and unit; `domain` is set if the metric declares a domain."""
 
     label: str
     unit: str = ""
@@ -27,12 +27,13 @@ class Axis:
 
 @dataclass(frozen=True)
 class Mark:
-    """Marks of one kind, column by column, all columns equally long.
+    """Marks of one kind, as columns of equal length.
 
     Attributes:
-        columns: `x` and `y` (of bars `x1`, `x2` and `y`, of rules `y`); `key` and `phase` identify a trial; `z` tells
-            lines apart; other columns are named by the figure's `color`, `symbol` and `facet`, or are shown as text.
-        label: what a rule marks.
+        columns: `x` and `y` (for bars `x1`, `x2` and `y`; for intervals `x`, `y1` and `y2`; for rules `y`); `key` and
+            `phase` identify a trial; `z` distinguishes lines; the other columns are named by the figure's `color`,
+            `symbol` and `facet`, or are shown as text.
+        label: the meaning of a rule.
     """
 
     kind: MarkKind
@@ -48,9 +49,9 @@ class Figure:
     """Axes and marks with a title and a caption.
 
     Attributes:
-        color, symbol, facet: names of the columns that choose a mark's color, its symbol and its panel.
-        of: trials before downsampling; the marks show all of them where their dots are as many.
-        names: labels of columns, in the order in which they are shown as text.
+        color, symbol, facet: names of the columns that select a mark's color, symbol and panel.
+        of: number of trials before downsampling.
+        names: labels of the columns to show as text, in order.
     """
 
     id: str
@@ -66,7 +67,7 @@ class Figure:
     names: Mapping[str, str] = field(default_factory=dict)
 
     def flat(self) -> list[list[Any]]:
-        """Return the marks for CSV, header first: the kind of mark, then every column of any."""
+        """Return the marks as CSV rows, header first: the kind of each mark, and the union of all marks' columns."""
         names = list(dict.fromkeys(name for mark in self.marks for name in mark.columns))
         rows: list[list[Any]] = [["mark", *names]]
         for mark in self.marks:
@@ -75,25 +76,25 @@ class Figure:
         return rows
 
     def of_kind(self, kind: MarkKind) -> Mark | None:
-        """Return the first marks of a kind, None where the figure has none."""
+        """Return the first mark of a kind, or None if the figure has none."""
         return next((mark for mark in self.marks if mark.kind == kind), None)
 
 
 def downsample(x: Sequence[float], y: Sequence[float], *, limit: int) -> list[int]:
-    """Return rising indices of at most `limit` points, taken in turns from the boxes of a grid over the plane.
+    """Return the ascending indices of at most `limit` points, spread evenly over the plane.
 
-    The first turn takes one point of every box that has any, so that outliers outlive crowds.
+    The first round takes one point of every occupied box, so outliers are kept before dense boxes are filled.
     """
     if len(x) <= limit:
         return list(range(len(x)))
     side = max(1, math.isqrt(limit))
     boxes: dict[tuple[int, int], list[int]] = {}
-    for index, place in enumerate(zip(_bins(x, side), _bins(y, side), strict=True)):
-        boxes.setdefault(place, []).append(index)
+    for index, box in enumerate(zip(_bins(x, side), _bins(y, side), strict=True)):
+        boxes.setdefault(box, []).append(index)
     kept: list[int] = []
     turn = 0
     while len(kept) < limit:
-        kept += [box[turn] for box in boxes.values() if turn < len(box)]
+        kept += [indices[turn] for indices in boxes.values() if turn < len(indices)]
         turn += 1
     return sorted(kept[:limit])
 

@@ -1,26 +1,28 @@
-"""Where a study stands: counts by phase and cell, fits, the best so far, pace and the time left."""
+"""The progress of a study: counts by phase and cell, fits, best trials, pace and time left."""
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from pydantic import BaseModel
 
 from nefstudy.insight.declared import Declarations
-from nefstudy.insight.pace import FIT_METRIC, WINDOW, Pace, pace, remaining_fits
-from nefstudy.insight.reading import Source, trials_of
+from nefstudy.insight.pace import FIT_METRIC, FIT_SECONDS, WINDOW, Pace, pace, remaining_fits
+from nefstudy.insight.study_data import StudyData, trials_of
 from nefstudy.insight.trials import is_number
-from nefstudy.ledger import Coverage, End, Ledger, TrialRow, TrialState
+from nefstudy.insight.work import NO_COVERAGE, CoverageByCell, RemainingWork, WorkEstimate, total_remaining
+from nefstudy.ledger import Ledger, TrialRow, TrialState
 from nefstudy.ledger.record import Direction
+from nefstudy.scalars import Scalar
 
 
-class Best(BaseModel):
-    """The best complete trial of a cell by its objective.
+class BestTrial(BaseModel):
+    """The best complete trial of a cell according to its objective.
 
     Attributes:
-        score: the objective's value; `label`, `direction` and `digits` say what it is and how it is written.
-        reported: value of the objective's test counterpart, None where there is none; `reported_label` names it.
-        quality: headline reconstruction metric; `measure` is its name without the split.
+        score: value of the objective; `label`, `direction` and `digits` describe it and its format.
+        reported: value of the objective's test counterpart, None if there is none; `reported_label` is its label.
+        quality: value of the headline reconstruction metric; `measure` is its name without the split.
     """
 
     cell: str
@@ -37,18 +39,20 @@ class Best(BaseModel):
     test_accuracy: float | None
     quality: float | None
     measure: str | None
-    init: str | None
-    hidden: int | None
-    steps: int | None
+    init: Scalar | None
+    hidden: Scalar | None
+    steps: Scalar | None
 
 
-class Counts(BaseModel):
-    """How many trials are planned and in each state; `requested` ones wait for a worker.
+class TrialCounts(BaseModel):
+    """The number of planned trials, and the number of trials in each state.
+
+    Trials in the state `requested` are waiting for a worker.
 
     Attributes:
         fits: trials that fitted a neural dataset.
-        remaining: planned trials that have not ended.
-        remaining_fits: how many of them will cost a fit, as far as ended trials show.
+        remaining: planned trials that are not terminal.
+        remaining_fits: estimated number of remaining trials that will need a fit.
     """
 
     planned: int = 0
@@ -63,15 +67,18 @@ class Counts(BaseModel):
     remaining_fits: int = 0
 
 
-class CellProgress(Counts):
+class CellProgress(TrialCounts):
     """Progress of one cell in one phase."""
 
     cell: str
-    best: Best | None = None
+    best: BestTrial | None = None
 
 
-class Silent(BaseModel):
-    """A running trial whose worker has not reported for minutes; `since` its last report, UTC seconds."""
+class SilentTrial(BaseModel):
+    """A running trial whose worker has not reported for several minutes.
+
+    `since` is the time of its last report in UTC seconds.
+    """
 
     phase: str
     cell: str
@@ -79,19 +86,19 @@ class Silent(BaseModel):
     since: float
 
 
-class PhaseProgress(Counts, Pace):
+class PhaseProgress(TrialCounts, Pace):
     """Progress of one phase over its cells."""
 
     phase: str
     cells: list[CellProgress]
 
 
-class Progress(Counts, Pace):
-    """Progress of a study: phases x cells, the pace and the time left.
+class Progress(TrialCounts, Pace):
+    """Progress of a study by phase and cell, with pace and time left.
 
     Attributes:
-        alive: a driver holds the study and has been heard from within its lease.
-        seq: number of the last event; answers with the same number rest on the same trials.
+        alive: whether a driver holds a valid lease on the study.
+        seq: number of the last event; responses with the same number are computed from the same trials.
         at: when this was computed, UTC seconds.
     """
 
@@ -101,43 +108,42 @@ class Progress(Counts, Pace):
     seq: int
     at: float
     phases: list[PhaseProgress]
-    best: list[Best]
-    silent: list[Silent]
+    best: list[BestTrial]
+    silent: list[SilentTrial]
 
 
-Covered = Mapping[tuple[str, str], Coverage]
-"""What the ended trials of each (phase, cell) cover."""
+def coverage_of(ledger: Ledger, study: str) -> CoverageByCell:
+    """Return the coverage of each cell, the only part of a study's progress that reads every trial."""
+    return ledger.trials.coverage(study, measure=FIT_METRIC, part=FIT_SECONDS)
 
 
-def coverage_of(ledger: Ledger, study: str) -> Covered:
-    """Return what fits the ended trials of a study cover: the one part of its progress that reads every trial."""
-    return ledger.trials.coverage(study, measure=FIT_METRIC)
-
-
-def progress(ledger: Ledger, study: str, *, now: float | None = None, covered: Covered | None = None) -> Progress:
+def progress(
+    ledger: Ledger, study: str, *, now: float | None = None, coverage: CoverageByCell | None = None
+) -> Progress:
     """Return the progress of one study.
 
     Args:
-        covered: as `coverage_of` returned it some seconds ago; None reads it.
+        coverage: a recent result of `coverage_of`, None to compute it.
 
     Raises:
-        BadConfig: the ledger holds no study of that name.
+        BadConfig: the study does not exist.
     """
-    source = Source(ledger, study)
+    source = StudyData(ledger, study)
     declared = source.declared
     now = time.time() if now is None else now
     seq = ledger.events.last_seq(study)
     best = [best_of(trial, declared) for trial in ledger.trials.best(study)]
+    coverage = coverage_of(ledger, study) if coverage is None else coverage
+    work = WorkEstimate(declared, coverage)
     since = driver_since(ledger, study)
+    ends = [] if since is None else ledger.trials.ends(study, measure=FIT_METRIC, limit=WINDOW)
     phases: list[PhaseProgress] = []
-    ends: list[End] = []
-    for phase, cells in cells_by_phase(ledger, study, declared, best=best, covered=covered).items():
-        total = sum_of(cells)
-        mine = [] if since is None else ledger.trials.ends(study, measure=FIT_METRIC, phase=phase, limit=WINDOW)
-        found = _pace(mine, total, since=since, now=now)
-        phases.append(PhaseProgress(phase=phase, cells=cells, **total, **found.model_dump()))
-        ends += mine if total["remaining"] else []
-    ends = sorted(ends, key=lambda end: -end.at)[:WINDOW]
+    remaining: list[RemainingWork] = []
+    for phase, cells in cells_by_phase(ledger, study, declared, best=best, coverage=coverage).items():
+        each = (work.remaining((phase, c.cell), trials=c.remaining, fits=c.remaining_fits) for c in cells)
+        remaining.append(total_remaining(each))
+        own = pace(ends, since=since, remaining=remaining[-1], seconds=work.seconds, now=now, phase=phase)
+        phases.append(PhaseProgress(phase=phase, cells=cells, **sum_of(cells), **own.model_dump()))
     whole = sum_of(phases)
     return Progress(
         study=study,
@@ -149,41 +155,39 @@ def progress(ledger: Ledger, study: str, *, now: float | None = None, covered: C
         best=best_by_cell(best),
         silent=[] if since is None or not whole["running"] else silent(ledger, study),
         **whole,
-        **_pace(ends, whole, since=since, now=now).model_dump(),
+        **pace(ends, since=since, remaining=total_remaining(remaining), seconds=work.seconds, now=now).model_dump(),
     )
 
 
-def _pace(ends: list[End], total: Mapping[str, int], *, since: float | None, now: float) -> Pace:
-    left = {name: total[name] for name in ("remaining", "remaining_fits")}
-    return pace(ends, since=since, now=now, **left)
-
-
-def silent(ledger: Ledger, study: str) -> list[Silent]:
-    """Return the running trials whose workers have not reported for minutes, as the driver last listed them."""
+def silent(ledger: Ledger, study: str) -> list[SilentTrial]:
+    """Return the running trials whose workers have not reported for several minutes, as last recorded by the driver."""
     event = ledger.events.latest(study, "silent")
-    return [] if event is None else [Silent(**trial) for trial in event.data["trials"]]
+    return [] if event is None else [SilentTrial(**trial) for trial in event.data["trials"]]
 
 
 def driver_since(ledger: Ledger, study: str) -> float | None:
-    """Return when the running driver took the study; None without one, or when its lease has run out."""
+    """Return the time at which the running driver acquired the study's lease.
+
+    Return None if there is no driver or its lease has expired.
+    """
     holder = ledger.leases.holder(study)
     if holder is None or holder.seen_s > holder.lease_s:
         return None
     return holder.since
 
 
-def best_of(trial: TrialRow, declared: Declarations) -> Best:
-    """Return a trial as the best of its cell."""
+def best_of(trial: TrialRow, declared: Declarations) -> BestTrial:
+    """Return the summary of a cell's best trial."""
     own = declared.of(trial.phase, trial.cell)
     names = ("val_accuracy", "test_accuracy", "init", "hidden", "steps", own.objective, own.shown.name, *own.quality)
     values = trials_of([trial], names)
     headline = own.headline(values)
 
     def number(name: str) -> float | None:
-        found = values[name][0]
-        return found if is_number(found) else None
+        value = values[name][0]
+        return value if is_number(value) else None
 
-    return Best(
+    return BestTrial(
         cell=trial.cell,
         phase=trial.phase,
         key=trial.key,
@@ -205,47 +209,52 @@ def best_of(trial: TrialRow, declared: Declarations) -> Best:
 
 
 def cells_by_phase(
-    ledger: Ledger, study: str, declared: Declarations, *, best: Iterable[Best], covered: Covered | None = None
+    ledger: Ledger,
+    study: str,
+    declared: Declarations,
+    *,
+    best: Iterable[BestTrial],
+    coverage: CoverageByCell | None = None,
 ) -> dict[str, list[CellProgress]]:
-    """Return the progress of each phase's cells, in the order of the plan."""
+    """Return the progress of each phase's cells, in plan order."""
     counts = ledger.trials.counts(study)
-    covered = coverage_of(ledger, study) if covered is None else covered
+    coverage = coverage_of(ledger, study) if coverage is None else coverage
     bests = {(item.phase, item.cell): item for item in best}
     names = {*declared.cells, *((phase, cell) for phase, cell, _ in counts)}
-    found: dict[str, list[CellProgress]] = {}
+    phases: dict[str, list[CellProgress]] = {}
     for phase, cell in sorted(names, key=lambda name: declared.order(*name)):
         states = {state: counts.get((phase, cell, state), 0) for state in TrialState}
-        own, coverage = declared.of(phase, cell), covered.get((phase, cell), Coverage(0, 0, 0))
-        remaining = max(0, own.planned - sum(states[state] for state in ENDED))
-        found.setdefault(phase, []).append(
+        own, covered = declared.of(phase, cell), coverage.get((phase, cell), NO_COVERAGE)
+        remaining = max(0, own.planned - sum(count for state, count in states.items() if state.is_terminal))
+        phases.setdefault(phase, []).append(
             CellProgress(
                 cell=cell,
                 planned=own.planned,
                 best=bests.get((phase, cell)),
-                fits=coverage.measured,
+                fits=covered.measured,
                 remaining=remaining,
-                remaining_fits=remaining_fits(own, remaining, coverage),
+                remaining_fits=remaining_fits(own, remaining, covered),
                 **{state.lower(): count for state, count in states.items()},
             )
         )
-    return found
+    return phases
 
 
-ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
-
-
-def sum_of(rows: Iterable[Counts]) -> dict[str, int]:
-    """Return the sums of all counts."""
-    total = dict.fromkeys(Counts.model_fields, 0)
+def sum_of(rows: Iterable[TrialCounts]) -> dict[str, int]:
+    """Return the sums of several trial counts."""
+    total = dict.fromkeys(TrialCounts.model_fields, 0)
     for row in rows:
         for name in total:
             total[name] += getattr(row, name)
     return total
 
 
-def best_by_cell(best: Iterable[Best]) -> list[Best]:
-    """Return the best of each cell over the phases; where a later phase has another objective, its best."""
-    chosen: dict[str, Best] = {}
+def best_by_cell(best: Iterable[BestTrial]) -> list[BestTrial]:
+    """Return the best trial of each cell over all phases.
+
+    If a later phase has another objective, it takes precedence.
+    """
+    chosen: dict[str, BestTrial] = {}
     for item in best:
         other = chosen.get(item.cell)
         if other is None or other.objective != item.objective or rank(item) > rank(other):
@@ -253,8 +262,8 @@ def best_by_cell(best: Iterable[Best]) -> list[Best]:
     return list(chosen.values())
 
 
-def rank(item: Best) -> float:
-    """Return a number that is higher for a better score."""
+def rank(item: BestTrial) -> float:
+    """Return a sort key that is larger for a better score."""
     if item.score is None:
         return -math.inf
     return item.score if item.direction == "maximize" else -item.score

@@ -1,10 +1,10 @@
-"""Published rows that a table of ours is compared with."""
+"""Results published by Papa et al. 2024 (supplement, Table 4), for comparison with a study's own results."""
 
 from dataclasses import dataclass
 
 from nefstudy.insight.table import Mean
 
-# Which of the paper's data sets a signal source is (a subset of).
+# The paper's data set of each signal source, which may be a subset of it.
 PAPER_SIGNALS = {
     "mnist": "MNIST",
     "mnist5k": "MNIST",
@@ -16,7 +16,7 @@ PAPER_SIGNALS = {
 
 @dataclass(frozen=True, slots=True)
 class PaperLine:
-    """A published row: accuracy by initialization over 30 neural datasets each, and the gain as printed."""
+    """One row of the paper's Table 4: mean accuracy over 30 neural datasets by initialization, and the printed gain."""
 
     random: Mean
     shared: Mean
@@ -41,5 +41,5 @@ PAPER_TABLE_4: dict[tuple[str, str], PaperLine] = {
 
 
 def published(signals: object, field: object) -> PaperLine | None:
-    """Return the paper's row for a signal source and a field, None where it has none."""
+    """Return the paper's row for a signal source and a field, or None if the paper has no such row."""
     return PAPER_TABLE_4.get((PAPER_SIGNALS.get(str(signals), ""), str(field)))

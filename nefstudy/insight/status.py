@@ -1,23 +1,32 @@
-"""Every study of a ledger at a glance: what `nefstudy status` prints, and a study among others."""
+"""Summaries of all studies in a ledger, for `nefstudy status` and for the list of studies."""
 
 from pydantic import BaseModel
 
 from nefstudy.insight.pace import Pace
-from nefstudy.insight.progress import Best, Counts, Progress, Silent, cells_by_phase, driver_since, progress, sum_of
-from nefstudy.insight.reading import Source
+from nefstudy.insight.progress import (
+    BestTrial,
+    Progress,
+    SilentTrial,
+    TrialCounts,
+    cells_by_phase,
+    driver_since,
+    progress,
+    sum_of,
+)
+from nefstudy.insight.study_data import StudyData
 from nefstudy.ledger import Ledger, StudyRow
 
-EXPORT = "export"  # the kind of event about the process that exports results
+EXPORT = "export"  # event kind: state of the process that exports results
 
 
-class PhaseStatus(Counts, Pace):
-    """Progress of one phase, all cells together."""
+class PhaseStatus(TrialCounts, Pace):
+    """Progress of one phase over all of its cells."""
 
     phase: str
 
 
-class Setback(BaseModel):
-    """Trials of a cell that failed for a cause, and attempts that failed and were retried."""
+class FailureCounts(BaseModel):
+    """The numbers of failed trials and retried attempts of one cell, for one cause."""
 
     phase: str
     cell: str
@@ -38,30 +47,30 @@ class StudyStatus(Pace):
     """One study in `nefstudy status`.
 
     Attributes:
-        unexported: results that wait to be exported to MLflow.
-        export: why they wait longer than usual: the process that exports them has ended; None otherwise.
+        unexported: number of results that are not exported to MLflow yet.
+        export: why the export has stopped; None if it is running or has nothing left to export.
     """
 
     study: str
     state: str
     alive: bool
     phases: list[PhaseStatus]
-    best: list[Best]
-    setbacks: list[Setback]
+    best: list[BestTrial]
+    setbacks: list[FailureCounts]
     stopped_cells: list[StoppedCell]
-    silent: list[Silent]
+    silent: list[SilentTrial]
     unexported: int = 0
     export: str | None = None
 
 
 class Status(BaseModel):
-    """What `nefstudy status --json` prints."""
+    """The output of `nefstudy status --json`."""
 
     studies: list[StudyStatus]
 
 
-class StudyCard(Counts):
-    """A study among others."""
+class StudyCard(TrialCounts):
+    """A study in the list of studies."""
 
     study: str
     state: str
@@ -71,31 +80,31 @@ class StudyCard(Counts):
 
 
 def status(ledger: Ledger) -> Status:
-    """Return every study at a glance, as `nefstudy status --json` prints it."""
+    """Return the summaries of all studies."""
     return Status(studies=[_study_status(ledger, progress(ledger, row.study)) for row in ledger.studies.all()])
 
 
-def _study_status(ledger: Ledger, found: Progress) -> StudyStatus:
-    unexported = ledger.outbox.size(found.study)
+def _study_status(ledger: Ledger, study: Progress) -> StudyStatus:
+    unexported = ledger.outbox.size(study.study)
     names = {*PhaseStatus.model_fields}
     return StudyStatus(
-        study=found.study,
-        state=found.state,
-        alive=found.alive,
-        phases=[PhaseStatus(**phase.model_dump(include=names)) for phase in found.phases],
-        best=found.best,
-        setbacks=setbacks(ledger, found.study),
-        stopped_cells=stopped_cells(ledger, found.study),
-        silent=found.silent,
+        study=study.study,
+        state=study.state,
+        alive=study.alive,
+        phases=[PhaseStatus(**phase.model_dump(include=names)) for phase in study.phases],
+        best=study.best,
+        setbacks=failure_counts(ledger, study.study),
+        stopped_cells=stopped_cells(ledger, study.study),
+        silent=study.silent,
         unexported=unexported,
-        export=export_trouble(ledger, found.study) if unexported else None,
-        **{name: getattr(found, name) for name in Pace.model_fields},
+        export=export_problem(ledger, study.study) if unexported else None,
+        **{name: getattr(study, name) for name in Pace.model_fields},
     )
 
 
 def card(ledger: Ledger, row: StudyRow) -> StudyCard:
     """Return a study's counts over all phases and cells."""
-    cells = cells_by_phase(ledger, row.study, Source(ledger, row.study).declared, best=())
+    cells = cells_by_phase(ledger, row.study, StudyData(ledger, row.study).declared, best=())
     return StudyCard(
         study=row.study,
         state=row.state,
@@ -106,24 +115,24 @@ def card(ledger: Ledger, row: StudyRow) -> StudyCard:
     )
 
 
-def setbacks(ledger: Ledger, study: str) -> list[Setback]:
-    """Return failed trials and retried attempts of each phase, cell and cause."""
+def failure_counts(ledger: Ledger, study: str) -> list[FailureCounts]:
+    """Return the numbers of failed trials and retried attempts by phase, cell and cause."""
     failed, retried = ledger.trials.causes(study), ledger.trials.retries(study)
     return [
-        Setback(phase=phase, cell=cell, cause=cause, failed=failed.get(place, 0), retried=retried.get(place, 0))
-        for place in sorted({*failed, *retried})
-        for phase, cell, cause in [place]
+        FailureCounts(phase=phase, cell=cell, cause=cause, failed=failed.get(key, 0), retried=retried.get(key, 0))
+        for key in sorted({*failed, *retried})
+        for phase, cell, cause in [key]
     ]
 
 
 def stopped_cells(ledger: Ledger, study: str) -> list[StoppedCell]:
-    """Return the cells whose remaining trials are skipped, and why."""
-    found = sorted(ledger.studies.stopped_cells(study).items())
-    return [StoppedCell(phase=phase, cell=cell, reason=reason) for (phase, cell), reason in found]
+    """Return the stopped cells of a study with their reasons."""
+    reasons = sorted(ledger.studies.stopped_cells(study).items())
+    return [StoppedCell(phase=phase, cell=cell, reason=reason) for (phase, cell), reason in reasons]
 
 
-def export_trouble(ledger: Ledger, study: str) -> str | None:
-    """Return why a study's results are not exported to MLflow; None while the process that exports them runs."""
+def export_problem(ledger: Ledger, study: str) -> str | None:
+    """Return why results are not being exported to MLflow, or None while the exporter is running."""
     event = ledger.events.last_of_kind(study, EXPORT)
     if event is None or event.data["state"] == "running":
         return None

@@ -1,4 +1,4 @@
-"""A table as a value: typed columns, cells with unit, n and interval; and its flat form for CSV."""
+"""Tables as values, with typed columns and cells, rendered as text or as rows for CSV."""
 
 import math
 import statistics
@@ -13,7 +13,7 @@ Kind = Literal["text", "count", "number", "mean", "difference", "percent", "shar
 
 @dataclass(frozen=True)
 class TrialRef:
-    """A cell that names a trial: what opens it on the page."""
+    """A table cell that identifies a trial; the page renders it as a link to that trial."""
 
     key: str
     phase: str
@@ -21,10 +21,10 @@ class TrialRef:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of n values, their sample standard deviation and half the width of the mean's 95 % interval.
+    """The mean of n values, with its sample standard deviation and the half-width of its 95 % interval.
 
-    The interval is Student's, mean ± t(97.5 %, n - 1) s / sqrt(n). It says how sure the mean is; the deviation says how
-    far single values lie from it. Both are None for a single value.
+    The interval is Student's, mean ± t(97.5 %, n - 1) s / sqrt(n). It is the uncertainty of the mean, and the standard
+    deviation the spread of single values. Both are None for a single value.
     """
 
     n: int
@@ -41,12 +41,12 @@ Cell = str | int | float | Mean | TrialRef | None
 
 @dataclass(frozen=True)
 class Column:
-    """One column: the name for scripts, the label for people, and how its cells are written.
+    """One column: its name in JSON and CSV, its displayed label, and the format of its cells.
 
     Attributes:
         digits: decimals of numbers and means.
-        sure: a mean is written with its interval; otherwise with its standard deviation.
-        detail: left out where people read it; in JSON and CSV all the same.
+        sure: format a mean with its interval, otherwise with its standard deviation.
+        detail: include the column only in JSON and CSV, not in displayed tables.
     """
 
     name: str
@@ -60,10 +60,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells below typed columns, with a title and a caption that was computed.
+    """Rows of cells with typed columns, a title and a computed caption.
 
     Attributes:
-        of: trials that the table rests on.
+        of: number of trials that the table is computed from.
     """
 
     id: str
@@ -75,15 +75,15 @@ class Table:
 
     def column(self, name: str) -> list[Cell]:
         """Return the cells of one column."""
-        place = [column.name for column in self.columns].index(name)
-        return [row[place] for row in self.rows]
+        index = [column.name for column in self.columns].index(name)
+        return [row[index] for row in self.rows]
 
     def shown(self) -> list[Column]:
-        """Return the columns that people read."""
+        """Return the columns of the displayed table."""
         return [column for column in self.columns if not column.detail]
 
     def texts(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and body as people read them."""
+        """Return the header and body of the displayed table as text."""
         header = [f"{column.label} ({column.unit})" if column.unit else column.label for column in self.shown()]
         body = [
             [text(cell, column) for cell, column in zip(row, self.columns, strict=True) if not column.detail]
@@ -92,7 +92,10 @@ class Table:
         return header, body
 
     def flat(self) -> list[list[str | int | float | None]]:
-        """Return the rows for CSV, header first: full precision, a mean as `NAME.n`, `.mean`, `.sd` and `.half`."""
+        """Return full-precision CSV rows, header first.
+
+        A mean becomes the columns `NAME.n`, `.mean`, `.sd` and `.half`.
+        """
         header: list[str | int | float | None] = []
         for column in self.columns:
             header += [f"{column.name}.{part}" for part in PARTS] if column.kind in MEANS else [column.name]
@@ -104,7 +107,7 @@ class Table:
 
 
 PARTS = ("n", "mean", "sd", "half")
-MEANS = ("mean", "difference")  # kinds of column whose cells are means
+MEANS = ("mean", "difference")  # kinds of columns whose cells are means
 
 
 def _flat(cell: Cell, column: Column) -> list[str | int | float | None]:
@@ -117,7 +120,7 @@ def _flat(cell: Cell, column: Column) -> list[str | int | float | None]:
 
 
 def text(cell: Cell, column: Column) -> str:
-    """Return a cell as people read it."""
+    """Return a cell as text for the displayed table."""
     match cell:
         case None:
             return DASH
@@ -140,7 +143,7 @@ def _mean_text(cell: Mean, column: Column) -> str:
 def _number_text(cell: float, column: Column) -> str:
     match column.kind:
         case "count":
-            return f"{cell:,.0f}"
+            return f"{cell:,.0f}" if cell == round(cell) else f"{round(cell, 3):,}"
         case "percent":
             return f"{cell:+.1f} %"
         case "share":
@@ -150,20 +153,25 @@ def _number_text(cell: float, column: Column) -> str:
     return f"{cell:,}" if isinstance(cell, int) else f"{cell:.{column.digits}f}"
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number followed by its noun, in the plural unless the number is 1."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def capital(words: str) -> str:
-    """Return the words with a capital first letter; acronyms stay."""
+    """Return the text with its first letter capitalized and all other letters unchanged."""
     return words[:1].upper() + words[1:]
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in the unit that needs few digits."""
+    """Format a duration in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """Return mean, deviation and 95 % interval of at least one value."""
+    """Return the mean, standard deviation and 95 % interval of one or more values."""
     n, mean = len(values), statistics.fmean(values)
     if n < 2:
         return Mean(n, mean, None, None)
@@ -172,14 +180,14 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 
 def quantile(freedom: int) -> float:
-    """Return the 97.5 % quantile of Student's t."""
-    from scipy.special import stdtrit  # only where there is an interval to compute
+    """Return the 97.5 % quantile of Student's t distribution."""
+    from scipy.special import stdtrit  # imported only if there is an interval to compute
 
     return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))
 
 
 def plain(value: Any) -> Any:
-    """Return a figure, a table or a part of one as plain data for JSON."""
+    """Convert a figure, a table or a part of one to plain data for JSON."""
     if isinstance(value, Mapping):
         return {name: plain(inner) for name, inner in value.items()}
     if isinstance(value, str | int | float | None):

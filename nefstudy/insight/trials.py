@@ -1,4 +1,4 @@
-"""Trials as equally long columns, read from a ledger or made from its rows."""
+"""A column-oriented table of trials, read from a ledger or converted from its rows."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,11 +9,11 @@ SEED = "seed"
 
 
 @dataclass(frozen=True)
-class Trials:
-    """Columns by name: fixed columns, metrics and parameters, None where a trial lacks one.
+class TrialColumns:
+    """Trials as a table of named columns: fixed columns, metrics and parameters, with None for missing values.
 
     Attributes:
-        columns: equally long; `parameters`, where it is present, holds each trial's parameters by name.
+        columns: lists of equal length; `parameters`, if present, contains each trial's parameters by name.
     """
 
     columns: Mapping[str, Sequence[Any]]
@@ -24,21 +24,21 @@ class Trials:
     def __getitem__(self, name: str) -> Sequence[Any]:
         return self.columns[name] if name in self.columns else [None] * len(self)
 
-    def at(self, indices: Iterable[int]) -> "Trials":
-        """Return the trials of these indices, in this order."""
+    def at(self, indices: Iterable[int]) -> "TrialColumns":
+        """Return the trials at the given indices, in the order of the indices."""
         chosen = list(indices)
-        return Trials({name: [values[index] for index in chosen] for name, values in self.columns.items()})
+        return TrialColumns({name: [values[index] for index in chosen] for name, values in self.columns.items()})
 
-    def where(self, keep: Callable[[int], bool]) -> "Trials":
-        """Return the trials whose index passes."""
+    def where(self, keep: Callable[[int], bool]) -> "TrialColumns":
+        """Return the trials whose index satisfies `keep`."""
         return self.at(filter(keep, range(len(self))))
 
-    def groups(self, *names: str) -> Iterator[tuple[tuple[Any, ...], "Trials"]]:
-        """Yield the trials by their values in these columns, in the order of first appearance."""
-        found: dict[tuple[Any, ...], list[int]] = {}
+    def groups(self, *names: str) -> Iterator[tuple[tuple[Any, ...], "TrialColumns"]]:
+        """Yield the trials grouped by their values in the given columns, in order of first appearance."""
+        indices_by_values: dict[tuple[Any, ...], list[int]] = {}
         for index, values in enumerate(zip(*(self[name] for name in names), strict=True)):
-            found.setdefault(values, []).append(index)
-        for values, indices in found.items():
+            indices_by_values.setdefault(values, []).append(index)
+        for values, indices in indices_by_values.items():
             yield values, self.at(indices)
 
 
@@ -47,23 +47,23 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def having(trials: Trials, *names: str) -> Trials:
-    """Return the trials that have a finite number in each of these columns."""
+def having(trials: TrialColumns, *names: str) -> TrialColumns:
+    """Return the trials that have a finite number in every given column."""
     columns = [trials[name] for name in names]
     return trials.where(lambda index: all(is_number(column[index]) for column in columns))
 
 
 def setting(parameters: Mapping[str, Any], *, without: Iterable[str] = ()) -> tuple[tuple[str, Any], ...]:
-    """Return a trial's parameters without its seeds: equal for trials that differ in seeds alone.
+    """Return a trial's setting: its parameters except seeds, so that all replicates share one setting.
 
     Args:
-        without: more to leave out, by name, with everything below it: `classifier` also leaves out
-            `classifier.epochs`; a leading `dataset.` is accepted.
+        without: further parameters to exclude, with everything below them: `classifier` also excludes
+            `classifier.epochs`. A leading `dataset.` is ignored.
     """
-    left_out = [name.removeprefix("dataset.") for name in without]
+    excluded = [name.removeprefix("dataset.") for name in without]
 
     def is_kept(name: str) -> bool:
-        below = any(name == left or name.startswith(f"{left}.") for left in left_out)
-        return not below and name.rpartition(".")[2] != SEED
+        is_excluded = any(name == other or name.startswith(f"{other}.") for other in excluded)
+        return not is_excluded and name.rpartition(".")[2] != SEED
 
     return tuple(sorted((name, value) for name, value in parameters.items() if is_kept(name)))

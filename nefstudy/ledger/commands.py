@@ -1,4 +1,4 @@
-"""Commands: what users ask of a study's driver, and how each ended."""
+"""Commands from users to a study's driver, and their outcomes."""
 
 import uuid
 from collections.abc import Mapping
@@ -7,12 +7,11 @@ from typing import Any, final
 from sqlalchemy import Connection, Row, insert, select, update
 
 from nefstudy.ledger import events
-from nefstudy.ledger.access import Access
-from nefstudy.ledger.fetch import fetch
 from nefstudy.ledger.lease import Lease
-from nefstudy.ledger.rows import CommandRow
-from nefstudy.ledger.schema import commands
-from nefstudy.ledger.texts import dump, load
+from nefstudy.ledger.sql.access import Access
+from nefstudy.ledger.sql.fetch import dump, fetch, load
+from nefstudy.ledger.sql.rows import CommandRow
+from nefstudy.ledger.sql.schema import commands
 from nefstudy.outside_text import safe_error
 
 
@@ -26,7 +25,10 @@ class Commands:
     def append(
         self, study: str, verb: str, *, body: Mapping[str, Any] | None = None, idempotency_key: str | None = None
     ) -> CommandRow:
-        """Ask something of a study's driver; the same idempotency key again returns the first command."""
+        """Append a command for a study's driver and return it.
+
+        If the idempotency key is already in use, return the command that uses it instead.
+        """
         key = idempotency_key or uuid.uuid4().hex
         values = {"study": study, "verb": verb, "body": dump(dict(body or {})), "idempotency_key": key}
         query = select(commands).where(commands.c.study == study, commands.c.idempotency_key == key)
@@ -42,7 +44,7 @@ class Commands:
         return self._access.write(act)
 
     def settle(self, command: int, *, outcome: str = "done", lease: Lease | None = None) -> None:
-        """Record how a command ended, unless that is known already."""
+        """Record the outcome of a command unless it already has one."""
         still_open = (commands.c.id == command) & commands.c.settled_at.is_(None)
 
         def act(connection: Connection, now: float) -> None:
@@ -54,7 +56,7 @@ class Commands:
         self._access.write(act, lease=lease)
 
     def unsettled(self, study: str) -> list[CommandRow]:
-        """Return the commands not settled yet, in order; each is returned again until it is settled."""
+        """Return the commands that have no outcome yet, oldest first."""
         query = select(commands).where(commands.c.study == study, commands.c.settled_at.is_(None))
         return [_command(row) for row in self._access.rows(query.order_by(commands.c.id))]
 

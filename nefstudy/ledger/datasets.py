@@ -1,16 +1,16 @@
-"""Neural datasets on disk, as the ledger knows them: by digest, shared by all studies."""
+"""Records of the neural datasets on disk, keyed by digest and shared by all studies."""
 
 from collections.abc import Sequence
 from typing import final
 
 from sqlalchemy import Connection, insert, select, update
 
-from nefstudy.ledger.access import Access
 from nefstudy.ledger.lease import Lease
-from nefstudy.ledger.rows import OPEN, NeuralDatasetRow
-from nefstudy.ledger.schema import documents, trials
-from nefstudy.ledger.schema import neural_datasets as table
-from nefstudy.ledger.texts import dump, load
+from nefstudy.ledger.sql.access import Access
+from nefstudy.ledger.sql.fetch import dump, load
+from nefstudy.ledger.sql.rows import OPEN, NeuralDatasetRow
+from nefstudy.ledger.sql.schema import documents, trials
+from nefstudy.ledger.sql.schema import neural_datasets as table
 
 DROPPING, DROPPED = "dropping", "dropped"
 
@@ -23,19 +23,28 @@ class Datasets:
         self._access = access
 
     def put(self, row: NeuralDatasetRow, *, lease: Lease | None = None) -> None:
-        """Record where a neural dataset is and which rungs it has, replacing what was known."""
+        """Insert or update the record of a neural dataset: its path, rungs, size and state."""
         self._access.write(lambda c, now: _put(c, row, now=now), lease=lease)
 
     def get(self, digest: str) -> NeuralDatasetRow | None:
-        """Return one neural dataset, None when the ledger does not know it."""
+        """Return the record of one neural dataset, or None if there is no record."""
         return next(iter(self._select(digest)), None)
 
     def all(self) -> list[NeuralDatasetRow]:
-        """Return the neural datasets, oldest first."""
+        """Return all neural datasets, oldest first."""
         return self._select()
 
-    def begin_drop(self, digest: str, *, held: Sequence[Lease] = ()) -> bool:
-        """Mark a neural dataset as being dropped; return False, and mark nothing, while an open trial may read it."""
+    def needs(self, study: str) -> dict[tuple[str, str], tuple[str, ...]]:
+        """Return the digests of the neural datasets that each trial of a study needs, by (phase, key)."""
+        query = select(trials.c.phase, trials.c.key, documents.c.needs).where(trials.c.study == study)
+        query = query.join(documents, documents.c.trial_id == trials.c.id)
+        return {(row.phase, row.key): tuple(load(row.needs)) for row in self._access.rows(query)}
+
+    def begin_drop(self, digest: str, *, leases: Sequence[Lease] = ()) -> bool:
+        """Mark a neural dataset as being dropped unless an open trial needs it.
+
+        Return whether it was marked.
+        """
         reads = (
             select(trials.c.id)
             .join(documents, documents.c.trial_id == trials.c.id)
@@ -52,12 +61,12 @@ class Datasets:
                 _put(connection, row, now=now)
             return True
 
-        return self._access.write(act, lease=held)
+        return self._access.write(act, lease=leases)
 
-    def end_drop(self, digest: str, *, held: Sequence[Lease] = ()) -> None:
-        """Mark a neural dataset as dropped, unless it was fitted again since `begin_drop`."""
+    def end_drop(self, digest: str, *, leases: Sequence[Lease] = ()) -> None:
+        """Mark a neural dataset as dropped unless it has been refitted since `begin_drop`."""
         dropping = (table.c.digest == digest) & (table.c.state == DROPPING)
-        self._access.write(lambda c, _: c.execute(update(table).where(dropping).values(state=DROPPED)), lease=held)
+        self._access.write(lambda c, _: c.execute(update(table).where(dropping).values(state=DROPPED)), lease=leases)
 
     def _select(self, digest: str | None = None) -> list[NeuralDatasetRow]:
         query = select(table).order_by(table.c.created_at, table.c.digest)
@@ -78,6 +87,6 @@ def _put(connection: Connection, row: NeuralDatasetRow, *, now: float) -> None:
         "fingerprint": dump(row.fingerprint),
         "state": row.state,
     }
-    known = connection.execute(update(table).where(table.c.digest == row.digest).values(values)).rowcount
-    if known == 0:
+    updated = connection.execute(update(table).where(table.c.digest == row.digest).values(values)).rowcount
+    if updated == 0:
         connection.execute(insert(table).values(digest=row.digest, created_at=row.created_at or now, **values))

@@ -1,17 +1,17 @@
-"""Events: what happened, numbered in the order of its commit."""
+"""Events: changes to studies and trials, numbered in commit order."""
 
 from collections.abc import Mapping
 from typing import Any, final
 
 from sqlalchemy import Connection, Select, func, insert, select
 
-from nefstudy.ledger.access import Access
-from nefstudy.ledger.rows import EventRow
-from nefstudy.ledger.schema import events
-from nefstudy.ledger.texts import dump, load
+from nefstudy.ledger.sql.access import Access
+from nefstudy.ledger.sql.fetch import dump, load
+from nefstudy.ledger.sql.rows import EventRow
+from nefstudy.ledger.sql.schema import events
 from nefstudy.outside_text import safe_error
 
-_APPEND = insert(events).returning(events.c.seq)  # built once: building a statement costs more than running it
+_APPEND = insert(events).returning(events.c.seq)  # built once: building the statement costs more than running it
 
 
 @final
@@ -30,7 +30,7 @@ class Events:
         key: str | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> int:
-        """Append an event and return its number, higher than every number committed before it."""
+        """Append an event and return its number, which is higher than that of every earlier event."""
         return self._access.write(lambda c, now: append(c, study, kind=kind, phase=phase, key=key, data=data, now=now))
 
     def since(self, seq: int, *, study: str | None = None, limit: int = 1000) -> list[EventRow]:
@@ -39,20 +39,26 @@ class Events:
         return self._select(query if study is None else query.where(events.c.study == study))
 
     def last_seq(self, study: str | None = None) -> int:
-        """Return the number of the latest event: while a study's stays, so do its trials, counts, state, commands."""
+        """Return the number of the latest event.
+
+        Every change to a study's trials, counts, state or commands appends an event.
+        """
         query = select(func.max(events.c.seq))
         if study is not None:
             query = query.where(events.c.study == study)
         return int(self._access.rows(query)[0][0] or 0)
 
     def latest(self, study: str, kind: str, *, among: int = 5000) -> EventRow | None:
-        """Return the latest event of a kind among the study's last `among` ones, None without one."""
+        """Return the latest event of a kind among a study's last `among` events, or None."""
         last = select(events).where(events.c.study == study).order_by(events.c.seq.desc()).limit(among).subquery()
         rows = self._select(select(last).where(last.c.kind == kind).order_by(last.c.seq.desc()).limit(1))
         return next(iter(rows), None)
 
     def last_of_kind(self, study: str, kind: str) -> EventRow | None:
-        """Return a study's latest event of a kind; the search takes longer the more events came later."""
+        """Return a study's latest event of a kind, or None.
+
+        The search scans all events after it.
+        """
         query = select(events).where(events.c.study == study, events.c.kind == kind)
         return next(iter(self._select(query.order_by(events.c.seq.desc()).limit(1))), None)
 
@@ -76,5 +82,5 @@ def append(
 
 
 def _safe(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same data, its texts without secrets and bounded: they may quote an error or a command."""
+    """Redact and truncate the text values of an event, which may quote an error or a command."""
     return {name: safe_error(value) if isinstance(value, str) else value for name, value in data.items()}

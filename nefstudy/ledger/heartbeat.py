@@ -1,4 +1,4 @@
-"""Keeping a lease while a driver works: a thread that renews it until it is told to stop."""
+"""A background thread that renews a lease while a driver runs."""
 
 import threading
 from types import TracebackType
@@ -7,20 +7,23 @@ from typing import Protocol, final, runtime_checkable
 from nefstudy.errors import BadLedger, LedgerReplaced, StudyBusy
 from nefstudy.ledger.lease import Lease
 
-PATIENCE_S = 5.0  # a beat that waits for an absent database does not hold up the end
+JOIN_TIMEOUT_S = 5.0  # so that a renewal waiting for an unreachable database does not delay the exit
 
 
 @runtime_checkable
 class Renewer(Protocol):
-    """What a heartbeat needs of a ledger."""
+    """The part of `Leases` that `Heartbeat` uses."""
 
     def renew(self, lease: Lease) -> None:
-        """Say that the holder lives."""
+        """Record that the holder is alive."""
 
 
 @final
 class Heartbeat:
-    """A thread that renews a lease; `lost` is the error that ended it, None while it is held."""
+    """A background thread that renews a lease.
+
+    `lost` is the error that ended the lease, or None while the lease is held.
+    """
 
     def __init__(self, ledger: Renewer, lease: Lease) -> None:
         self.lost: StudyBusy | LedgerReplaced | None = None
@@ -37,7 +40,7 @@ class Heartbeat:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(PATIENCE_S)
+        self._thread.join(JOIN_TIMEOUT_S)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._lease.renew_every_s):
@@ -46,5 +49,5 @@ class Heartbeat:
             except (StudyBusy, LedgerReplaced) as error:
                 self.lost = error
                 return
-            except BadLedger:  # the database is away: the next beat or the driver's next commit finds out
+            except BadLedger:  # unreachable database: the next renewal or the driver's next commit reports it
                 continue

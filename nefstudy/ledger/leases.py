@@ -1,13 +1,13 @@
-"""Leases: one driver per study, one exporter per ledger.
+"""Acquisition, renewal, takeover and release of leases: one driver per study, one exporter per ledger.
 
-Whether a holder still lives is decided in this order:
+A lease is taken over when its holder counts as dead:
 
-    same machine, its process has ended       taken over at once (pid, start, boot id, pid namespace)
-    same machine, its process lives           silent for `lease_s` by the monotonic clock both share
-    another machine                           silent for `lease_s` by the database's clock, and then watched
-                                              for a while by our monotonic clock without a beat
+    same machine, process has ended       at once (compares pid, start time, boot id and pid namespace)
+    same machine, process is running      no renewal for `lease_s` by the monotonic clock that both share
+    another machine                       no renewal for `lease_s` by the database's clock, and then no beat
+                                          while it is watched for some time by this process's monotonic clock
 
-so a clock that jumps can delay a takeover from another machine but never cause one.
+A clock that jumps can therefore delay a takeover from another machine, but never cause one.
 """
 
 import time
@@ -19,18 +19,23 @@ from sqlalchemy import Connection, insert, update
 
 from nefstudy.errors import BadConfig, StudyBusy
 from nefstudy.ledger import events, studies
-from nefstudy.ledger.access import Access
-from nefstudy.ledger.fetch import Found
-from nefstudy.ledger.lease import EXPORT, Lease, busy, check, find
+from nefstudy.ledger.lease import EXPORT, Lease, busy_message, check, find
 from nefstudy.ledger.owner import Owner
-from nefstudy.ledger.schema import leases
+from nefstudy.ledger.sql.access import Access
+from nefstudy.ledger.sql.fetch import RowDict
+from nefstudy.ledger.sql.schema import leases
 
-WATCH = 6  # a silent holder is watched for a sixth of the lease: time for more than one renewal
+WATCHES = 6  # per lease duration: a silent holder is watched for a sixth of it, which covers more than one renewal
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that holds a study, since when, and how long ago it was last heard of (seconds)."""
+    """The process that drives a study.
+
+    Attributes:
+        since: when it acquired the lease, UTC seconds.
+        seen_s: seconds since its last renewal.
+    """
 
     study: str
     owner: Owner
@@ -39,14 +44,14 @@ class Holder:
     lease_s: float
 
     @property
-    def is_gone(self) -> bool:
-        """Whether the holder's process is known to have ended."""
-        return self.owner.is_gone
+    def has_ended(self) -> bool:
+        """Whether the process is known to have ended."""
+        return self.owner.has_ended
 
 
 @dataclass(frozen=True)
 class Silence:
-    """A holder not heard of: the beat it stopped at, and how long to watch it before taking over."""
+    """A holder that stopped renewing: its last beat, and how long it must be watched before a takeover."""
 
     epoch: int
     beat: int
@@ -54,8 +59,11 @@ class Silence:
 
 
 @dataclass(frozen=True)
-class Request:
-    """A request for a lease; the nonce recognizes one that was committed although the answer was lost."""
+class LeaseRequest:
+    """A request for a lease.
+
+    The nonce identifies a request that was committed although its response was lost.
+    """
 
     name: str
     owner: Owner
@@ -72,12 +80,12 @@ class Leases:
         self._database = access.database
 
     def acquire(self, study: str, owner: Owner, *, lease_s: float = 60.0) -> Lease:
-        """Return the right to drive a study, waiting while a silent holder is watched.
+        """Acquire and return the lease of a study, after watching any silent holder.
 
         Raises:
-            StudyBusy: another process drives it. BadConfig: there is no such study.
+            StudyBusy: another process drives the study. BadConfig: the study does not exist.
         """
-        request = Request(study, owner, lease_s=lease_s, nonce=uuid.uuid4().hex)
+        request = LeaseRequest(study, owner, lease_s=lease_s, nonce=uuid.uuid4().hex)
         answer = self._try(request, watched=None)
         while isinstance(answer, Silence):
             time.sleep(answer.watch_s)
@@ -85,11 +93,19 @@ class Leases:
         return answer
 
     def acquire_export(self, owner: Owner, *, lease_s: float = 60.0) -> Lease:
-        """Return the right to empty the outbox; StudyBusy names the process that has it."""
+        """Acquire and return the lease of the exporter.
+
+        Raises:
+            StudyBusy: another process, named in the message, holds it.
+        """
         return self.acquire(EXPORT, owner, lease_s=lease_s)
 
     def renew(self, lease: Lease) -> None:
-        """Record that the holder lives; StudyBusy when the lease was lost, LedgerReplaced in an earlier copy."""
+        """Record that the holder is alive.
+
+        Raises:
+            StudyBusy: the lease was lost. LedgerReplaced: the database is another ledger or an earlier copy.
+        """
 
         def act(connection: Connection, _: float) -> None:
             values = {"seen_at": self._database.now(connection), "seen_monotonic": time.monotonic()}
@@ -98,7 +114,10 @@ class Leases:
         self._access.write(act, lease=lease)
 
     def check_held(self, *held: Lease) -> None:
-        """Check that leases are held, before an act outside the database; raise as `renew` does."""
+        """Check that all leases are still held, before an action outside the database.
+
+        Raises the same errors as `renew`.
+        """
         after = {lease.nonce: self._access.last_beat(lease) for lease in held}
 
         def act(connection: Connection) -> None:
@@ -108,7 +127,7 @@ class Leases:
         self._access.read(act)
 
     def release(self, lease: Lease, *, state: str = "finished") -> None:
-        """Give a lease up and leave the study in `state`; do nothing when it was lost or released before."""
+        """Release a lease and set the study's state, unless the lease was already lost or released."""
 
         def act(connection: Connection) -> None:
             row, now = find(connection, lease.study), self._database.now(connection)
@@ -121,7 +140,7 @@ class Leases:
         self._database.write(act)
 
     def holder(self, study: str) -> Holder | None:
-        """Return the process that drives a study, None without one."""
+        """Return the process that drives a study, or None if there is none."""
 
         def act(connection: Connection) -> Holder | None:
             row, now = find(connection, study), self._database.now(connection)
@@ -133,14 +152,14 @@ class Leases:
 
         return self._access.read(act)
 
-    def _try(self, request: Request, *, watched: Silence | None) -> Lease | Silence:
+    def _try(self, request: LeaseRequest, *, watched: Silence | None) -> Lease | Silence:
         return self._database.write(lambda c: _claim(c, request, now=self._database.now(c), watched=watched))
 
 
-def _claim(connection: Connection, request: Request, *, now: float, watched: Silence | None) -> Lease | Silence:
-    """Return the lease when it is free or was watched in vain, otherwise the silence to watch first."""
-    if request.name != EXPORT and not studies.knows(connection, request.name):
-        raise BadConfig(f"study {request.name!r} is not in the ledger; put it there before driving it")
+def _claim(connection: Connection, request: LeaseRequest, *, now: float, watched: Silence | None) -> Lease | Silence:
+    """Return the lease if it is available; otherwise return the silent holder to watch before trying again."""
+    if request.name != EXPORT and not studies.exists(connection, request.name):
+        raise BadConfig(f"study {request.name!r} is not in the ledger; create it before driving it")
     row = find(connection, request.name)
     if row is not None and row["nonce"] == request.nonce:
         return _lease(row)
@@ -160,28 +179,32 @@ def _claim(connection: Connection, request: Request, *, now: float, watched: Sil
     return Lease(request.name, epoch, nonce=request.nonce, owner=request.owner, lease_s=request.lease_s)
 
 
-def _silence(row: Found, *, now: float, watched: Silence | None) -> Silence | None:
-    """Return None when the holder may be taken over, else the silence to watch; raise StudyBusy while it lives."""
+def _silence(row: RowDict, *, now: float, watched: Silence | None) -> Silence | None:
+    """Return the silent holder to watch before a takeover, or None if the lease may be taken over now.
+
+    Raises:
+        StudyBusy: the holder is alive.
+    """
     owner, lease_s = Owner.from_json(row["owner"]), row["lease_s"]
-    if owner.is_gone:
+    if owner.has_ended:
         return None
     if owner.same_machine:
         age = time.monotonic() - row["seen_monotonic"]
         if age < lease_s:
-            raise StudyBusy(busy(row, age=age))
+            raise StudyBusy(busy_message(row, age=age))
         return None
     age = now - row["seen_at"]
     if 0 <= age < lease_s:
-        raise StudyBusy(busy(row, age=age))
+        raise StudyBusy(busy_message(row, age=age))
     if watched is None:
-        # a holder seen in the future only shows that some clock jumped: nothing of the lease counts as over
-        return Silence(epoch=row["epoch"], beat=row["beat"], watch_s=lease_s / WATCH if age >= 0 else lease_s)
+        # a renewal in the future only shows that a clock jumped: watch for the whole lease duration
+        return Silence(epoch=row["epoch"], beat=row["beat"], watch_s=lease_s / WATCHES if age >= 0 else lease_s)
     if (watched.epoch, watched.beat) != (row["epoch"], row["beat"]):
-        raise StudyBusy(busy(row, age=0.0))
+        raise StudyBusy(busy_message(row, age=0.0))
     return None
 
 
-def _lease(row: Found) -> Lease:
+def _lease(row: RowDict) -> Lease:
     return Lease(
         row["study"], row["epoch"], nonce=row["nonce"], owner=Owner.from_json(row["owner"]), lease_s=row["lease_s"]
     )

@@ -1,4 +1,4 @@
-"""The ledger: its address, and its parts by noun."""
+"""The ledger class, which opens the database and exposes its parts (studies, leases, trials, ...)."""
 
 import time
 from collections.abc import Callable
@@ -6,23 +6,23 @@ from types import TracebackType
 from typing import final
 
 from nefstudy.errors import BadLedger
-from nefstudy.ledger.access import Access
-from nefstudy.ledger.address import shown_address
 from nefstudy.ledger.commands import Commands
-from nefstudy.ledger.database import Database
 from nefstudy.ledger.datasets import Datasets
 from nefstudy.ledger.events import Events
 from nefstudy.ledger.leases import Leases
 from nefstudy.ledger.outbox import Outbox
+from nefstudy.ledger.sql.access import Access
+from nefstudy.ledger.sql.address import redacted_address
+from nefstudy.ledger.sql.database import Database
 from nefstudy.ledger.studies import Studies
 from nefstudy.ledger.trials import Trials
 
 
 @final
 class Ledger:
-    """The one record of what happened, on SQLite or PostgreSQL. Threads may share it.
+    """The record of all studies, on SQLite or PostgreSQL. Thread-safe.
 
-    Every method of its parts is one transaction. A write that is given a lease is refused once the lease is lost.
+    Every method of its parts is one transaction. A write with a lease is refused once the lease is lost.
     """
 
     def __init__(self, database: Database) -> None:
@@ -38,17 +38,18 @@ class Ledger:
 
     @classmethod
     def open(
-        cls, url: str, *, read_only: bool = False, patience_s: float = 60.0, clock: Callable[[], float] = time.time
+        cls, url: str, *, read_only: bool = False, timeout_s: float = 60.0, clock: Callable[[], float] = time.time
     ) -> "Ledger":
-        """Open the ledger at a path or database URL, created first unless `read_only`.
+        """Open the ledger at a path or database URL, creating it if it is missing unless `read_only`.
 
         Args:
-            patience_s: how long a method retries while the database is locked or away.
+            timeout_s: how long a method retries while the database is locked or unreachable.
 
         Raises:
-            NoLedger: missing (read-only). OtherVersion: of another version. BadLedger: not a ledger, or not reachable.
+            NoLedger: it is missing and `read_only`. OtherVersion: it has another version.
+            BadLedger: it is not a ledger, or not reachable.
         """
-        database = Database(url, read_only=read_only, patience_s=patience_s, clock=clock)
+        database = Database(url, read_only=read_only, timeout_s=timeout_s, clock=clock)
         try:
             database.prepare()
         except BadLedger:
@@ -57,26 +58,26 @@ class Ledger:
         return cls(database)
 
     @classmethod
-    def follow(cls, url: str, *, read_only: bool = True, patience_s: float = 60.0) -> "Ledger":
-        """Return the ledger that is at an address at the time of each call; it is never made here.
+    def follow(cls, url: str, *, read_only: bool = True, timeout_s: float = 60.0) -> "Ledger":
+        """Return a ledger that never creates its database and detects on every call whether it was replaced.
 
-        Methods raise NoLedger until there is one, OtherVersion while it is of another version.
+        Methods raise NoLedger while the ledger is missing and OtherVersion while it has another version.
         """
-        return cls(Database(url, read_only=read_only, patience_s=patience_s, clock=time.time, existing=True))
+        return cls(Database(url, read_only=read_only, timeout_s=timeout_s, clock=time.time, existing=True))
 
     @property
-    def edition(self) -> int:
-        """Rises when another database is found at the address, whose answers may be others."""
-        return self._database.edition
+    def generation(self) -> int:
+        """Number of databases found at the address so far; when it changes, caches become invalid."""
+        return self._database.generation
 
     @property
     def url(self) -> str:
-        """Where the ledger is, without any password."""
-        return shown_address(self._database.address)
+        """The ledger's address without any password."""
+        return redacted_address(self._database.address)
 
     @property
     def read_only(self) -> bool:
-        """Whether writing is refused."""
+        """Whether writes are refused."""
         return self._database.read_only
 
     def close(self) -> None:

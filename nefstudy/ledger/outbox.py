@@ -1,20 +1,22 @@
-"""The outbox: results not exported yet. An entry stays, done, so that a later export knows it is not the first."""
+"""The outbox: results to export to MLflow.
+
+Exported entries are kept and marked as done, so that a later export of the same trial is known to be a repeat.
+"""
 
 from collections.abc import Sequence
 from typing import Any, final
 
 from sqlalchemy import Connection, Select, bindparam, case, func, insert, select, update
 
-from nefstudy.ledger.access import Access
 from nefstudy.ledger.lease import Lease
-from nefstudy.ledger.rows import OutboxRow, TrialState
-from nefstudy.ledger.schema import outbox, trials
+from nefstudy.ledger.sql.access import Access
+from nefstudy.ledger.sql.rows import TERMINAL, OutboxRow
+from nefstudy.ledger.sql.schema import outbox, trials
 from nefstudy.outside_text import safe_error
 
-MAX_TRIES = 5  # an entry begun more often waits until a user retries it: it would be refused again
-ENDED = (TrialState.COMPLETE, TrialState.FAILED, TrialState.PRUNED)
+MAX_TRIES = 5  # exports of an entry; after that it waits until a user retries it, since it would be refused again
 
-_AGAIN = update(outbox).where(outbox.c.trial_id == bindparam("posted"))
+_REPOST = update(outbox).where(outbox.c.trial_id == bindparam("posted"))
 _POST = insert(outbox)
 
 
@@ -26,7 +28,10 @@ class Outbox:
         self._access = access
 
     def take(self, limit: int = 100, *, skip: Sequence[int] = (), lease: Lease | None = None) -> list[OutboxRow]:
-        """Return the oldest entries worth a try, each counted as tried; `tries` is how often each was before."""
+        """Return the oldest entries that have tries left, and count one more try for each entry.
+
+        The returned numbers of tries do not include the new one.
+        """
 
         def act(connection: Connection, _: float) -> list[OutboxRow]:
             oldest = [OutboxRow(**row._asdict()) for row in connection.execute(_pending(limit + len(skip)))]
@@ -37,8 +42,8 @@ class Outbox:
 
         return self._access.write(act, lease=lease)
 
-    def mark(self, entries: Sequence[OutboxRow], *, lease: Lease | None = None) -> None:
-        """Record that entries are exported; one whose trial has another attempt since stays in the outbox."""
+    def mark_exported(self, entries: Sequence[OutboxRow], *, lease: Lease | None = None) -> None:
+        """Mark entries as exported, except those whose trials have had another attempt since."""
 
         def act(connection: Connection, _: float) -> None:
             for entry in entries:
@@ -54,25 +59,31 @@ class Outbox:
         self._access.write(lambda c, _: c.execute(change), lease=lease)
 
     def refill(self, study: str | None = None) -> int:
-        """Put every ended trial of a study, or of all, into the outbox again; return how many."""
-        ended = select(trials.c.id).where(trials.c.state.in_(ENDED))
+        """Queue all terminal trials, of one study or of every study, for another export.
+
+        Return the number of queued trials.
+        """
+        terminal = select(trials.c.id).where(trials.c.state.in_(TERMINAL))
         if study is not None:
-            ended = ended.where(trials.c.study == study)
-        known = case((outbox.c.tries > 1, 1), else_=outbox.c.tries)
-        again = update(outbox).where(outbox.c.trial_id.in_(ended)).values(done=False, tries=known)
-        return self._access.write(lambda c, _: c.execute(again).rowcount)
+            terminal = terminal.where(trials.c.study == study)
+        tries = case((outbox.c.tries > 1, 1), else_=outbox.c.tries)
+        refill = update(outbox).where(outbox.c.trial_id.in_(terminal)).values(done=False, tries=tries)
+        return self._access.write(lambda c, _: c.execute(refill).rowcount)
 
     def retry(self) -> int:
-        """Let entries that were given up be tried again; return how many. That each may have been begun stays known."""
-        given_up = outbox.c.done.is_(False) & (outbox.c.tries >= MAX_TRIES)
-        return self._access.write(lambda c, _: c.execute(update(outbox).where(given_up).values(tries=1)).rowcount)
+        """Allow another try for the entries that ran out of tries, and return their number.
+
+        Their tries become 1, not 0, because an earlier try may have created a run.
+        """
+        exhausted = outbox.c.done.is_(False) & (outbox.c.tries >= MAX_TRIES)
+        return self._access.write(lambda c, _: c.execute(update(outbox).where(exhausted).values(tries=1)).rowcount)
 
     def pending(self, limit: int = 100) -> list[OutboxRow]:
-        """Return the oldest results not exported yet; those tried most often come last."""
+        """Return the results that are not exported yet, fewest tries first, then oldest first."""
         return [OutboxRow(**row._asdict()) for row in self._access.rows(_pending(limit))]
 
     def size(self, study: str | None = None) -> int:
-        """Return how many results, of one study or of all, are not exported yet."""
+        """Return the number of results, of one study or of every study, that are not exported yet."""
         waiting = select(func.count()).select_from(outbox).where(outbox.c.done.is_(False))
         if study is not None:
             waiting = waiting.join(trials, trials.c.id == outbox.c.trial_id).where(trials.c.study == study)
@@ -80,8 +91,8 @@ class Outbox:
 
 
 def post(connection: Connection, trial_id: int) -> None:
-    """Put a trial into the outbox, once."""
-    if connection.execute(_AGAIN, {"posted": trial_id, "done": False}).rowcount == 0:
+    """Queue a trial for export; a trial that was exported before is queued again."""
+    if connection.execute(_REPOST, {"posted": trial_id, "done": False}).rowcount == 0:
         connection.execute(_POST, {"trial_id": trial_id, "done": False, "tries": 0})
 
 

@@ -1,4 +1,4 @@
-"""Who drives a study: a process, named so that nobody else can be taken for it."""
+"""The owner of a lease: a process, identified uniquely across machines, containers and reboots."""
 
 import json
 import os
@@ -11,10 +11,10 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Owner:
-    """One process of one machine.
+    """One process on one machine.
 
-    A pid alone is reused and a host name may be shared by containers, so the kernel's boot id, the pid
-    namespace and the process's start (clock ticks after boot) go with them. All empty where /proc is absent.
+    Pids are reused and containers may share a host name, so the identity also holds the kernel's boot id, the pid
+    namespace and the process's start (clock ticks after boot). Without /proc these are empty or 0.
     """
 
     host: str
@@ -24,13 +24,13 @@ class Owner:
     pid_namespace: str
 
     @classmethod
-    def here(cls) -> "Owner":
-        """The calling process."""
-        return cls.of(os.getpid())
+    def current(cls) -> "Owner":
+        """Return the calling process."""
+        return cls.of_pid(os.getpid())
 
     @classmethod
-    def of(cls, pid: int) -> "Owner":
-        """A process of this machine that shares our pid namespace."""
+    def of_pid(cls, pid: int) -> "Owner":
+        """Return the process with a given pid in the pid namespace of the calling process."""
         return cls(
             host=socket.gethostname(),
             pid=pid,
@@ -41,36 +41,39 @@ class Owner:
 
     @property
     def same_machine(self) -> bool:
-        """Whether the owner's monotonic clock is ours: the same kernel since the same boot."""
+        """Whether the owner shares this process's monotonic clock: same kernel, same boot."""
         return bool(self.boot_id) and self.boot_id == _boot_id()
 
     @property
     def is_visible(self) -> bool:
-        """Whether the process can be seen from here while it lives."""
+        """Whether this process can find the owner in /proc: same machine and pid namespace."""
         return self.same_machine and bool(self.pid_namespace) and self.pid_namespace == _pid_namespace()
 
     @property
-    def is_gone(self) -> bool:
-        """Whether the process is known to have ended; False when it cannot be seen from here."""
+    def has_ended(self) -> bool:
+        """Whether the process is known to have ended; False if the process is not visible."""
         return self.is_visible and process_start(self.pid) != self.process_start
 
     def to_json(self) -> str:
-        """The owner as JSON text."""
+        """Return the owner as JSON text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Owner":
-        """The owner a JSON text names."""
+        """Parse an owner from its JSON text."""
         return cls(**json.loads(text))
 
 
 def process_start(pid: int) -> int | None:
-    """Clock ticks between boot and the start of process `pid`; None when it is gone or a zombie."""
+    """Return the start time of a process in clock ticks after boot.
+
+    Return None if the process has ended or is a zombie.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    fields = stat.rpartition(")")[2].split()  # the command's name before it may hold blanks and parentheses
+    fields = stat.rpartition(")")[2].split()  # the command name before it may contain spaces and parentheses
     return None if fields[0] in "ZX" else int(fields[19])
 
 

@@ -1,4 +1,4 @@
-"""Records of trials and cells: plain values, no configuration class."""
+"""Trials and cells as written to the ledger: plain values instead of configuration classes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ Direction = Literal["maximize", "minimize"]
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial as it is requested.
+    """A request for one trial.
 
     Attributes:
-        key: the digest of its configuration.
-        config: the canonical JSON of its configuration.
-        parameters: the scalars of its configuration by their flat names.
-        needs: digests of the artifacts that it reads; none of them is dropped while the trial is open.
-        dataset: the one of them that is a neural dataset, None without one.
+        key: digest of the trial's configuration.
+        config: canonical JSON of the configuration.
+        parameters: scalars of the configuration by flat name.
+        needs: digests of the artifacts that the trial reads; these are not dropped while the trial is open.
+        dataset: digest of the first neural dataset in `needs`, by which trials are sorted and filtered, or None.
     """
 
     key: str
@@ -33,7 +33,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class CellRecord:
-    """What one cell does in one phase: how many trials of which task, and the metric that is a trial's score."""
+    """The plan of a cell in one phase: number of trials, task, and the metric used as the score."""
 
     planned: int
     task: str

@@ -1,4 +1,4 @@
-"""Studies: their plan, the state their driver leaves them in, their cells."""
+"""Studies: plans, states and cells."""
 
 from collections.abc import Mapping
 from typing import Any, final
@@ -6,32 +6,31 @@ from typing import Any, final
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from nefstudy.ledger import events, measures
-from nefstudy.ledger.access import Access
-from nefstudy.ledger.fetch import fetch
 from nefstudy.ledger.lease import Lease
 from nefstudy.ledger.record import CellRecord
-from nefstudy.ledger.rows import StudyRow
-from nefstudy.ledger.schema import cells as table
-from nefstudy.ledger.schema import studies
-from nefstudy.ledger.texts import dump, load
+from nefstudy.ledger.sql.access import Access
+from nefstudy.ledger.sql.fetch import dump, fetch, load
+from nefstudy.ledger.sql.rows import StudyRow
+from nefstudy.ledger.sql.schema import cells as table
+from nefstudy.ledger.sql.schema import studies
 from nefstudy.names import cell_name, phase_name, study_name
 from nefstudy.outside_text import safe_error
 
 
 @final
 class Studies:
-    """The studies of a ledger and their cells, each a (phase, cell)."""
+    """The studies of a ledger and their cells, each named by (phase, cell)."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
 
     def put(self, study: str, plan: Mapping[str, Any], *, cells: Mapping[tuple[str, str], CellRecord]) -> StudyRow:
-        """Create a study or continue it: merge the plan key by key, set the given cells and reopen them.
+        """Create or update a study: merge top-level keys of the plan, then write and reopen the given cells.
 
-        Ended trials of a cell whose metric is another one now are scored again.
+        If a cell's metric changes, the scores of its trials are set again.
 
         Raises:
-            BadConfig: a name of a study, phase or cell that does not obey the rule of names.
+            BadConfig: the name of the study, a phase or a cell is invalid.
         """
         study_name(study)
         for phase, cell in cells:
@@ -39,32 +38,32 @@ class Studies:
         return self._access.write(lambda c, now: _put(c, study, plan=plan, cells=cells, now=now))
 
     def get(self, study: str) -> StudyRow | None:
-        """Return one study, None when the ledger does not know it."""
+        """Return one study, or None if it does not exist."""
         return next(iter(self._access.read(lambda c: _all(c, study=study))), None)
 
     def all(self) -> list[StudyRow]:
-        """Return the studies, oldest first."""
+        """Return all studies, oldest first."""
         return self._access.read(_all)
 
-    def knows(self, study: str) -> bool:
-        """Return whether there is such a study, without reading its plan."""
-        return self._access.read(lambda c: knows(c, study))
+    def exists(self, study: str) -> bool:
+        """Return whether a study exists, without reading its plan."""
+        return self._access.read(lambda c: exists(c, study))
 
     def set_state(self, study: str, state: str, *, lease: Lease | None = None) -> None:
-        """Record what the study's driver is doing."""
+        """Set the state of a study."""
         self._access.write(lambda c, now: set_state(c, study, state=state, now=now), lease=lease)
 
     def set_planned(self, study: str, phase: str, cell: str, *, planned: int, lease: Lease | None = None) -> None:
-        """Record how many trials of a cell are planned."""
+        """Set the number of planned trials of a cell."""
         change = update(table).where(_at(study, phase, cell)).values(planned=planned)
         self._access.write(lambda c, _: c.execute(change), lease=lease)
 
     def planned(self, study: str) -> dict[tuple[str, str], int]:
-        """Return the planned trials of each (phase, cell)."""
+        """Return the number of planned trials of each (phase, cell)."""
         return {at: cell.planned for at, cell in self.cells(study).items()}
 
     def cells(self, study: str) -> dict[tuple[str, str], CellRecord]:
-        """Return the cells of a study by (phase, cell), in the order in which they were first planned."""
+        """Return the cells of a study by (phase, cell), in order of creation."""
         query = select(table).where(table.c.study == study).order_by(table.c.position)
         return {
             (row.phase, row.cell): CellRecord(row.planned, row.task, row.metric, row.direction)
@@ -72,7 +71,7 @@ class Studies:
         }
 
     def stop_cell(self, study: str, phase: str, *, cell: str, reason: str | None, lease: Lease | None = None) -> None:
-        """Mark a cell as stopped, with the reason; None reopens it."""
+        """Mark a cell as stopped for a reason, or reopen it if the reason is None."""
         reason = reason and safe_error(reason)
         data = {"phase": phase, "cell": cell, "stopped": reason}
 
@@ -89,13 +88,13 @@ class Studies:
         return {(row.phase, row.cell): row.stopped for row in self._access.rows(query)}
 
 
-def knows(connection: Connection, study: str) -> bool:
-    """Return whether the ledger knows a study."""
+def exists(connection: Connection, study: str) -> bool:
+    """Return whether a study exists."""
     return connection.execute(select(studies.c.study).where(studies.c.study == study)).first() is not None
 
 
 def set_state(connection: Connection, study: str, *, state: str, now: float) -> None:
-    """Record what the study's driver is doing."""
+    """Set the state of a study and append an event."""
     connection.execute(update(studies).where(studies.c.study == study).values(state=state, updated_at=now))
     events.append(connection, study, kind="study", data={"state": state}, now=now)
 
@@ -134,7 +133,7 @@ def _put_cell(connection: Connection, study: str, phase: str, *, cell: str, reco
     else:
         connection.execute(update(table).where(at).values(stopped=None, **vars(record)))
     if known != record.metric:
-        measures.score(connection, study, phase, cell=cell, metric=record.metric)
+        measures.rescore(connection, study, phase, cell=cell, metric=record.metric)
 
 
 def _all(connection: Connection, *, study: str | None = None) -> list[StudyRow]:

@@ -1,7 +1,7 @@
 """Neural datasets on disk: Arrow shards of weights under a manifest with hashes (see FORMAT.md).
 
-`schema.py` is the format as types; `quality.py` measures what fitted fields reconstruct; `write.py` fits and writes
-missing shards; `read.py` opens, verifies, reconstructs; `export.py` hands a rung to other tools.
+`schema.py` defines the format as types, `quality.py` measures reconstructions, `write.py` fits and writes missing
+shards, `read.py` opens, verifies and reconstructs, and `export.py` writes a rung for other tools.
 """
 
 from nefstudy.neural_dataset.export import export_rung as export_rung

@@ -1,4 +1,4 @@
-"""A rung as one plain file for other tools: safetensors or npz."""
+"""Export of a rung to a single safetensors or npz file for other tools."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from nefstudy.neural_dataset.read import NeuralDataset
 
 
 def export_rung(dataset: NeuralDataset, steps: int, path: Path) -> None:
-    """Write a rung as `.safetensors` or `.npz`: every column under its name.
+    """Write a rung to a `.safetensors` or `.npz` file that contains every column under its name.
 
     Raises:
         BadConfig: another suffix.
@@ -23,6 +23,7 @@ def export_rung(dataset: NeuralDataset, steps: int, path: Path) -> None:
         "split": rung.split.numpy(),
         "diverged_at": rung.diverged_at.numpy(),
         "stopped_at": rung.stopped_at.numpy(),
+        "constant": rung.constant.numpy(),
         **rung.quality,
     }
     if path.suffix == ".safetensors":

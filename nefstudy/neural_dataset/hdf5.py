@@ -1,8 +1,8 @@
-"""Neural datasets published as HDF5, in the layout of fit-a-nef and the Neural Field Arena, made ours.
+"""Import of neural datasets published as HDF5, in the layout of fit-a-nef and the Neural Field Arena.
 
-Files `nefs_{start}-{end}.hdf5`, each with `params` (n, P) float32, `labels` (n,), and `param_config`, JSON of
-[name, shape] in the order of a row: bias before kernel, kernels (fan_in, fan_out), as our own rows are. The JSON is
-a string in a dataset of shape (1,), or a scalar or an attribute.
+Files are named `nefs_{start}-{end}.hdf5`. Each has `params` (n, P) float32, `labels` (n,) and `param_config`, which is
+JSON of [name, shape] in the order of a row: bias before kernel, kernels (fan_in, fan_out), like rows of this project.
+The JSON is a string in a dataset of shape (1,), a scalar or an attribute.
 """
 
 import hashlib
@@ -37,20 +37,20 @@ SPLIT_SEED = 1
 
 
 def import_hdf5(folder: Path, root: str, *, origin: Origin) -> NeuralDataset:
-    """The neural dataset in a folder of HDF5 files, written in our format under the root.
+    """Import a folder of HDF5 files into the root as a neural dataset, and return it.
 
-    Quality is not known without the signals, so its columns are NaN.
+    Its quality columns are NaN, because quality is unknown without the signals.
 
     Raises:
-        BadNeuralDataset: a file is missing, damaged, or holds rows of another field; names it and the fix.
-        BadConfig: a field or count that does not fit, or h5py is not installed.
+        BadNeuralDataset: a file is missing, damaged or has rows of another field; names the file and the fix.
+        BadConfig: the field or the counts do not match the files, or h5py is not installed.
     """
     field = build(origin.field, in_dim=len(origin.grid), out_dim=origin.channels)
     files = _files(folder)
     labels = np.concatenate([_labels(file, field=field) for file in files])
     source = _hash(files)
     recipe = origin.recipe(source)
-    marks = {"engine": "imported", "format": "nefs hdf5", "source_sha256": source, "values": origin.values}
+    fingerprint = {"engine": "imported", "format": "nefs hdf5", "source_sha256": source, "values": origin.values}
     storage, order = Storage.at(root), _order(origin, field)
     split = _split(labels, counts=origin.counts)
     records = []
@@ -62,16 +62,16 @@ def import_hdf5(folder: Path, root: str, *, origin: Origin) -> NeuralDataset:
             steps=origin.steps,
             index=shard.index,
         )
-        rows = _rows(files, int(shard.places[0]), int(shard.places[-1]) + 1)[:, order]
-        data = shard_bytes(_columns(rows, shard, schema=schema, labels=labels, split=split), schema)
+        parameters = _rows(files, int(shard.rows[0]), int(shard.rows[-1]) + 1)[:, order]
+        data = shard_bytes(_columns(parameters, shard, schema=schema, labels=labels, split=split), schema)
         receipt = put_shard(
             storage,
             recipe.digest,
             data,
             steps=origin.steps,
             index=shard.index,
-            rows=len(shard.places),
-            fingerprint=marks,
+            rows=len(shard.rows),
+            fingerprint=fingerprint,
         )
         records.append(receipt.shard)
     rungs = [RungRecord(steps=origin.steps, shards=tuple(records))]
@@ -81,7 +81,7 @@ def import_hdf5(folder: Path, root: str, *, origin: Origin) -> NeuralDataset:
         field=field,
         card=card,
         quality=origin.signal_kind.metrics,
-        fingerprint=marks,
+        fingerprint=fingerprint,
         rows=len(labels),
         rungs=rungs,
     )
@@ -97,10 +97,10 @@ class _File:
 
 
 def _files(folder: Path) -> list[_File]:
-    """The files in order of their ranges, which must follow each other from 0."""
+    """Return the files in the order of their row ranges, which must be contiguous and start at 0."""
     named = [(match, path) for path in folder.glob("nefs_*.hdf5") if (match := NAME.fullmatch(path.name))]
     if not named:
-        raise BadNeuralDataset(f"{folder} holds no nefs_START-END.hdf5; give the folder of the published files")
+        raise BadNeuralDataset(f"{folder} contains no nefs_START-END.hdf5; give the folder of the published files")
     ranges = sorted((int(match[1]), int(match[2]), path) for match, path in named)
     files: list[_File] = []
     for first, end, path in ranges:
@@ -110,7 +110,7 @@ def _files(folder: Path) -> list[_File]:
         with _open(path) as file:
             rows = len(file["params"])
         if rows not in (end - first, end - first + 1):
-            raise BadNeuralDataset(f"{path} has {rows} rows, its name says {end - first}; download it again")
+            raise BadNeuralDataset(f"{path} has {rows} rows, but its name says {end - first}; download it again")
         files.append(_File(path, first, rows))
     return files
 
@@ -125,24 +125,26 @@ def _open(path: Path) -> Iterator[Any]:
         with h5py.File(path) as file:
             missing = [key for key in ("params", "labels", "param_config") if key not in file and key not in file.attrs]
             if missing:
-                raise BadNeuralDataset(f"{path} lacks {', '.join(missing)}; it is no published neural dataset")
+                raise BadNeuralDataset(f"{path} lacks {', '.join(missing)}; it is not a published neural dataset")
             yield file
     except OSError as error:
         reason = " ".join(str(error).split())[:80]
-        raise BadNeuralDataset(f"{path} is no whole HDF5 file ({reason}); download it again") from error
+        raise BadNeuralDataset(f"{path} is not a readable HDF5 file ({reason}); download it again") from error
 
 
 def _labels(file: _File, *, field: NeuralField) -> Int[np.ndarray, " n"]:
-    """The labels of a file whose rows are the field's."""
+    """Return the labels of a file, after checking that its rows have the field's layout."""
     with _open(file.path) as opened:
         _check_layout(_param_config(opened, file.path), field, path=file.path)
         if opened["params"].shape != (file.rows, parameter_count(field)):
-            wanted = parameter_count(field)
-            raise BadNeuralDataset(f"{file.path}: params have shape {opened['params'].shape}, rows are of {wanted}")
+            size = parameter_count(field)
+            raise BadNeuralDataset(
+                f"{file.path}: params have shape {opened['params'].shape}, not ({file.rows}, {size}); download it again"
+            )
         labels = np.asarray(opened["labels"])
     if labels.shape != (file.rows,) or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
         raise BadNeuralDataset(
-            f"{file.path}: labels are {labels.dtype} of shape {labels.shape}; one index a row is due"
+            f"{file.path}: labels are {labels.dtype} of shape {labels.shape}, not one class index per row; correct them"
         )
     return labels.astype(np.int64)
 
@@ -150,7 +152,7 @@ def _labels(file: _File, *, field: NeuralField) -> Int[np.ndarray, " n"]:
 def _param_config(file: Any, path: Path) -> list[tuple[str, tuple[int, ...]]]:
     stored = np.asarray(file["param_config"][()] if "param_config" in file else file.attrs["param_config"])
     if stored.size != 1:
-        raise BadNeuralDataset(f"{path}: param_config has shape {stored.shape}, not one text; download it again")
+        raise BadNeuralDataset(f"{path}: param_config has shape {stored.shape}, not one string; download it again")
     (text,) = stored.reshape(-1).tolist()
     try:
         return [(str(name), tuple(int(extent) for extent in shape)) for name, shape in json.loads(text)]
@@ -158,30 +160,33 @@ def _param_config(file: Any, path: Path) -> list[tuple[str, tuple[int, ...]]]:
         raise BadNeuralDataset(f"{path}: param_config is not JSON of [name, shape]; download it again") from None
 
 
-def _check_layout(found: Sequence[tuple[str, tuple[int, ...]]], field: NeuralField, *, path: Path) -> None:
-    wanted = [(parameter.name, parameter.shape) for parameter in field.layout]
-    for place in range(max(len(found), len(wanted))):
-        there = found[place] if place < len(found) else ("nothing", ())
-        here = wanted[place] if place < len(wanted) else ("nothing", ())
-        if there[1] != here[1] or "nothing" in (there[0], here[0]):
+def _check_layout(layout: Sequence[tuple[str, tuple[int, ...]]], field: NeuralField, *, path: Path) -> None:
+    expected = [(parameter.name, parameter.shape) for parameter in field.layout]
+    for index in range(max(len(layout), len(expected))):
+        given = layout[index] if index < len(layout) else ("nothing", ())
+        ours = expected[index] if index < len(expected) else ("nothing", ())
+        if given[1] != ours[1] or "nothing" in (given[0], ours[0]):
             raise BadNeuralDataset(
-                f"{path}: parameter {place} is {there[0]} {there[1]}, the field's {here[0]} {here[1]}; correct the "
-                "field's hyperparameters, the grid or the channels"
+                f"{path}: parameter {index} is {given[0]} {given[1]}, but the field has {ours[0]} {ours[1]}; correct "
+                "the field's hyperparameters, the grid or the channels"
             )
     last: dict[str, int] = {}
-    for name, _ in found:
+    for name, _ in layout:
         if numbered := NUMBERED.match(name):
             stem, number = numbered["stem"], int(numbered["number"])
             if number < last.get(stem, 0):
                 raise BadNeuralDataset(
-                    f"{path}: {name} comes after {stem}_{last[stem]}, so its layers are not in their order; write the "
-                    "file again with the parameters sorted by layer"
+                    f"{path}: {name} comes after {stem}_{last[stem]}, so layers are out of order; write the file again "
+                    "with the parameters sorted by layer"
                 )
             last[stem] = number
 
 
 def _order(origin: Origin, field: NeuralField) -> Int[np.ndarray, " P"]:
-    """Return the columns of a published row in the order of ours: rows of input kernels swap with the axes."""
+    """Return each parameter's position in a published row, in this project's order of parameters.
+
+    If the first coordinate is the column, the rows of kernels that read coordinates are swapped.
+    """
     order = np.arange(parameter_count(field))
     if origin.first_axis == "row":
         return order
@@ -207,30 +212,30 @@ def _split(labels: Int[np.ndarray, " n"], *, counts: tuple[int, int, int] | None
     if counts is None:
         return stratified_split(labels, seed=SPLIT_SEED)
     if sum(counts) != len(labels) or min(counts) < 1:
-        raise BadConfig(f"split {counts} is of {sum(counts)} rows, the files hold {len(labels)}; give three counts")
+        raise BadConfig(f"split {counts} has {sum(counts)} rows, but the files have {len(labels)}; correct the counts")
     return np.repeat(np.arange(3), counts)
 
 
 def _columns(
-    rows: Float[np.ndarray, "n P"],
+    parameters: Float[np.ndarray, "n P"],
     shard: Shard,
     *,
     schema: pa.Schema,
     labels: Int[np.ndarray, " signals"],
     split: Int[np.ndarray, " signals"],
 ) -> dict[str, np.ndarray]:
-    places = shard.places
-    sound = np.isfinite(rows).all(axis=1)
+    rows = shard.rows
+    finite = np.isfinite(parameters).all(axis=1)
     known = {
-        "id": places.astype(np.int64),
-        "view": np.zeros(len(places), dtype=np.int32),
-        "label": labels[places],
-        "split": split[places].astype(np.int8),
-        "parameters": np.where(sound[:, None], rows, np.float32(np.nan)),
-        "diverged_at": np.where(sound, -1, 0).astype(np.int32),
+        "id": rows.astype(np.int64),
+        "view": np.zeros(len(rows), dtype=np.int32),
+        "label": labels[rows],
+        "split": split[rows].astype(np.int8),
+        "parameters": np.where(finite[:, None], parameters, np.float32(np.nan)),
+        "diverged_at": np.where(finite, -1, 0).astype(np.int32),
     }
     unknown = {
-        column.name: np.full(len(places), np.nan if pa.types.is_floating(column.type) else -1)
+        column.name: np.full(len(rows), np.nan if pa.types.is_floating(column.type) else -1)
         for column in schema
         if column.name not in known
     }

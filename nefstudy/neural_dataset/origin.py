@@ -1,4 +1,4 @@
-"""Facts about published fields that their files do not hold."""
+"""The origin of published fields: facts about their signals and fits that an import needs but the files lack."""
 
 import math
 from dataclasses import dataclass
@@ -8,24 +8,24 @@ from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig, par
 from nefstudy.errors import BadConfig
 from nefstudy.fields.catalog import complete
 from nefstudy.signals.kinds import KINDS
-from nefstudy.signals.signal import SignalCard, SignalKind
+from nefstudy.signals.signal import LOGIT_LOSSES, SignalCard, SignalKind
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Facts about published fields that their files do not hold.
+    """Facts about published fields that their files do not contain and that the user must supply.
 
     Attributes:
-        name: what to call the signals, such as `mnist`.
-        field: the field and its hyperparameters; its rows must be those of the files.
-        grid: extent of the grid the signals were on; its length is the field's input dimension.
+        name: name of the signals, such as `mnist`.
+        field: the field and its hyperparameters; its layout must equal that of the files.
+        grid: extent of the signals' grid; its length is the field's input dimension.
         kind: name of the kind of the signals.
-        steps: optimizer steps the fields had.
-        counts: signals that train, validate and test, in the files' order; None splits stratified, 72 / 8 / 20.
-        mean, std: constants of the signals, per channel or one for all: value = output * std + mean. None: the
+        steps: number of optimizer steps of the fits.
+        counts: training, validation and test signals, in the files' order; None splits by class, 72 / 8 / 20.
+        mean, std: constants of the signals, per channel or one for all: value = output * std + mean. With None,
             outputs are taken as values on [0, 1].
-        first_axis: the axis of the image that the first coordinate follows: fit-a-nef's own image task makes its
-            coordinates columns first, other writers rows first, as we do.
+        first_axis: the image axis of the first coordinate: `column` in fit-a-nef's own image task, `row` in other
+            writers and here.
     """
 
     name: str
@@ -43,13 +43,13 @@ class Origin:
     def __post_init__(self) -> None:
         self._check_kind()
         if self.first_axis == "column" and len(self.grid) != 2:
-            raise BadConfig(f"grid {self.grid}: only an image's first coordinate may follow columns; leave it out")
+            raise BadConfig(f"grid {self.grid}: first axis `column` is for images only; omit it")
         if (self.mean is None) != (self.std is None):
-            raise BadConfig("mean and std belong together: give both, or neither")
+            raise BadConfig("mean and std belong together: give both or neither")
         if self.mean is None or self.std is None:
             return
-        if self.signal_kind.loss == "bce":
-            raise BadConfig(f"kind {self.kind}: outputs are logits, without mean and std; leave both out")
+        if self.signal_kind.loss in LOGIT_LOSSES:
+            raise BadConfig(f"kind {self.kind}: outputs are logits, without mean and std; omit both")
         _check_constants("mean", self.mean, channels=self.channels, least=-math.inf)
         _check_constants("std", self.std, channels=self.channels, least=0.0)
 
@@ -58,8 +58,8 @@ class Origin:
             raise BadConfig(f"kind {self.kind!r}: allowed are {', '.join(KINDS)}; give one of them")
         kind, axes = self.signal_kind, len(self.grid)
         if axes != kind.axes:
-            fitting = [f"--kind {other.name}" for other in KINDS.values() if other.axes == axes]
-            fix = f"give {' or '.join(fitting)}, or correct the grid" if fitting else "correct the grid"
+            matching = [f"--kind {other.name}" for other in KINDS.values() if other.axes == axes]
+            fix = f"give {' or '.join(matching)}, or correct the grid" if matching else "correct the grid"
             raise BadConfig(f"grid {self.grid} has {axes} axes, {kind.nouns} have {kind.axes}; {fix}")
 
     @property
@@ -69,8 +69,8 @@ class Origin:
 
     @property
     def values(self) -> str:
-        """How outputs become values, for the manifest and the terminal."""
-        if self.signal_kind.loss == "bce":
+        """The conversion of outputs to values, as text for the manifest and the terminal."""
+        if self.signal_kind.loss in LOGIT_LOSSES:
             return "outputs are logits of occupancy"
         return "outputs are taken as values on [0, 1]" if self.mean is None else "outputs * std + mean, as given"
 
@@ -82,7 +82,7 @@ class Origin:
         return parse(NeuralDatasetConfig, data, where="import")
 
     def card(self, content: str, *, classes: int) -> SignalCard:
-        """Return the card of the signals, classes named by their numbers."""
+        """Return the card of the signals, in which each class is named by its number."""
         return SignalCard(
             name=self.name,
             kind=self.kind,

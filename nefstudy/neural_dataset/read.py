@@ -1,4 +1,4 @@
-"""Reading: open a neural dataset, look into its rungs, reconstruct a signal from the files alone."""
+"""Reading of neural datasets: their rungs, their columns, and signals reconstructed from the files alone."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from nefstudy.neural_dataset.schema import Manifest
 from nefstudy.paths import DATASETS, manifest_path
 from nefstudy.scalars import canonical_json
 from nefstudy.scalars import digest as digest_of
-from nefstudy.signals.signal import grid_coordinates
+from nefstudy.signals.signal import LOGIT_LOSSES, grid_coords
 from nefstudy.storage import Storage
 
 
 @dataclass(frozen=True, eq=False)
 class NeuralDataset:
-    """A finished neural dataset. Shards are read, and checked against their hashes, when asked for."""
+    """A finished neural dataset, whose shards are read and checked against their hashes on access."""
 
     storage: Storage
     manifest: Manifest
@@ -34,42 +34,42 @@ class NeuralDataset:
 
     @property
     def digest(self) -> str:
-        """Its identity: the digest of its recipe."""
+        """The digest of the recipe, which identifies the neural dataset."""
         return self.manifest.digest
 
     @property
     def recipe(self) -> NeuralDatasetConfig:
-        """The configuration it was fitted by."""
+        """The configuration that determines the neural dataset."""
         return parse(NeuralDatasetConfig, self.manifest.recipe, where=f"recipe of {self.digest}")
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Step counts it holds, ascending."""
+        """The step counts of the rungs, ascending."""
         return tuple(record.steps for record in self.manifest.rungs)
 
     def rung(self, steps: int) -> Rung:
-        """Every field at a step count.
+        """Return every field at a step count.
 
         Raises:
-            BadNeuralDataset: no such rung, or a shard that is missing or does not verify; names the file.
+            BadNeuralDataset: no such rung, or a shard that is missing or damaged; names the file.
         """
         return read_rung(self.storage, self.manifest, steps=steps, verify=self.checks)
 
     def quality(self, steps: int) -> dict[str, np.ndarray]:
-        """The quality columns of a rung and `diverged_at`, without reading any weights."""
-        names = (*self.manifest.quality, "diverged_at")
+        """Return the quality columns of a rung, `diverged_at` and `constant`, without reading weights."""
+        names = (*self.manifest.quality, "diverged_at", "constant")
         return read_columns(self.storage, self.manifest, names, steps=steps, verify=False)
 
     def batches(self, steps: int) -> Iterator[Any]:
-        """Arrow record batches of a rung, one a shard, memory-mapped where local."""
+        """Return the Arrow record batches of a rung, one per shard, memory-mapped if local."""
         return read_batches(self.storage, self.manifest, steps=steps, verify=self.checks)
 
     def reconstruct(
         self, signal_id: int, *, steps: int, grid: tuple[int, ...] | None = None, view: int = 0
     ) -> Float[np.ndarray, "*grid C"]:
-        """Values on [0, 1] of one signal's field on a regular grid, by default that of the signals.
+        """Return the values in [0, 1] of one signal's field on a regular grid, by default the signals' own grid.
 
-        For occupancies, their probability.
+        For shapes, values are probabilities of occupancy.
 
         Raises:
             BadConfig: no such signal or view in the neural dataset.
@@ -77,8 +77,8 @@ class NeuralDataset:
         card = self.manifest.card
         extent = grid or card.grid
         row = self._row(signal_id, view=view, steps=steps)
-        values = reconstruct(self.field, card, row, grid_coordinates(extent))[0]
-        if card.loss == "bce":
+        values = reconstruct(self.field, card, row, grid_coords(extent))[0]
+        if card.loss in LOGIT_LOSSES:
             values = 1 / (1 + np.exp(-values))
         clipped: Float[np.ndarray, "*grid C"] = np.clip(values, 0, 1).reshape(*extent, card.channels)
         return clipped
@@ -96,11 +96,11 @@ class NeuralDataset:
     def _row(self, signal_id: int, *, view: int, steps: int) -> torch.Tensor:
         for batch in self.batches(steps):
             ids, views = batch.column("id").to_numpy(), batch.column("view").to_numpy()
-            found = np.flatnonzero((ids == signal_id) & (views == view))
-            if len(found):
+            matches = np.flatnonzero((ids == signal_id) & (views == view))
+            if len(matches):
                 size = sum(prod(p.shape) for p in self.manifest.layout)
                 flat = batch.column("parameters").flatten().to_numpy().reshape(-1, size)
-                return torch.from_numpy(flat[found[:1]])
+                return torch.from_numpy(flat[matches[:1]])
         raise BadConfig(
             f"signal {signal_id}, view {view}: not in neural dataset {self.digest}; its ids are in the column `id`"
         )
@@ -109,14 +109,14 @@ class NeuralDataset:
 def open_neural_dataset(
     root: str, digest: str, *, verify: bool = True, fields: Mapping[str, type[Any]] = FIELDS
 ) -> NeuralDataset:
-    """The finished neural dataset of a digest, its manifest checked and every shard there by size.
+    """Return a finished neural dataset by its digest, after checking its manifest and the size of every shard.
 
     Args:
         verify: check each shard's hash when it is read.
-        fields: where the field's name is looked up; pass your own fields here.
+        fields: the fields by name, your own included.
 
     Raises:
-        BadNeuralDataset: no such neural dataset, or one that is damaged or of a newer format; names the file.
+        BadNeuralDataset: no such neural dataset, or one that is damaged or of another format version; names the file.
     """
     dataset = find_neural_dataset(root, digest, verify=verify, fields=fields)
     if dataset is None:
@@ -128,7 +128,7 @@ def open_neural_dataset(
 def find_neural_dataset(
     root: str, digest: str, *, verify: bool = True, fields: Mapping[str, type[Any]] = FIELDS
 ) -> NeuralDataset | None:
-    """As `open_neural_dataset`, or None where no finished one is there."""
+    """Open a neural dataset like `open_neural_dataset`, but return None if no finished dataset exists."""
     storage = Storage.at(root)
     if storage.size(manifest_path(digest)) is None:
         return None
@@ -146,19 +146,21 @@ def find_neural_dataset(
 
 
 def list_neural_datasets(root: str) -> tuple[Manifest, ...]:
-    """Manifests of the finished neural datasets under a root, by digest.
+    """Return the manifests of the finished neural datasets under a root, ordered by digest.
 
     Raises:
-        BadNeuralDataset: a manifest that is damaged or of a newer format; names the file.
+        BadNeuralDataset: a manifest is damaged or of another format version; names the file.
     """
     storage = Storage.at(root)
-    found = [name for name in storage.names(DATASETS) if storage.size(manifest_path(name)) is not None]
-    return tuple(_read_manifest(storage, digest) for digest in found)
+    finished = [name for name in storage.names(DATASETS) if storage.size(manifest_path(name)) is not None]
+    return tuple(_read_manifest(storage, digest) for digest in finished)
 
 
 def _read_manifest(storage: Storage, digest: str) -> Manifest:
     where = storage.locate(manifest_path(digest))
     manifest = Manifest.from_json(storage.read(manifest_path(digest)), where=where)
     if manifest.digest != digest or digest_of(canonical_json(manifest.recipe)) != digest:
-        raise BadNeuralDataset(f"{where} is of neural dataset {manifest.digest}; move it back where it belongs")
+        raise BadNeuralDataset(
+            f"{where} belongs to neural dataset {manifest.digest}; move it back to the folder of that name"
+        )
     return manifest

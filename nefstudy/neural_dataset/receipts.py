@@ -1,4 +1,4 @@
-"""Shards as they are written: each with a receipt beside it, by which a killed fit resumes."""
+"""Writing of shards and their receipts, which allow a killed fit to resume."""
 
 import hashlib
 
@@ -17,7 +17,7 @@ def put_shard(
     rows: int,
     fingerprint: dict[str, str],
 ) -> Receipt:
-    """Write a shard, then its receipt; a receipt is never there before its shard."""
+    """Write a shard and then its receipt, so that a receipt never exists before its shard."""
     name = shard_file(steps, index)
     record = ShardRecord(file=name, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), rows=rows)
     receipt = Receipt(shard=record, fingerprint=fingerprint)
@@ -28,7 +28,10 @@ def put_shard(
 
 
 def find_receipt(storage: Storage, digest: str, *, steps: int, index: int) -> Receipt | None:
-    """The receipt of a shard, if it and a shard of its size are there; a damaged one counts as none."""
+    """Return a shard's receipt, or None if the receipt or the shard cannot be used.
+
+    A receipt cannot be used if it is missing or damaged, a shard if it is missing or of another size.
+    """
     base, path = dataset_path(digest), receipt_file(steps, index)
     if storage.size(f"{base}/{path}") is None:
         return None
@@ -39,25 +42,25 @@ def find_receipt(storage: Storage, digest: str, *, steps: int, index: int) -> Re
 
 
 def first_receipt(storage: Storage, digest: str, *, steps: int) -> Receipt | None:
-    """The receipt of the first shard of a rung that has one."""
+    """Return the first usable receipt among a rung's shards, or None if there is none."""
     names = storage.names(f"{dataset_path(digest)}/{rung_folder(steps)}")
     indices = (index for name in names if name.endswith(".json") and (index := shard_index(name)) is not None)
-    found = (find_receipt(storage, digest, steps=steps, index=index) for index in indices)
-    return next((receipt for receipt in found if receipt is not None), None)
+    receipts = (find_receipt(storage, digest, steps=steps, index=index) for index in indices)
+    return next((receipt for receipt in receipts if receipt is not None), None)
 
 
-def rungs_begun(storage: Storage, digest: str) -> tuple[int, ...]:
-    """Step counts of which any shard may be there, ascending."""
-    found = (rung_steps(name) for name in storage.names(dataset_path(digest)))
-    return tuple(sorted(steps for steps in found if steps is not None))
+def started_rungs(storage: Storage, digest: str) -> tuple[int, ...]:
+    """Return the step counts of all rung folders, complete or not, ascending."""
+    rungs = (rung_steps(name) for name in storage.names(dataset_path(digest)))
+    return tuple(sorted(steps for steps in rungs if steps is not None))
 
 
 def sweep(storage: Storage, digest: str, *, kept: tuple[int, ...]) -> None:
-    """Remove what a killed writer left half-written, and whole rungs that are not kept."""
-    for steps in rungs_begun(storage, digest):
+    """Remove the partial files of a killed writer, and all rungs except `kept`."""
+    for steps in started_rungs(storage, digest):
         folder = f"{dataset_path(digest)}/{rung_folder(steps)}"
         if steps not in kept:
             storage.remove(folder)
             continue
-        storage.sweep(folder)
-    storage.sweep(dataset_path(digest))
+        storage.remove_half_written(folder)
+    storage.remove_half_written(dataset_path(digest))

@@ -1,4 +1,4 @@
-"""Removal of a neural dataset by one process, while others may read it, fit it again, or outlive this one."""
+"""Removal of neural datasets and files while other processes may read or rewrite them."""
 
 import errno
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from nefstudy.storage import TEMPORARY, Storage
 
 
 def remove_neural_dataset(root: str, digest: str, *, check: Callable[[], None]) -> None:
-    """Remove a neural dataset, so that none is ever seen half-removed.
+    """Remove a neural dataset so that readers never see a partly removed one.
 
-    A process that is suspended at any point removes, when it wakes, nothing that was written since: what goes is
-    renamed first, `check` must pass after that, and only then the renamed one is removed. An object store renames no
-    folders: there the check comes right before each of two removals, and a fit makes good what was lost between them.
+    A process that is suspended at any point and resumed later removes nothing written in the meantime: the dataset is
+    renamed, then `check` must pass, and only then the renamed one is removed. Object stores cannot rename directories:
+    there `check` runs right before each of two removals, and a fit restores what is lost between them.
 
     Args:
-        check: raises unless the caller may still remove it.
+        check: raises an error if the caller may no longer remove it.
     """
     storage = Storage.at(root)
     check()
@@ -38,15 +38,21 @@ def remove_neural_dataset(root: str, digest: str, *, check: Callable[[], None]) 
 
 
 def folder_outside(storage: Storage, digest: str) -> str | None:
-    """Return the folder outside the root in which a neural dataset lies, or would be while it is removed; else None."""
-    found = storage.outside(dataset_path(digest))
-    return storage.outside(DROPPED) if found is None else str(Path(found).parent)
+    """Return the folder outside the root that removing a neural dataset would touch, or None if there is none.
+
+    Symbolic links can lead there, either from the dataset's folder or from the folder of renamed datasets.
+    """
+    target = storage.target_outside(dataset_path(digest))
+    return storage.target_outside(DROPPED) if target is None else str(Path(target).parent)
 
 
 def sweep_dropped(root: str, *, is_present: Callable[[str], bool]) -> None:
-    """Remove what a killed process left in the middle of removing; put back what is to be there and is not."""
+    """Complete the removals that killed processes left unfinished.
+
+    A dataset that should be present according to `is_present`, but is missing, is restored instead.
+    """
     storage = Storage.at(root)
-    for name in () if storage.outside(DROPPED) is not None else storage.names(DROPPED):
+    for name in () if storage.target_outside(DROPPED) is not None else storage.names(DROPPED):
         digest = name.partition(".")[0]
         if is_present(digest) and storage.size(manifest_path(digest)) is None:
             _restore(storage, dropped_path(name), digest)
@@ -55,25 +61,27 @@ def sweep_dropped(root: str, *, is_present: Callable[[str], bool]) -> None:
 
 
 def _restore(storage: Storage, aside: str, digest: str) -> None:
-    """Move a neural dataset back; files that were written at its place in the meantime stay."""
+    """Move a neural dataset back, but keep files that were written in its place in the meantime."""
     if not move(storage, aside, dataset_path(digest)):
         base = Path(storage.locate(aside))
-        for file in (found.relative_to(base).as_posix() for found in sorted(base.rglob("*")) if found.is_file()):
+        for file in (path.relative_to(base).as_posix() for path in sorted(base.rglob("*")) if path.is_file()):
             move(storage, f"{aside}/{file}", f"{dataset_path(digest)}/{file}")
         storage.remove(aside)
 
 
-def remove_if(storage: Storage, path: str, *, may_go: Callable[[bytes], bool]) -> bool:
-    """Remove a file whose bytes may go; return whether it is gone by this.
+def remove_if(storage: Storage, path: str, *, condition: Callable[[bytes], bool]) -> bool:
+    """Remove a file if its bytes meet `condition`.
 
-    A process that is suspended at any point removes, when it wakes, nothing that was written since: the file is renamed
-    first, and removed only if its bytes are those that were judged and may still go. An object store renames nothing
-    atomically: there the check comes right before the removal.
+    Return whether this call removed it.
+
+    A process that is suspended at any point and resumed later removes nothing written in the meantime: the file is
+    renamed, and removed only if its bytes are unchanged and still meet the condition. Object stores cannot rename
+    atomically: there the condition is checked right before the removal.
     """
     if storage.size(path) is None:
         return False
-    judged = storage.read(path)
-    if not may_go(judged):
+    checked = storage.read(path)
+    if not condition(checked):
         return False
     if not storage.is_local:
         storage.remove(path)
@@ -82,8 +90,8 @@ def remove_if(storage: Storage, path: str, *, may_go: Callable[[bytes], bool]) -
     if not move(storage, path, aside):
         return False
     try:
-        found = storage.read(aside)
-        if found == judged and may_go(found):
+        renamed = storage.read(aside)
+        if renamed == checked and condition(renamed):
             storage.remove(aside)
             return True
     except (NefstudyError, OSError):
@@ -94,13 +102,15 @@ def remove_if(storage: Storage, path: str, *, may_go: Callable[[bytes], bool]) -
 
 
 def _restore_file(storage: Storage, aside: str, path: str) -> None:
-    """Move a file back; one that was written at its place in the meantime stays."""
+    """Move a file back; if another file was written in its place in the meantime, keep that file instead."""
     if not move(storage, aside, path):
         storage.remove(aside)
 
 
 def move(storage: Storage, path: str, to: str) -> bool:
-    """Rename a file or a directory of a local root; return False where `path` is absent or `to` is taken.
+    """Rename a file or directory of a local root.
+
+    Return False if `path` does not exist or `to` does.
 
     Raises:
         BadRoot: a path leads out of the root.

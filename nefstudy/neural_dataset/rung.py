@@ -19,15 +19,16 @@ from nefstudy.storage import Storage
 
 @dataclass(frozen=True, eq=False)
 class Rung:
-    """All fields at one step count: n rows, view by view, then as the signals were.
+    """All fields at one step count: n rows, ordered by view, and within a view in the order of the signals.
 
     Attributes:
         parameters: flat rows; NaN for diverged fields.
-        ids: signal identities.
-        labels: class index, -1 where the signals have none.
-        split: 0 train, 1 validation, 2 test, -1 where the signals are not split.
-        diverged_at: steps after which the loss was first not finite, or -1.
-        stopped_at: steps after which the field had reached the PSNR it was to stop at, or -1.
+        ids: ids of the signals.
+        labels: class indices, -1 without labels.
+        split: 0 train, 1 validation, 2 test, -1 without a split.
+        diverged_at: step count at which the loss was first not finite, or -1.
+        stopped_at: step count at which the field had reached the PSNR of `stop_psnr`, or -1.
+        constant: 1 if the field's reconstruction has no variance, otherwise 0; -1 if it diverged or was not measured.
         quality: metric name -> one number per field; NaN for diverged fields.
     """
 
@@ -39,24 +40,25 @@ class Rung:
     split: Int[Tensor, " n"]
     diverged_at: Int[Tensor, " n"]
     stopped_at: Int[Tensor, " n"]
+    constant: Int[Tensor, " n"]
     quality: Mapping[str, Float[np.ndarray, " n"]]
 
     @property
     def diverged(self) -> Bool[Tensor, " n"]:
-        """Which fields have no usable parameters."""
+        """Mask of the fields without usable parameters."""
         return self.diverged_at >= 0
 
 
 def read_rung(storage: Storage, manifest: Manifest, *, steps: int, verify: bool) -> Rung:
-    """Every field at a step count, as tensors of their own memory.
+    """Return every field at a step count, as tensors that own their memory.
 
     Raises:
-        BadNeuralDataset: no such rung, or a shard that is missing or does not verify; names the file.
+        BadNeuralDataset: no such rung, or a shard that is missing or damaged; names the file.
     """
     columns = read_columns(storage, manifest, manifest.columns, steps=steps, verify=verify)
     numbers = {
         name: torch.from_numpy(columns[name].astype(np.int64))
-        for name in ("id", "view", "label", "split", "diverged_at", "stopped_at")
+        for name in ("id", "view", "label", "split", "diverged_at", "stopped_at", "constant")
     }
     return Rung(
         steps=steps,
@@ -67,6 +69,7 @@ def read_rung(storage: Storage, manifest: Manifest, *, steps: int, verify: bool)
         split=numbers["split"],
         diverged_at=numbers["diverged_at"],
         stopped_at=numbers["stopped_at"],
+        constant=numbers["constant"],
         quality={name: columns[name] for name in manifest.quality},
     )
 
@@ -74,19 +77,22 @@ def read_rung(storage: Storage, manifest: Manifest, *, steps: int, verify: bool)
 def read_columns(
     storage: Storage, manifest: Manifest, names: Sequence[str], *, steps: int, verify: bool
 ) -> dict[str, np.ndarray]:
-    """The named columns of a rung; without `verify`, only their pages of a local file are read."""
+    """Return the named columns of a rung.
+
+    Without `verify`, only the pages of these columns are read from a local file.
+    """
     batches = list(read_batches(storage, manifest, steps=steps, verify=verify))
     return {name: np.concatenate([_values(batch.column(name)) for batch in batches]) for name in names}
 
 
 def read_batches(storage: Storage, manifest: Manifest, *, steps: int, verify: bool) -> Iterator[Any]:
-    """Arrow record batches of a rung, one a shard, memory-mapped where local."""
+    """Yield the Arrow record batches of a rung, one per shard, memory-mapped if local."""
     for index, record in enumerate(manifest.rung(steps).shards):
         yield _read_shard(storage, manifest, record, steps=steps, index=index, verify=verify)
 
 
 def check_shard(storage: Storage, digest: str, record: ShardRecord, *, content: bool = True) -> None:
-    """Refuse a shard that is missing, of another size, or (with `content`) of another hash.
+    """Raise an error if a shard is missing, has the wrong size or, with `content`, the wrong hash.
 
     Raises:
         BadNeuralDataset: names the file.
@@ -94,7 +100,7 @@ def check_shard(storage: Storage, digest: str, record: ShardRecord, *, content: 
     path = f"{dataset_path(digest)}/{record.file}"
     where, size = storage.locate(path), storage.size(path)
     if size is None:
-        raise BadNeuralDataset(f"{where} is missing; run the fit again to make it anew")
+        raise BadNeuralDataset(f"{where} is missing; run the fit again to restore it")
     if size != record.bytes:
         raise BadNeuralDataset(f"{where} has {size} bytes instead of {record.bytes}; remove it and run the fit again")
     if content and hashlib.sha256(storage.buffer(path)).hexdigest() != record.sha256:
@@ -107,15 +113,15 @@ def _read_shard(
     check_shard(storage, manifest.digest, record, content=verify)
     path = f"{dataset_path(manifest.digest)}/{record.file}"
     where = storage.locate(path)
-    buffer = storage.buffer(path)  # what cannot be read now is not damaged
+    buffer = storage.buffer(path)  # outside the try: a failure to read does not mean that the file is damaged
     try:
         with pa.ipc.open_file(pa.BufferReader(buffer)) as file:
             batch, schema = file.get_batch(0), file.schema
     except (pa.ArrowInvalid, OSError) as error:
         raise BadNeuralDataset(f"{where} is not an Arrow file ({error}); remove it and run the fit again") from None
     size = sum(int(np.prod(p.shape)) for p in manifest.layout)
-    wanted = shard_schema(size, manifest.quality, digest=manifest.digest, steps=steps, index=index)
-    if not schema.equals(wanted, check_metadata=True) or batch.num_rows != record.rows:
+    expected = shard_schema(size, manifest.quality, digest=manifest.digest, steps=steps, index=index)
+    if not schema.equals(expected, check_metadata=True) or batch.num_rows != record.rows:
         raise BadNeuralDataset(
             f"{where} is not shard {index} of rung {steps} of {manifest.digest}; remove it and run the fit again"
         )

@@ -1,4 +1,4 @@
-"""The format as types: manifest, receipts, shard columns and paths. FORMAT.md is its prose."""
+"""The file format of neural datasets as types: manifest, receipts and shard columns (described in FORMAT.md)."""
 
 import hashlib
 import json
@@ -19,12 +19,12 @@ from nefstudy.signals.signal import SignalCard
 FORMAT = "nefstudy-neural-dataset"
 MAJOR, MINOR = 1, 0
 SHARD_SIGNALS = 512
-COLUMNS = ("id", "view", "label", "split", "parameters", "diverged_at", "stopped_at")
-"""Columns of every shard; those of the kind's quality metrics follow."""
+COLUMNS = ("id", "view", "label", "split", "parameters", "diverged_at", "stopped_at", "constant")
+"""Columns of every shard; the columns of the kind's quality metrics follow them."""
 
 
 class Record(BaseModel):
-    """A part of the manifest; keys this version does not know are ignored."""
+    """A part of the manifest or of a receipt; unknown keys are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -46,12 +46,12 @@ class RungRecord(Record):
 
     @property
     def sha256(self) -> str:
-        """Hash over the hashes of its shards, in order: equal bytes, equal hash."""
+        """Hash of the shards' hashes in order, so that equal bytes give equal hashes."""
         return hashlib.sha256("".join(shard.sha256 for shard in self.shards).encode()).hexdigest()
 
 
 class ParameterRecord(Record):
-    """One named parameter in the flat row."""
+    """One named parameter of the flat row."""
 
     name: str
     shape: tuple[int, ...]
@@ -67,19 +67,19 @@ class Version(Record):
 
 
 class Receipt(Record):
-    """Beside each shard: what it is, and how it was computed; lets a killed fit resume."""
+    """The file next to a shard: the shard's record and fingerprint, so that a killed fit can resume."""
 
     shard: ShardRecord
     fingerprint: dict[str, str]
     checksum: str = ""
 
     def to_json(self) -> bytes:
-        """Indented, sorted JSON with its checksum filled in."""
+        """Return indented, sorted JSON with the checksum filled in."""
         return _signed(self)
 
     @classmethod
     def from_json(cls, text: bytes) -> "Receipt | None":
-        """The receipt in a file's bytes, or None where it is damaged."""
+        """Parse a receipt from a file's bytes; return None if it is damaged."""
         try:
             data = json.loads(text)
             return cls.model_validate(data) if data["checksum"] == checksum(data, cls) else None
@@ -88,15 +88,15 @@ class Receipt(Record):
 
 
 class Manifest(Record):
-    """What a neural dataset is; written last, once every shard is there.
+    """The description of a neural dataset, written last, after every shard.
 
     Attributes:
         recipe: the configuration whose digest names the dataset, as plain data.
         fingerprint: how it was computed.
-        layout: the flat row, parameter by parameter.
-        symmetry: the field's graph and group as plain data, for readers without this library.
-        rows: signals x views, in every rung.
-        checksum: SHA-256 of the canonical JSON of the other keys above.
+        layout: the parameters of the flat row, in order.
+        symmetry: the field's graph and symmetry group as plain data, for readers without this library.
+        rows: signals x views, equal in every rung.
+        checksum: SHA-256 of the canonical JSON of the other attributes.
     """
 
     format: Version
@@ -113,15 +113,15 @@ class Manifest(Record):
     checksum: str = ""
 
     def to_json(self) -> bytes:
-        """Indented, sorted JSON with its checksum filled in."""
+        """Return indented, sorted JSON with the checksum filled in."""
         return _signed(self)
 
     @classmethod
     def from_json(cls, text: bytes, *, where: str) -> "Manifest":
-        """The manifest in a file's bytes.
+        """Parse and check a manifest from a file's bytes.
 
         Raises:
-            BadNeuralDataset: not JSON, damaged, of a newer major version, or lacking something.
+            BadNeuralDataset: not JSON, damaged, of another major version, or incomplete.
         """
         try:
             data = json.loads(text)
@@ -131,17 +131,20 @@ class Manifest(Record):
         if data.get("checksum") != checksum(data, cls):
             raise BadNeuralDataset(f"{where} does not match its checksum: it is damaged; run the fit again")
         try:
-            return cls.model_validate(data)
+            manifest = cls.model_validate(data)
         except ValidationError as error:
             raise BadNeuralDataset(first_problem(error, where=where)) from None
+        if missing := set(COLUMNS) - set(manifest.columns):
+            raise BadNeuralDataset(f"{where} lacks the column {min(missing)!r}; run the fit again")
+        return manifest
 
     @property
     def quality(self) -> tuple[str, ...]:
-        """Names of the quality columns, the headline first."""
+        """Names of the quality columns, the primary metric first."""
         return tuple(name for name in self.columns if name not in COLUMNS)
 
     def rung(self, steps: int) -> RungRecord:
-        """The record of a step count.
+        """Return the record of a step count.
 
         Raises:
             BadNeuralDataset: the dataset has no such rung.
@@ -150,32 +153,34 @@ class Manifest(Record):
             if record.steps == steps:
                 return record
         have = ", ".join(str(record.steps) for record in self.rungs)
-        raise BadNeuralDataset(f"neural dataset {self.digest}: no rung {steps}; it has {have}; fit the one you need")
+        raise BadNeuralDataset(
+            f"neural dataset {self.digest}: no rung {steps}; available: {have}; fit the rung you need"
+        )
 
 
 def checksum(data: Mapping[str, Any], kind: type[Record]) -> str:
-    """SHA-256 of the canonical JSON of a record's own keys, its checksum apart; other keys may be added."""
+    """Return the SHA-256 of the canonical JSON of a record's known keys except its checksum."""
     own = {key: value for key, value in data.items() if key in kind.model_fields and key != "checksum"}
     return hashlib.sha256(canonical_json(own).encode()).hexdigest()
 
 
 def shard_schema(size: int, quality: Sequence[str], *, digest: str, steps: int, index: int) -> pa.Schema:
-    """Return the columns of a shard; its metadata names the shard and its dataset.
+    """Return the Arrow schema of a shard; its metadata names the shard and its dataset.
 
     Raises:
-        BadConfig: a quality metric named as another column.
+        BadConfig: a quality metric has the name of another column.
     """
     if taken := set(quality) & set(COLUMNS):
         raise BadConfig(f"quality metric {min(taken)!r} has the name of another column of a shard; rename it")
     row = pa.list_(pa.field("item", pa.float32(), nullable=False), size)
-    types = (pa.int64(), pa.int32(), pa.int64(), pa.int8(), row, pa.int32(), pa.int32())
+    types = (pa.int64(), pa.int32(), pa.int64(), pa.int8(), row, pa.int32(), pa.int32(), pa.int8())
     columns = [*zip(COLUMNS, types, strict=True), *((name, pa.float32()) for name in quality)]
     metadata = {"format": f"{FORMAT} {MAJOR}.{MINOR}", "digest": digest, "steps": str(steps), "shard": str(index)}
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns], metadata=metadata)
 
 
 def shard_bytes(columns: Mapping[str, np.ndarray], schema: pa.Schema) -> bytes:
-    """An Arrow IPC file of one record batch, uncompressed, so that it can be mapped."""
+    """Return an Arrow IPC file of one record batch, uncompressed so that it can be memory-mapped."""
     arrays = []
     for column in schema:
         values = columns[column.name]
@@ -227,6 +232,6 @@ def _check_version(data: Any, where: str) -> None:
         raise BadNeuralDataset(f"{where} is not the manifest of a neural dataset; give its root and digest")
     if form.get("major") != MAJOR:
         raise BadNeuralDataset(
-            f"{where} is of format version {form.get('major')}.{form.get('minor')}, this nefstudy reads {MAJOR}.x; "
+            f"{where} has format version {form.get('major')}.{form.get('minor')}, but this nefstudy reads {MAJOR}.x; "
             "install the nefstudy that wrote it, or a newer one"
         )

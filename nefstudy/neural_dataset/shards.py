@@ -1,4 +1,4 @@
-"""Which fields each shard holds, and who fits it: fixed by the recipe, not by who computes."""
+"""The division of a neural dataset into shards, determined by the recipe, and their assignment to ranks."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,20 @@ from nefstudy.neural_dataset.schema import SHARD_SIGNALS
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """One unit of work: a range of signals in one view."""
+    """A shard as a unit of work: the rows of a range of signals, in one view."""
 
     index: int
     view: int
-    places: Int[np.ndarray, " F"]
+    rows: Int[np.ndarray, " F"]
 
 
 def all_shards(signals: int, views: int) -> tuple[Shard, ...]:
-    """Every shard of a neural dataset: view by view, ranges of SHARD_SIGNALS signals."""
+    """Return every shard of a neural dataset: ranges of SHARD_SIGNALS signals, view by view."""
     ranges = [np.arange(begin, min(begin + SHARD_SIGNALS, signals)) for begin in range(0, signals, SHARD_SIGNALS)]
-    units = [(view, places) for view in range(views) for places in ranges]
-    return tuple(Shard(index, view, places) for index, (view, places) in enumerate(units))
+    units = [(view, rows) for view in range(views) for rows in ranges]
+    return tuple(Shard(index, view, rows) for index, (view, rows) in enumerate(units))
 
 
 def owned(shards: tuple[Shard, ...], *, rank: int, world: int) -> tuple[Shard, ...]:
-    """The shards a rank fits: every world-th from its own number."""
+    """Return the shards of a rank: every `world`-th shard, starting at the rank's number."""
     return shards[rank::world]

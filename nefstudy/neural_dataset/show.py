@@ -1,4 +1,4 @@
-"""Neural datasets as people look at them: lists, cards, a check, a file to take away."""
+"""Implementation of the `nefstudy dataset` commands: lists, cards, verification, export, meshes and import."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 def dataset_rows(root: str) -> list[Row]:
-    """One row of plain data for each neural dataset under the root."""
+    """Return one row of plain data per neural dataset under the root."""
     return [_row(manifest) for manifest in list_neural_datasets(root)]
 
 
@@ -40,8 +40,8 @@ def _row(manifest: Manifest) -> Row:
 
 
 def dataset_table(rows: list[Row]) -> Table:
-    """The rows for a terminal."""
-    table = Table(box=None, title=None if rows else "no neural dataset under this root yet")
+    """Format the rows as a table for a terminal."""
+    table = Table(box=None, title=None if rows else "there are no neural datasets under this root yet")
     for name in ("dataset", "cell", "init", "hidden", "rungs", "fields", "MB"):
         table.add_column(name, justify="right" if name in ("hidden", "fields", "MB") else "left")
     for row in rows:
@@ -52,22 +52,22 @@ def dataset_table(rows: list[Row]) -> Table:
     return table
 
 
-def resolve_digest(root: str, beginning: str) -> str:
-    """The one digest under the root that begins so.
+def resolve_digest(root: str, prefix: str) -> str:
+    """Return the full digest of the neural dataset under the root whose digest starts with `prefix`.
 
     Raises:
-        BadConfig: none does, or several do.
+        BadConfig: no digest starts with `prefix`, or several digests do.
     """
-    found = [manifest.digest for manifest in list_neural_datasets(root) if manifest.digest.startswith(beginning)]
-    if len(found) != 1:
-        said = f"{len(found)} begin so ({', '.join(found[:3])})" if found else "none begins so"
-        raise BadConfig(f"neural dataset {beginning!r}: {said}; `nefstudy dataset ls` lists them")
-    return found[0]
+    matches = [manifest.digest for manifest in list_neural_datasets(root) if manifest.digest.startswith(prefix)]
+    if len(matches) != 1:
+        count = f"{len(matches)} digests start with it ({', '.join(matches[:3])})" if matches else "no such digest"
+        raise BadConfig(f"neural dataset {prefix!r}: {count}; `nefstudy dataset ls` lists them")
+    return matches[0]
 
 
-def dataset_summary(root: str, beginning: str) -> Row:
-    """Everything the manifest says of one neural dataset, and the mean quality of each rung."""
-    dataset = open_neural_dataset(root, resolve_digest(root, beginning), verify=False)
+def dataset_summary(root: str, prefix: str) -> Row:
+    """Return the manifest's description of one neural dataset, and the mean quality of each rung."""
+    dataset = open_neural_dataset(root, resolve_digest(root, prefix), verify=False)
     manifest = dataset.manifest
     return {
         **_row(manifest),
@@ -82,16 +82,17 @@ def _quality(dataset: NeuralDataset, steps: int) -> Row:
     columns = dataset.quality(steps)
     alive = columns["diverged_at"] < 0
     means = {name: float(np.mean(columns[name][alive])) if alive.any() else None for name in dataset.manifest.quality}
-    return {"steps": steps, "diverged": int((~alive).sum()), **means}
+    constant = int((columns["constant"] == 1).sum())
+    return {"steps": steps, "diverged": int((~alive).sum()), "constant": constant, **means}
 
 
 def dataset_card(card: Row) -> Group:
-    """The summary for a terminal."""
+    """Format the summary as a card for a terminal."""
     head = Table.grid(padding=(0, 2))
     for name in ("dataset", "cell", "init", "field", "optimizer", "signals", "fields", "parameters", "fingerprint"):
         value = card[name]
-        said = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        head.add_row(name, said)
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        head.add_row(name, text)
     rungs = Table(box=None)
     for name in card["quality"][0] if card["quality"] else ():
         rungs.add_column(name, justify="right")
@@ -112,7 +113,7 @@ def verify_dataset(root: str, digest: str) -> Row:
 
 
 def export_rung(root: str, digest: str, path: Path, *, steps: int | None) -> Row:
-    """Write one rung to a single file, the longest unless another is named."""
+    """Write one rung, by default the longest rung, to a single file."""
     dataset = open_neural_dataset(root, digest)
     chosen = dataset.rungs[-1] if steps is None else steps
     write_rung(dataset, chosen, path)
@@ -120,34 +121,35 @@ def export_rung(root: str, digest: str, path: Path, *, steps: int | None) -> Row
 
 
 def mesh_signal(root: str, digest: str, path: Path, *, signal: int, steps: int | None, resolution: int) -> Row:
-    """Write the surface of one shape at a rung, the longest unless another is named."""
+    """Write the surface of one shape at a rung, by default the longest rung."""
     dataset = open_neural_dataset(root, digest)
     chosen = dataset.rungs[-1] if steps is None else steps
     written = write_mesh(dataset, path, signal=signal, steps=chosen, resolution=resolution)
     return {"dataset": digest, "steps": chosen, "signal": signal, **written, "file": str(path)}
 
 
-def import_folder(folder: Path, root: str, *, said: Row, split: str | None) -> Row:
-    """Bring a folder of HDF5 files under the root, as described by text from a command line.
+def import_folder(folder: Path, root: str, *, options: Row, split: str | None) -> Row:
+    """Import a folder of HDF5 files as described by the command-line options.
 
     Raises:
-        BadConfig: a field, grid, init or split that is not written as it should be.
+        BadConfig: a field, grid, init or split that cannot be parsed.
     """
-    if said["init"] not in ("random", "shared"):
-        raise BadConfig(f"init {said['init']!r}: allowed are random, shared; give one of them")
-    if said["first_axis"] not in ("row", "column"):
-        raise BadConfig(f"first axis {said['first_axis']!r}: allowed are row, column; give one of them")
+    if options["init"] not in ("random", "shared"):
+        raise BadConfig(f"init {options['init']!r}: allowed are random, shared; give one of them")
+    if options["first_axis"] not in ("row", "column"):
+        raise BadConfig(f"first axis {options['first_axis']!r}: allowed are row, column; give one of them")
     train, val, test = (0, 0, 0) if split is None else _whole_numbers(split, what="split", count=3)
-    given = {**said, "grid": _whole_numbers(said["grid"], what="grid", count=None), "field": _field(said["field"])}
-    constants = {name: None if said[name] is None else _numbers(said[name], what=name) for name in ("mean", "std")}
-    origin = Origin(**{**given, **constants}, counts=None if split is None else (train, val, test))
+    grid = _whole_numbers(options["grid"], what="grid", count=None)
+    constants = {n: None if options[n] is None else _numbers(options[n], what=n) for n in ("mean", "std")}
+    facts = {**options, **constants, "grid": grid, "field": _field(options["field"])}
+    origin = Origin(**facts, counts=None if split is None else (train, val, test))
     return {**_row(import_hdf5(folder, root, origin=origin).manifest), "values": origin.values}
 
 
 def _whole_numbers(text: str, *, what: str, count: int | None) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.strip().isdigit() for part in parts) or (count is not None and len(parts) != count):
-        raise BadConfig(f"{what} {text!r} is not {count or 'a few'} whole numbers with commas between; correct it")
+        raise BadConfig(f"{what} {text!r} must be {count or 'some'} integers separated by commas; correct it")
     return tuple(int(part) for part in parts)
 
 
@@ -155,7 +157,7 @@ def _numbers(text: str, *, what: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise BadConfig(f"{what} {text!r} is not numbers with commas between, such as 0.49,0.48,0.45; fix it") from None
+        raise BadConfig(f"{what} {text!r} must be numbers separated by commas, such as 0.49,0.48,0.45") from None
 
 
 def _field(text: str) -> FieldConfig:
@@ -166,5 +168,5 @@ def _field(text: str) -> FieldConfig:
         try:
             params[key] = int(value) if value.isdigit() else float(value)
         except ValueError:
-            raise BadConfig(f"field {text!r}: {pair!r} is not NAME=NUMBER, such as hidden=32; correct it") from None
+            raise BadConfig(f"field {text!r}: {pair!r} must be NAME=NUMBER, such as hidden=32; correct it") from None
     return parse(FieldConfig, {"name": name, "params": params}, where="field")

@@ -1,8 +1,8 @@
-"""A study's report: tables and figures of `insight` drawn for people, with pictures that trials left under the root.
+"""A study's report: the tables and figures of `insight`, with pictures that trials stored under the root.
 
     insight.catalog -> tables   -> rich, Markdown, CSV
                     -> figures  -> PNG, SVG
                     -> report.write_report -> one self-contained HTML page, CSV files next to it
 
-Nothing is computed here. `tables` loads nothing heavy; `figures` brings in matplotlib.
+Statistics are computed in `insight`, not here. `tables` imports nothing heavy; `figures` imports matplotlib.
 """

@@ -1,7 +1,7 @@
-"""Figures of insight drawn with matplotlib, one panel for each value of their facet.
+"""Figures of `insight`, drawn with matplotlib, with one panel per facet value.
 
-Color and fill show the initialization, shape the signals; both survive color blindness and a gray printer. Nothing here
-touches pyplot: a figure is a value, drawn off screen.
+Color and fill encode the initialization, shape the signals; both are readable with color blindness and in grayscale.
+pyplot is not used: a figure is a value, drawn off screen.
 """
 
 import io
@@ -19,26 +19,26 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
-from nefstudy.insight.classifiers import field_order, field_title
 from nefstudy.insight.figure import Axis, Figure, Mark
-from nefstudy.insight.initialization import init_order
+from nefstudy.insight.questions.classifiers import field_order, field_title
+from nefstudy.insight.questions.initialization import init_order
 
-# Okabe and Ito's palette: distinct under every common color vision.
+# Okabe and Ito's palette: distinguishable with every common color vision deficiency.
 INK, FAINT, GRID = "#22262b", "#6b737c", "#e4e7ea"
-INIT_COLORS = {"random": "#d55e00", "shared": "#0072b2", "learned": "#009e73"}
+INIT_COLORS = {"random": "#d55e00", "shared": "#0072b2"}
 MARKERS = "osD^vPX"
-RASTER_FROM = 2_000  # points in a figure from which an SVG embeds them as one picture
-MOST_NAMES = 24  # ladders in a panel up to which each line is named; more names would hide the points
+RASTER_POINTS = 2_000  # with this many points, an SVG embeds them as one raster image
+MAX_LABELS = 24  # maximum number of labeled ladders in a panel; more labels would hide the points
 POINT, RING = 30, 110  # marker areas in square points
-MANY = 200  # points from which they are drawn small and faint
+MANY = 200  # with this many points, they are drawn small and faint
 PANEL_WIDTH, PANEL_HEIGHT = 3.5, 3.1
-MARGIN = 0.03  # beyond a fixed domain, so that points on its edge are seen whole
+MARGIN = 0.03  # beyond a fixed domain, so that points on its edge are not cut off
 
 
 def draw(figure: Figure) -> Drawn:
-    """Return the figure drawn, a panel for each value of its facet."""
+    """Draw a figure with one panel per value of its facet."""
     dots = figure.of_kind("dot")
-    shown = dots is not None and len(dots) > 0
+    has_dots = dots is not None and len(dots) > 0
     facets = sorted({_word(value) for value in _column(dots, figure.facet)}, key=field_order) or [""]
     symbols = sorted({_word(value) for value in _column(dots, figure.symbol)})
     markers = {symbol: MARKERS[index % len(MARKERS)] for index, symbol in enumerate(symbols)}
@@ -47,20 +47,20 @@ def draw(figure: Figure) -> Drawn:
     FigureCanvasAgg(drawn)
     panels = drawn.subplots(1, len(facets), sharex=True, sharey=True, squeeze=False)[0]
     for axes, facet in zip(panels, facets, strict=True):
-        dress(axes, title=field_title(facet), x_label=figure.x.title)
+        style_axes(axes, title=field_title(facet), x_label=figure.x.title)
         _scale(axes, figure)
         for mark in figure.marks:
             _draw_mark(axes, _of_facet(mark, figure.facet, facet), figure=figure, markers=markers)
     panels[0].set_ylabel(figure.y.title, fontsize=9, color=INK)
     source = f" · {symbols[0]}" if len(symbols) == 1 and symbols[0] else ""
     drawn.suptitle(figure.title + source, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
-    if shown:
+    if has_dots:
         inits = {_word(value) for value in _column(dots, figure.color)} - {""}
         add_legend(drawn, inits=inits, markers=markers if len(markers) > 1 else {})
     else:
-        say_empty(panels[0])
+        mark_empty(panels[0])
     drawn.draw_without_rendering()
-    drawn.set_layout_engine("none")  # laid out once, so that every encoding shows the same picture
+    drawn.set_layout_engine("none")  # laid out once, so that all encodings show the same layout
     return drawn
 
 
@@ -73,7 +73,7 @@ def _column(mark: Mark | None, name: str | None) -> Sequence[Any]:
 
 
 def _of_facet(mark: Mark, name: str | None, facet: str) -> Mark:
-    """Return the marks of one panel; those without a facet are in every panel."""
+    """Return the marks of one panel; marks without a facet are in every panel."""
     if name is None or name not in mark.columns:
         return mark
     kept = [index for index, value in enumerate(mark.columns[name]) if _word(value) == facet]
@@ -104,6 +104,9 @@ def _draw_mark(axes: Axes, mark: Mark, *, figure: Figure, markers: Mapping[str, 
     elif mark.kind == "ring":
         rims = [init_color(_word(init)) for init in columns[figure.color or ""]]
         axes.scatter(columns["x"], columns["y"], s=RING, facecolors="none", edgecolors=rims, linewidths=1, zorder=4)
+    elif mark.kind == "interval":
+        shades = [init_color(_word(init)) for init in columns[figure.color or ""]]
+        axes.vlines(columns["x"], columns["y1"], columns["y2"], colors=shades, linewidth=0.9, zorder=4)
     elif mark.kind == "dot":
         _draw_dots(axes, mark, figure=figure, markers=markers)
 
@@ -117,15 +120,15 @@ def _draw_lines(axes: Axes, mark: Mark, *, color: str | None) -> None:
     colors = [init_color(_word(inits[line[0]])) for line in lines.values()]
     paths = [[(x[index], y[index]) for index in line] for line in lines.values()]
     axes.add_collection(LineCollection(paths, colors=colors, linewidths=1.1, alpha=0.55, zorder=2))
-    named = [(line, shade) for line, shade in zip(lines.values(), colors, strict=True) if len(line) > 2]
-    for line, shade in named if "hidden" in mark.columns and len(named) <= MOST_NAMES else []:
+    labeled = [(line, shade) for line, shade in zip(lines.values(), colors, strict=True) if len(line) > 2]
+    for line, shade in labeled if "hidden" in mark.columns and len(labeled) <= MAX_LABELS else []:
         hidden = mark.columns["hidden"][line[-1]]
         if hidden is not None:
-            name_line(axes, x=x[line[-1]], y=y[line[-1]], text=f"h{hidden}", color=shade)
+            label_line(axes, x=x[line[-1]], y=y[line[-1]], text=f"h{hidden}", color=shade)
 
 
-def name_line(axes: Axes, *, x: float, y: float, text: str, color: str) -> None:
-    """Write a line's name next to its last point."""
+def label_line(axes: Axes, *, x: float, y: float, text: str, color: str) -> None:
+    """Draw a line's label next to its last point."""
     axes.annotate(
         text,
         (x, y),
@@ -140,7 +143,7 @@ def name_line(axes: Axes, *, x: float, y: float, text: str, color: str) -> None:
 
 
 def _draw_dots(axes: Axes, mark: Mark, *, figure: Figure, markers: Mapping[str, str]) -> None:
-    """Draw points: color and fill by initialization, shape by signals."""
+    """Draw points: color and fill by initialization, shape by signal source."""
     columns, n = mark.columns, len(mark)
     inits = columns.get(figure.color or "", [None] * n)
     symbols = columns.get(figure.symbol or "", [None] * n)
@@ -159,29 +162,29 @@ def _draw_dots(axes: Axes, mark: Mark, *, figure: Figure, markers: Mapping[str, 
             linewidths=1.1,
             alpha=0.95 if few else 0.35,
             zorder=3,
-            rasterized=figure.of >= RASTER_FROM,
+            rasterized=figure.of >= RASTER_POINTS,
         )
 
 
 def init_color(init: str) -> str:
-    """Return the color of an initialization; gray for one that the palette does not know."""
+    """Return the color of an initialization, or gray if the palette lacks the initialization."""
     return INIT_COLORS.get(init, FAINT)
 
 
 def init_fill(init: str) -> str:
-    """Return the inside of an initialization's points: hollow for random, so that gray print shows the difference."""
+    """Return the fill of an initialization's points: hollow for `random`, so that grayscale prints differ too."""
     return "white" if init == "random" else init_color(init)
 
 
-def say_empty(axes: Axes) -> None:
-    """Say in the middle of the panel that there is nothing to draw."""
+def mark_empty(axes: Axes) -> None:
+    """Write a note in the center of an empty panel that there are no finished trials yet."""
     axes.set_axis_off()
-    place = axes.transAxes
-    axes.text(0.5, 0.5, "no finished trial to show yet", transform=place, ha="center", fontsize=10, color=FAINT)
+    coordinates = axes.transAxes
+    axes.text(0.5, 0.5, "no finished trials yet", transform=coordinates, ha="center", fontsize=10, color=FAINT)
 
 
-def dress(axes: Axes, *, title: str, x_label: str) -> None:
-    """Draw quiet axes: a hairline grid behind the points, no box, few ticks."""
+def style_axes(axes: Axes, *, title: str, x_label: str) -> None:
+    """Apply a plain style to axes: a hairline grid behind the points, no box, few ticks."""
     axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=INK)
     axes.set_xlabel(x_label, fontsize=9, color=INK)
     axes.grid(visible=True, color=GRID, linewidth=0.7)
@@ -195,7 +198,7 @@ def dress(axes: Axes, *, title: str, x_label: str) -> None:
 
 
 def add_legend(figure: Drawn, *, inits: set[str], markers: Mapping[str, str]) -> None:
-    """Draw one legend for all panels, below them: a handle for each initialization, and for each of several signals."""
+    """Draw one legend below all panels, with an entry per initialization and per signal source in `markers`."""
     handles = [
         Line2D([], [], linestyle="", marker="o", markersize=6, markeredgewidth=1.1, label=init,
                markeredgecolor=init_color(init), markerfacecolor=init_fill(init))
@@ -213,16 +216,16 @@ def add_legend(figure: Drawn, *, inits: set[str], markers: Mapping[str, str]) ->
 
 
 def encode(figure: Drawn, kind: str, *, dpi: int = 160) -> bytes:
-    """Return the figure as `png` or `svg` bytes; the same figure gives the same bytes."""
-    held = io.BytesIO()
+    """Encode the figure as `png` or `svg`; the same figure always gives the same bytes."""
+    buffer = io.BytesIO()
     metadata = {"png": {"Software": None}, "svg": {"Date": None}}[kind]
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "nefstudy"}):
-        figure.savefig(held, format=kind, dpi=dpi, metadata=metadata, facecolor="white")
-    return held.getvalue()
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata, facecolor="white")
+    return buffer.getvalue()
 
 
 def save(figure: Drawn, path: Path) -> None:
-    """Write the figure to `path` atomically, in the format that its suffix names."""
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_bytes(encode(figure, path.suffix.lstrip(".")))
-    beside.replace(path)
+    """Write the figure to `path` atomically, in the format given by its suffix."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(encode(figure, path.suffix.lstrip(".")))
+    temporary.replace(path)

@@ -1,4 +1,4 @@
-"""What classifiers learned: features of test fields laid out in the plane by t-SNE, coloured by class."""
+"""Features that classifiers learned for test fields, laid out by t-SNE and colored by class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,80 +12,80 @@ from matplotlib.figure import Figure
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from nefstudy.insight.classifiers import field_title
+from nefstudy.insight.questions.classifiers import field_title
 from nefstudy.insight.trials import is_number
-from nefstudy.ledger.rows import TrialRow
-from nefstudy.report.figures import FAINT, PANEL_HEIGHT, PANEL_WIDTH, dress
+from nefstudy.ledger.sql.rows import TrialRow
+from nefstudy.report.figures import FAINT, PANEL_HEIGHT, PANEL_WIDTH, style_axes
 
-# Tol's muted palette and black: ten classes that are distinct under every common color vision.
-CLASS_COLOURS = (
+# Tol's muted palette and black: ten classes that are distinguishable with every common color vision deficiency.
+CLASS_COLORS = (
     "#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#222222",
 )  # fmt: skip
 COLUMNS = 3
-LEAST_DRAWN = 10  # fields; fewer have no neighbourhoods to lay out
+MIN_FIELDS = 10  # with fewer fields there are no neighborhoods to lay out
 TINY = 1e-9
 PERPLEXITY = 30.0  # van der Maaten & Hinton 2008: between 5 and 50
 
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """Features that one trial's classifier gives to test fields."""
+    """Features of the test fields, computed by one trial's classifier."""
 
     row: TrialRow
     features: Float[np.ndarray, "N E"]
     labels: Int[np.ndarray, " N"]
 
 
-def learned_by(row: TrialRow, content: bytes) -> Learned | None:
-    """Return the features in a trial's `embedding.safetensors`; None where the file is not one, or not finite."""
+def load_learned(row: TrialRow, content: bytes) -> Learned | None:
+    """Return a trial's features from `embedding.safetensors`, or None if the features are damaged or not finite."""
     try:
-        kept = load(content)
-        found = Learned(row, kept["features"], kept["labels"])
+        tensors = load(content)
+        learned = Learned(row, tensors["features"], tensors["labels"])
     except (SafetensorError, KeyError):
         return None
-    return found if np.isfinite(found.features).all() else None
+    return learned if np.isfinite(learned.features).all() else None
 
 
 def plane(features: Float[np.ndarray, "N E"]) -> Float[np.ndarray, "N 2"]:
-    """Return a t-SNE of the features, which keeps neighbors together; the same features give the same picture."""
+    """Return a reproducible t-SNE layout of the features, which keeps neighbors together."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
 
-    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    spread = centred.std()
+    centered = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    spread = centered.std()
     if spread < TINY:
-        return np.zeros((len(features), 2))  # scikit-learn would divide by it, and then crash
+        return np.zeros((len(features), 2))  # scikit-learn would divide by zero and crash
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     with threadpool_limits(1):
         layout = TSNE(2, perplexity=perplexity, init="pca", random_state=0)
-        return np.asarray(layout.fit_transform((centred / spread).astype(np.float32)))
+        return np.asarray(layout.fit_transform((centered / spread).astype(np.float32)))
 
 
-def draw_learned(found: Sequence[Learned]) -> Figure:
-    """Return a panel for each trial, its fields in the colors of their classes."""
-    columns = min(COLUMNS, len(found))
-    size = (PANEL_WIDTH * columns + 0.4, PANEL_HEIGHT * ceil(len(found) / columns) + 0.5)
+def draw_learned(trials: Sequence[Learned]) -> Figure:
+    """Draw one panel per trial, with its fields colored by class."""
+    columns = min(COLUMNS, len(trials))
+    size = (PANEL_WIDTH * columns + 0.4, PANEL_HEIGHT * ceil(len(trials) / columns) + 0.5)
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(ceil(len(found) / columns), columns, squeeze=False).ravel()
-    for axes in panels[len(found) :]:
+    panels = figure.subplots(ceil(len(trials) / columns), columns, squeeze=False).ravel()
+    for axes in panels[len(trials) :]:
         axes.set_axis_off()
-    for axes, one in zip(panels, found, strict=False):
-        _draw_panel(axes, one)
+    for axes, learned in zip(panels, trials, strict=False):
+        _draw_panel(axes, learned)
     return figure
 
 
-def _draw_panel(axes: Axes, one: Learned) -> None:
-    row = one.row
+def _draw_panel(axes: Axes, learned: Learned) -> None:
+    row = learned.row
     signals, field, init = (str(row.parameters.get(name, "")) for name in ("signals", "field", "init"))
-    dress(axes, title=f"{signals}, {field_title(field)}, {init}", x_label=_about(row))
-    points = plane(one.features)
-    for label in np.unique(one.labels):
-        x, y = points[one.labels == label].T
-        colour = CLASS_COLOURS[label % len(CLASS_COLOURS)]
-        axes.scatter(x, y, s=7, color=colour, alpha=0.55, linewidths=0)
+    style_axes(axes, title=f"{signals}, {field_title(field)}, {init}", x_label=_subtitle(row))
+    points = plane(learned.features)
+    for label in np.unique(learned.labels):
+        x, y = points[learned.labels == label].T
+        color = CLASS_COLORS[label % len(CLASS_COLORS)]
+        axes.scatter(x, y, s=7, color=color, alpha=0.55, linewidths=0)
         axes.annotate(
-            str(label), (float(np.median(x)), float(np.median(y))), color=colour, fontsize=11, fontweight="bold",
+            str(label), (float(np.median(x)), float(np.median(y))), color=color, fontsize=11, fontweight="bold",
             ha="center", va="center",
         )  # fmt: skip
     axes.set_xticks([])
@@ -94,11 +94,13 @@ def _draw_panel(axes: Axes, one: Learned) -> None:
     axes.xaxis.label.set_color(FAINT)
 
 
-def _about(row: TrialRow) -> str:
-    given, measured = row.parameters, row.metrics
-    parts = [f"{given.get('classifier', '')}, {given.get('steps', '')} steps"]
-    if is_number(measured.get("test_accuracy")):
-        parts.append(f"test {measured['test_accuracy']:.3f}")
-    if "test_embedding_nmi" in measured:
-        parts.append(f"NMI {measured['test_embedding_nmi']:.2f}")
+def _subtitle(row: TrialRow) -> str:
+    parameters, metrics = row.parameters, row.metrics
+    parts = [f"{parameters.get('classifier', '')}, {parameters.get('steps', '')} steps"]
+    if is_number(metrics.get("test_accuracy")):
+        parts.append(f"test {metrics['test_accuracy']:.3f}")
+    if "test_embedding_nmi" in metrics:
+        parts.append(f"NMI {metrics['test_embedding_nmi']:.2f}")
+    if "test_embedding_ami" in metrics:
+        parts.append(f"AMI {metrics['test_embedding_ami']:.2f}")
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs no other file: no script, no font, no network."""
+"""The report as one self-contained HTML page: no scripts, fonts or network access."""
 
 import base64
 from collections.abc import Collection, Iterable, Sequence
@@ -8,7 +8,7 @@ from html import escape
 from nefstudy.insight.catalog import TableId
 from nefstudy.insight.table import Table, duration
 from nefstudy.ledger import TrialState
-from nefstudy.report.content import Picture, Report
+from nefstudy.report.content import Report, ReportPicture
 from nefstudy.report.tables import is_number_column
 
 STYLE = """
@@ -32,37 +32,37 @@ th:first-child, td:first-child, .word { text-align: left; } th { color: var(--fa
 
 
 def render(report: Report) -> str:
-    """Return the whole page."""
+    """Render a report as an HTML page."""
     parts = [
-        *_opening(report),
-        *_first(report),
+        *_header(report),
+        *_initialization(report),
         *_figures(report),
         *_best(report),
-        *_shown(report, "replicates", "importance", "classifiers"),
+        *_tables(report, "replicates", "importance", "classifiers"),
         *_learned(report),
         *_progress(report),
         *_costs(report),
-        *_shown(report, "savings"),
-        *captioned(report.tables["failures"]),
+        *_tables(report, "savings"),
+        *captioned_table(report.tables["failures"]),
     ]
     return page(f"{report.study.study}: report", parts)
 
 
-def captioned(found: Table) -> list[str]:
-    """Return a table with its title above and its caption below; the caption alone where it has no rows."""
-    title, note = f"<h2>{escape(found.title)}</h2>", f'<p class="note">{escape(found.caption)}</p>'
-    return [title, drawn_table(found), note] if found.rows else [title, note]
+def captioned_table(value: Table) -> list[str]:
+    """Return a table with its title above and its caption below, or only title and caption if it has no rows."""
+    title, note = f"<h2>{escape(value.title)}</h2>", f'<p class="note">{escape(value.caption)}</p>'
+    return [title, html_table(value), note] if value.rows else [title, note]
 
 
-def drawn_table(found: Table) -> str:
-    """Return an HTML table, numbers aligned right."""
-    header, body = found.texts()
-    words = {name for name, column in zip(header, found.shown(), strict=True) if not is_number_column(column)}
+def html_table(value: Table) -> str:
+    """Return a table as HTML, with numbers right-aligned."""
+    header, body = value.texts()
+    words = {name for name, column in zip(header, value.shown(), strict=True) if not is_number_column(column)}
     return table(header, body, words=words)
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """Return an HTML page of these parts in the report's style."""
+    """Return an HTML page of `parts` in the report's style."""
     return "\n".join(
         [
             "<!doctype html>",
@@ -76,21 +76,21 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def table(header: Sequence[str], body: Iterable[Sequence[object]], *, words: Collection[str] = ()) -> str:
-    """Return an HTML table of text cells, the columns in `words` aligned left; every cell is escaped."""
-    marks = [' class="word"' if name in words else "" for name in header]
-    named = zip(header, marks, strict=True)
-    head = "".join(f'<th scope="col"{mark}>{escape(name)}</th>' for name, mark in named)
-    cells = [[f"<td{mark}>{escape(str(cell))}</td>" for cell, mark in zip(row, marks, strict=True)] for row in body]
+    """Return an HTML table of escaped text cells; the columns in `words` are left-aligned."""
+    classes = [' class="word"' if name in words else "" for name in header]
+    columns = zip(header, classes, strict=True)
+    head = "".join(f'<th scope="col"{css}>{escape(name)}</th>' for name, css in columns)
+    cells = [[f"<td{css}>{escape(str(cell))}</td>" for cell, css in zip(row, classes, strict=True)] for row in body]
     rows = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
-def embedded(png: bytes, *, alt: str) -> str:
-    """Return an image whose bytes are in the page itself."""
+def embedded_image(png: bytes, *, alt: str) -> str:
+    """Return an HTML image with its data embedded."""
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
-def _opening(report: Report) -> list[str]:
+def _header(report: Report) -> list[str]:
     planned = sum(line.planned for line in report.progress)
     complete = sum(line.states.get(TrialState.COMPLETE, 0) for line in report.progress)
     moment = datetime.fromtimestamp(report.study.updated_at, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -100,11 +100,11 @@ def _opening(report: Report) -> list[str]:
     ]
 
 
-def _first(report: Report) -> list[str]:
-    found = report.tables.get("initialization")
+def _initialization(report: Report) -> list[str]:
+    value = report.tables.get("initialization")
     if not report.phase:
-        return ['<p class="note">No finished trial yet.</p>']
-    return captioned(found) if found is not None else []
+        return ['<p class="note">No finished trials yet.</p>']
+    return captioned_table(value) if value is not None else []
 
 
 def _figures(report: Report) -> list[str]:
@@ -112,37 +112,37 @@ def _figures(report: Report) -> list[str]:
     return [f"<h2>Figures, {escape(report.phase)}</h2>", *map(_figure, shown)] if shown else []
 
 
-def _figure(picture: Picture) -> str:
+def _figure(picture: ReportPicture) -> str:
     caption = f"{escape(picture.figure.caption)} Vector graphics: {picture.name}.svg."
-    return f"<figure>{embedded(picture.png, alt=picture.figure.title)}<figcaption>{caption}</figcaption></figure>"
+    return f"<figure>{embedded_image(picture.png, alt=picture.figure.title)}<figcaption>{caption}</figcaption></figure>"
 
 
 def _best(report: Report) -> list[str]:
     if not report.tables["best"].rows:
         return []
     shots = [
-        f"<figure>{embedded(png, alt=f'reconstructions, {place}')}<figcaption>{escape(place)}</figcaption></figure>"
-        for place, png in report.reconstructions.items()
+        f"<figure>{embedded_image(png, alt=f'reconstructions, {cell}')}<figcaption>{escape(cell)}</figcaption></figure>"
+        for cell, png in report.reconstructions.items()
     ]
     gallery = [f'<div class="gallery">{"".join(shots)}</div>'] if shots else []
-    return [*captioned(report.tables["best"]), *gallery]
+    return [*captioned_table(report.tables["best"]), *gallery]
 
 
-def _shown(report: Report, *names: TableId) -> list[str]:
-    found = [report.tables[name] for name in names if name in report.tables]
-    return [part for table in found if table.rows for part in captioned(table)]
+def _tables(report: Report, *names: TableId) -> list[str]:
+    tables = [report.tables[name] for name in names if name in report.tables]
+    return [part for table in tables if table.rows for part in captioned_table(table)]
 
 
 def _learned(report: Report) -> list[str]:
     if report.learned is None:
         return []
-    title = "What the best classifiers learned"
+    title = "Features learned by the best classifiers"
     caption = (
-        "Features of test fields before the last layer, laid out by t-SNE (neighbors stay neighbors; distances "
-        "between clusters mean little) and colored by class. NMI: how far k-means on these features, over the test "
-        "split, finds the classes. Vector graphics: learned_features.svg."
+        "Features of test fields before the last layer, laid out by t-SNE (which keeps neighbors together; distances "
+        "between clusters mean little) and colored by class. NMI: agreement of k-means clusters of these features with "
+        "the classes, over the test split. Vector graphics: learned_features.svg."
     )
-    image = embedded(report.learned[0], alt=title)
+    image = embedded_image(report.learned[0], alt=title)
     return [f"<h2>{title}</h2>", f"<figure>{image}<figcaption>{caption}</figcaption></figure>"]
 
 
@@ -158,8 +158,8 @@ def _progress(report: Report) -> list[str]:
 
 def _costs(report: Report) -> list[str]:
     body = [
-        ["fields × steps fitted", f"{report.costs.get('field_steps', 0):,.0f}"],
-        ["fitting", duration(report.costs.get("fit_seconds", 0))],
-        ["classifying", duration(report.costs.get("classify_seconds", 0))],
+        ["fitting steps × fields", f"{report.costs.get('field_steps', 0):,.0f}"],
+        ["time fitting", duration(report.costs.get("fit_seconds", 0))],
+        ["time classifying", duration(report.costs.get("classify_seconds", 0))],
     ]
-    return ["<h2>Cost</h2>", table(["what", "amount"], body, words=("what",))]
+    return ["<h2>Cost</h2>", table(["resource", "amount"], body, words=("resource",))]

@@ -1,4 +1,4 @@
-"""Tables of insight as text: for a terminal, as Markdown, as CSV."""
+"""Tables of `insight` as text, for a terminal, in Markdown or in CSV."""
 
 import csv
 import io
@@ -13,12 +13,12 @@ NUMBERS = frozenset({"count", "number", "mean", "difference", "percent", "share"
 
 
 def is_number_column(column: Column) -> bool:
-    """Return whether a column's cells are numbers, which are aligned right."""
+    """Return whether a column's cells are numbers, which are right-aligned."""
     return column.kind in NUMBERS
 
 
 def markdown(table: Table) -> str:
-    """Return the table as a GitHub-flavored Markdown table, its caption below."""
+    """Return a GitHub-flavored Markdown table with its caption below."""
     header, body = table.texts()
     rule = ["---:" if is_number_column(column) else "---" for column in table.shown()]
     drawn = ["| " + " | ".join(line) + " |" for line in [header, rule, *body]]
@@ -26,7 +26,7 @@ def markdown(table: Table) -> str:
 
 
 def terminal(table: Table) -> Drawn:
-    """Return the table for a terminal."""
+    """Return a table for a terminal."""
     header, body = table.texts()
     drawn = Drawn(title=table.title, caption=table.caption, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     drawn.caption_justify = "left"
@@ -39,7 +39,7 @@ def terminal(table: Table) -> Drawn:
 
 
 def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
-    """Return rows as UTF-8 CSV with bare line feeds; None is an empty cell."""
-    held = io.StringIO()
-    csv.writer(held, lineterminator="\n").writerows(rows)
-    return held.getvalue().encode()
+    """Encode rows as UTF-8 CSV with bare line feeds; None becomes an empty cell."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue().encode()

@@ -1,6 +1,6 @@
-"""Where are we: the ledger's answers for people, scripts and Prometheus.
+"""The status service: a study's progress and results for people, scripts and Prometheus.
 
-`progress.py` turns counts into progress and an estimate of the time left; `app.py` serves that and the trials
-over REST, with the study page at `/`. The package knows the ledger and nothing that computes: it starts in a
-second and still answers when everything else is down.
+`app.py` serves the ledger over REST, one module of `routes` per resource, with the study page at `/`;
+`status_table.py` prints the same status in a terminal. The package depends only on the ledger, not on
+anything that computes: it starts in a second and still responds when everything else is down.
 """

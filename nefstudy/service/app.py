@@ -11,34 +11,35 @@ from fastapi.security import HTTPBearer
 
 import nefstudy
 from nefstudy.ledger import Ledger
-from nefstudy.service import control, events, health, insights, metrics, neural_datasets, page, studies, trials
-from nefstudy.service.artifacts import Artifacts
-from nefstudy.service.events import Streams
 from nefstudy.service.forwarded import Forwarding
-from nefstudy.service.page import Page, page_directory
-from nefstudy.service.problems import Problem, install_problems
-from nefstudy.service.security import LOOPBACK_NAMES, Gate
+from nefstudy.service.problems import ProblemDetails, install_error_handlers
+from nefstudy.service.routes import control, events, health, insights, metrics, neural_datasets, page, studies, trials
+from nefstudy.service.routes.artifacts import Artifacts
+from nefstudy.service.routes.events import Streams
+from nefstudy.service.routes.page import PageFiles, page_directory
+from nefstudy.service.security import LOOPBACK_NAMES, SecurityMiddleware
 from nefstudy.service.snapshot import Snapshots
 
-THREADS = 6  # answer at once: more would only share the same processor, each with a database connection of its own
+THREADS = 6  # concurrent requests; more would share the same CPU and each need another database connection
 
-PARTS = (health, metrics, studies, insights, trials, neural_datasets, events, control, page)
+ROUTE_MODULES = (health, metrics, studies, insights, trials, neural_datasets, events, control, page)
 
-BEARER = HTTPBearer(auto_error=False, description="NEFSTUDY_API_TOKEN, where the service has one")  # the gate asks
+# For the API description only: SecurityMiddleware checks the token.
+BEARER = HTTPBearer(auto_error=False, description="NEFSTUDY_API_TOKEN, if the service has one")
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": said, "content": {"application/problem+json": {}}}
-    for status, said in {
-        400: "not a request this service understands",
-        401: "the token is missing or wrong",
-        403: "this service only reads",
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemDetails, "description": description, "content": {"application/problem+json": {}}}
+    for status, description in {
+        400: "malformed request",
+        401: "missing or wrong token",
+        403: "this service is read-only",
         404: "no such study, trial or file",
-        405: "this path does not take that method",
-        409: "this Idempotency-Key stands for another command",
-        413: "the body is too large",
+        405: "method not allowed on this path",
+        409: "this Idempotency-Key was used for another command",
+        413: "request body too large",
         421: "this host name is not served here",
         422: "a value is not allowed",
-        503: "the ledger cannot be read at the moment",
+        503: "the ledger is temporarily unavailable",
     }.items()
 }
 
@@ -51,43 +52,43 @@ def create_app(
     hosts: Collection[str] | None = None,
     forwarding: Forwarding = Forwarding(),
 ) -> FastAPI:
-    """The ASGI application that answers from `ledger`.
+    """Return the ASGI application that serves `ledger`.
 
     Args:
-        token: asked of every request, on every path; None serves whoever reaches the port.
-        root: where the trials' pictures are; None serves none.
-        hosts: names the service goes by in the Host header. By default loopback's without a token, any with one.
-        forwarding: the path it is served below, and whose X-Forwarded headers are believed.
+        token: required for every request to any path; with None, all clients that reach the port are served.
+        root: directory of the trials' pictures; with None, no pictures are served.
+        hosts: accepted names in the Host header. Default: only loopback names without a token, any name with one.
+        forwarding: the path prefix to serve under, and the proxies whose X-Forwarded headers are trusted.
     """
     app = FastAPI(
         title="nefstudy",
-        summary="Where a study of neural fields stands.",
+        summary="Progress and results of neural field studies.",
         version=nefstudy.__version__,
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # a redirect would repeat the Host header of whoever asks
+        redirect_slashes=False,  # a redirect would echo the client's Host header
         generate_unique_id_function=lambda route: route.name,
-        responses=REFUSALS,
+        responses=ERROR_RESPONSES,
         dependencies=[Depends(BEARER)],
-        lifespan=_few_threads,
+        lifespan=_limit_threads,
     )
     app.state.ledger = ledger
     app.state.snapshots = Snapshots(ledger)
     app.state.coverages = studies.Coverages(ledger)
     app.state.artifacts = Artifacts(root)
-    app.state.page = Page(page_directory())
+    app.state.page = PageFiles(page_directory())
     app.state.streams = Streams()
     app.state.controls = bool(token)
-    for part in PARTS:
-        app.include_router(part.router)
-    install_problems(app)
-    names = LOOPBACK_NAMES if hosts is None and not token else hosts
-    app.add_middleware(Gate, token=token, hosts=names, forwarding=forwarding)
+    for module in ROUTE_MODULES:
+        app.include_router(module.router)
+    install_error_handlers(app)
+    host_names = LOOPBACK_NAMES if hosts is None and not token else hosts
+    app.add_middleware(SecurityMiddleware, token=token, hosts=host_names, forwarding=forwarding)
     return app
 
 
 @asynccontextmanager
-async def _few_threads(_app: FastAPI) -> AsyncIterator[None]:
+async def _limit_threads(_app: FastAPI) -> AsyncIterator[None]:
     current_default_thread_limiter().total_tokens = THREADS
     yield

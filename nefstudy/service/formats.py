@@ -1,4 +1,4 @@
-"""A page of trials as JSON, NDJSON, CSV or Parquet, by `format=` or the Accept header."""
+"""Formats of a page of trials: JSON, NDJSON, CSV or Parquet, chosen by `format=` or the Accept header."""
 
 import csv
 import io
@@ -10,17 +10,17 @@ from typing import Any
 from fastapi import Request, Response
 
 from nefstudy.ledger import StoredPage
-from nefstudy.service.answers import answer, encode
-from nefstudy.service.listing import SUMMARY, Stored, described, json_of
+from nefstudy.service.listing import SUMMARY, Stored, json_of, values_of
+from nefstudy.service.responses import encode, etag_response
 
 Row = Mapping[str, Any]
 CURSOR_HEADER = "X-Next-Cursor"
-SPREAD = ("parameters", "metrics")  # a bare name is a parameter before it is a metric
-SAME = {f"parameters.{name}" for name in SUMMARY}  # a column already, as the seed
+FLATTENED = ("parameters", "metrics")  # in this order: a bare name is a parameter before it is a metric
+REDUNDANT = {f"parameters.{name}" for name in SUMMARY}  # already columns of the row, such as the seed
 
 
 class Format(StrEnum):
-    """How a page of trials is written."""
+    """The format of a page of trials."""
 
     JSON = "json"
     NDJSON = "ndjson"
@@ -34,42 +34,47 @@ MEDIA_TYPES = {
     Format.CSV: "text/csv; charset=utf-8",
     Format.PARQUET: "application/vnd.apache.parquet",
 }
-OTHER_CONTENT = {
+NON_JSON_CONTENT = {
     media_type.split(";")[0]: {"schema": {"type": "string"}}
     for format_, media_type in MEDIA_TYPES.items()
     if format_ is not Format.JSON
 }
-"""What the API's description says of a page of trials that is not JSON."""
+"""OpenAPI content types of a page of trials, other than JSON."""
 
 
 CSV_CONTENT = {"text/csv": {"schema": {"type": "string"}}}
 
 
-def is_csv(request: Request, asked: str | None) -> bool:
-    """Return whether an answer that can be JSON or CSV is to be CSV."""
-    return asked == Format.CSV or (asked is None and _accepted(request.headers.get("accept", "")) is Format.CSV)
+def is_csv(request: Request, requested: str | None) -> bool:
+    """Return whether a request to a JSON or CSV route asks for CSV, by parameter or Accept header."""
+    return requested == Format.CSV or (
+        requested is None and _accepted_format(request.headers.get("accept", "")) is Format.CSV
+    )
 
 
 def csv_of(rows: Iterable[Sequence[Any]]) -> bytes:
-    """Return rows as CSV, with text that a spreadsheet will not take for a formula."""
+    """Return rows as CSV, with text escaped so that a spreadsheet does not run it as a formula."""
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([_inert(value) for value in row] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows([_escape_formula(value) for value in row] for row in rows)
     return text.getvalue().encode()
 
 
-def written(request: Request, page: StoredPage, *, names: Sequence[str], asked: Format | None) -> Response:
-    """The page in the format asked for; the tables carry the cursor in `X-Next-Cursor`."""
-    format_ = asked or _accepted(request.headers.get("accept", ""))
+def page_response(request: Request, page: StoredPage, *, names: Sequence[str], requested: Format | None) -> Response:
+    """Return a page of trials in the requested format.
+
+    Formats other than JSON carry the cursor in the header `X-Next-Cursor`.
+    """
+    format_ = requested or _accepted_format(request.headers.get("accept", ""))
     if format_ is Format.JSON:
         trials = ",".join([json_of(row, names) for row in page.rows])
-        return answer(request, b'{"trials":[%b],"cursor":%b}' % (trials.encode(), encode(page.cursor)))
+        return etag_response(request, b'{"trials":[%b],"cursor":%b}' % (trials.encode(), encode(page.cursor)))
     headers = {} if page.cursor is None else {CURSOR_HEADER: page.cursor}
     if format_ is not Format.NDJSON:
         headers["Content-Disposition"] = f'attachment; filename="trials.{format_}"'
-    return answer(request, _WRITERS[format_](page.rows, names), media_type=MEDIA_TYPES[format_], headers=headers)
+    return etag_response(request, _WRITERS[format_](page.rows, names), media_type=MEDIA_TYPES[format_], headers=headers)
 
 
-def _accepted(accept: str) -> Format:
+def _accepted_format(accept: str) -> Format:
     for format_, media_type in MEDIA_TYPES.items():
         if media_type.split(";")[0] in accept:
             return format_
@@ -81,11 +86,11 @@ def _ndjson(rows: Sequence[Stored], names: Sequence[str]) -> bytes:
 
 
 def _csv(rows: Sequence[Stored], names: Sequence[str]) -> bytes:
-    flat, columns = _flat(rows, names)
+    flat, columns = _flatten(rows, names)
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _inert(value) for name, value in row.items()} for row in flat)
+    writer.writerows({name: _escape_formula(value) for name, value in row.items()} for row in flat)
     return text.getvalue().encode()
 
 
@@ -93,7 +98,7 @@ def _parquet(rows: Sequence[Stored], names: Sequence[str]) -> bytes:
     import pyarrow
     import pyarrow.parquet
 
-    flat, columns = _flat(rows, names)
+    flat, columns = _flatten(rows, names)
     table = pyarrow.table({name: _column([row.get(name) for row in flat]) for name in columns})
     sink = io.BytesIO()
     pyarrow.parquet.write_table(table, sink)
@@ -101,39 +106,39 @@ def _parquet(rows: Sequence[Stored], names: Sequence[str]) -> bytes:
 
 
 def _column(values: list[Any]) -> list[Any]:
-    """One type a column: numbers become floats when any is one, anything mixed becomes text."""
+    """Convert a column's values to one type: mixed numbers become floats, other mixtures become text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {int, float}:
         return [None if value is None else float(value) for value in values] if float in kinds else values
     return values if len(kinds) == 1 else [None if value is None else str(value) for value in values]
 
 
-def _flat(rows: Sequence[Stored], names: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Rows with `metrics` and `parameters` spread out, and the columns of all of them."""
-    flat = [_spread(described(row, names)) for row in rows]
-    own = [name for name in names if name not in SPREAD]
-    found = dict.fromkeys(name for row in flat for name in row)
-    return flat, [*own, *(name for name in found if name not in own)]
+def _flatten(rows: Sequence[Stored], names: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the rows with `metrics` and `parameters` flattened, and the union of their columns."""
+    flat = [_flatten_row(values_of(row, names)) for row in rows]
+    requested = [name for name in names if name not in FLATTENED]
+    union = dict.fromkeys(name for row in flat for name in row)
+    return flat, [*requested, *(name for name in union if name not in requested)]
 
 
-def _spread(row: Row) -> dict[str, Any]:
-    """The row with its metrics and parameters as values of its own, by their full names where a short one is taken."""
+def _flatten_row(row: Row) -> dict[str, Any]:
+    """Return a row with its metrics and parameters as columns, with full names where short names collide."""
     plain = {
         name: json.dumps(value) if isinstance(value, dict | list) else value
         for name, value in row.items()
-        if name not in SPREAD
+        if name not in FLATTENED
     }
-    for kind in SPREAD:
+    for kind in FLATTENED:
         for name, value in row.get(kind, {}).items():
             if name not in plain:
                 plain[name] = value
-            elif f"{kind}.{name}" not in SAME:
+            elif f"{kind}.{name}" not in REDUNDANT:
                 plain[f"{kind}.{name}"] = value
     return plain
 
 
-def _inert(value: Any) -> Any:
-    """Text that a spreadsheet will not take for a formula."""
+def _escape_formula(value: Any) -> Any:
+    """Prefix text with a quote if a spreadsheet would run it as a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
 
 

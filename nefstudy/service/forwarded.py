@@ -1,4 +1,4 @@
-"""The service behind a reverse proxy: the path it is served below, and the scheme that its visitors use."""
+"""Support for a reverse proxy: the service's path prefix, and the scheme that clients use."""
 
 import re
 from collections.abc import Collection
@@ -12,22 +12,22 @@ from starlette.types import Scope
 from nefstudy.errors import BadConfig
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"), ip_network("::ffff:127.0.0.0/104"))
-EVERYBODY = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+ANY_ADDRESS = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*")
-_OWN = ("/v1", "/page", "/sign-in", "/healthz", "/metrics")
+_RESERVED = ("/v1", "/page", "/sign-in", "/healthz", "/metrics")
 
 
 class BadForwarding(ValueError):
-    """A trusted proxy sent a header that cannot be used."""
+    """An unusable header from a trusted proxy."""
 
 
 @dataclass(frozen=True)
 class Forwarding:
-    """What is believed about the way to the service.
+    """The path prefix of the service, and the proxies that it trusts.
 
     Attributes:
-        root_path: the path below which a proxy serves it, without a slash at its end.
-        trusted: addresses whose X-Forwarded-Prefix and X-Forwarded-Proto are believed.
+        root_path: the path prefix under which a proxy serves it, without a trailing slash.
+        trusted: networks whose X-Forwarded-Prefix and X-Forwarded-Proto headers are trusted.
     """
 
     root_path: str = ""
@@ -35,21 +35,21 @@ class Forwarding:
 
     @classmethod
     def parse(cls, root_path: str = "", allow_ips: str | None = None) -> Self:
-        """Return the forwarding of the command line's two options.
+        """Parse the values of --root-path and --forwarded-allow-ips.
 
         Raises:
-            BadConfig: the path is not one to serve below, or an address is none.
+            BadConfig: the path is not a usable prefix, or an address is malformed.
         """
         path = "/" + root_path.strip("/") if root_path.strip("/") else ""
-        if not _PREFIX.fullmatch(path) or path.startswith(tuple(f"{own}/" for own in _OWN)) or path in _OWN:
+        if not _PREFIX.fullmatch(path) or path.startswith(tuple(f"{own}/" for own in _RESERVED)) or path in _RESERVED:
             raise BadConfig(
-                f"--root-path {root_path[:80]!r} is not a path such as /nef (letters, digits, '.', '_', '~', '-'; not "
-                f"one of the service's own: {', '.join(_OWN)}); correct it"
+                f"--root-path {root_path[:80]!r} is not a usable prefix; give a path such as /nef (letters, digits, "
+                f"'.', '_', '~', '-') that is not one of the service's own: {', '.join(_RESERVED)}"
             )
         if allow_ips is None:
             return cls(path)
         if allow_ips.strip() == "*":
-            return cls(path, EVERYBODY)
+            return cls(path, ANY_ADDRESS)
         try:
             return cls(path, tuple(ip_network(one.strip()) for one in allow_ips.split(",") if one.strip()))
         except ValueError as error:
@@ -58,13 +58,13 @@ class Forwarding:
                 "10.0.0.2,192.168.0.0/16, or * for any"
             ) from None
 
-    def seen(self, scope: Scope) -> Scope:
-        """Return the connection as its visitor sees it: `root_path`, `path` below it, and `scheme`.
+    def apply(self, scope: Scope) -> Scope:
+        """Return the ASGI scope with the prefix in `root_path` and `path`, and the client's `scheme`.
 
-        A proxy may pass the prefix on or cut it off.
+        A proxy may forward the prefix or strip it.
 
         Raises:
-            BadForwarding: a trusted proxy sent a prefix or a scheme that is none.
+            BadForwarding: a trusted proxy sent a malformed prefix or scheme.
         """
         headers = Headers(scope=scope)
         prefix, scheme = self.root_path, scope["scheme"]
@@ -72,10 +72,10 @@ class Forwarding:
             prefix = headers.get("x-forwarded-prefix", prefix).strip().rstrip("/")
             scheme = headers.get("x-forwarded-proto", scheme).split(",")[0].strip().lower()
         if not _PREFIX.fullmatch(prefix) or scheme not in ("http", "https"):
-            raise BadForwarding("X-Forwarded-Prefix is a path such as /nef, X-Forwarded-Proto http or https")
+            raise BadForwarding("X-Forwarded-Prefix must be a path such as /nef, X-Forwarded-Proto http or https")
         path = scope["path"]
-        within = path if not prefix or path == prefix or path.startswith(f"{prefix}/") else prefix + path
-        return {**scope, "root_path": prefix, "path": within, "scheme": scheme}
+        full = path if not prefix or path == prefix or path.startswith(f"{prefix}/") else prefix + path
+        return {**scope, "root_path": prefix, "path": full, "scheme": scheme}
 
     def _trusts(self, client: tuple[str, int] | None) -> bool:
         try:
@@ -86,6 +86,6 @@ class Forwarding:
 
 
 def path_of(scope: Scope) -> str:
-    """Return the path below the prefix."""
+    """Return a request's path without the service's path prefix."""
     path: str = scope["path"].removeprefix(scope["root_path"])
     return path

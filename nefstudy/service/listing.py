@@ -1,6 +1,6 @@
-"""A stored trial as it is shown: as values, or as JSON spliced from the texts that the ledger holds as JSON already.
+"""A stored trial as values, or as JSON spliced from the JSON text in the ledger.
 
-Decoding and encoding those texts took nine tenths of a page's time; what is spliced equals what the model writes.
+Decoding and encoding that text took nine tenths of the time of a page. The spliced JSON equals the model's output.
 """
 
 import math
@@ -8,26 +8,29 @@ from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from nefstudy.insight.failures import presentable
-from nefstudy.ledger.rows import TEXTS
-from nefstudy.ledger.texts import load
-from nefstudy.service.answers import encode, finite
+from nefstudy.insight.questions.failures import presentable
+from nefstudy.ledger.sql.fetch import load
+from nefstudy.ledger.sql.rows import TEXTS
 from nefstudy.service.models import Trial
+from nefstudy.service.responses import encode, finite
 
 Stored = Mapping[str, Any]
-"""Columns of a trial by name, those of `TEXTS` as JSON text."""
+"""A trial's columns by name; the columns in `TEXTS` are JSON text."""
 
 SUMMARY = tuple(Trial.model_fields)
-PLAIN = frozenset(SUMMARY) - {"metrics", "parameters", "error"}  # columns that are shown as they are
+PLAIN = frozenset(SUMMARY) - {"metrics", "parameters", "error"}  # columns passed through unchanged
 
 
-def described(row: Stored, names: Sequence[str]) -> dict[str, Any]:
-    """Return the named values of a trial: columns first, then parameters, then metrics; None where it has none."""
+def values_of(row: Stored, names: Sequence[str]) -> dict[str, Any]:
+    """Return the values of a trial by name, with None for unknown names.
+
+    Each name is looked up among the columns, then the parameters, then the metrics.
+    """
     return {name: _value(row, name) for name in names}
 
 
 def json_of(row: Stored, names: Sequence[str]) -> str:
-    """Return the JSON object of the named values, with null for numbers that JSON cannot hold."""
+    """Return the named values as a JSON object, with null for NaN and infinities."""
     fields = [
         f'"{name}":{_WRITE[type(row[name])](row[name])}'
         if name in PLAIN
@@ -42,15 +45,15 @@ def _value(row: Stored, name: str) -> Any:
         return presentable(row["error"])
     if name in TEXTS:
         return load(row[name])
-    return row[name] if name in SUMMARY else _measured(row, name)
+    return row[name] if name in SUMMARY else _parameter_or_metric(row, name)
 
 
-def _measured(row: Stored, name: str) -> Any:
+def _parameter_or_metric(row: Stored, name: str) -> Any:
     kind, _, bare = name.partition(".")
     if kind in ("metrics", "parameters"):
         return load(row[kind]).get(bare)
-    given = load(row["parameters"]).get(name)
-    return load(row["metrics"]).get(name) if given is None else given
+    parameter = load(row["parameters"]).get(name)
+    return load(row["metrics"]).get(name) if parameter is None else parameter
 
 
 def _text(row: Stored, name: str) -> str:

@@ -1,15 +1,15 @@
-"""The shapes of the answers, as pydantic models: what OpenAPI documents and tests validate against."""
+"""Pydantic models of the responses, which document the API in OpenAPI and validate it in tests."""
 
 from typing import Any
 
 from pydantic import BaseModel
 
-from nefstudy.insight.progress import Best
+from nefstudy.insight.progress import BestTrial
 from nefstudy.insight.status import StudyCard
 
 
-class Studies(BaseModel):
-    """Every study of the ledger, latest change first."""
+class StudyList(BaseModel):
+    """All studies in the ledger, most recently changed first."""
 
     studies: list[StudyCard]
 
@@ -21,7 +21,10 @@ class StudyDetail(StudyCard):
 
 
 class Trial(BaseModel):
-    """A trial as it stands in a page of trials; `parameters` is its configuration, flat; `score` its objective."""
+    """A trial in a page of trials.
+
+    `parameters` is its flattened configuration, and `score` its value of the objective.
+    """
 
     study: str
     phase: str
@@ -43,22 +46,36 @@ class Trial(BaseModel):
     ended_at: float | None
 
 
+class MetricLabel(BaseModel):
+    """A displayed metric: label, unit, number of decimals, and the split on which it was measured."""
+
+    label: str
+    unit: str
+    digits: int
+    split: str | None
+
+
 class TrialDetail(Trial):
     """One trial with its configuration, fingerprint, curves and the names of its artifacts.
 
     Attributes:
-        log: last lines of what a failed trial said; empty for others.
+        labels: labels of the trial's metrics and curves by name, as declared in the study's plan.
+        log: last lines of a failed trial's log; empty for other trials.
     """
 
     config: dict[str, Any]
     fingerprint: dict[str, str]
     curves: dict[str, list[tuple[float, float | None]]]
     artifacts: list[str]
+    labels: dict[str, MetricLabel]
     log: list[str]
 
 
 class TrialPage(BaseModel):
-    """A page of trials; `cursor` asks for the next one and is None on the last."""
+    """A page of trials.
+
+    Pass `cursor` to request the next page; it is None on the last page.
+    """
 
     trials: list[dict[str, Any]]
     cursor: str | None
@@ -67,11 +84,11 @@ class TrialPage(BaseModel):
 class BestTrials(BaseModel):
     """The best complete trials by their cells' objectives, best first."""
 
-    best: list[Best]
+    best: list[BestTrial]
 
 
 class Command(BaseModel):
-    """What was asked of a study's driver; `outcome` is None until it has obeyed."""
+    """A command to a study's driver; `outcome` is None until the driver has handled it."""
 
     id: int
     study: str
@@ -82,14 +99,14 @@ class Command(BaseModel):
     outcome: str | None
 
 
-class Commands(BaseModel):
-    """Commands of a study, latest first."""
+class CommandList(BaseModel):
+    """Commands to a study's driver, latest first."""
 
     commands: list[Command]
 
 
-class NeuralDataset(BaseModel):
-    """A neural dataset by its recipe's digest: the step counts it holds, its size and how it was made."""
+class NeuralDatasetView(BaseModel):
+    """A neural dataset: the digest of its recipe, its step counts and size, and how it was made."""
 
     digest: str
     rungs: list[int]
@@ -99,7 +116,7 @@ class NeuralDataset(BaseModel):
     created_at: float
 
 
-class NeuralDatasets(BaseModel):
-    """Every neural dataset the ledger knows."""
+class NeuralDatasetList(BaseModel):
+    """All neural datasets in the ledger."""
 
-    neural_datasets: list[NeuralDataset]
+    neural_datasets: list[NeuralDatasetView]

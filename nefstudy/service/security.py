@@ -1,8 +1,8 @@
-"""Who may ask, from where, and how much: one gate in front of every route, and the headers of every answer.
+"""Access control: middleware that checks the token, host and body size of each request and adds security headers.
 
-With a token, every path answers 401 until the request carries it: as `Authorization: Bearer ...`, or in the
-cookie that the sign-in form of the page sets (a digest of the token, out of reach of scripts and other sites).
-Without a token only loopback names are served, so that a foreign page cannot reach the service by rebinding.
+With a token, every path responds with 401 unless the request has it, as `Authorization: Bearer ...` or in the
+cookie that the sign-in form sets (a digest of the token, inaccessible to scripts and other sites).
+Without a token, only loopback host names are served, which protects against DNS rebinding by other sites' pages.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nefstudy.errors import BadConfig
 from nefstudy.service.forwarded import BadForwarding, Forwarding, path_of
-from nefstudy.service.problems import problem
+from nefstudy.service.problems import problem_response
 
 COOKIE = "nefstudy_session"
 SIGN_IN = "/sign-in"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-MAX_BODY = 64 * 1024  # the largest request the service has a use for is a trial's configuration, ~2 kB
+MAX_BODY = 64 * 1024  # the largest legitimate request is a trial's configuration, ~2 kB
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
@@ -41,10 +41,10 @@ HEADERS = {
 
 
 def check_bind(host: str, token: str | None) -> None:
-    """Refuses to listen beyond this machine without a token.
+    """Raise an error if the service would be reachable from other machines without a token.
 
     Raises:
-        BadConfig: `host` can be reached from elsewhere and there is no token.
+        BadConfig: `host` is not loopback and `token` is missing.
     """
     if not is_loopback(host) and not token:
         raise BadConfig(
@@ -54,7 +54,10 @@ def check_bind(host: str, token: str | None) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a bind address can only be reached from this machine; names other than localhost cannot be known."""
+    """Return whether a bind address is reachable only from this machine.
+
+    Host names other than localhost are assumed to be reachable from others.
+    """
     if host == "localhost":
         return True
     try:
@@ -64,12 +67,12 @@ def is_loopback(host: str) -> bool:
 
 
 def session_of(token: str) -> str:
-    """The cookie value that stands for `token`; the token cannot be found from it."""
+    """Return the session cookie for `token`, from which the token cannot be recovered."""
     return hmac.new(token.encode(), b"nefstudy page session", hashlib.sha256).hexdigest()
 
 
-class Gate:
-    """ASGI middleware that lets a request through, or refuses it; wraps every path, known or not."""
+class SecurityMiddleware:
+    """ASGI middleware that admits or rejects each request, even one to an unknown path."""
 
     def __init__(
         self, app: ASGIApp, *, token: str | None, hosts: Collection[str] | None, forwarding: Forwarding
@@ -80,64 +83,65 @@ class Gate:
         self._hosts = None if hosts is None else frozenset(name.lower() for name in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one connection."""
+        """Handle one connection."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await self._answer(scope, receive, _with_headers(send))
+            await self._respond(scope, receive, _with_headers(send))
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            scope = self._forwarding.seen(scope)
-            answer: ASGIApp | None = self._refusal(scope, Headers(scope=scope))
+            scope = self._forwarding.apply(scope)
+            response: ASGIApp | None = self._rejection(scope, Headers(scope=scope))
         except BadForwarding as error:
-            answer = problem(400, f"the proxy's headers cannot be used: {error}; correct the proxy")
-        if answer is None and path_of(scope) == SIGN_IN and scope["method"] == "POST":
-            answer = await self._sign_in(scope, receive)
-        with suppress(asyncio.CancelledError):  # the server is going down: streams still open end here, and quietly
-            await (answer or self._app)(scope, _limited(receive), send)
+            response = problem_response(400, f"unusable proxy headers: {error}; correct the proxy's configuration")
+        if response is None and path_of(scope) == SIGN_IN and scope["method"] == "POST":
+            response = await self._sign_in(scope, receive)
+        with suppress(asyncio.CancelledError):  # server shutdown: open streams end here without a traceback
+            await (response or self._app)(scope, _limit_body(receive), send)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+    def _rejection(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "").lower()
         if self._hosts is not None and _without_port(host) not in self._hosts:
-            return problem(421, f"host {host[:80]!r} is not served here; use one of {', '.join(sorted(self._hosts))}")
-        too_large = _length_refused(headers)
-        if too_large is not None:
-            return too_large
+            allowed = ", ".join(sorted(self._hosts))
+            return problem_response(421, f"host {host[:80]!r} is not served here; use one of {allowed}")
+        bad_length = _check_length(headers)
+        if bad_length is not None:
+            return bad_length
         prefix = scope["root_path"]
         if prefix and scope["path"] == prefix and scope["method"] in ("GET", "HEAD"):
             return RedirectResponse(f"{prefix}/", status_code=307)  # the page's links are relative to it
         signing_in = path_of(scope) == SIGN_IN and scope["method"] == "POST"
-        if signing_in or self._token is None or self._admits(headers):
+        if signing_in or self._token is None or self._is_authorized(headers):
             return None
         if "text/html" in headers.get("accept", "") and scope["method"] == "GET":
             return _sign_in_form(401, prefix)
-        return problem(
+        return problem_response(
             401,
-            "this service asks for its token; send it as 'Authorization: Bearer TOKEN'",
+            "this service requires a token; send it as 'Authorization: Bearer TOKEN'",
             headers={"WWW-Authenticate": 'Bearer realm="nefstudy"'},
         )
 
-    def _admits(self, headers: Headers) -> bool:
+    def _is_authorized(self, headers: Headers) -> bool:
         assert self._token is not None
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        bearer = scheme.lower() == "bearer" and _same(given.strip(), self._token)
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        bearer = scheme.lower() == "bearer" and _equal(credentials.strip(), self._token)
         cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
-        return bearer | _same(cookie, session_of(self._token))
+        return bearer | _equal(cookie, session_of(self._token))
 
     async def _sign_in(self, scope: Scope, receive: Receive) -> Response:
         prefix = scope["root_path"]
         body = await _read(receive)
         if body is None:
-            return problem(413, f"at most {MAX_BODY} bytes of body are read")
-        given = parse_qs(body.decode("latin-1"), max_num_fields=4) if body.count(b"&") < 4 else {}
-        token = (given.get("token") or [""])[0]
-        if self._token is None or not _same(token.strip(), self._token):
-            return _sign_in_form(401, prefix, "This is not the token.")
-        answer = RedirectResponse(f"{prefix}/", status_code=303)
-        answer.set_cookie(
+            return problem_response(413, f"the body is too large; send at most {MAX_BODY} bytes")
+        form = parse_qs(body.decode("latin-1"), max_num_fields=4) if body.count(b"&") < 4 else {}
+        token = (form.get("token") or [""])[0]
+        if self._token is None or not _equal(token.strip(), self._token):
+            return _sign_in_form(401, prefix, "Wrong token. Try again.")
+        response = RedirectResponse(f"{prefix}/", status_code=303)
+        response.set_cookie(
             COOKIE,
             session_of(self._token),
             httponly=True,
@@ -145,20 +149,20 @@ class Gate:
             path=prefix or "/",
             secure=scope["scheme"] == "https",
         )
-        return answer
+        return response
 
 
-def _length_refused(headers: Headers) -> Response | None:
+def _check_length(headers: Headers) -> Response | None:
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
-        return problem(400, "the Content-Length is not a number; leave it to your client")
+        return problem_response(400, "the Content-Length is not a number; let your HTTP client set it")
     if int(length[:12]) > MAX_BODY:
-        return problem(413, f"the body has {length[:12]} bytes; at most {MAX_BODY} are read")
+        return problem_response(413, f"the body has {length[:12]} bytes; send at most {MAX_BODY}")
     return None
 
 
-def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
+def _equal(value: str, expected: str) -> bool:
+    return hmac.compare_digest(value.encode("utf-8", "surrogateescape"), expected.encode())
 
 
 def _without_port(host: str) -> str:
@@ -167,7 +171,7 @@ def _without_port(host: str) -> str:
 
 
 def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
@@ -175,20 +179,20 @@ def _with_headers(send: Send) -> Send:
             headers.setdefault("Cache-Control", "no-store")
         await send(message)
 
-    return sending
+    return send_with_headers
 
 
-def _limited(receive: Receive) -> Receive:
-    """The same messages; a body that grows past the limit ends as if its sender had hung up."""
-    seen = 0
+def _limit_body(receive: Receive) -> Receive:
+    """Wrap `receive` so that a body over the limit ends as if the client had disconnected."""
+    received = 0
 
-    async def receiving() -> MutableMapping[str, Any]:
-        nonlocal seen
+    async def receive_limited() -> MutableMapping[str, Any]:
+        nonlocal received
         message = await receive()
-        seen += len(message.get("body", b""))
-        return message if seen <= MAX_BODY else {"type": "http.disconnect"}
+        received += len(message.get("body", b""))
+        return message if received <= MAX_BODY else {"type": "http.disconnect"}
 
-    return receiving
+    return receive_limited
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -202,12 +206,12 @@ async def _read(receive: Receive) -> bytes | None:
             return body
 
 
-def _sign_in_form(status: int, prefix: str, said: str = "") -> HTMLResponse:
+def _sign_in_form(status: int, prefix: str, message: str = "") -> HTMLResponse:
     return HTMLResponse(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>nefstudy: sign in</title>'
         '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
-        f'<h1>nefstudy</h1><form method="post" action="{prefix}{SIGN_IN}"><p role="alert">{html.escape(said)}</p>'
-        "<p><label>Token (NEFSTUDY_API_TOKEN of the service) "
+        f'<h1>nefstudy</h1><form method="post" action="{prefix}{SIGN_IN}"><p role="alert">{html.escape(message)}</p>'
+        "<p><label>Token (the service's NEFSTUDY_API_TOKEN) "
         '<input type="password" name="token" autofocus autocomplete="current-password" required></label> '
         "<button>Sign in</button></p></form></html>",
         status_code=status,

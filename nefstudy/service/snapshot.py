@@ -1,4 +1,4 @@
-"""Answers kept for as long as they are true: what makes many readers cost as much as one."""
+"""A cache of responses, so that additional clients cost little; a response is valid until its study's next event."""
 
 import threading
 import time
@@ -8,69 +8,72 @@ from dataclasses import dataclass, field
 
 from nefstudy.ledger import Ledger
 
-FRESH_S = 0.5  # within this no reader touches the ledger
-SHARE = 10  # an answer that took a second is kept for ten: live figures take at most a tenth of a core
-WAIT_S = 1.0  # a caller gets what takes longer by asking again
+FRESH_S = 0.5  # an entry this young is served without reading the ledger
+FRESH_FACTOR = 10  # an entry that took 1 s to compute stays fresh for 10 s: live figures use at most a tenth of a core
+WAIT_S = 1.0  # a request waits this long for a result; for a slower one, the client repeats the request
 MAX_JOBS = 8
 MAX_BYTES = 32 * 1024 * 1024
-MAX_KEPT = 1_000  # answers: short ones to ever new questions would fill the memory by their names and locks
+MAX_ENTRIES = 1_000  # bounds the memory that names and locks of many small entries take
 
 
 @dataclass
-class _Kept:
+class _Entry:
     lock: threading.Lock = field(default_factory=threading.Lock)
     body: bytes = b""
-    state: tuple[int, int] = (-1, -1)  # number of the study's last event, and in which ledger
+    state: tuple[int, int] = (-1, -1)  # number of the study's last event, and the ledger's generation
     computed: float = 0.0
     fresh_until: float = 0.0
 
 
 class Snapshots:
-    """The latest answers about each study by name; each is computed by one thread at a time."""
+    """The latest response bodies by study and name; only one thread at a time computes the same body."""
 
     def __init__(self, ledger: Ledger, *, max_bytes: int = MAX_BYTES) -> None:
         self._ledger = ledger
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._entries: dict[tuple[str, str], _Entry] = {}
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="figures")
         self._jobs: dict[tuple[str, str], Future[bytes]] = {}
 
     def fresh(self, study: str, name: str) -> bytes | None:
-        """The answer if it was computed or confirmed a moment ago, else None."""
-        kept = self._kept.get((study, name))
-        return kept.body if kept is not None and time.monotonic() < kept.fresh_until else None
+        """Return the cached body if it was computed or validated a moment ago, otherwise None."""
+        entry = self._entries.get((study, name))
+        return entry.body if entry is not None and time.monotonic() < entry.fresh_until else None
 
     def take(self, study: str, name: str, compute: Callable[[], bytes], *, age_s: float | None = None) -> bytes:
-        """The answer as it stands after the study's latest event.
+        """Return the cached body, computing it again if the study has had a new event.
 
         Args:
-            name: tells the study's answers apart, with everything they depend on.
-            compute: makes the answer; what it raises is raised, and nothing is kept.
-            age_s: for answers that change with time alone, how old they may become.
+            name: identifies the body within the study; it must include everything the body depends on.
+            compute: returns the body; an exception propagates, and nothing is cached.
+            age_s: maximum age of a body that also changes with time alone.
         """
         with self._lock:
-            kept = self._kept.pop((study, name), None) or _Kept()
-            self._kept[study, name] = kept  # the latest asked for is last
-        with kept.lock:
+            entry = self._entries.pop((study, name), None) or _Entry()
+            self._entries[study, name] = entry  # most recently used last
+        with entry.lock:
             now = time.monotonic()
-            if now < kept.fresh_until:
-                return kept.body
+            if now < entry.fresh_until:
+                return entry.body
             try:
-                state = (self._ledger.events.last_seq(study), self._ledger.edition)
-                aged = age_s is not None and now - kept.computed > age_s
-                if kept.state != state or aged:
-                    kept.body, kept.state, kept.computed = compute(), state, now
+                state = (self._ledger.events.last_seq(study), self._ledger.generation)
+                expired = age_s is not None and now - entry.computed > age_s
+                if entry.state != state or expired:
+                    entry.body, entry.state, entry.computed = compute(), state, now
             except Exception:
                 self._forget(study, name)
                 raise
             after = time.monotonic()
-            kept.fresh_until = after + max(FRESH_S, SHARE * (after - now))
-        self._make_room()
-        return kept.body
+            entry.fresh_until = after + max(FRESH_S, FRESH_FACTOR * (after - now))
+        self._evict()
+        return entry.body
 
-    def soon(self, study: str, name: str, compute: Callable[[], bytes]) -> bytes | None:
-        """What `take` gives, if it is there within WAIT_S; else None, and it is computed aside for who asks again."""
+    def take_or_defer(self, study: str, name: str, compute: Callable[[], bytes]) -> bytes | None:
+        """Return `take`'s result, or None if the result is not ready within WAIT_S.
+
+        The computation then continues in the background.
+        """
         with self._lock:
             job = self._jobs.get((study, name))
             if job is None or job.done():
@@ -85,12 +88,12 @@ class Snapshots:
 
     def _forget(self, study: str, name: str) -> None:
         with self._lock:
-            self._kept.pop((study, name), None)
+            self._entries.pop((study, name), None)
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         with self._lock:
-            size = sum(len(kept.body) for kept in self._kept.values())
-            for name in list(self._kept)[:-1]:
-                if size <= self._max_bytes and len(self._kept) <= MAX_KEPT:
+            size = sum(len(entry.body) for entry in self._entries.values())
+            for name in list(self._entries)[:-1]:
+                if size <= self._max_bytes and len(self._entries) <= MAX_ENTRIES:
                     break
-                size -= len(self._kept.pop(name).body)
+                size -= len(self._entries.pop(name).body)

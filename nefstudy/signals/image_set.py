@@ -1,4 +1,4 @@
-"""A full set of labelled images as Signals, the way every source of images hands them over."""
+"""Construction of a full set of labeled images, used by every source of images."""
 
 from collections.abc import Iterator, Sequence
 
@@ -28,18 +28,18 @@ def image_set(
     validation_share: float = VALIDATION_SHARE,
     channels: int | None = None,
 ) -> Signals:
-    """Images as a full, checked set of signals, the way every source hands them over.
+    """Build a full, validated set of signals from images.
 
     Args:
-        values: [S, H, W, C] or grey [S, H, W]; uint8 in 0..255 or floats in [0, 1].
+        values: [S, H, W, C] or grayscale [S, H, W]; uint8 in 0..255 or floats in [0, 1].
         labels: [S] class indices, 0 .. len(class_names) - 1.
-        split: [S] 0 train, 1 val, 2 test; drawn stratified with `config.split_seed` when absent.
-        ids: [S] identity of each image, its row when absent.
-        validation_share: of the training images, validates where a given split has no val.
-        channels: how many values have, if more than four or not what their shape suggests.
+        split: [S] 0 train, 1 val, 2 test; by default drawn stratified with `config.split_seed`.
+        ids: [S] identity of each image, by default its row.
+        validation_share: share of the training images moved to validation if `split` has none.
+        channels: number of channels; required if above four or if the shape is ambiguous.
 
     Raises:
-        BadSignals: what is wrong with the arrays, on one line.
+        BadSignals: the problems of the arrays, on one line.
     """
     values = _with_channels(values)
     refuse(_channel_problems(values.shape, channels), where=f"signals {config.name!r} ({source})")
@@ -58,11 +58,11 @@ def image_set(
 
 
 def _channel_problems(shape: tuple[int, ...], channels: int | None) -> Iterator[str]:
-    """Yield what is wrong with [S, H, W, C]: channels that come first, or more of them than pictures have."""
+    """Yield the problems with the shape of an array of images: channels first, or an unexpected number of channels."""
     if len(shape) != IMAGE_AXES or channels == shape[-1]:
         return
     if channels is not None:
-        yield f"values have shape {shape}, so {shape[-1]} channels, not {channels}; correct option channels"
+        yield f"values have shape {shape}: {shape[-1]} channels, not {channels}; correct option channels"
     elif shape[1] in CHANNELS and (shape[-1] not in CHANNELS or (shape[2] == shape[3] != shape[1])):
         yield (
             f"values have shape {shape}, which looks like [signals, channels, height, width]; save "
@@ -70,8 +70,8 @@ def _channel_problems(shape: tuple[int, ...], channels: int | None) -> Iterator[
         )
     elif shape[-1] not in CHANNELS:
         yield (
-            f"values have shape {shape}, so {shape[-1]} channels; pictures have 1 to 4: give [signals, height, width, "
-            f"channels], or option channels={shape[-1]} if that is meant"
+            f"values have shape {shape}: {shape[-1]} channels, but images have 1 to 4; give [signals, height, width, "
+            f"channels], or option channels={shape[-1]} if that is intended"
         )
 
 
@@ -79,5 +79,5 @@ def _with_channels(values: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "...
     values = values[..., None] if values.ndim == 3 else values
     if values.dtype.kind != "f":
         return values
-    with np.errstate(over="ignore"):  # becomes infinity, which the check names
+    with np.errstate(over="ignore"):  # an overflow becomes infinity, which the check reports
         return values.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Pictures: contact sheets of images, and views of a shape's points."""
+"""Pictures: contact sheets of images, and projections of a shape's points."""
 
 import io
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from PIL import Image
 
 GAP = 2
 SIDE = 40
-"""Pixels of a shape's picture; a finer one would show gaps between its points."""
+"""Side of a shape's picture in pixels; at a higher resolution, gaps between points would show."""
 
 YAW, PITCH = radians(35), radians(25)
 DARKEST = 0.25
-"""Brightness of the farthest point; the ground is black."""
+"""Brightness of the farthest point; the background is black."""
 
 
 def view(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "H W 1"]:
-    """Points of [-1, 1]^3 seen from the front, aside and above; nearer ones are brighter."""
+    """Draw points in [-1, 1]^3 as seen obliquely from the front and above, with nearer points brighter."""
     x, y, z = points.T
     across, away = x * cos(YAW) - y * sin(YAW), x * sin(YAW) + y * cos(YAW)
     up, away = z * cos(PITCH) + away * sin(PITCH), away * cos(PITCH) - z * sin(PITCH)
@@ -31,7 +31,7 @@ def view(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "H W 1"]:
 
 
 def contact_sheet(rows: Sequence[Float[np.ndarray, "n H W C"]], *, zoom: int = 2) -> bytes:
-    """PNG bytes of image rows under each other; values on [0, 1], one or three channels."""
+    """Return a PNG of rows of images that have values in [0, 1] and one or three channels."""
     lines = [_line(images) for images in rows]
     gap = np.ones((GAP, *lines[0].shape[1:]), dtype=np.float32)
     sheet = np.concatenate([piece for line in lines for piece in (line, gap)][:-1], axis=0)

@@ -1,6 +1,7 @@
-"""A full set of labelled shapes as Signals, and how a solid becomes the points it is known at."""
+"""Construction of a full set of labeled shapes, and sampling of solids."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -9,26 +10,33 @@ from jaxtyping import Bool, Float, Float16, Shaped, UInt8
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
 from nefstudy.signals.kinds import SHAPE
-from nefstudy.signals.signal import Samples, Signals
+from nefstudy.signals.samples import Pool, Samples, Sides
+from nefstudy.signals.signal import Signals
 from nefstudy.signals.signal_set import signal_set
 
-LOOK_GRID = (32, 32, 32)
-"""The grid that shapes are looked at on unless asked otherwise: pictures, baselines."""
+VIEW_GRID = (32, 32, 32)
+"""Default grid on which shapes are reconstructed, for example for pictures."""
 
 FITTED = 8192
-"""Points of a shape that fits may draw, half of them inside: twice what a step compares."""
+"""Points stored per shape, for a fit's first steps, losses and pictures, half of them inside; also those of a block."""
+
+POOL = 131_072
+"""Further points per solid for fits, half of them inside; a step uses a thirty-second of them."""
 
 HELD_OUT = 4096
-"""Points of a shape that IoU is measured at: uniform over its box, grown by MARGIN."""
+"""Points per shape at which IoU is measured: uniform over its bounding box, enlarged by MARGIN."""
 
 NEAR, FAR = 10_240, 2_048
-"""Candidates to fit, about the surface and anywhere."""
+"""Numbers of candidates that are drawn together: near the surface, and in the whole volume."""
 
-LEAST_INSIDE = 20
-"""Held-out points that must lie inside, or the shape is empty for our purposes."""
+TRIES = 4
+"""Number of times that candidates are drawn until both sides have enough."""
+
+MIN_INSIDE = 20
+"""Minimum number of held-out points inside; a shape with fewer is treated as empty."""
 
 MARGIN = 0.1
-"""How far held-out points reach beyond a solid's box; in the whole volume thin solids would hardly be met."""
+"""Margin of held-out points around a solid's box; sampling the whole volume would rarely hit thin solids."""
 
 
 @runtime_checkable
@@ -36,13 +44,17 @@ class Body(Protocol):
     """A solid in [-1, 1]^3 that can be sampled."""
 
     def occupied(self, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-        """Which points lie inside."""
+        """Return a mask of the points inside the solid."""
 
     def near(self, rng: np.random.Generator, count: int) -> Float[np.ndarray, "n 3"]:
-        """Points about the surface, on both sides."""
+        """Draw points near the surface, on both sides."""
 
     def extent(self) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
-        """Lower and upper corner of a box around it."""
+        """Return the lower and upper corners of a box that contains the solid."""
+
+
+Draw = Callable[[int], tuple[Body, np.random.Generator]]
+"""Returns a solid, and the random stream from which a block of its points is drawn."""
 
 
 def shape_set(
@@ -55,24 +67,25 @@ def shape_set(
     source: str,
     split: Shaped[np.ndarray, "..."] | None = None,
 ) -> Signals:
-    """Shapes as a full, checked set of signals, the way every source hands them over.
+    """Build a full, validated set of signals from shapes.
 
     Args:
-        samples: those of one shape or more each, all of one size.
+        samples: samples of one or more shapes each, with equal numbers of points.
         labels, split: as for `image_set`.
 
     Raises:
-        BadSignals: what is wrong with them, on one line.
+        BadSignals: the problems of the samples or labels, on one line.
     """
     if not samples:
         raise BadSignals(f"signals {config.name!r} ({source}): there are no shapes; give some of every class")
-    whole = Samples(
+    joined = Samples(
         fitted=np.concatenate([one.fitted for one in samples]),
         held_out=np.concatenate([one.held_out for one in samples]),
         occupied=np.concatenate([one.occupied for one in samples]),
+        pools=_joined([one.pools for one in samples]),
     )
     return signal_set(
-        np.broadcast_to(_occupancy(whole.fitted.shape[1]), (*whole.fitted.shape[:2], 1)).copy(),
+        np.broadcast_to(_occupancy(joined.fitted.shape[1]), (*joined.fitted.shape[:2], 1)).copy(),
         kind=SHAPE,
         labels=labels,
         config=config,
@@ -80,8 +93,8 @@ def shape_set(
         license=license,
         source=source,
         split=split,
-        samples=whole,
-        grid=LOOK_GRID,
+        samples=joined,
+        grid=VIEW_GRID,
     )
 
 
@@ -89,29 +102,61 @@ def _occupancy(points: int) -> UInt8[np.ndarray, "P 1"]:
     return np.repeat(np.array([[255], [0]], dtype=np.uint8), points // 2, axis=0)
 
 
-def sample_solid(body: Body, *, rng: np.random.Generator) -> Samples | None:
-    """Samples of one solid in [-1, 1]^3; None where too little of it can be found.
+def _joined(pools: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    given = [each for each in pools if each is not None]
+    return np.concatenate(given) if len(given) == len(pools) else None
 
-    Points are rounded to half precision before they are asked, so what is stored is exact.
+
+def sample_solid(draw: Draw) -> Samples | None:
+    """Sample one solid in [-1, 1]^3; return None if too few points are inside, or all are on one side of its surface.
+
+    Points are rounded to half precision before their occupancy is computed, so the stored pairs are exact.
     """
-    candidates = np.clip(np.concatenate([body.near(rng, NEAR), rng.uniform(-1, 1, (FAR, 3))]), -1, 1).astype(np.float16)
-    inside = body.occupied(candidates.astype(np.float32))
+    body, rng = draw(0)
+    sides = _sides(body, rng)
     low, high = body.extent()
     held_out = rng.uniform(np.maximum(low - MARGIN, -1), np.minimum(high + MARGIN, 1), (HELD_OUT, 3)).astype(np.float16)
     occupied = body.occupied(held_out.astype(np.float32))
-    if occupied.sum() < LEAST_INSIDE or inside.all() or not inside.any():
+    if occupied.sum() < MIN_INSIDE or not all(map(len, sides)):
         return None
+    blocks = POOL // FITTED
+    pool = Pool(f"{blocks} blocks of {FITTED} drawn points", blocks, (FITTED // 2,) * 2, partial(_block, draw))
     return Samples(
-        fitted=both_sides(candidates, inside, count=FITTED, rng=rng)[None],
+        fitted=np.concatenate(balanced(sides))[None],
         held_out=held_out[None],
         occupied=occupied[None],
+        pools=np.array([pool]),
     )
 
 
+def _block(draw: Draw, number: int) -> Sides:
+    sides = _sides(*draw(number + 1))
+    assert all(map(len, sides))  # as for the stored points; thousands of candidates near a surface are on each side
+    return balanced(sides)
+
+
+def _sides(body: Body, rng: np.random.Generator) -> Sides:
+    candidates, inside = np.empty((0, 3), dtype=np.float16), np.empty(0, dtype=bool)
+    for _ in range(TRIES):
+        drawn = np.concatenate([body.near(rng, NEAR), rng.uniform(-1, 1, (FAR, 3))])
+        points = np.clip(drawn, -1, 1).astype(np.float16)
+        candidates = np.concatenate([candidates, points])
+        inside = np.concatenate([inside, body.occupied(points.astype(np.float32))])
+        if FITTED // 2 <= inside.sum() <= len(inside) - FITTED // 2:
+            break
+    return both_sides(candidates, inside, rng=rng)
+
+
 def both_sides(
-    points: Float16[np.ndarray, "n 3"], inside: Bool[np.ndarray, " n"], *, count: int, rng: np.random.Generator
-) -> Float16[np.ndarray, "count 3"]:
-    """As many points from inside as from outside, inside first; repeated in turn where a side has too few."""
-    sides = [rng.permutation(np.flatnonzero(side)) for side in (inside, ~inside)]
-    chosen: Float16[np.ndarray, "count 3"] = points[np.concatenate([np.resize(side, count // 2) for side in sides])]
-    return chosen
+    points: Float16[np.ndarray, "n 3"], inside: Bool[np.ndarray, " n"], *, rng: np.random.Generator
+) -> Sides:
+    """Return the points inside and those outside, both in random order."""
+    return points[rng.permutation(np.flatnonzero(inside))], points[rng.permutation(np.flatnonzero(~inside))]
+
+
+def balanced(
+    sides: Sides, *, count: int = FITTED
+) -> tuple[Float16[np.ndarray, "half D"], Float16[np.ndarray, "half D"]]:
+    """Return the first count / 2 points of either side; a side with too few points repeats them."""
+    inside, outside = (np.resize(side, (count // 2, side.shape[1])) for side in sides)
+    return inside, outside

@@ -1,8 +1,9 @@
-"""Signals as people look at them: the catalogue, one set's card and baseline, a contact sheet, a check."""
+"""Views of signals for users: the catalog, a set's summary and baseline, a contact sheet, validation of a path."""
 
 import hashlib
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,37 +14,42 @@ from rich.table import Table
 from nefstudy.config import SignalsConfig, parse
 from nefstudy.errors import BadSignals
 from nefstudy.scalars import Scalar
-from nefstudy.signals.catalog import BUNDLED, SIGNALS, SignalSource, load_signals
+from nefstudy.signals.catalog import BUNDLED, INSTALLABLE, SIGNALS, SignalSource, load_signals
 from nefstudy.signals.picture import contact_sheet
 from nefstudy.signals.signal import SPLITS, Signals
 from nefstudy.storage import list_tree
 
 Row = dict[str, Any]
 
-SHOWN = 10
-"""Signals of each class on a contact sheet."""
+SHEET_COLUMNS = 10
+"""Number of signals of each class on a contact sheet."""
 
-MOST_SIDE, VOXELS = 32, 12
-"""Pixels and voxels a side that a baseline looks at; larger images are averaged down."""
+MAX_SIDE, VOXELS = 32, 12
+"""Largest image side in pixels, and grid side in voxels, of a baseline's features; larger images are downsampled."""
 
 STRENGTHS = (0.01, 0.1, 1.0)
-"""Inverse regularisations that validation chooses among."""
+"""Candidate inverse regularization strengths, one of which is selected on the validation split."""
 
 
-def catalogue_rows(sources: Mapping[str, SignalSource] = SIGNALS) -> list[Row]:
-    """One row of plain data for each source: its name, and the first line of what it says of itself."""
+def catalog_rows(sources: Mapping[str, SignalSource] = SIGNALS) -> list[Row]:
+    """Return a row for each source: its name, its docstring's first line, and the option that it requires, if any."""
     return [
         {
             "name": name,
             "about": (source.__doc__ or "").strip().split("\n")[0],
-            "needs": "" if name in BUNDLED else "path",
+            "needs": "" if name in BUNDLED or is_installed(name) else "path",
         }
         for name, source in sources.items()
     ]
 
 
-def catalogue_table(rows: list[Row]) -> Table:
-    """The rows for a terminal."""
+def is_installed(name: str) -> bool:
+    """Return whether a source's data is in the folder where `make data` installs it."""
+    return name in INSTALLABLE and Path(INSTALLABLE[name]).is_dir()
+
+
+def catalog_table(rows: list[Row]) -> Table:
+    """Format the catalog as a table for a terminal."""
     table = Table(box=None)
     for name in ("name", "needs", "about"):
         table.add_column(name)
@@ -53,7 +59,7 @@ def catalogue_table(rows: list[Row]) -> Table:
 
 
 def summary(config: SignalsConfig, *, baseline: bool = True, sources: Mapping[str, SignalSource] = SIGNALS) -> Row:
-    """Everything a card says of a set of signals, its classes by split, and a baseline's test accuracy.
+    """Summarize a set of signals: its description, its size per class and split, and a baseline's test accuracy.
 
     Raises:
         BadConfig, BadSignals: as `load_signals`.
@@ -67,7 +73,7 @@ def summary(config: SignalsConfig, *, baseline: bool = True, sources: Mapping[st
         "signals": len(signals),
         "grid": list(card.grid),
         "channels": card.channels,
-        "points": signals.size,
+        "points": _points(signals),
         "quality": signals.kind.quality[0].name,
         "classes": [
             {"class": name, **{part: counts[part][index] for part in counts}}
@@ -77,34 +83,43 @@ def summary(config: SignalsConfig, *, baseline: bool = True, sources: Mapping[st
         "license": card.license,
         "source": card.source,
         "content": card.content_hash,
-        "test_signals_in_train": tested_in_training(signals),
+        "test_signals_in_train": count_leaked(signals),
         "baseline_test_accuracy": baseline_accuracy(signals)
         if baseline and counts and signals.split is not None
         else None,
     }
 
 
-def summary_card(found: Row) -> Group:
-    """The summary for a terminal."""
+def summary_card(row: Row) -> Group:
+    """Format a summary for a terminal."""
     head = Table.grid(padding=(0, 2))
     for name in ("name", "kind", "signals", "grid", "channels", "points", "quality", "license", "source", "content"):
-        value = found[name]
+        value = row[name]
         head.add_row(name, " x ".join(map(str, value)) if isinstance(value, list) else str(value))
-    if found["baseline_test_accuracy"] is not None:
-        head.add_row("baseline", f"{found['baseline_test_accuracy']:.3f} test accuracy, logistic regression")
-    if found["test_signals_in_train"]:
-        head.add_row("warning", f"{found['test_signals_in_train']} test signals equal a training signal")
+    if row["baseline_test_accuracy"] is not None:
+        head.add_row("baseline", f"{row['baseline_test_accuracy']:.3f} test accuracy, logistic regression")
+    if row["test_signals_in_train"]:
+        head.add_row("warning", leak_warning(row["test_signals_in_train"]))
     classes = Table(box=None)
-    names = ("class", *found["split"])
-    for name in names if found["classes"] else ():
+    names = ("class", *row["split"])
+    for name in names if row["classes"] else ():
         classes.add_column(name, justify="left" if name == "class" else "right")
-    for row in found["classes"]:
-        classes.add_row(*(str(row[name]) for name in names))
+    for counts in row["classes"]:
+        classes.add_row(*(str(counts[name]) for name in names))
     return Group(head, "", classes)
 
 
+def _points(signals: Signals) -> int:
+    """Return the number of points that the fit of a signal may use; the smallest of shapes that have different ones."""
+    pools = None if signals.samples is None else signals.samples.pools
+    return signals.size if pools is None else min(pool.size for pool in pools)
+
+
 def _counts(signals: Signals) -> tuple[dict[str, list[int]], dict[str, int]]:
-    """Return signals of each class, and of all, by split; under `all` where the set is not split."""
+    """Count the signals of each split, per class and in total.
+
+    A set without a split counts as one split named `all`.
+    """
     parts = {"all": np.ones(len(signals), dtype=bool)}
     if signals.split is not None:
         parts = {part: signals.split == code for part, code in SPLITS.items()}
@@ -113,8 +128,8 @@ def _counts(signals: Signals) -> tuple[dict[str, list[int]], dict[str, int]]:
     return each, {part: int(mask.sum()) for part, mask in parts.items()}
 
 
-def tested_in_training(signals: Signals) -> int:
-    """Return how many test signals equal a training signal, value for value: they measure memory, not learning."""
+def count_leaked(signals: Signals) -> int:
+    """Count the test signals that are identical to a training signal, and that therefore only test memorization."""
     if signals.split is None:
         return 0
     seen = signals.values if signals.samples is None else signals.samples.fitted
@@ -123,8 +138,13 @@ def tested_in_training(signals: Signals) -> int:
     return int(np.isin(hashes[signals.split == SPLITS["test"]], trained).sum())
 
 
+def leak_warning(count: int) -> str:
+    """Return a warning that `count` test signals are identical to a training signal."""
+    return f"{count} test signals are identical to a training signal; remove them"
+
+
 def features(signals: Signals) -> Float[np.ndarray, "S K"]:
-    """Return what a baseline sees of each signal: its values, averaged down where many, or its inside voxels."""
+    """Return the baseline's input for each signal: downsampled values, or which voxels contain points of the shape."""
     if signals.samples is not None:
         inside = signals.samples.fitted[:, : signals.size // signals.kind.strata].astype(np.float32)
         cell = np.clip((inside + 1) / 2 * VOXELS, 0, VOXELS - 1).astype(np.int64)
@@ -133,44 +153,44 @@ def features(signals: Signals) -> Float[np.ndarray, "S K"]:
         return voxels.reshape(len(signals), -1)
     images = signals.originals().reshape(len(signals), *signals.card.grid, -1)
     for axis in range(1, 1 + signals.in_dim):
-        while images.shape[axis] > MOST_SIDE:
-            whole = images.take(range(images.shape[axis] // 2 * 2), axis=axis)
-            images = whole.reshape(*whole.shape[:axis], -1, 2, *whole.shape[axis + 1 :]).mean(axis=axis + 1)
+        while images.shape[axis] > MAX_SIDE:
+            even = images.take(range(images.shape[axis] // 2 * 2), axis=axis)
+            images = even.reshape(*even.shape[:axis], -1, 2, *even.shape[axis + 1 :]).mean(axis=axis + 1)
     return images.reshape(len(signals), -1)
 
 
 def baseline_accuracy(signals: Signals) -> float:
-    """Test accuracy of logistic regression on the signals themselves; validation chooses its regularisation."""
+    """Return the test accuracy of logistic regression whose regularization is selected on the validation split."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     labels, split = signals.labels_and_split("a baseline")
-    seen = features(signals)
+    inputs = features(signals)
     parts = {part: split == code for part, code in SPLITS.items()}
-    seen = (seen - seen[parts["train"]].mean(axis=0)) / max(float(seen[parts["train"]].std()), 1e-6)
+    inputs = (inputs - inputs[parts["train"]].mean(axis=0)) / max(float(inputs[parts["train"]].std()), 1e-6)
     scores = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline need not be the optimum
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline need not converge fully
         for strength in STRENGTHS:
-            model = LogisticRegression(C=strength / seen.shape[1], max_iter=100)
-            model.fit(seen[parts["train"]], labels[parts["train"]])
-            scores.append(tuple(float(model.score(seen[parts[p]], labels[parts[p]])) for p in ("val", "test")))
+            model = LogisticRegression(C=strength / inputs.shape[1], max_iter=100)
+            model.fit(inputs[parts["train"]], labels[parts["train"]])
+            scores.append(tuple(float(model.score(inputs[parts[p]], labels[parts[p]])) for p in ("val", "test")))
     return max(scores, key=lambda score: score[0])[1]
 
 
 def class_sheet(signals: Signals) -> bytes:
-    """Return PNG bytes of a contact sheet: a row of signals for each class that has some; one without classes."""
+    """Return a PNG contact sheet with one row of signals per class, or a single row if there are no classes."""
     labels = np.zeros(len(signals), dtype=np.int64) if signals.labels is None else signals.labels
-    rows = [np.flatnonzero(labels == label)[:SHOWN] for label in np.unique(labels)]
+    rows = [np.flatnonzero(labels == label)[:SHEET_COLUMNS] for label in np.unique(labels)]
     width = min(map(len, rows))
     return contact_sheet([signals.pictures(row[:width]) for row in rows])
 
 
 def check_location(location: str, *, options: Mapping[str, Scalar], source: str | None = None) -> Row:
-    """Reads and checks the data at a path or URI by the reader that fits it; says what was found.
+    """Read and validate the data at a path or URI with the matching reader, and return its summary.
 
     Raises:
-        BadSignals: what is wrong with it, named with its fix.
+        BadSignals: a problem of the data, with its fix.
         BadConfig: an unknown reader or option.
     """
     name = source or reader_of(location)
@@ -179,10 +199,10 @@ def check_location(location: str, *, options: Mapping[str, Scalar], source: str 
 
 
 def reader_of(location: str) -> str:
-    """The catalogue name of the reader that fits what lies at a path or URI.
+    """Return the catalog name of the reader that matches the data at a path or URI.
 
     Raises:
-        BadSignals: nothing is there, or nothing that a reader takes.
+        BadSignals: the location does not exist, or holds no file that a reader supports.
     """
     if location.lower().endswith(".parquet"):
         return "parquet"
@@ -192,7 +212,7 @@ def reader_of(location: str) -> str:
     for suffix, name in READERS.items():
         if any(file.name.lower().endswith(suffix) for file in files):
             return name
-    raise BadSignals(f"{location} holds none of {', '.join(READERS)}; give a folder or file of signals")
+    raise BadSignals(f"{location} contains no {', '.join(READERS)} file; give a folder or file of signals")
 
 
 READERS: Mapping[str, str] = {
@@ -205,4 +225,4 @@ READERS: Mapping[str, str] = {
     ".jpg": "folder",
     ".jpeg": "folder",
 }
-"""File endings, and who reads them."""
+"""File name suffixes and the catalog names of their readers."""

@@ -1,31 +1,42 @@
-"""Signals: what a neural dataset represents, one small neural field per signal."""
+"""The types that make up a set of signals: kind, values, sample points, and the card that describes the set."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, Float16, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from nefstudy.errors import BadConfig, BadSignals
+from nefstudy.names import kind_name, metric_name
+from nefstudy.signals.samples import Samples
+
+LossName = Literal["mse", "bce"]
+"""Names of the losses of `nefstudy/fields/loss.py`."""
+
+LOGIT_LOSSES: frozenset[LossName] = frozenset({"bce"})
+"""Losses of fields whose outputs are logits; their targets are not standardized."""
 
 Split = Literal["train", "val", "test"]
 SPLITS: dict[Split, int] = {"train": 0, "val": 1, "test": 2}
 
 Predict = Callable[[Float[np.ndarray, "*F P D"]], Float[np.ndarray, "F P C"]]
-"""Values of fields on the signals' own scale (logits for `bce`), at points that all share or at each field's own."""
+"""Predicts the fields' values on the signals' original scale, or logits for `LOGIT_LOSSES`.
+
+The points are shared, or given per field.
+"""
 
 Picture = Callable[[Float[np.ndarray, "*grid C"], Float[np.ndarray, "P D"]], Float[np.ndarray, "H W C"]]
-"""An image on [0, 1] of one signal's values at points: 1, 3 or 4 channels."""
+"""Draws one signal's values at points as an image with values in [0, 1] and 1, 3 or 4 channels."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """A reconstruction metric: one number for each field.
+    """A reconstruction metric with one number per field.
 
     Attributes:
-        domain: ends of an axis that shows it; None where values decide.
+        domain: fixed ends of its axis in figures; None derives them from the values.
     """
 
     name: str
@@ -34,28 +45,31 @@ class Quality:
     domain: tuple[float, float] | None = None
     direction: Literal["maximize", "minimize"] = "maximize"
 
+    def __post_init__(self) -> None:
+        metric_name(self.name)
+
 
 @dataclass(frozen=True)
 class SignalKind:
-    """A kind of signal: all that differs between images, shapes and a kind that a user adds.
+    """A kind of signal: everything that differs between images, shapes and user-defined kinds.
 
     Attributes:
-        name: what cards, manifests and the ledger call it.
-        label: its heading; `nouns` is what a sentence calls several of them.
+        name: identifier in cards, manifests and the ledger.
+        label: heading in figures and tables; `nouns` is the plural used in sentences.
         loss: squared error of standardized values, or cross-entropy of logits against occupancies.
-        quality: reconstruction metrics, the headline first.
-        measure: returns every metric of fields, by name, from their signals and the values they predict.
+        quality: reconstruction metrics, the primary one first.
+        measure: returns every metric by name, given signals and a function that predicts their values.
         picture: draws one signal; None for a kind without pictures.
-        axes: of the grid; None allows any number.
-        sampled: whether each signal is known at points of its own (`Samples`) in place of a grid.
-        strata: equal stretches of a signal's points that a draw takes the same number from.
-        step_points: points that a step of a fit draws unless its recipe says otherwise; None takes all of them.
+        axes: number of grid axes; None allows any number.
+        sampled: whether each signal has its own points (`Samples`) instead of a shared grid.
+        strata: number of equal stretches of a signal's points from which each draw takes equally many.
+        step_points: points per fitting step unless the recipe sets `batch_points`; None takes all points.
     """
 
     name: str
     label: str
     nouns: str
-    loss: Literal["mse", "bce"]
+    loss: LossName
     quality: tuple[Quality, ...]
     measure: Callable[["Signals", Predict], Mapping[str, Float[np.ndarray, " S"]]]
     picture: Picture | None = None
@@ -65,43 +79,63 @@ class SignalKind:
     step_points: int | None = None
 
     def __post_init__(self) -> None:
-        if self.loss not in ("mse", "bce"):
-            raise BadConfig(f"kind {self.name!r}: loss {self.loss!r} must be mse or bce; correct it")
+        kind_name(self.name)
+        if self.loss not in get_args(LossName):
+            allowed = ", ".join(get_args(LossName))
+            raise BadConfig(f"kind {self.name!r} has loss {self.loss!r}; allowed: {allowed}; correct it")
         if not self.quality or len(set(self.metrics)) < len(self.metrics):
-            raise BadConfig(f"kind {self.name!r} has metrics {self.metrics}; give one or more, each name once")
+            raise BadConfig(f"kind {self.name!r} has metrics {self.metrics}; give one or more with distinct names")
+
+    def draw(
+        self, values: Float[np.ndarray, "*grid C"], coords: Float[np.ndarray, "P D"]
+    ) -> Float[np.ndarray, "H W C"]:
+        """Return the picture of one signal.
+
+        Raises:
+            BadConfig: the kind has no pictures, or draws something else.
+        """
+        if self.picture is None:
+            raise BadConfig(f"kind {self.name!r} has no picture function; give it one, or do without pictures")
+        image = self.picture(values, coords)
+        shape = np.shape(image)
+        if len(shape) != 3 or shape[2] not in (1, 3, 4):
+            raise BadConfig(
+                f"kind {self.name!r}: picture returns shape {shape}; return height, width and 1, 3 or 4 channels"
+            )
+        return image
 
     @property
     def identity(self) -> tuple[str, str, int, int | None]:
-        """All that the parameters of a fit depend on."""
+        """The attributes that affect fitted parameters."""
         return self.name, self.loss, self.strata, self.step_points
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the reconstruction metrics, the headline first."""
+        """Names of the reconstruction metrics, starting with the primary metric."""
         return tuple(metric.name for metric in self.quality)
 
     @property
     def has_psnr(self) -> bool:
-        """Whether the loss of a fit amounts to a PSNR, which may be shown and stopped at."""
+        """Whether the loss of a fit can be converted to PSNR, for progress and early stopping."""
         return self.loss == "mse" and "psnr" in self.metrics
 
 
 @dataclass(frozen=True)
 class SignalCard:
-    """A set of signals in words and constants; goes into every manifest.
+    """The description of a set of signals, including the mean and std that standardize it; stored in every manifest.
 
     Attributes:
-        kind: name of the `SignalKind`; `loss` is that kind's, so that a manifest can be read without it.
-        class_names: empty where signals have no labels.
-        grid: extent of the grid that signals are sampled on, such as (height, width), or that shapes are looked at on.
+        kind: name of the `SignalKind`; `loss` is the kind's, so that a manifest can be read without its code.
+        class_names: empty if signals have no labels.
+        grid: extent of the sampling grid, such as (height, width), or of the grid on which shapes are displayed.
         channels: values per point.
         mean, std: per-channel constants of the full training split, on [0, 1] values; 0 and 1 for occupancy.
-        content_hash: SHA-256 over values, labels and split of the full set, before any subset.
+        content_hash: SHA-256 of values, labels and split of the full set, before any subset.
     """
 
     name: str
     kind: str
-    loss: Literal["mse", "bce"]
+    loss: LossName
     license: str
     source: str
     content_hash: str
@@ -113,34 +147,15 @@ class SignalCard:
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
-    """Points of [-1, 1]^D where shapes are known, each shape's own: P to fit, Q held out.
-
-    Attributes:
-        fitted: the first half lies inside, the second half outside.
-        held_out: uniform over a box that holds the shape; no fit sees them.
-        occupied: which of the held-out points lie inside.
-    """
-
-    fitted: Float16[np.ndarray, "S P D"]
-    held_out: Float16[np.ndarray, "S Q D"]
-    occupied: Bool[np.ndarray, "S Q"]
-
-    def take(self, rows: Int[np.ndarray, " n"] | slice) -> "Samples":
-        """Those of the given shapes."""
-        return Samples(self.fitted[rows], self.held_out[rows], self.occupied[rows])
-
-
-@dataclass(frozen=True, eq=False)
 class Signals:
     """Signals of one kind: S signals, P points each, D = len(grid) coordinates, C channels.
 
     Attributes:
         values: [S, *grid, C] or, at samples, [S, P, C]; uint8 in 0..255, or float32 in [0, 1].
-        ids: [S] identity of each signal in the full set; survives subsetting.
-        labels: [S] class index, 0 .. len(card.class_names) - 1; None where there are no classes.
-        split: [S] 0 train, 1 validation, 2 test; None where the set is not split.
-        samples: where the values are, if not on the grid.
+        ids: [S] identity of each signal in the full set; preserved by subsets.
+        labels: [S] class index, 0 .. len(card.class_names) - 1; None without classes.
+        split: [S] 0 train, 1 validation, 2 test; None if the set is not split.
+        samples: points of the values, if they are not on the grid.
     """
 
     card: SignalCard
@@ -156,43 +171,46 @@ class Signals:
 
     @property
     def in_dim(self) -> int:
-        """Coordinate dimensions D."""
+        """Number of coordinate dimensions D."""
         return len(self.card.grid)
 
     @property
     def out_dim(self) -> int:
-        """Channels C."""
+        """Number of channels C."""
         return self.card.channels
 
     @property
     def size(self) -> int:
-        """Points P that a signal is known at."""
+        """Number of points P per signal."""
         return prod(self.values.shape[1:-1])
 
-    def coordinates(self) -> Float[np.ndarray, "G D"]:
-        """Grid points in [-1, 1], ends included; the last axis of the grid varies fastest."""
-        return grid_coordinates(self.card.grid)
+    def grid_coords(self) -> Float[np.ndarray, "G D"]:
+        """Return the grid points in [-1, 1], ends included; the last axis of the grid varies fastest."""
+        return grid_coords(self.card.grid)
 
-    def points(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "*n P D"]:
-        """Where the values of the given rows are: the grid they share, or each one's own samples."""
-        return self.coordinates() if self.samples is None else self.samples.fitted[rows].astype(np.float32)
+    def coords(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "*n P D"]:
+        """Return the points of the given rows: the shared grid, or each row's samples."""
+        return self.grid_coords() if self.samples is None else self.samples.fitted[rows].astype(np.float32)
 
     def originals(self, rows: Int[np.ndarray, " n"] | None = None) -> Float[np.ndarray, "n P C"]:
-        """Return the values of the given rows, or of all, on [0, 1], float32."""
+        """Return the values of the given rows (by default, of all rows) as float32 in [0, 1]."""
         chosen = self.values if rows is None else self.values[rows]
         values = chosen.reshape(len(chosen), -1, self.card.channels)
         unit: Float[np.ndarray, "n P C"] = values.astype(np.float32, copy=False)
         return unit / np.float32(255) if values.dtype == np.uint8 else unit
 
     def targets(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n P C"]:
-        """Values of the given rows standardised by the training split's mean and std, float32."""
+        """Return the values of the given rows, standardized by the training split's mean and std, as float32."""
         mean = np.asarray(self.card.mean, dtype=np.float32)
         std = np.asarray(self.card.std, dtype=np.float32)
-        standardised: Float[np.ndarray, "n P C"] = (self.originals(rows) - mean) / std
-        return standardised
+        standardized: Float[np.ndarray, "n P C"] = (self.originals(rows) - mean) / std
+        return standardized
 
     def labels_and_split(self, purpose: str) -> tuple[Int[np.ndarray, " S"], Int[np.ndarray, " S"]]:
-        """Return the labels and the split, which the purpose needs.
+        """Return the labels and the split.
+
+        Args:
+            purpose: what needs them, for the error.
 
         Raises:
             BadSignals: one of them is missing.
@@ -211,19 +229,21 @@ class Signals:
         Raises:
             BadSignals: signals of this kind have no pictures.
         """
-        draw = self.kind.picture
-        if draw is None:
+        if self.kind.picture is None:
             raise BadSignals(f"signals {self.card.name!r} are {self.kind.nouns}, which have no pictures")
         values = self.originals(rows).reshape(len(rows), *self.values.shape[1:])
-        points = np.broadcast_to(self.points(rows), (len(rows), self.size, self.in_dim))
-        return np.stack([draw(*pair) for pair in zip(values, points, strict=True)])
+        points = np.broadcast_to(self.coords(rows), (len(rows), self.size, self.in_dim))
+        return np.stack([self.kind.draw(*pair) for pair in zip(values, points, strict=True)])
 
     def select(self, rows: Int[np.ndarray, " n"]) -> "Signals":
-        """Return the given rows only, in that order, under the same card."""
+        """Return the signals at the given rows, in the order of `rows`, with the card unchanged."""
         return self._taken(rows, values=self.values[rows])
 
     def first(self, count: int) -> "Signals":
-        """Return the first signals; their values are views, the rest are copies."""
+        """Return the first `count` signals.
+
+        The values are views; the other columns are copies.
+        """
         return self._taken(np.arange(count), values=self.values[:count])
 
     def _taken(self, rows: Int[np.ndarray, " n"], *, values: np.ndarray) -> "Signals":
@@ -237,7 +257,7 @@ class Signals:
         )
 
 
-def grid_coordinates(grid: tuple[int, ...]) -> Float[np.ndarray, "P D"]:
-    """Points of a regular grid over [-1, 1]^D, ends included; the last axis varies fastest."""
+def grid_coords(grid: tuple[int, ...]) -> Float[np.ndarray, "P D"]:
+    """Return the points of a regular grid over [-1, 1]^D, ends included; the last axis varies fastest."""
     axes = [np.linspace(-1, 1, extent, dtype=np.float32) for extent in grid]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(grid))

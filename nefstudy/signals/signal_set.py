@@ -1,4 +1,4 @@
-"""A full set of signals of any kind: checked, split, hashed, described by its card."""
+"""Construction of a full set of signals of any kind: validation, split, content hash and card."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,11 +19,12 @@ from nefstudy.signals.check import (
     value_problems,
 )
 from nefstudy.signals.kinds import KINDS
-from nefstudy.signals.signal import SPLITS, Samples, SignalCard, SignalKind, Signals
+from nefstudy.signals.samples import Samples
+from nefstudy.signals.signal import LOGIT_LOSSES, SPLITS, SignalCard, SignalKind, Signals
 from nefstudy.signals.splits import carve_validation, stratified_split
 
 VALIDATION_SHARE = 1 / 10
-"""Of training signals, as the study has it: 5,000 of CIFAR10's and MicroImageNet's 50,000."""
+"""Share of training signals used for validation, as in the study: 5,000 of 50,000 for CIFAR10 and MicroImageNet."""
 
 
 def signal_set(
@@ -41,26 +42,28 @@ def signal_set(
     samples: Samples | None = None,
     grid: tuple[int, ...] | None = None,
 ) -> Signals:
-    """Return signals of one kind as a full and checked set; `image_set` and `shape_set` do it for theirs.
+    """Build a full, validated set of signals of one kind.
+
+    `image_set` and `shape_set` wrap this function for their kinds.
 
     Args:
         values: [S, *grid, C] or, at samples, [S, P, C]; uint8 in 0..255 or float32 in [0, 1].
         labels: [S] class indices, 0 .. len(class_names) - 1; None for signals without classes.
-        split: [S] 0 train, 1 val, 2 test. When absent, labelled signals are split stratified with
-            `config.split_seed`, others are not split.
-        ids: [S] identity of each signal, its row when absent.
-        validation_share: of the training signals, validates where a given split has no val.
-        grid: extent that sampled signals are looked at on.
+        split: [S] 0 train, 1 val, 2 test. By default, labeled signals get a stratified split drawn with
+            `config.split_seed`, and unlabeled ones are not split.
+        ids: [S] identity of each signal, by default its row.
+        validation_share: share of the training signals moved to validation if `split` has none.
+        grid: extent of the grid on which sampled signals are displayed.
 
     Raises:
-        BadSignals: what is wrong with the arrays, on one line.
+        BadSignals: the problems of the arrays, on one line.
     """
     where = f"signals {config.name!r} ({source})"
     refuse(value_problems(values), where=where)
     ids = np.arange(len(values)) if ids is None else ids
-    _refuse_unfit(labels, ids, count=len(values), class_names=class_names, where=where)
+    _check_labels_and_ids(labels, ids, count=len(values), class_names=class_names, where=where)
     labels, ids = None if labels is None else labels.astype(np.int64), ids.astype(np.int64)
-    split = _whole_split(
+    split = _complete_split(
         labels, split, count=len(values), class_names=class_names, share=validation_share, config=config, where=where
     )
     training = values if split is None else values[split == SPLITS["train"]]
@@ -84,8 +87,8 @@ def signal_set(
 def _constants(
     training: Shaped[np.ndarray, "S ... C"], *, kind: SignalKind, where: str
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return what targets are standardized by: nothing for occupancies, which the loss takes unchanged."""
-    if kind.loss == "bce":
+    """Return the mean and std that standardize targets; 0 and 1 for occupancies, which stay unchanged."""
+    if kind.loss in LOGIT_LOSSES:
         return (0.0,) * training.shape[-1], (1.0,) * training.shape[-1]
     mean, std = channel_constants(training)
     if 0 in std:
@@ -94,22 +97,22 @@ def _constants(
 
 
 def numbered_classes(labels: Shaped[np.ndarray, "..."], *, where: str) -> tuple[str, ...]:
-    """Names for classes that have none: their numbers, 0 .. the highest label; none for labels that are no numbers.
+    """Return the numbers from 0 to the highest label as class names, or no names if labels are not integers.
 
     Raises:
-        BadSignals: a label so high that it cannot be a class index.
+        BadSignals: labels that start at 1, or a label that exceeds the number of signals.
     """
     count = int(labels.max()) + 1 if labels.size and labels.dtype.kind in "iu" else 0
     if count > 1 and labels.min() == 1:
         raise BadSignals(
-            f"{where}: labels run from 1 to {count - 1}; subtract 1, so that they run from 0 to {count - 2}"
+            f"{where}: labels range from 1 to {count - 1}; subtract 1, so that they range from 0 to {count - 2}"
         )
     if count > labels.size:
-        raise BadSignals(f"{where}: label {count - 1} among {labels.size} signals; number the classes from 0")
+        raise BadSignals(f"{where}: label {count - 1} exceeds the {labels.size} signals; number the classes from 0")
     return tuple(str(index) for index in range(count))
 
 
-def _whole_split(
+def _complete_split(
     labels: Int[np.ndarray, " S"] | None,
     split: Shaped[np.ndarray, "..."] | None,
     *,
@@ -119,7 +122,7 @@ def _whole_split(
     config: SignalsConfig,
     where: str,
 ) -> Int8[np.ndarray, " S"] | None:
-    """Return a split with all three parts: the given one, completed by validation if it lacks it, or a drawn one."""
+    """Return a split with all three parts: the given split, with validation added if missing, or a drawn split."""
     if split is None:
         if labels is None:
             return None
@@ -133,7 +136,7 @@ def _whole_split(
     return split.astype(np.int8)
 
 
-def _refuse_unfit(
+def _check_labels_and_ids(
     labels: Shaped[np.ndarray, "..."] | None,
     ids: Shaped[np.ndarray, "..."],
     *,
@@ -142,7 +145,7 @@ def _refuse_unfit(
     where: str,
 ) -> None:
     if labels is not None and labels.ndim == 2 and labels.shape[0] == count and labels.shape[1] > 1:
-        raise BadSignals(f"{where}: labels have shape {labels.shape}, as one-hot ones; store labels.argmax(axis=1)")
+        raise BadSignals(f"{where}: labels have shape {labels.shape}, like one-hot labels; store labels.argmax(axis=1)")
     if ids.shape != (count,) or (labels is not None and labels.shape != (count,)):
         raise BadSignals(
             f"{where}: {count} signals, labels of shape {'none' if labels is None else labels.shape}, ids of shape "
@@ -155,7 +158,10 @@ def _refuse_unfit(
 def channel_constants(
     values: UInt8[np.ndarray, "S ... C"] | Float[np.ndarray, "S ... C"],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Per-channel mean and population deviation on [0, 1]; exact integer sums for uint8, so alike everywhere."""
+    """Return the mean and population standard deviation of each channel on the scale [0, 1].
+
+    For uint8 they come from integer sums, which are exact and portable.
+    """
     if values.dtype == np.uint8:
         pairs = [_byte_constants(values[..., channel]) for channel in range(values.shape[-1])]
         return tuple(mean for mean, _ in pairs), tuple(std for _, std in pairs)
@@ -180,9 +186,9 @@ def content_hash(
     samples: Samples | None = None,
     kind: SignalKind | None = None,
 ) -> str:
-    """Return SHA-256 over shape, type and bytes of values, labels, split, ids and samples, in the source's order.
+    """Return the SHA-256 of the shape, type and bytes of values, labels, split, ids and samples, in source order.
 
-    The identity of a kind that does not ship is part of it: equal values of two kinds are fitted differently.
+    It includes the identity of a kind that is not built in, because equal values of two kinds are fitted differently.
     """
     sha = hashlib.sha256()
     points = () if samples is None else (samples.fitted, samples.held_out, samples.occupied)
@@ -194,6 +200,8 @@ def content_hash(
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         sha.update(f"{little.dtype.str}{little.shape}".encode())
         sha.update(little.data)
-    if kind is not None and kind.identity not in [shipped.identity for shipped in KINDS.values()]:
+    for pool in () if samples is None or samples.pools is None else samples.pools:
+        sha.update(f"pool {pool.identity}".encode())
+    if kind is not None and kind.identity not in [built_in.identity for built_in in KINDS.values()]:
         sha.update(f"kind {kind.identity}".encode())
     return sha.hexdigest()

@@ -1,4 +1,4 @@
-"""Splits and subsets: which signals train, validate and test, and which come first."""
+"""Stratified splits into train, validation and test, and an order in which every prefix is stratified."""
 
 import numpy as np
 from jaxtyping import Int, Int8
@@ -7,21 +7,21 @@ from nefstudy.seeds import stream
 from nefstudy.signals.signal import SPLITS, Split
 
 FRACTIONS = (0.72, 0.08, 0.20)
-"""Shares of train, val and test where a source has no split of its own: 3600/400/1000 of 5,000 digits."""
+"""Shares of train, val and test if a source defines no split: 3600/400/1000 of 5,000 digits."""
 
-LEAST_PER_CLASS = 3
+MIN_PER_CLASS = 3
 
 PARTS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""What files and folders call a split."""
+"""Names of splits in files and folders."""
 
 
 def stratified_split(
     labels: Int[np.ndarray, " S"], *, seed: int, fractions: tuple[float, float, float] = FRACTIONS
 ) -> Int8[np.ndarray, " S"]:
-    """A seeded split with the given shares of every class, at least one signal of it in each.
+    """Draw a seeded split that divides each class by the given shares, with at least one signal of each class per part.
 
-    A class's draw depends on the seed, its label and its size only, not on the other classes. Classes must hold
-    `LEAST_PER_CLASS` signals or more.
+    The draw of a class depends only on the seed, its label and its size. Classes must have at least `MIN_PER_CLASS`
+    signals.
     """
     split = np.full(len(labels), SPLITS["train"], dtype=np.int8)
     for label in np.unique(labels):
@@ -37,7 +37,7 @@ def stratified_split(
 def carve_validation(
     labels: Int[np.ndarray, " S"] | None, split: Int[np.ndarray, " S"], *, count: int, seed: int
 ) -> Int8[np.ndarray, " S"]:
-    """Return the split with `count` training signals moved to validation, in the classes' proportions."""
+    """Return the split with `count` training signals moved to validation, in proportion to the class sizes."""
     carved = split.astype(np.int8)
     train = np.flatnonzero(split == SPLITS["train"])
     order = stratified_order(None if labels is None else labels[train], split[train], seed=seed)
@@ -48,29 +48,29 @@ def carve_validation(
 def stratified_order(
     labels: Int[np.ndarray, " S"] | None, split: Int[np.ndarray, " S"], *, seed: int
 ) -> Int[np.ndarray, " S"]:
-    """Return all rows in a seeded order whose every prefix is a stratified subset.
+    """Return all rows in a seeded order in which every prefix is a stratified subset.
 
     One training signal of each class comes first, then one validation and one test signal of each class in turn,
-    then every (class, split) in proportion to its size: the rank-r signal of a stratum of m is placed by
-    (r + 1/2) / m, which is Webster's apportionment (Sainte-Laguë 1910), so larger subsets contain smaller ones.
-    Without labels all signals are of one class.
+    then every (class, split) stratum in proportion to its size: the signal of rank r in a stratum of m is sorted by
+    (r + 1/2) / m, which is Webster's apportionment (Sainte-Laguë 1910). Larger subsets contain smaller ones.
+    Without labels, all signals belong to one class.
     """
     labels = np.zeros(len(split), dtype=np.int64) if labels is None else labels
     classes = np.unique(labels)
     turns = stream(seed, "order", "classes").permutation(len(classes))
-    place = np.empty(len(labels), dtype=np.float64)
+    position = np.empty(len(labels), dtype=np.float64)
     for label, turn in zip(classes, turns, strict=True):
         for code in np.unique(split[labels == label]):
             rows = np.flatnonzero((labels == label) & (split == code))
             rows = stream(seed, "order", int(label), int(code)).permutation(rows)
-            place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
-            place[rows[0]] = _first_place(int(code), int(turn), len(classes))
+            position[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+            position[rows[0]] = _first_position(int(code), int(turn), len(classes))
     ties = stream(seed, "order", "ties").permutation(len(labels))
-    return np.lexsort((ties, place)).astype(np.int64)
+    return np.lexsort((ties, position)).astype(np.int64)
 
 
-def _first_place(code: int, turn: int, classes: int) -> float:
-    """Where the first signal of a stratum stands: before every proportional place, training first."""
+def _first_position(code: int, turn: int, classes: int) -> float:
+    """Return the sort key of a (class, split) stratum's first signal; it sorts before all others, training first."""
     if code == SPLITS["train"]:
         return -2 + turn / classes
     return -1 + (turn + (0.5 if code == SPLITS["test"] else 0.0)) / classes

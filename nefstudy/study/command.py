@@ -1,174 +1,79 @@
-"""The command line of a study script: `if __name__ == "__main__": main(plan)` is all a script needs."""
+"""The command line of a study script. A script only calls `main(plan, about=...)`."""
 
 import dataclasses
 import json
 import math
 import os
-from typing import Annotated
+from inspect import Parameter, Signature
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from rich.console import Console
 
 from nefstudy.errors import BadConfig
-from nefstudy.fitting.engines import ENGINES
+from nefstudy.fitting.engines.catalog import ENGINES
 from nefstudy.names import study_name
-from nefstudy.study.cost import cost_summary, plan_cost
-from nefstudy.study.device import measure_device
-from nefstudy.study.judge import check_pruner
+from nefstudy.study.driver.pruning import check_pruner
+from nefstudy.study.estimate.cost import cost_summary, plan_cost
+from nefstudy.study.estimate.device_speed import measure_device
+from nefstudy.study.estimate.existing import existing_summary
+from nefstudy.study.exchange.webhook import check_webhook
+from nefstudy.study.locations import ensure_home, resolve_locations
 from nefstudy.study.options import MakePlan, StudyOptions
-from nefstudy.study.place import ensure_home, resolve_place
-from nefstudy.study.plan import StudyPlan
+from nefstudy.study.plan.study_plan import StudyPlan
 from nefstudy.study.retention import parse_keep
-from nefstudy.study.stock import stock
-from nefstudy.study.webhook import check_webhook
 from nefstudy.terminal import Terminal, run_command
 
-Study = Annotated[str | None, typer.Option(help="Name of the study; by default the scale's, or the script's own.")]
-Root = Annotated[
-    str | None,
-    typer.Option(help="Directory or URI for neural datasets, ledger and MLflow (NEFSTUDY_ROOT, else ./runs)."),
-]
-LedgerUrl = Annotated[
-    str | None, typer.Option(help="SQLAlchemy URL of the ledger (NEFSTUDY_LEDGER, else ROOT/ledger.db).")
-]
-Scale = Annotated[
-    str,
-    typer.Option(
-        help="phase1.py, phase2.py: smoke (minutes on 2 cores), cpu (a night on 8) or paper (all 30,000 trials)."
-    ),
-]
-Cells = Annotated[str | None, typer.Option(help="Only these cells, as signals/field,...: mnist5k/siren,mnist5k/mfn.")]
-Data = Annotated[
-    list[str] | None,
-    typer.Option(help="Where data lies, NAME=PATH (or NAME.OPTION=VALUE): mnist=/data/mnist; can be repeated."),
-]
-Trials = Annotated[int | None, typer.Option(min=1, help="Phase 1: TPE trials of each cell.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the whole study.")]
-Replicates = Annotated[int, typer.Option(min=1, help="Phase 2: independent seeds of each grid point.")]
-Workers = Annotated[
-    int,
-    typer.Option(
-        min=0, help="Ray Train workers of a trial; 0 runs it in the Tune actor (best when a device fits one)."
-    ),
-]
-Concurrency = Annotated[int | None, typer.Option(min=1, help="At most this many trials at once; else what fits.")]
-Gpus = Annotated[
-    float | None,
-    typer.Option(min=0, help="GPUs of a trial or worker: 0.25 puts four on one; else as measured memory allows."),
-]
-Spread = Annotated[bool, typer.Option("--spread", help="Workers of a trial on as many nodes as there are.")]
-Classifier = Annotated[str | None, typer.Option(help="Classifier that reads the weights; the default is gnn-sign.")]
-Engine = Annotated[str, typer.Option(help="Fitting engine: auto picks one.")]
-MaxEqualFailures = Annotated[
-    int, typer.Option(min=1, help="Stop the study once so many trials failed with the same kind of message.")
-]
-BudgetHours = Annotated[
-    float | None,
-    typer.Option(
-        min=0, help="Refuse a plan, or a trial enqueued later, whose estimate exceeds this many device-hours."
-    ),
-]
-MaxTrialHours = Annotated[
-    float | None,
-    typer.Option(help="End a trial that runs longer than this many hours as failed (timeout); no limit else."),
-]
-FromPhase1 = Annotated[
-    bool, typer.Option("--from-phase1", help="phase2.py: the grid that `nefstudy handover` wrote, not Table 3.")
-]
-PrunerName = Annotated[
-    str,
-    typer.Option(
-        "--pruner",
-        help="End a search's weak trials early, by their classifier's epochs: none, asha (only the best third goes on "
-        "at a ninth and a third of the epochs) or median (who is below it, after a fifth). Never a grid's. They count "
-        "against --trials.",
-    ),
-]
-Keep = Annotated[
-    str,
-    typer.Option(
-        help="Neural datasets to keep once no trial needs them: all, best:N (of the N best trials of each phase and "
-        "cell) or none. Dropped ones can be computed again."
-    ),
-]
-MinFreeGb = Annotated[
-    float,
-    typer.Option(
-        "--min-free-gb", min=0, help="Stop, to be continued, before less than this is free at root or ledger."
-    ),
-]
-WebhookUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--webhook",
-        envvar="NEFSTUDY_WEBHOOK",
-        show_envvar=False,
-        help="Post what came of it to this http(s) address when the study ends or stops (NEFSTUDY_WEBHOOK); signed "
-        "with NEFSTUDY_WEBHOOK_SECRET.",
-    ),
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print trials, fits, field-steps and an estimate; run nothing.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print plain JSON instead of tables.")]
+FLAG_TYPES: dict[str, object] = {"cells": str | None, "data": list[str] | None}
+"""Types of the flags whose type differs from the type of their option."""
 
 
 def study_app(make_plan: MakePlan, *, about: str) -> typer.Typer:
-    """The command line of one study script."""
+    """Return the command line of a study script, built from the fields of `StudyOptions`."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-    @app.command(help=about)
-    def run(  # noqa: PLR0917  # typer calls it by keyword
-        study: Study = None,
-        root: Root = None,
-        ledger: LedgerUrl = None,
-        scale: Scale = "cpu",
-        cells: Cells = None,
-        data: Data = None,
-        trials: Trials = None,
-        seed: Seed = 0,
-        replicates: Replicates = 1,
-        workers: Workers = 0,
-        concurrency: Concurrency = None,
-        gpus: Gpus = None,
-        spread: Spread = False,
-        classifier: Classifier = None,
-        engine: Engine = "auto",
-        from_phase1: FromPhase1 = False,
-        max_equal_failures: MaxEqualFailures = 5,
-        budget_hours: BudgetHours = None,
-        max_trial_hours: MaxTrialHours = None,
-        pruner: PrunerName = "none",
-        keep: Keep = "all",
-        min_free_gb: MinFreeGb = 1.0,
-        webhook: WebhookUrl = None,
-        dry_run: DryRun = False,
-        as_json: Json = False,
-    ) -> None:
-        given = locals()
+    def run(**values: Any) -> None:
+        cells = values["cells"]
         chosen = None if cells is None else tuple(cell.strip() for cell in cells.split(",") if cell.strip())
-        names = {field.name for field in dataclasses.fields(StudyOptions)}
-        said = {"cells": chosen, "data": tuple(data or ()), "json": as_json}
-        options = StudyOptions(**{k: v for k, v in given.items() if k in names} | said)
-        execute(make_plan, options)
+        execute(make_plan, StudyOptions(**values | {"cells": chosen, "data": tuple(values["data"] or ())}))
 
+    run.__signature__ = Signature(flags())  # type: ignore[attr-defined]  # typer reads it
+    run.__annotations__ = {flag.name: flag.annotation for flag in flags()}
+    app.command(help=about)(run)
     return app
 
 
-def main(make_plan: MakePlan, *, about: str, arguments: list[str] | None = None) -> None:
-    """Run a study script's command line; errors become one line and an exit code."""
-    run_command(lambda: study_app(make_plan, about=about)(args=arguments, standalone_mode=False))
+def flags() -> list[Parameter]:
+    """Return the flags of a study script as `inspect` parameters, from which the command line is built."""
+    hints = get_type_hints(StudyOptions, include_extras=True)
+    parameters = []
+    for option in dataclasses.fields(StudyOptions):
+        kind, *marks = get_args(hints[option.name])
+        annotation = Annotated[(FLAG_TYPES.get(option.name, kind), *marks)]  # type: ignore[valid-type]
+        default = None if option.name in FLAG_TYPES else option.default
+        parameters.append(Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+    return parameters
+
+
+def main(make_plan: MakePlan, *, about: str, arguments: list[str] | None = None, program: str | None = None) -> None:
+    """Run the command line of a study script; print an error as one line and exit with its exit code.
+
+    Args:
+        program: the command that the usage line shows; by default the one that Python was started with.
+    """
+    app = study_app(make_plan, about=about)
+    run_command(lambda: app(args=arguments, prog_name=program, standalone_mode=False))
 
 
 def execute(make_plan: MakePlan, options: StudyOptions) -> None:
-    """Plan, and run or only show what would be run."""
+    """Build the plan, check it against the options, and run it or print its estimate."""
     if options.engine not in ("auto", *ENGINES):
         raise BadConfig(f"unknown engine {options.engine!r}: allowed are auto, {', '.join(ENGINES)}; correct --engine")
     if options.study is not None:
         study_name(options.study)
     check_webhook(options.webhook)
     if options.max_trial_hours is not None and not 0 < options.max_trial_hours < math.inf:
-        raise BadConfig(f"--max-trial-hours {options.max_trial_hours}: give a number of hours above 0, or leave it out")
+        raise BadConfig(f"--max-trial-hours {options.max_trial_hours}: pass a number of hours above 0, or leave it out")
     best = parse_keep(options.keep)
     plan = make_plan(options)
     check_pruner(options.pruner, plan, workers=options.workers)
@@ -177,31 +82,31 @@ def execute(make_plan: MakePlan, options: StudyOptions) -> None:
         engine = options.engine
         summary = cost_summary(plan_cost(plan, engine=engine), measure_device(engine=engine), engine=engine)
         if options.dry_run:
-            place = resolve_place(options.root, options.ledger, environment=os.environ)
-            summary |= stock(plan, place, best=best)
+            locations = resolve_locations(options.root, options.ledger, environment=os.environ)
+            summary |= existing_summary(plan, locations, best=best)
             show_cost(plan, summary, console=console, as_json=options.json)
             return
         if summary["total"]["device_hours"]["mid"] > (options.budget_hours or 0.0):
             raise BadConfig(
                 f"the plan needs about {summary['total']['device_hours']['mid']:.1f} device-hours, more than "
-                f"--budget-hours {options.budget_hours:g}; raise it, or plan fewer trials"
+                f"--budget-hours {options.budget_hours:g}; raise the limit or plan fewer trials"
             )
     ensure_home(os.environ)
-    from nefstudy.study.session import run_study
+    from nefstudy.study.driver.session import run_study
 
-    place = resolve_place(options.root, options.ledger, environment=os.environ)
-    ending = run_study(plan, options, place=place, console=console)
+    locations = resolve_locations(options.root, options.ledger, environment=os.environ)
+    ending = run_study(plan, options, locations=locations, console=console)
     if options.json:
         console.print_json(json.dumps(dataclasses.asdict(ending)))
 
 
 def show_cost(plan: StudyPlan, summary: dict[str, object], *, console: Console, as_json: bool) -> None:
-    """Print what a plan costs, as a table or as JSON."""
-    from nefstudy.study.cost_table import cost_table
-    from nefstudy.study.stock import stock_table
+    """Print the cost estimate of a plan as tables or JSON."""
+    from nefstudy.study.estimate.cost_table import cost_table
+    from nefstudy.study.estimate.existing import existing_table
 
     if as_json:
         console.file.write(json.dumps(summary, indent=2) + "\n")
     else:
         console.print(cost_table(plan.study, summary))
-        console.print(stock_table(summary))
+        console.print(existing_table(summary))

@@ -1,4 +1,4 @@
-"""The study's spaces as data: Tables 1 to 3 of Papa et al. 2024 (supplement), and what a point becomes.
+"""Spaces, their dimensions and points, with Tables 1 to 3 of Papa et al. 2024 (supplement) as data.
 
 A *point* is a flat dict of parameter values, which the task's codec reads: `init`, `lr`, `steps`, the field's own
 hyperparameters and more (`tasks/codec.py`). A *space* maps each free parameter to a dimension; the rest of a point is
@@ -8,29 +8,32 @@ fixed.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import prod
+from math import isfinite, prod
 
 from nefstudy.errors import BadConfig
-from nefstudy.scalars import Scalar
+from nefstudy.scalars import Scalar, is_scalar
 from nefstudy.tasks.task import Point
 
 
 @dataclass(frozen=True)
 class Real:
-    """A real parameter in [low, high]; `log` searches its logarithm."""
+    """A real parameter in [low, high], searched on a logarithmic scale if `log` is set."""
 
     low: float
     high: float
     log: bool = False
 
     def __post_init__(self) -> None:
-        if not self.low <= self.high or (self.log and self.low <= 0):
-            raise BadConfig(f"range [{self.low}, {self.high}] is empty or not positive; give low <= high")
+        numbers = all(isinstance(end, int | float) and isfinite(end) for end in (self.low, self.high))
+        if not numbers or not self.low <= self.high or (self.log and self.low <= 0):
+            raise BadConfig(
+                f"range [{self.low!r}, {self.high!r}] is empty or not positive; use finite numbers, low <= high"
+            )
 
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole parameter in [low, high], in multiples of `multiple`."""
+    """An integer parameter in [low, high], in multiples of `multiple`."""
 
     low: int
     high: int
@@ -38,42 +41,48 @@ class Whole:
     multiple: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 < self.low <= self.high or self.low % self.multiple or self.high % self.multiple:
+        whole = all(isinstance(number, int) for number in (self.low, self.high, self.multiple))
+        is_range = whole and self.multiple > 0 and 0 < self.low <= self.high
+        if not is_range or self.low % self.multiple or self.high % self.multiple:
             raise BadConfig(
-                f"range [{self.low}, {self.high}] in multiples of {self.multiple} is empty or has uneven ends; "
-                "give 0 < low <= high, both multiples"
+                f"range [{self.low!r}, {self.high!r}] is empty or its ends are not multiples of {self.multiple!r}; "
+                "use whole numbers with 0 < low <= high, both multiples of it"
             )
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One of a few values, in the order given."""
+class Categorical:
+    """A parameter with a few listed values, in the given order."""
 
     values: tuple[Scalar, ...]
 
     def __post_init__(self) -> None:
-        if not self.values or len(set(self.values)) != len(self.values):
-            raise BadConfig(f"choices {list(self.values)} are empty or repeat; give each value once")
+        listed = isinstance(self.values, tuple | list) and all(map(is_scalar, self.values))
+        if not listed or not self.values or len(set(self.values)) != len(self.values):
+            raise BadConfig(
+                f"choices {self.values!r} are empty, repeat or are not plain numbers and strings; "
+                'list each value once, as Categorical(("random", "shared"))'
+            )
 
 
-Dimension = Real | Whole | Choice
+Dimension = Real | Whole | Categorical
 Space = Mapping[str, Dimension]
 
 
 def count(dimension: Dimension) -> int:
-    """How many values a dimension has, a range of reals taken as one."""
-    if isinstance(dimension, Choice):
+    """Return the number of values of a dimension; 1 for a real range."""
+    if isinstance(dimension, Categorical):
         return len(dimension.values)
     return 1 if isinstance(dimension, Real) else (dimension.high - dimension.low) // dimension.multiple + 1
 
 
-INIT = Choice(("shared", "random"))
+INIT = Categorical(("shared", "random"))
 
-OPTIMISATION: Space = {
+OPTIMIZATION: Space = {
     "init": INIT,
     "weight_decay": Real(1e-8, 1e-2, log=True),
     "lr": Real(1e-5, 1e-1, log=True),
-    "steps": Choice((20, 200, 1000, 5000, 10000, 20000)),
+    "steps": Categorical((20, 200, 1000, 5000, 10000, 20000)),
 }
 """Table 1: searched for every field."""
 
@@ -86,34 +95,34 @@ ARCHITECTURE: Mapping[str, Space] = {
     },
     "mfn": {"hidden": Whole(8, 128, log=True), "filters": Whole(1, 6)},
 }
-"""Table 2: searched beside Table 1, per field."""
+"""Table 2: searched in addition to Table 1, per field."""
 
 GRID_STEPS = (5, 15, 25, 50, 75, 1000, 5000, 10000, 20000, 50000)
 
 GRID: Mapping[str, Space] = {
-    "siren": {"init": INIT, "hidden": Choice((8, 32, 64)), "steps": Choice(GRID_STEPS)},
-    "rffnet": {"init": INIT, "hidden": Choice((16, 32, 64)), "steps": Choice(GRID_STEPS)},
-    "mfn": {"init": INIT, "hidden": Choice((16, 32, 64)), "steps": Choice(GRID_STEPS)},
+    "siren": {"init": INIT, "hidden": Categorical((8, 32, 64)), "steps": Categorical(GRID_STEPS)},
+    "rffnet": {"init": INIT, "hidden": Categorical((16, 32, 64)), "steps": Categorical(GRID_STEPS)},
+    "mfn": {"init": INIT, "hidden": Categorical((16, 32, 64)), "steps": Categorical(GRID_STEPS)},
 }
-"""Table 3, the free part: a full grid per field."""
+"""The free part of Table 3: a full grid per field."""
 
 GRID_FIXED: Mapping[str, Point] = {
     "siren": {"lr": 1e-3, "weight_decay": 0.0, "layers": 3, "omega_0": 9.0},
     "rffnet": {"lr": 1e-4, "weight_decay": 0.0, "layers": 5, "std": 0.1},
     "mfn": {"lr": 5e-3, "weight_decay": 0.0, "filters": 4},
 }
-"""Table 3, the fixed part."""
+"""The fixed part of Table 3."""
 
 
 def drawn(dimension: Dimension, u: float) -> Scalar:
-    """Return the value at quantile u of a dimension, u in [0, 1)."""
-    if isinstance(dimension, Choice):
+    """Return the value of a dimension at quantile u in [0, 1)."""
+    if isinstance(dimension, Categorical):
         return dimension.values[min(int(u * len(dimension.values)), len(dimension.values) - 1)]
     if isinstance(dimension, Real):
         return float(_between(dimension.low, dimension.high, u, log=dimension.log))
     low, high = dimension.low // dimension.multiple, dimension.high // dimension.multiple
-    found = round(_between(low - 0.5, high + 0.5, u, log=dimension.log))
-    return min(max(found, low), high) * dimension.multiple
+    units = round(_between(low - 0.5, high + 0.5, u, log=dimension.log))
+    return min(max(units, low), high) * dimension.multiple
 
 
 def _between(low: float, high: float, u: float, *, log: bool) -> float:
@@ -121,7 +130,7 @@ def _between(low: float, high: float, u: float, *, log: bool) -> float:
 
 
 def grid_size(space: Space) -> int:
-    """How many points a full grid over the space has.
+    """Return the number of points in a full grid over the space.
 
     Raises:
         BadConfig: a dimension is a range, which a grid cannot enumerate.
@@ -130,14 +139,14 @@ def grid_size(space: Space) -> int:
 
 
 def space_size(space: Space) -> int | None:
-    """How many points a space holds; None where a parameter is a range of reals."""
+    """Return the number of points in a space; None if a parameter is a real range."""
     if any(isinstance(dimension, Real) and dimension.low < dimension.high for dimension in space.values()):
         return None
     return prod(count(dimension) for dimension in space.values())
 
 
 def grid_points(space: Space, fixed: Point) -> Iterator[Point]:
-    """Every point of the grid, longest fit first, so that one fit's ladder serves the points after it.
+    """Yield every point of the grid, longest fits first, because their ladders also serve the shorter fits.
 
     Within one step count, points keep the order of the space.
     """
@@ -145,7 +154,7 @@ def grid_points(space: Space, fixed: Point) -> Iterator[Point]:
     free = [name for name in choices if name != "steps"]
     wrong = [steps for steps in choices.get("steps", ()) if isinstance(steps, bool) or not isinstance(steps, int)]
     if wrong:
-        raise BadConfig(f"steps {wrong!r} in a grid are not integers; list step counts, as Choice((5, 75, 1000))")
+        raise BadConfig(f"steps {wrong!r} in a grid are not integers; list step counts, as Categorical((5, 75, 1000))")
     ladder = [{"steps": steps} for steps in sorted(choices.get("steps", ()), key=int, reverse=True)]
     for rung in ladder or [{}]:
         for values in product(*(choices[name] for name in free)):
@@ -154,6 +163,6 @@ def grid_points(space: Space, fixed: Point) -> Iterator[Point]:
 
 def _choices(space: Space) -> dict[str, tuple[Scalar, ...]]:
     for name, dimension in space.items():
-        if not isinstance(dimension, Choice):
-            raise BadConfig(f"grid parameter {name!r} is a range; a grid needs listed values, use Choice((...))")
-    return {name: dimension.values for name, dimension in space.items() if isinstance(dimension, Choice)}
+        if not isinstance(dimension, Categorical):
+            raise BadConfig(f"grid parameter {name!r} is a range; a grid needs listed values: use Categorical((...))")
+    return {name: dimension.values for name, dimension in space.items() if isinstance(dimension, Categorical)}

@@ -1,8 +1,8 @@
-"""The part of a point that names a neural dataset and one of its rungs; tasks share it.
+"""The codec for the part of a point that specifies a neural dataset and a rung, shared by several tasks.
 
-Parameters of such a point: `init` (a word of the cell's inits or a name of the catalog) and `init.PARAM`, `steps`,
-`views`, `batch_points`, `stop_psnr`, `optimizer`, `lr`, `weight_decay` (or `optimizer.lr`, ...), and the field's own
-hyperparameters.
+Parameters of such a point: `init` (a name of the cell's inits or of the catalog) and `init.PARAM`, `steps`, `views`,
+`batch_points`, `stop_psnr`, `optimizer`, `lr`, `weight_decay` (or `optimizer.lr`, ...), and the hyperparameters of the
+field.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,27 +21,27 @@ LONG = {f"optimizer.{name}": short for short, name in OPTIMIZER.items()} | {"opt
 
 @final
 class DatasetCodec:
-    """Makes neural dataset configurations of one cell; points that name the same one share its configuration."""
+    """A codec for a cell's neural datasets. Points with the same dataset share one configuration object."""
 
     def __init__(self, setup: CellSetup) -> None:
         self._setup = setup
-        self._made: dict[tuple[object, ...], NeuralDatasetConfig] = {}
+        self._configs: dict[tuple[object, ...], NeuralDatasetConfig] = {}
 
     def configure(self, point: Point, *, replicate: int) -> tuple[NeuralDatasetConfig, object]:
-        """Return the neural dataset and the step count that a point names.
+        """Return the neural dataset and the step count that a point specifies.
 
         Raises:
-            BadConfig: a parameter that the field or the init does not know, or a value out of range.
+            BadConfig: the field or init has no such parameter, or a value is out of range.
         """
         rest = _short(point, where=self._setup.label)
         missing = [name for name in ("init", "steps") if name not in rest]
         if missing:
-            raise BadConfig(f"{self._setup.label}: the point {point} lacks {missing}; put them into `space` or `fixed`")
+            raise BadConfig(f"{self._setup.label}: the point {point} lacks {missing}; add them to `space` or `fixed`")
         steps, seed = rest.pop("steps"), self._setup.seed + replicate
-        known = (seed, *sorted(rest.items()))
-        if known not in self._made:
-            self._made[known] = self._recipe(rest, seed)
-        return self._made[known], steps
+        identity = (seed, *sorted(rest.items()))
+        if identity not in self._configs:
+            self._configs[identity] = self._recipe(rest, seed)
+        return self._configs[identity], steps
 
     def _recipe(self, rest: Point, seed: int) -> NeuralDatasetConfig:
         setup, where = self._setup, self._setup.label
@@ -61,53 +61,54 @@ class DatasetCodec:
 
     def _init(self, rest: Point) -> InitConfig:
         setup = self._setup
-        word = str(rest.pop("init"))
-        params = {name: rest.pop(name) for name in sorted(rest) if name.startswith("init.")}
-        known = setup.inits.get(word)
-        if known is None and word not in setup.catalogs.inits:
+        name = str(rest.pop("init"))
+        params = {key.removeprefix("init."): rest.pop(key) for key in sorted(rest) if key.startswith("init.")}
+        base = setup.inits.get(name)
+        if base is None and name not in setup.catalogs.inits:
             allowed = ", ".join([*setup.inits, *sorted(setup.catalogs.inits)])
-            raise BadConfig(f"{setup.label}: init {word!r} is unknown; allowed: {allowed}; correct the point")
-        known = known or InitConfig(name=word)
-        own = {name.removeprefix("init."): value for name, value in params.items()}
-        config = parse(InitConfig, {"name": known.name, "params": {**known.params, **own}}, where=setup.label)
+            raise BadConfig(f"{setup.label}: init {name!r} is unknown; allowed: {allowed}; correct the point")
+        base = base or InitConfig(name=name)
+        config = parse(InitConfig, {"name": base.name, "params": {**base.params, **params}}, where=setup.label)
         return complete_init(config, inits=setup.catalogs.inits)
 
     def point(self, config: Mapping[str, Any]) -> Point:
-        """Return the parameters of a configuration with a `dataset` and `steps`."""
+        """Return the parameters of a configuration, read from its keys `dataset` and `steps`."""
         dataset = config["dataset"]
         init = dataset["init"]
-        found: dict[str, Any] = {
+        values: dict[str, Any] = {
             **dataset["field"]["params"],
             **{short: dataset["optimizer"][name] for short, name in OPTIMIZER.items()},
             **{name: dataset.get(name) for name in RECIPE},
             **{f"init.{name}": value for name, value in init["params"].items()},
-            "init": next(self._words(init), init["name"]),
+            "init": next(self._init_names(init), init["name"]),
             "steps": config["steps"],
         }
-        point: Point = {name: value for name, value in found.items() if value is not None}
+        point: Point = {name: value for name, value in values.items() if value is not None}
         return point | {long: point[short] for long, short in LONG.items() if short in point}
 
-    def _words(self, init: Mapping[str, Any]) -> Iterator[str]:
-        """Yield the words of the cell that stand for an init, those that name its parameters first."""
-        named = [(word, known) for word, known in self._setup.inits.items() if known.name == init["name"]]
-        for word, known in named:
+    def _init_names(self, init: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the cell's names for an init: first the names of equal inits, then all names of the init's kind."""
+        candidates = [(name, config) for name, config in self._setup.inits.items() if config.name == init["name"]]
+        for name, config in candidates:
             try:
-                same = complete_init(known, inits=self._setup.catalogs.inits).model_dump(mode="json") == init
-            except BadInput:  # an init that only the script knows
-                same = True
-            if same:
-                yield word
-        yield from (word for word, _ in named)
+                is_same = complete_init(config, inits=self._setup.catalogs.inits).model_dump(mode="json") == init
+            except BadInput:  # an init that is defined in the study script only
+                is_same = True
+            if is_same:
+                yield name
+        yield from (name for name, _ in candidates)
 
 
 def _short(point: Point, *, where: str) -> Point:
-    """Return the point under short names.
+    """Return the point with long parameter names replaced by short names.
 
     Raises:
-        BadConfig: one parameter by both of its names.
+        BadConfig: the point has a parameter under both of its names.
     """
     short = {LONG.get(name, name): value for name, value in point.items()}
     if len(short) < len(point):
         twice = next(long for long, name in LONG.items() if long in point and name in point)
-        raise BadConfig(f"{where}: the point names {twice!r} and {LONG[twice]!r}, which are one parameter; give one")
+        raise BadConfig(
+            f"{where}: the point has {twice!r} and {LONG[twice]!r}, two names of one parameter; remove one of them"
+        )
     return short

@@ -1,4 +1,4 @@
-"""The task of a fit alone: how well a rung of a neural dataset reconstructs its signals."""
+"""The `fitting` task: how well a rung of a neural dataset reconstructs its signals, without a classifier."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,15 +9,15 @@ from nefstudy.paths import trial_file, trial_path
 from nefstudy.storage import Storage
 from nefstudy.tasks.artifacts import reconstruction_png
 from nefstudy.tasks.codec import DatasetCodec
-from nefstudy.tasks.metrics import headline, of_fit
-from nefstudy.tasks.obtain import Obtained, check_survived, described, with_neural_dataset
+from nefstudy.tasks.metrics import fit_metrics, headline_metric
+from nefstudy.tasks.obtain import ObtainedDataset, check_survived, fit_result, with_neural_dataset
 from nefstudy.tasks.result import TrialResult
 from nefstudy.tasks.setting import Setting
 from nefstudy.tasks.task import CellSetup, Need, Objective, Point, Task
 
 
 class FittingConfig(TrialConfig):
-    """One rung of one neural dataset."""
+    """A fitting trial's configuration: a rung of a neural dataset."""
 
     task: Literal["fitting"] = "fitting"
     dataset: NeuralDatasetConfig
@@ -26,14 +26,14 @@ class FittingConfig(TrialConfig):
 
 @final
 class FittingCodec:
-    """Points of a neural dataset and its rung."""
+    """A codec for points that specify a neural dataset and its rung."""
 
     def __init__(self, setup: CellSetup) -> None:
         self._setup = setup
         self._datasets = DatasetCodec(setup)
 
     def configure(self, point: Point, *, replicate: int = 0) -> FittingConfig:
-        """Return the trial of one point."""
+        """Return the trial configuration of a point."""
         dataset, steps = self._datasets.configure(point, replicate=replicate)
         data = {"dataset": dataset, "steps": steps, "seed": dataset.seed}
         return parse(FittingConfig, data, where=self._setup.label)
@@ -44,25 +44,27 @@ class FittingCodec:
 
 
 def run_fitting(config: FittingConfig, *, setting: Setting) -> TrialResult:
-    """Fit or find the neural dataset and measure its quality.
+    """Fit or reuse the neural dataset, and measure its quality.
 
     Raises:
         FitDiverged: fewer than half of the fields survived the fit.
         BadSignals, BadNeuralDataset: the data cannot be read.
     """
-    return with_neural_dataset(_need(config), setting=setting, then=lambda found: _measure(config, found, setting))
+    return with_neural_dataset(
+        _need(config), setting=setting, then=lambda obtained: _measure(config, obtained, setting)
+    )
 
 
-def _measure(config: FittingConfig, obtained: Obtained, setting: Setting) -> TrialResult:
+def _measure(config: FittingConfig, obtained: ObtainedDataset, setting: Setting) -> TrialResult:
     check_survived(obtained.rung, obtained.need)
     names = ("reconstruction.png",) if obtained.signals.kind.picture else ()
-    places = {name: trial_file(config.key, name) for name in names}
+    paths = {name: trial_file(config.key, name) for name in names}
     if setting.world.rank == 0:
         storage = Storage.at(setting.root)
-        for path in places.values():
+        for path in paths.values():
             storage.write(path, reconstruction_png(config.steps, obtained.signals, obtained.dataset))
-        storage.sweep(trial_path(config.key))
-    return replace(described(obtained), artifacts=places)
+        storage.remove_half_written(trial_path(config.key))
+    return replace(fit_result(obtained), artifacts=paths)
 
 
 def _need(config: FittingConfig) -> Need:
@@ -75,6 +77,6 @@ FITTING = Task(
     codec=FittingCodec,
     needs=lambda config: (_need(config),),
     run=run_fitting,
-    metrics=of_fit,
-    objective=lambda signals: Objective(headline(signals), signals.kind.quality[0].direction),
+    metrics=fit_metrics,
+    objective=lambda signals: Objective(headline_metric(signals), signals.kind.quality[0].direction),
 )

@@ -1,12 +1,12 @@
-"""Metrics of a fit, which several tasks report."""
+"""The metrics of every task that fits fields: quality, diverged and constant fields, fitting time and field-steps."""
 
 from nefstudy.tasks.task import Metric, SignalTraits, Split
 
 _SPLITS: dict[Split, str] = {"all": "", "val": ", validation", "test": ", test"}
 
 
-def of_fit(signals: SignalTraits) -> tuple[Metric, ...]:
-    """Return the quality metrics, of each split where there are splits, and what the fit cost."""
+def fit_metrics(signals: SignalTraits) -> tuple[Metric, ...]:
+    """Return the metrics of a fit: its quality, per split if the signals have splits, and its cost."""
     splits = _SPLITS if signals.split else {"all": ""}
     quality = tuple(
         Metric(f"{split}_{q.name}", q.label + words, q.unit, q.direction, split, q.domain)  # type: ignore[arg-type]  # of _SPLITS
@@ -16,12 +16,13 @@ def of_fit(signals: SignalTraits) -> tuple[Metric, ...]:
     return (
         *quality,
         Metric("diverged", "Diverged fields", direction="minimize"),
+        Metric("constant", "Fields with a constant output", direction="minimize"),
         Metric("signals", "Signals"),
         Metric("fit_seconds", "Fitting time", unit="s"),
         Metric("field_steps", "Field-steps"),
     )
 
 
-def headline(signals: SignalTraits) -> str:
-    """Return the name of the first quality metric, of the validation split where there is one."""
+def headline_metric(signals: SignalTraits) -> str:
+    """Return the name of the first quality metric of the signals' kind, on the validation split if there is one."""
     return f"{'val' if signals.split else 'all'}_{signals.kind.metrics[0]}"

@@ -1,4 +1,4 @@
-"""The flat names of a configuration's parameters: the words of points, filters, tables, MLflow and REST."""
+"""Flat names for a configuration's parameters, as used in points, filters, tables, MLflow and REST."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -7,16 +7,16 @@ from typing import Any
 from nefstudy.scalars import Scalar
 
 Path = tuple[str, ...]
-SHORTENED = ("field", "optimizer")  # what is below them loses the prefix where that leaves a free name
+SHORTENED = ("field", "optimizer")  # names below these lose the prefix if the shorter name is free
 
 
 def parameters(config: Mapping[str, Any]) -> dict[str, Scalar]:
-    """Return every scalar of a configuration by its shortest free name.
+    """Return every scalar of a configuration under its shortest unambiguous name.
 
-    A name is the path without a leading `dataset.`, without `.params` and without a trailing `.name`; what is below
-    `field` or `optimizer` loses that prefix. So `dataset.field.name` is `field`, `dataset.field.params.omega_0` is
-    `omega_0`, `dataset.optimizer.lr` is `lr`, `classifier.lr` and `dataset.seed` keep their paths. Shorter paths
-    choose first. A value that is None is left out and keeps its name taken.
+    A name is the path without a leading `dataset.`, without `.params` and without a trailing `.name`; names below
+    `field` or `optimizer` also lose that prefix. So `dataset.field.name` is `field`, `dataset.field.params.omega_0` is
+    `omega_0`, `dataset.optimizer.lr` is `lr`; `classifier.lr` and `dataset.seed` keep their paths. Shorter paths
+    take precedence. A value that is None is left out, but its name stays taken.
     """
     values: dict[Path, Scalar | None] = {}
     _collect(config, (), values)
@@ -26,7 +26,10 @@ def parameters(config: Mapping[str, Any]) -> dict[str, Scalar]:
 
 @lru_cache(maxsize=256)
 def _named(paths: tuple[Path, ...]) -> tuple[tuple[str, Path], ...]:
-    """Return each path with its name; a study has a few sets of paths and thousands of trials."""
+    """Return each parameter path with its name.
+
+    The result is cached, because thousands of trials share few sets of paths.
+    """
     flat: dict[str, Path] = {}
     for path in sorted(paths, key=len):
         flat[next(name for name in _names(path) if name not in flat)] = path
@@ -34,7 +37,7 @@ def _named(paths: tuple[Path, ...]) -> tuple[tuple[str, Path], ...]:
 
 
 def _names(path: Path) -> tuple[str, ...]:
-    """Return the names that a path may have, the best one first."""
+    """Return the possible names of a path, in order of preference."""
     inner = path[1:] if path[0] == "dataset" and len(path) > 1 else path
     if inner[-1] == "name" and len(inner) > 1 and inner[-2] != "params":
         inner = inner[:-1]

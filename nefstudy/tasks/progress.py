@@ -1,4 +1,4 @@
-"""How far a trial is: what it does now, how fast, and how long that will go on."""
+"""Progress of a running trial: its activity, speed and remaining time."""
 
 import logging
 from collections.abc import Callable
@@ -8,19 +8,19 @@ from math import isnan
 from typing import Any, Literal
 
 log = logging.getLogger(__name__)
-LOG_EVERY_S = 30.0  # a long fit, in the trial's log
+LOG_EVERY_S = 30.0  # between lines about a long fit in the trial's log
 
 
 @dataclass(frozen=True)
-class Working:
-    """Where a trial is.
+class TrialProgress:
+    """The progress of a running trial.
 
     Attributes:
-        what: `fitting` by field, or `classifying` by epoch.
-        done, total: fields, of those this rank had to fit; or epochs.
-        seconds: since this began.
+        what: `fitting`, counted in fields, or `classifying`, counted in epochs.
+        done, total: fields, of those that this rank has to fit; or epochs.
+        seconds: since this activity began.
         steps: optimizer steps of one field; 0 when classifying.
-        psnr: mean of the fields done at the ladder's last rung, dB; NaN where there is none.
+        psnr: mean of the finished fields at the ladder's last rung, dB; NaN for signals without PSNR.
     """
 
     what: Literal["fitting", "classifying"]
@@ -32,7 +32,7 @@ class Working:
 
     @property
     def eta_s(self) -> float:
-        """Seconds until this ends, at the mean pace so far."""
+        """Estimated seconds until this activity ends, at its average speed so far."""
         return self.seconds / self.done * (self.total - self.done)
 
     def __str__(self) -> str:
@@ -45,44 +45,50 @@ class Working:
         return ", ".join([*parts, f"ETA {timedelta(seconds=round(self.eta_s))}"])
 
 
-def working_of(report: object) -> Working | None:
-    """Return the reported progress, None where the report is anything else: user code may report as well."""
+def progress_of(report: object) -> TrialProgress | None:
+    """Return the progress that a report contains; None for a report of another form, such as one from user code."""
     try:
-        working = Working(**report)  # type: ignore[arg-type]  # every failure is answered
-        is_shown = working.what in ("fitting", "classifying") and bool(str(working)) and working.eta_s >= 0
+        progress = TrialProgress(**report)  # type: ignore[arg-type]  # any failure gives None
+        is_valid = progress.what in ("fitting", "classifying") and bool(str(progress)) and progress.eta_s >= 0
     except Exception:
         return None
-    return working if is_shown else None
+    return progress if is_valid else None
 
 
-Progress = Callable[[Working], None]
-"""Called while a trial works, after every chunk of fields and every epoch."""
+OnProgress = Callable[[TrialProgress], None]
+"""Called after every chunk of fields and every epoch of a trial."""
 
 
-def rarely(tell: Callable[[Working], Any], *, every_s: float, clock: Callable[[], float]) -> Progress:
-    """Passes on what it is told, once in `every_s` seconds at most."""
+def throttled(report: Callable[[TrialProgress], Any], *, every_s: float, clock: Callable[[], float]) -> OnProgress:
+    """Return a callback that forwards progress to `report` at most once every `every_s` seconds."""
     last = clock()
 
-    def pass_on(working: Working) -> None:
+    def forward(progress: TrialProgress) -> None:
         nonlocal last
         if clock() - last >= every_s:
             last = clock()
-            tell(working)
+            report(progress)
 
-    return pass_on
+    return forward
 
 
-def fitting(
-    on_progress: Progress | None, *, steps: int, clock: Callable[[], float]
+def fit_progress(
+    on_progress: OnProgress | None, *, steps: int, clock: Callable[[], float]
 ) -> Callable[[int, int, float], None]:
-    """What a fit of so many steps reports (done, total, mean PSNR) to: told on, and logged now and then."""
+    """Return a progress callback for a fit, called with (done, total, mean PSNR).
+
+    It forwards the progress and logs it every LOG_EVERY_S seconds.
+
+    Args:
+        steps: optimizer steps of one field.
+    """
     began = clock()
-    keep = rarely(lambda working: log.info("%s", working), every_s=LOG_EVERY_S, clock=clock)
+    log_progress = throttled(lambda progress: log.info("%s", progress), every_s=LOG_EVERY_S, clock=clock)
 
-    def tell(done: int, total: int, psnr: float) -> None:
-        working = Working("fitting", done, total, clock() - began, steps=steps, psnr=psnr)
-        keep(working)
+    def report(done: int, total: int, psnr: float) -> None:
+        progress = TrialProgress("fitting", done, total, clock() - began, steps=steps, psnr=psnr)
+        log_progress(progress)
         if on_progress is not None:
-            on_progress(working)
+            on_progress(progress)
 
-    return tell
+    return report

@@ -1,11 +1,13 @@
-"""A task: what one trial does with a configuration, and everything that a study must know of it."""
+"""Tasks: the computation of one trial, and everything that a study needs to know about it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from math import isfinite
+from typing import Any, Literal, Protocol, get_args
 
 from nefstudy.config import ClassifierConfig, InitConfig, NeuralDatasetConfig, SignalsConfig, TrialConfig
 from nefstudy.errors import BadConfig
+from nefstudy.names import metric_name
 from nefstudy.scalars import Scalar
 from nefstudy.signals.signal import SignalKind
 from nefstudy.tasks.result import TrialResult
@@ -18,7 +20,7 @@ COMMON_SECTIONS = (
     "reconstructions", "failures", "stopped",
 )  # fmt: skip
 Point = dict[str, Scalar]
-"""Parameter values by name; every task has its own codec between points and configurations."""
+"""Parameter values by name; each task has a codec between points and configurations."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ class Metric:
 
     Attributes:
         direction: which values are better; None for a number that is neither good nor bad, such as a count.
-        split: signals it was measured on; None for a number of the whole trial.
-        domain: range of its values where they have one, for axes.
+        split: the signals it is measured on; None for a number of the whole trial.
+        domain: the range of its values if they are bounded, for axes.
+        chance: its value for a guess, where that is known; figures draw it as a line.
     """
 
     name: str
@@ -37,26 +40,58 @@ class Metric:
     direction: Direction | None = None
     split: Split | None = None
     domain: tuple[float, float] | None = None
+    chance: float | None = None
+
+    def __post_init__(self) -> None:
+        metric_name(self.name)
+        for what, value, allowed in (("direction", self.direction, Direction), ("split", self.split, Split)):
+            if value is not None and value not in get_args(allowed):
+                raise BadConfig(
+                    f"metric {self.name!r}: {what} {value!r}: allowed are {', '.join(get_args(allowed))} and None; "
+                    "correct the task"
+                )
+        domain = self.domain if self.domain is None or isinstance(self.domain, tuple | list) else (self.domain,)
+        checks = (
+            ("label", self.label, isinstance(self.label, str), "a text"),
+            ("unit", self.unit, isinstance(self.unit, str), "a text"),
+            ("chance", self.chance, self.chance is None or _is_finite(self.chance), "a finite number or None"),
+            ("domain", domain, domain is None or _is_range(domain), "two finite numbers, the lower first, or None"),
+        )
+        for name, given, is_allowed, needed in checks:
+            if not is_allowed:
+                raise BadConfig(f"metric {self.name!r}: {name} {given!r}: allowed is {needed}; correct the task")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
+
+
+def _is_range(ends: Sequence[object]) -> bool:
+    return len(ends) == 2 and all(map(_is_finite, ends)) and list(ends) == sorted(ends)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)
 class SignalTraits:
-    """What a task must know of signals before it runs.
+    """The properties of signals that determine a task's metrics and objective.
 
     Attributes:
         split: whether they are split into training, validation and test signals.
+        count: how many there are; None where that is not known.
+        classes: number of their classes; 0 without labels.
     """
 
     kind: SignalKind
     split: bool = True
+    count: int | None = None
+    classes: int = 0
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What the trials of a cell are compared by.
+    """The metric by which the trials of a cell are compared, and whether larger or smaller values are better.
 
     Attributes:
-        metric: whose raw value is a trial's score.
+        metric: name of the metric whose raw value is a trial's score.
     """
 
     metric: str
@@ -64,35 +99,35 @@ class Objective:
 
     def __post_init__(self) -> None:
         if self.direction not in ("maximize", "minimize"):
-            raise BadConfig(f"direction {self.direction!r}: allowed are maximize, minimize; correct the objective")
+            raise BadConfig(f"direction {self.direction!r}: must be maximize or minimize; correct the objective")
 
     @property
     def sign(self) -> int:
-        """1 where larger scores are better, else -1: scores times this are better when larger."""
+        """1 if larger scores are better, otherwise -1, so that larger values of sign * score are always better."""
         return 1 if self.direction == "maximize" else -1
 
 
 @dataclass(frozen=True)
 class Need:
-    """A neural dataset that a trial reads, at one of its rungs."""
+    """A neural dataset that a trial needs, and the rung of it that the trial reads."""
 
     recipe: NeuralDatasetConfig
     rung: int
 
     @property
     def digest(self) -> str:
-        """Identity of the neural dataset."""
+        """The digest that identifies the neural dataset."""
         return self.recipe.digest
 
 
 @dataclass(frozen=True)
 class CellSetup:
-    """What a cell fixes for the configurations of all of its points.
+    """The part of the configuration that all points of a cell share.
 
     Attributes:
-        label: of the cell, for errors.
-        classifiers, inits: configurations by the words that a point may use for them.
-        seed: of the study.
+        label: label of the cell, for error messages.
+        classifiers, inits: configurations by the names that points use for them.
+        seed: seed of the study.
     """
 
     label: str
@@ -106,31 +141,31 @@ class CellSetup:
 
 
 class Codec(Protocol):
-    """The way between the points of one cell and configurations."""
+    """A two-way conversion between the points of a cell and configurations."""
 
     def configure(self, point: Point, *, replicate: int = 0) -> TrialConfig:
-        """Return the configuration of a point, every default written out, so that its digest is final.
+        """Return a point's configuration with every default written out, so that its digest is final.
 
         Raises:
-            BadConfig: a parameter that is unknown, missing or out of range.
+            BadConfig: a parameter is unknown, missing or out of range.
         """
 
     def point(self, config: Mapping[str, Any]) -> Point:
-        """Return the parameters of a trial's configuration under the names that points use."""
+        """Return the parameters of a trial's configuration, by the names that points use."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One kind of experiment.
+    """A kind of experiment.
 
     Attributes:
         config: class of its configurations.
-        codec: makes the codec of a cell.
-        needs: neural datasets that a trial reads; two trials never fit the same one at once.
-        run: turns a configuration into a result; every rank of a worker group calls it.
-        metrics: numbers that its trials report on given signals, the objective's among them.
-        objective: what trials are compared by on given signals unless a cell names another.
-        curve: metric by epoch that a pruner may watch; None where trials cannot be pruned.
+        codec: returns the codec of a cell.
+        needs: returns the neural datasets that a trial reads; two trials never fit the same one at once.
+        run: computes the result of a configuration; every rank of a worker group calls it.
+        metrics: returns the metrics that its trials report on given signals, including the objective's.
+        objective: returns the default objective on given signals; a cell may name another.
+        curve: metric by epoch that a pruner watches; None if trials cannot be pruned.
         sections: ids of the figures and tables of `nefstudy/insight/catalog.py` that apply.
     """
 
@@ -138,15 +173,15 @@ class Task:
     config: type[TrialConfig]
     codec: Callable[[CellSetup], Codec]
     needs: Callable[[Any], tuple[Need, ...]]
-    run: "Run"
+    run: "RunTask"
     metrics: Callable[[SignalTraits], tuple[Metric, ...]]
     objective: Callable[[SignalTraits], Objective]
     curve: str | None = None
     sections: tuple[str, ...] = COMMON_SECTIONS
 
 
-class Run(Protocol):
-    """What a task does."""
+class RunTask(Protocol):
+    """The function that runs a trial of a task."""
 
     def __call__(self, config: Any, *, setting: Setting) -> TrialResult:
-        """Return what the trial found."""
+        """Run the trial and return its result."""

@@ -1,18 +1,18 @@
-"""The trial of a task run through Ray Train, as the function Ray Tune calls.
+"""The function that Ray Tune calls for each trial, which runs the trial's task through Ray Train.
 
-With no workers, Ray Train's local mode runs the trial in the Tune actor itself: 0.14 s of overhead against
-18.8 s for a nested worker group of one (DESIGN: measured on Ray 2.60). With workers, Ray Train starts a
-group; each rank fits its own shards, then all train the classifier together.
+Without workers, Ray Train's local mode runs the trial in the Tune actor itself: 0.14 s of overhead instead of the
+18.8 s of a nested worker group of one (measured with Ray 2.60). With workers, Ray Train starts a group; each rank fits
+a part of the shards, then all ranks train the classifier together.
 """
 
 import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -24,156 +24,126 @@ from ray.util.queue import Empty, Full, Queue
 
 from nefstudy.config import TrialConfig, parse
 from nefstudy.errors import TrialFailed
-from nefstudy.fitting.compile_cache import why_no_place
-from nefstudy.tasks.catalog import TASKS, task_named
-from nefstudy.tasks.progress import Progress, rarely
+from nefstudy.fitting.engines.compile_cache import cache_unusable_reason
+from nefstudy.tasks.catalog import task_named
+from nefstudy.tasks.progress import OnProgress, throttled
 from nefstudy.tasks.result import TrialResult
-from nefstudy.tasks.setting import Catalogs, OnEpoch, Setting
+from nefstudy.tasks.setting import OnEpoch, Setting
 from nefstudy.tasks.task import Task
 from nefstudy.tasks.world import World, current_world
-from nefstudy.trial.assignment import Assignment
+from nefstudy.trial.assignment import Assignment, TrialSetup
 from nefstudy.trial.causes import cause_of, first_line, portable, traceback_of
-from nefstudy.trial.checked import Expected, checked
-from nefstudy.trial.ground import check_root, lost_ground
-from nefstudy.trial.log import kept_log
+from nefstudy.trial.log import captured_log
 from nefstudy.trial.memory import device_memory
-from nefstudy.trial.process_state import kept
-from nefstudy.trial.provenance import UNKNOWN, made_by
+from nefstudy.trial.process_paths import check_root, find_removed_path
+from nefstudy.trial.process_state import isolated
+from nefstudy.trial.provenance import check_versions, made_by
 from nefstudy.trial.pruning import PRUNERS
-from nefstudy.trial.versions import check_versions, versions_here
+from nefstudy.trial.result_check import ExpectedResult, checked
 
 log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 2.0
-LISTEN_S = 0.5  # to a group, before its end is looked for
-Tell = Callable[[dict[str, Any]], Any]
+POLL_S = 0.5  # how long to wait for a group's report before checking whether the group has ended
+Report = Callable[[dict[str, Any]], Any]
+"""Called with the values to report to Ray Tune."""
 
 
-class Ended(BaseException):
-    """Ray Tune ended the trial while it reported. Not SystemExit, which user code may raise itself."""
+class StoppedByTune(BaseException):
+    """A signal that Ray Tune ended the trial during a report, distinct from a SystemExit that user code raised."""
 
 
-class Spent(Exception):
-    """A process that must not run another trial: Ray Tune replaces an actor whose trial raises after its outcome."""
+class ProcessTainted(Exception):
+    """An error raised after a trial's final report, so that Ray Tune replaces the actor of a tainted process."""
 
 
-SPENT_BY = ("bug", "machine")  # a CUDA error stays with its process; a retry may get another node
+TAINTING_CAUSES = ("bug", "machine")  # a CUDA error persists in its process; a retry may run on another node
 OUTCOME, PROGRESS, EPOCHS = "outcome", "progress", "epochs"
-GROUP_DRIVER_CPU = 0.01  # of the actor that only waits for its workers; Ray refuses 0, so each worker gives it up
-
-
-@dataclass(frozen=True)
-class TrialSetup:
-    """What every trial of a study shares; sent once to each Tune actor.
-
-    Attributes:
-        workers: 0 runs the trial in the Tune actor; K >= 1 starts a Ray Train group of K workers.
-        cpus, gpus: resources of the actor, or of each worker; an actor may be given a share of the GPU.
-        spread: whether workers go to as many nodes as there are, in place of as few.
-        threads: torch threads of each process.
-        storage: where Ray Train keeps its run state.
-        revision: commit of the code, as the driver knows it; workers may run in a copy without a repository.
-        catalogs: the code that configurations may name.
-        tasks: what trials do, by name.
-        versions: those of the driver, which every worker must have.
-    """
-
-    root: str
-    storage: str
-    catalogs: Catalogs = field(default_factory=Catalogs)
-    tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
-    workers: int = 0
-    cpus: float = 1.0
-    gpus: float = 0.0
-    spread: bool = False
-    threads: int = 1
-    engine: str = "auto"
-    revision: str = UNKNOWN
-    versions: dict[str, str] = field(default_factory=versions_here)
+GROUP_DRIVER_CPU = 0.01  # for the actor that waits for its workers, subtracted from each worker; Ray refuses 0
 
 
 def trial_resources(config: dict[str, Any], *, setup: TrialSetup) -> tune.PlacementGroupFactory:
-    """What Ray Tune reserves for one trial: its share of a GPU; a worker group brings its own resources."""
+    """Return the resources that Ray Tune reserves for one trial; a worker group reserves its own resources."""
     if setup.workers:
         return tune.PlacementGroupFactory([{"CPU": GROUP_DRIVER_CPU}])
     return tune.PlacementGroupFactory([{"CPU": setup.cpus} | ({"GPU": config["gpus"]} if config["gpus"] else {})])
 
 
 def trainable(config: dict[str, Any], *, setup: TrialSetup) -> None:
-    """Run one trial and report its outcome to Ray Tune; a failure is an outcome, not an exception.
+    """Run the trial of an `Assignment` and report its outcome to Ray Tune; a failed trial is reported, not raised.
 
-    Args:
-        config: an `Assignment`, as the searcher made it.
+    Raises:
+        ProcessTainted: after the report, if this process must not run another trial.
     """
     assignment, began = Assignment.from_tune(config), time.monotonic()
     changes: list[str] = []
     try:
         check_root(setup.root)
-        with kept_log(setup.root, assignment.key):
+        with captured_log(setup.root, assignment.key):
             outcome = _outcome(assignment, setup=setup, changes=changes)
-    except Ended:
-        raise SystemExit(0) from None  # as Ray Tune ended it
-    except Exception as error:  # the log cannot be kept: the root cannot be written, or is not there
+    except StoppedByTune:
+        raise SystemExit(0) from None  # what Ray Tune raised in `tune.report`
+    except Exception as error:  # there is no log, because the root does not exist or is not writable
         outcome = {"cause": cause_of(error), "error": first_line(error)}
-    is_spent = bool(changes) or outcome.get("cause") in SPENT_BY
+    is_tainted = bool(changes) or outcome.get("cause") in TAINTING_CAUSES
     report = {OUTCOME: outcome | {"seconds": time.monotonic() - began}}
-    tune.report(report if is_spent else report | {"done": True})
-    if is_spent:
-        raise Spent(f"a trial failed ({outcome.get('cause')}) or changed its process ({', '.join(changes)})")
+    tune.report(report if is_tainted else report | {"done": True})
+    if is_tainted:
+        raise ProcessTainted(f"a trial failed ({outcome.get('cause')}) or changed its process ({', '.join(changes)})")
 
 
 def _report(metrics: dict[str, Any]) -> None:
-    """Report to Ray Tune.
+    """Report values to Ray Tune.
 
     Raises:
-        Ended: Ray Tune ends the trial here, because the driver has pruned it.
+        StoppedByTune: Ray Tune ends the trial, because the driver has pruned it.
     """
     try:
         tune.report(metrics)
     except SystemExit:
-        raise Ended from None
+        raise StoppedByTune from None
 
 
 def _outcome(assignment: Assignment, *, setup: TrialSetup, changes: list[str]) -> dict[str, Any]:
     attempt = (assignment.token, assignment.key, platform.node(), os.getpid(), setup.workers, setup.revision)
     log.info("attempt %s at trial %s on %s, pid %s, %s workers, revision %s", *attempt)
     try:
-        text = run_through_ray_train(assignment, setup=setup, tell=_report, changes=changes)
-    except Ended:
+        text = run_through_ray_train(assignment, setup=setup, report=_report, changes=changes)
+    except StoppedByTune:
         log.info("pruned")
         raise
     except Exception as error:  # the boundary of a trial: every error becomes a ledger row
-        if not isinstance(error, TrialFailed):  # that has its traceback in the log
+        if not isinstance(error, TrialFailed):  # whose traceback is already in the log
             log.exception("failed")
-        told = lost_ground(setup.root) or error
-        return {"cause": cause_of(told), "error": first_line(told)}
+        reported = find_removed_path(setup.root) or error
+        return {"cause": cause_of(reported), "error": first_line(reported)}
     finally:
         if changes:
-            log.warning("the trial changed its process, which runs no other trial: %s", ", ".join(changes))
+            log.warning("the trial changed the state of its process, which will not be reused: %s", ", ".join(changes))
     log.info("complete")
     return {"result": text}
 
 
 def run_through_ray_train(
-    assignment: Assignment, *, setup: TrialSetup, tell: Tell | None = None, changes: list[str] | None = None
+    assignment: Assignment, *, setup: TrialSetup, report: Report | None = None, changes: list[str] | None = None
 ) -> str:
-    """The result of a trial as JSON, from Ray Train's local mode or from a worker group.
+    """Run a trial in Ray Train's local mode or in a worker group; return its result as JSON.
 
     Args:
-        tell: told where the trial is, every two seconds at most; a group's first rank speaks for all.
-        changes: receives what the trial changed in this process; a group's processes end with their trial.
+        report: receives the trial's progress, that of rank 0 in a group, at most every REPORT_EVERY_S seconds.
+        changes: receives the names of the state that the trial changed in this process; a group's processes end anyway.
     """
     if setup.workers == 0:
         trainer = TorchTrainer(
-            lambda loop: _loop(loop, setup=setup, tell=tell, changes=changes),
+            lambda loop: _loop(loop, setup=setup, report=report, changes=changes),
             train_loop_config=assignment.to_tune(),
             scaling_config=ScalingConfig(num_workers=0, use_gpu=setup.gpus > 0),
         )
         return str(trainer.fit().return_value)
     per_worker = {"CPU": setup.cpus - GROUP_DRIVER_CPU} | ({"GPU": setup.gpus} if setup.gpus else {})
-    words = Queue(actor_options={"num_cpus": 0})
+    reports = Queue(actor_options={"num_cpus": 0})
     trainer = TorchTrainer(
-        lambda loop: _loop(loop, setup=setup, tell=_into(words)),
+        lambda loop: _loop(loop, setup=setup, report=_queue_reporter(reports)),
         train_loop_config=assignment.to_tune(),
         scaling_config=ScalingConfig(
             num_workers=setup.workers,
@@ -184,23 +154,24 @@ def run_through_ray_train(
         run_config=RunConfig(
             name=f"{assignment.key}-{assignment.token}",
             storage_path=setup.storage,
-            failure_config=FailureConfig(max_failures=0),  # the driver tries again, by the rule of the cause
+            failure_config=FailureConfig(max_failures=0),  # the driver retries, by the rule for the cause
         ),
     )
     try:
-        return str(_heard(trainer, words, tell))
+        return str(_run_group(trainer, reports, report))
     finally:
-        words.shutdown(force=True)
+        reports.shutdown(force=True)
 
 
-def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None, changes: list[str] | None = None) -> str:
+def _loop(config: dict[str, Any], *, setup: TrialSetup, report: Report | None, changes: list[str] | None = None) -> str:
+    """Run the trial on this rank and return its result as JSON; called by Ray Train in each worker."""
     check_versions(setup.versions)
     torch.set_num_threads(setup.threads)
-    why_no_place()  # else the first step of any classifier's optimizer would fail
+    cache_unusable_reason()  # otherwise a classifier's optimizer could fail at its first step
     assignment = Assignment.from_tune(config)
     task = task_named(assignment.task, setup.tasks)
     trial = parse(task.config, assignment.config, where="trial")
-    expected = Expected(assignment.key, assignment.objective, tuple(need.digest for need in task.needs(trial)))
+    expected = ExpectedResult(assignment.key, assignment.objective, tuple(need.digest for need in task.needs(trial)))
     world = current_world() if setup.workers else World()
     setting = Setting(
         root=setup.root,
@@ -209,86 +180,91 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, tell: Tell | None, chang
         world=world,
         catalogs=setup.catalogs,
         engine=setup.engine,
-        halvings=assignment.halvings,
-        fits=assignment.fits,
-        on_progress=None if tell is None or world.rank else _onward(tell),
+        chunk_halvings=assignment.chunk_halvings,
+        fits_per_shape=assignment.fits_per_shape,
+        on_progress=None if report is None or world.rank else _progress_reporter(report),
         cpu_clock=time.process_time,
-        on_epoch=_to_pruner(assignment, expected=expected, setup=setup),
+        on_epoch=_pruning_callback(assignment, expected=expected, setup=setup),
     )
-    kept = kept_log(setup.root, assignment.key) if setup.workers and world.rank == 0 else nullcontext()
-    with kept, device_memory() as memory:  # in the Tune actor itself the log is kept already
-        result = _worked(trial, task=task, setting=setting, expected=expected, changes=changes)
-    made = made_by(revision=setup.revision, workers=setup.workers)
-    return replace(result, metrics={**result.metrics, **memory}, made_by=made).to_json()
+    log_file = captured_log(setup.root, assignment.key) if setup.workers and world.rank == 0 else nullcontext()
+    with log_file, device_memory() as memory:  # in local mode the Tune actor already writes the log
+        result = _run_task(trial, task=task, setting=setting, expected=expected, changes=changes)
+    provenance = made_by(revision=setup.revision, workers=setup.workers)
+    return replace(result, metrics={**result.metrics, **memory}, made_by=provenance).to_json()
 
 
-def _worked(
-    trial: TrialConfig, *, task: Task, setting: Setting, expected: Expected, changes: list[str] | None = None
+def _run_task(
+    trial: TrialConfig, *, task: Task, setting: Setting, expected: ExpectedResult, changes: list[str] | None = None
 ) -> TrialResult:
-    """Return the checked result of user code; `changes` receives what that changed in this process.
+    """Run a task, which may be user code, and return its validated result.
+
+    Args:
+        changes: receives the names of the parts of the process's state that the task changed.
 
     Raises:
-        TrialFailed: user code raised anything at all, or returned what cannot be recorded. It can be pickled, has
-            one line, and is an Exception, which errors of user code need not be.
+        TrialFailed: the task raised any BaseException, or returned a result that cannot be recorded. Unlike errors of
+            user code, this one is always an Exception, can be pickled and has one line.
     """
     try:
-        with kept(changes, seed=trial.seed):
+        with isolated(changes, seed=trial.seed):
             result = task.run(trial, setting=setting)
         return checked(result, expected=expected)
-    except Ended:
+    except StoppedByTune:
         raise
     except BaseException as error:
-        log.error("failed\n%s", traceback_of(error))  # noqa: TRY400 - an error of user code may be of any size
+        log.error("failed\n%s", traceback_of(error))  # noqa: TRY400 - an error of user code may have any size
         raise portable(error) from error
 
 
-def _heard(trainer: TorchTrainer, words: Queue, tell: Tell | None) -> Any:
-    """What the trainer's group returns; what its first rank says meanwhile is told on.
+def _run_group(trainer: TorchTrainer, reports: Queue, report: Report | None) -> Any:
+    """Run the trainer's worker group, forward the reports of rank 0, and return the group's result.
 
-    By one thread: Ray Tune hangs when a second one reports at the moment of the last result.
+    Only this thread reports: Ray Tune hangs if a second thread reports at the moment of the last result.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="group") as pool:
         ending = pool.submit(trainer.fit)
         while not ending.done():
             try:
-                told = words.get(timeout=LISTEN_S)
+                values = reports.get(timeout=POLL_S)
             except Empty:
                 continue
-            except RayError:  # the queue's node is gone; the group says for itself what that did to it
+            except RayError:  # the queue's node is lost; the group itself fails if it is affected
                 break
-            if tell is not None:
-                tell(told)
+            if report is not None:
+                report(values)
         return ending.result().return_value
 
 
-def _into(words: Queue) -> Tell:
-    """A worker's way to its Tune actor; what does not arrive was only progress."""
+def _queue_reporter(reports: Queue) -> Report:
+    """Return a callback that sends progress from a worker to its Tune actor; losing a progress report is harmless."""
 
-    def put(told: dict[str, Any]) -> None:
+    def put(values: dict[str, Any]) -> None:
         with suppress(RayError, Full):
-            words.put_nowait(told)
+            reports.put_nowait(values)
 
     return put
 
 
-def _onward(tell: Tell) -> Progress:
-    """A progress callback that tells where the trial is, every two seconds at most."""
-    return rarely(lambda working: tell({PROGRESS: asdict(working)}), every_s=REPORT_EVERY_S, clock=time.monotonic)
+def _progress_reporter(report: Report) -> OnProgress:
+    """Return a progress callback that reports at most once every REPORT_EVERY_S seconds."""
+    return throttled(
+        lambda progress: report({PROGRESS: asdict(progress)}), every_s=REPORT_EVERY_S, clock=time.monotonic
+    )
 
 
-def _to_pruner(assignment: Assignment, *, expected: Expected, setup: TrialSetup) -> OnEpoch | None:
-    """Return an epoch callback that reports at the epochs the trial's pruner asks for; None without a pruner.
+def _pruning_callback(assignment: Assignment, *, expected: ExpectedResult, setup: TrialSetup) -> OnEpoch | None:
+    """Return a callback that reports interim results at the epochs when the pruner decides; None without a pruner.
 
-    Ray Tune holds the trial at each report until the driver has looked at it, and ends it there if it is pruned.
+    Ray Tune blocks the trial in each report until the driver has processed it, and ends it there if it is pruned.
     """
     pruner = PRUNERS.get(assignment.pruner)
     if pruner is None:
         return None
 
     def report(epoch: int, epochs: int, so_far: Callable[[], TrialResult]) -> None:
-        if pruner.asks(epoch, epochs):
-            made = made_by(revision=setup.revision, workers=setup.workers)
-            result = checked(replace(so_far(), made_by=made), expected=expected, whole=False)
+        if pruner.is_due(epoch, epochs):
+            provenance = made_by(revision=setup.revision, workers=setup.workers)
+            result = checked(replace(so_far(), made_by=provenance), expected=expected, whole=False)
             _report({EPOCHS: result.to_json()})
 
     return report

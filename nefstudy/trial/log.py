@@ -1,4 +1,4 @@
-"""What a trial said: its own log lines, kept beside its pictures and bounded in size."""
+"""A trial's log, which is stored with its artifacts and limited in size."""
 
 import logging
 import time
@@ -13,21 +13,21 @@ from nefstudy.outside_text import printable, shortened, without_secrets
 from nefstudy.paths import earlier_log_path, log_path
 from nefstudy.storage import Storage
 
-MAX_BYTES = 1024 * 1024  # of one trial, all its attempts together: the older half goes first
+MAX_BYTES = 1024 * 1024  # of all attempts at one trial together; the older half is dropped first
 MAX_RECORD = 16 * 1024  # characters of one message with its traceback
-UPLOAD_S = 30.0  # a root that is no directory takes whole files only: every so often, and at the end
+UPLOAD_S = 30.0  # between uploads to a root that is not a directory, which takes whole files only
 
 _LINE = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 @contextmanager
-def kept_log(root: str, key: str) -> Iterator[None]:
-    """Keeps what is logged in this process while it runs: nefstudy from INFO on, others and warnings from WARNING."""
+def captured_log(root: str, key: str) -> Iterator[None]:
+    """Write this process's log records to the trial's log: nefstudy's from INFO up, others from WARNING up."""
     handler = _handler(Storage.at(root), log_path(key))
     handler.setFormatter(_Formatter())
-    everything, own = logging.getLogger(), logging.getLogger("nefstudy")
+    root_logger, own = logging.getLogger(), logging.getLogger("nefstudy")
     level = own.level
-    everything.addHandler(handler)
+    root_logger.addHandler(handler)
     own.setLevel(logging.INFO)
     logging.captureWarnings(True)
     try:
@@ -35,42 +35,42 @@ def kept_log(root: str, key: str) -> Iterator[None]:
     finally:
         logging.captureWarnings(False)
         own.setLevel(level)
-        everything.removeHandler(handler)
+        root_logger.removeHandler(handler)
         handler.close()
 
 
 def read_log(root: str, key: str, *, lines: int | None = None) -> list[str]:
-    """The last lines of a trial's log, all that is kept by default; none where there is no log."""
+    """Return the last lines of a trial's log, by default all of them; empty if there is no log."""
     storage, path = Storage.at(root), log_path(key)
     parts = [storage.read(name) for name in (earlier_log_path(key), path) if storage.size(name) is not None]
-    said = b"".join(parts).decode(errors="replace").splitlines()
-    return said if lines is None else said[-lines:] if lines else []
+    every_line = b"".join(parts).decode(errors="replace").splitlines()
+    return every_line if lines is None else every_line[-lines:] if lines else []
 
 
 class _Formatter(logging.Formatter):
-    """Lines with UTC times and without secrets; a message of no bounds is cut."""
+    """A log formatter with UTC times that removes secrets and shortens long messages."""
 
     def __init__(self) -> None:
         super().__init__(_LINE)
         self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record's lines."""
+        """Return a record as formatted lines."""
         text = without_secrets(printable(shortened(super().format(record), 2 * MAX_RECORD)))
         return text if len(text) <= MAX_RECORD else f"{text[: MAX_RECORD // 2]}\n[...]\n{text[-MAX_RECORD // 2 :]}"
 
 
 def _handler(storage: Storage, path: str) -> logging.Handler:
     if not storage.is_local:
-        return _Uploaded(storage, path)
+        return _UploadHandler(storage, path)
     file = Path(storage.locate(path))
     file.parent.mkdir(parents=True, exist_ok=True)
     return RotatingFileHandler(file, maxBytes=MAX_BYTES // 2, backupCount=1, encoding="utf-8")
 
 
 @final
-class _Uploaded(logging.Handler):
-    """A log whose new lines join the file every half a minute and at the end: a worker and its actor write one."""
+class _UploadHandler(logging.Handler):
+    """A log handler that appends new lines to the trial's log every UPLOAD_S seconds and on close."""
 
     def __init__(self, storage: Storage, path: str) -> None:
         super().__init__()
@@ -80,27 +80,27 @@ class _Uploaded(logging.Handler):
         self._written = time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a record; what is too old to be kept goes line by line."""
+        """Buffer a record, and drop the oldest lines beyond MAX_BYTES."""
         self._unwritten = _latest(self._unwritten + self.format(record).encode() + b"\n")
         if time.monotonic() - self._written > UPLOAD_S:
             self._write()
 
     def close(self) -> None:
-        """Write what there is."""
+        """Write the buffered lines."""
         self._write()
         super().close()
 
     def _write(self) -> None:
-        """Add what is new to what is there; a log that cannot be written is no reason for a trial to fail."""
+        """Append the buffered lines to the log file; a failed write does not fail the trial."""
         self._written = time.monotonic()
         if not self._unwritten:
             return
         with suppress(NefstudyError, OSError):
-            there = self._storage.read(self._path) if self._storage.size(self._path) is not None else b""
-            self._storage.write(self._path, _latest(there + self._unwritten))
+            existing = self._storage.read(self._path) if self._storage.size(self._path) is not None else b""
+            self._storage.write(self._path, _latest(existing + self._unwritten))
             self._unwritten = b""
 
 
 def _latest(text: bytes) -> bytes:
-    """The text, or whole lines of its latest half when it is too long."""
+    """Return the text, or only the complete lines in its last MAX_BYTES / 2 bytes if it is longer than MAX_BYTES."""
     return text if len(text) <= MAX_BYTES else text[-MAX_BYTES // 2 :].partition(b"\n")[2]

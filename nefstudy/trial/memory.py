@@ -1,4 +1,4 @@
-"""The device memory a trial takes, measured where it runs."""
+"""The device memory that a trial uses, measured in the trial's process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,15 @@ PEAK, MEMORY = "device_peak_mb", "device_memory_mb"
 
 @contextmanager
 def device_memory() -> Iterator[dict[str, float]]:
-    """Fills in the peak of tensors allocated on the GPU inside, and the GPU's memory, in MB; empty without one."""
-    found: dict[str, float] = {}
+    """Yield a dict that is filled on exit with the peak tensor memory and the total memory of the GPU, in MB.
+
+    Without a GPU it stays empty.
+    """
+    measured: dict[str, float] = {}
     if not torch.cuda.is_available():
-        yield found
+        yield measured
         return
     torch.cuda.reset_peak_memory_stats()
-    yield found
+    yield measured
     total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
-    found |= {PEAK: torch.cuda.max_memory_allocated() / 2**20, MEMORY: total / 2**20}
+    measured |= {PEAK: torch.cuda.max_memory_allocated() / 2**20, MEMORY: total / 2**20}

@@ -1,4 +1,4 @@
-"""The functions that trials of one process share: found when a trial replaced one, and put in their place again."""
+"""Detection and repair of monkey patches: library functions that a trial replaced in its process."""
 
 import random
 import sys
@@ -26,17 +26,17 @@ _CODE = (
 
 @dataclass(frozen=True)
 class _Space:
-    """A module or class, and the names in it that are code."""
+    """A namespace: a module or class, and the names of its functions and classes."""
 
     owner: Any
     table: Mapping[str, Any]
     names: tuple[str, ...]
-    values: Any  # an itemgetter: 10,000 names in a third of a millisecond
+    values: Any  # an itemgetter, which reads 10,000 names in a third of a millisecond
 
 
 @final
 class Code:
-    """The functions, methods and classes of torch, NumPy, `random` and nefstudy as they are at one moment."""
+    """A snapshot of the functions, methods and classes of torch, NumPy, `random` and nefstudy."""
 
     def __init__(self, values: Sequence[Any], sizes: Sequence[int]) -> None:
         self._values = values
@@ -44,12 +44,12 @@ class Code:
 
     @classmethod
     def now(cls) -> Self:
-        """Take the present ones."""
+        """Take a snapshot of the current code."""
         spaces = _spaces()
         return cls([space.values(space.table) for space in spaces], [len(space.table) for space in spaces])
 
     def repair(self) -> Iterator[str]:
-        """Restore what was replaced, remove methods that were added to a class, and name all of them."""
+        """Restore replaced code, remove methods that were added to a class, and yield the names of all changes."""
         for space, before, size in zip(_spaces(), self._values, self._sizes, strict=True):
             try:
                 is_changed = space.values(space.table) != before
@@ -70,13 +70,13 @@ def _restored(space: _Space, before: Sequence[Any]) -> Iterator[str]:
 
 
 def _is_wrapped_by_torch(now: Any, before: Any) -> bool:
-    """Return whether torch itself keeps the compiler out of its own function, as it does when it is first used."""
+    """Return whether torch itself wrapped the function, which it does on first use to exclude it from compilation."""
     maker = getattr(now, "__globals__", {}).get("__name__", "")
     return str(maker).startswith("torch.") and getattr(now, "__wrapped__", None) is before
 
 
 def _removed(space: _Space) -> Iterator[str]:
-    """Remove what hides an inherited method; other additions are a library's caches."""
+    """Remove methods added to a class, which can hide inherited ones, and yield their names; keep other additions."""
     known = set(space.names)
     for name in [name for name, value in space.table.items() if name not in known and isinstance(value, _CODE)]:
         delattr(space.owner, name)
@@ -85,7 +85,7 @@ def _removed(space: _Space) -> Iterator[str]:
 
 @cache
 def _spaces() -> tuple[_Space, ...]:
-    """Modules and classes in which a replaced function would change what other trials compute."""
+    """Return the modules and classes in which a replaced function could change the results of other trials."""
     modules: list[ModuleType] = [torch, torch.nn, torch.nn.functional, torch.nn.init, np, np.random, np.linalg, random]
     modules += [module for name, module in sorted(sys.modules.items()) if name.partition(".")[0] == "nefstudy"]
     classes: dict[type, None] = {torch.Tensor: None, torch.nn.Parameter: None}
@@ -93,8 +93,8 @@ def _spaces() -> tuple[_Space, ...]:
         if module is torch.nn or module.__name__.startswith("nefstudy"):
             members = [value for value in vars(module).values() if isinstance(value, type)]
             classes |= {value: None for value in members if value.__module__.startswith(("torch.nn.", "nefstudy."))}
-    found = [(owner, _names(owner)) for owner in (*modules, *classes)]
-    return tuple(_Space(owner, vars(owner), names, itemgetter(*names)) for owner, names in found if len(names) > 1)
+    owners = [(owner, _names(owner)) for owner in (*modules, *classes)]
+    return tuple(_Space(owner, vars(owner), names, itemgetter(*names)) for owner, names in owners if len(names) > 1)
 
 
 def _names(owner: Any) -> tuple[str, ...]:

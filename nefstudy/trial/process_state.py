@@ -1,8 +1,8 @@
-"""The state of the process that trials share: every trial starts from the same one, and changes of it are undone.
+"""Isolation of trials that share a process: each trial starts from the same state, and its changes are undone.
 
-User code (a field, a classifier, `work`) runs in the process of the trials after it. What decides bytes, such as the
-default dtype or the precision of matrix products, is set before each trial; everything listed here is compared after
-it, restored, and reported, so that a process that was changed is not used again.
+User code (a field, a classifier, a task) runs in a process that later trials use too. State that affects the bytes of
+results, such as the default dtype or the precision of matrix products, is set before each trial. All state listed here
+is compared after the trial and restored; changes are reported, so that a changed process is not reused.
 """
 
 import gc
@@ -30,9 +30,9 @@ from nefstudy import seeds
 from nefstudy.fitting.precision import DEFAULT_PRECISIONS, flushes_denormals, get_precisions, set_precisions
 from nefstudy.trial.patches import Code
 
-_KEPT = object()  # a value that no trial is given: it keeps what is there
-_THREADED = ("grpc", "nefstudy", "ray", "torch", "tqdm")  # packages that keep threads for later trials
-_RECURSION = 1000  # Python's own limit, which torch.compile raises and nothing healthy lowers
+_UNCHANGED = object()  # marks state that is not set before a trial
+_THREADED = ("grpc", "nefstudy", "ray", "torch", "tqdm")  # packages whose threads may outlive a trial
+_RECURSION = 1000  # Python's default limit, which torch.compile raises and healthy code never lowers
 _HOOKS: tuple[dict[Any, Any], ...] = (
     hooks._global_backward_hooks,
     hooks._global_backward_pre_hooks,
@@ -60,33 +60,33 @@ _inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 @dataclass(frozen=True)
 class _State:
-    """One part of the process's state.
+    """One part of a process's state.
 
     Attributes:
-        wanted: the value at the start of every trial.
-        counts: whether a change is reported; libraries that are imported late change some parts themselves.
+        initial: the value at the start of every trial.
+        is_reported: whether changes are reported; libraries that are imported late change some parts themselves.
     """
 
     name: str
     get: Callable[[], Any]
     set: Callable[[Any], Any]
-    wanted: Any = _KEPT
-    counts: bool = True
+    initial: Any = _UNCHANGED
+    is_reported: bool = True
 
 
 @contextmanager
-def kept(changes: list[str] | None = None, *, seed: int) -> Iterator[None]:
-    """Run a trial in a known state of the process, and restore at the end what was there before.
+def isolated(changes: list[str] | None = None, *, seed: int) -> Iterator[None]:
+    """Run a trial in a known process state, and restore the previous state afterwards.
 
     Args:
-        changes: receives the name of each part that the trial changed.
-        seed: of the trial, which seeds the global random generators.
+        changes: receives the name of each part of the state that the trial changed.
+        seed: seed of the trial, used for the global random generators.
     """
-    if _inside.get():  # of the trial that is kept already
+    if _inside.get():  # nested in an isolated trial
         _enter(seed)
         yield
         return
-    generators = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - as user code has them
+    generators = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - user code may use them
     before = [(state, _value(state)) for state in _states()]
     code = Code.now()
     threads = set(threading.enumerate())
@@ -96,49 +96,49 @@ def kept(changes: list[str] | None = None, *, seed: int) -> Iterator[None]:
         yield
     finally:
         limit = sys.getrecursionlimit()
-        sys.setrecursionlimit(max(limit, _RECURSION))  # or what follows may not run
+        sys.setrecursionlimit(max(limit, _RECURSION))  # else the following lines may fail
         _inside.reset(token)
-        found = ["recursion limit"] if limit < _RECURSION else []
-        found += [*_restored(before), *code.repair(), *_left(threads)]
+        changed = ["recursion limit"] if limit < _RECURSION else []
+        changed += [*_restored(before), *code.repair(), *_leaked_threads(threads)]
         random.setstate(generators[0])
         np.random.set_state(generators[1])  # noqa: NPY002
         torch.set_rng_state(generators[2])
         if changes is not None:
-            changes += found
+            changes += changed
 
 
 def _enter(seed: int) -> None:
     for state in _states():
-        if state.wanted is not _KEPT and _value(state) != state.wanted:
-            state.set(state.wanted)
+        if state.initial is not _UNCHANGED and _value(state) != state.initial:
+            state.set(state.initial)
     number = seeds.integer(seed, "process") % 2**32
     random.seed(number)
     np.random.seed(number)  # noqa: NPY002
     torch.default_generator.manual_seed(number)
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # as torch has it
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # untyped in torch
         torch.cuda.manual_seed_all(number)
 
 
 def _restored(before: Sequence[tuple[_State, Any]]) -> Iterator[str]:
-    """Restore every part and name those that were changed."""
+    """Restore every part of the state, and yield the names of the parts that changed."""
     for state, value in before:
         now = _value(state)
-        if state.counts and now != (value if state.wanted is _KEPT else state.wanted):
+        if state.is_reported and now != (value if state.initial is _UNCHANGED else state.initial):
             yield state.name
         if now != value:
-            with suppress(Exception):  # it is reported; the process is not used again
+            with suppress(Exception):  # the change is reported, so the process is not reused
                 state.set(value)
 
 
 def _value(state: _State) -> Any:
     try:
         return state.get()
-    except Exception as error:  # a removed working directory, mixed ways to set a precision
+    except Exception as error:  # a removed working directory, or inconsistent precision settings
         return type(error).__name__
 
 
-def _left(before: set[threading.Thread]) -> Iterator[str]:
-    """Name threads that still run after the trial that started them; nothing ends them but the end of their process."""
+def _leaked_threads(before: set[threading.Thread]) -> Iterator[str]:
+    """Yield the names of threads that outlive the trial that started them; they stop only when the process exits."""
     for thread in threading.enumerate():
         target = getattr(thread, "_target", None) or type(thread)
         package = (getattr(target, "__module__", None) or "").partition(".")[0]
@@ -160,21 +160,21 @@ def _torch_states() -> tuple[_State, ...]:
     return (
         _State("default dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32),
         _State("float32 precision", get_precisions, set_precisions, DEFAULT_PRECISIONS),
-        _State("grad mode", torch.is_grad_enabled, c._set_grad_enabled, wanted=True),
+        _State("grad mode", torch.is_grad_enabled, c._set_grad_enabled, initial=True),
         _State(
             "autocast",
             lambda: torch.is_autocast_enabled("cpu"),
             lambda on: torch.set_autocast_enabled("cpu", on),
-            wanted=False,
+            initial=False,
         ),
         _State("default device", torch.get_default_device, _set_device, torch.device("cpu")),
-        _State("flushing of denormals", flushes_denormals, torch.set_flush_denormal, wanted=False),
+        _State("flushing of denormals", flushes_denormals, torch.set_flush_denormal, initial=False),
         _State("deterministic algorithms", _get_deterministic, _set_deterministic, (False, False, True)),
-        _State("mkldnn", c._get_mkldnn_enabled, c._set_mkldnn_enabled, wanted=True),
-        _State("mkldnn.deterministic", c._get_mkldnn_deterministic, c._set_mkldnn_deterministic, wanted=False),
-        _State("cudnn", c._get_cudnn_enabled, c._set_cudnn_enabled, wanted=True),
-        _State("cudnn.benchmark", c._get_cudnn_benchmark, c._set_cudnn_benchmark, wanted=False),
-        _State("cudnn.deterministic", c._get_cudnn_deterministic, c._set_cudnn_deterministic, wanted=False),
+        _State("mkldnn", c._get_mkldnn_enabled, c._set_mkldnn_enabled, initial=True),
+        _State("mkldnn.deterministic", c._get_mkldnn_deterministic, c._set_mkldnn_deterministic, initial=False),
+        _State("cudnn", c._get_cudnn_enabled, c._set_cudnn_enabled, initial=True),
+        _State("cudnn.benchmark", c._get_cudnn_benchmark, c._set_cudnn_benchmark, initial=False),
+        _State("cudnn.deterministic", c._get_cudnn_deterministic, c._set_cudnn_deterministic, initial=False),
         _State("anomaly detection", _get_anomaly, lambda value: torch.set_anomaly_enabled(*value), (False, True)),
         _State("threads of torch", torch.get_num_threads, torch.set_num_threads),
     )
@@ -183,10 +183,10 @@ def _torch_states() -> tuple[_State, ...]:
 def _python_states() -> tuple[_State, ...]:
     return (
         _State("NumPy's error state", np.geterr, lambda value: np.seterr(**value)),
-        _State("warnings filters", lambda: list(warnings.filters), _set_filters, counts=False),
+        _State("warnings filters", lambda: list(warnings.filters), _set_filters, is_reported=False),
         _State("disabled logging", lambda: logging.root.manager.disable, logging.disable),
         _State("working directory", os.getcwd, os.chdir),
-        _State("environment", os.environ.copy, _set_environment, counts=False),
+        _State("environment", os.environ.copy, _set_environment, is_reported=False),
         _State("umask", _get_umask, os.umask),
         _State("locale", lambda: locale.setlocale(locale.LC_ALL), lambda value: locale.setlocale(locale.LC_ALL, value)),
         _State("signal handlers", lambda: [signal.getsignal(number) for number in _SIGNALS], _set_handlers),
@@ -208,7 +208,7 @@ def _set_hooks(tables: Sequence[dict[Any, Any]]) -> None:
 
 
 def _set_device(device: torch.device) -> None:
-    torch.set_default_device(None if device.type == "cpu" else device)  # None costs no call on the way to each function
+    torch.set_default_device(None if device.type == "cpu" else device)  # None adds no overhead to calls
 
 
 def _get_deterministic() -> tuple[bool, bool, bool]:
@@ -232,7 +232,7 @@ def _set_environment(values: Mapping[str, str]) -> None:
 
 def _set_filters(filters: Sequence[Any]) -> None:
     warnings.resetwarnings()
-    warnings.filters[:] = filters  # type: ignore[index]  # a list, whatever typeshed promises
+    warnings.filters[:] = filters  # type: ignore[index]  # a list, contrary to typeshed
 
 
 def _get_umask() -> int:
@@ -243,7 +243,7 @@ def _get_umask() -> int:
 
 def _set_handlers(handlers: Sequence[Any]) -> None:
     for number, handler in zip(_SIGNALS, handlers, strict=True):
-        signal.signal(number, handler)  # raises outside the main thread, where user code cannot do it either
+        signal.signal(number, handler)  # raises outside the main thread, but there user code cannot set handlers either
 
 
 def _set_streams(streams: Sequence[Any]) -> None:

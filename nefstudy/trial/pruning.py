@@ -1,6 +1,6 @@
-"""Rules by which a search's trial ends early: its classifier's validation accuracy against that of trials before it.
+"""Rules that end trials of a search early if their validation accuracy is low compared with earlier trials.
 
-A rule looks at ended trials only, as the ledger holds them, so that a study run again decides as it would have.
+A rule considers only ended trials in the ledger, so that a resumed study and an uninterrupted one decide alike.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +11,14 @@ from statistics import median as middle
 Curve = Mapping[int, float]
 """Validation accuracy by epoch, from 1."""
 
-ETA = 3  # of the trials at a rung, one in ETA goes on (Li et al. 2020, section 3: 4; Optuna and Ray: 3 to 4)
-STARTUP = 5  # ended trials of a cell before the median counts, as in Vizier and Optuna
-WARMUP = 0.2  # of the epochs, in which nothing is compared with the median
+ETA = 3  # one in ETA trials continues after a milestone (Li et al. 2020, section 3: 4; Optuna and Ray: 3 to 4)
+STARTUP = 5  # ended trials of a cell before the median rule applies, as in Vizier and Optuna
+WARMUP = 0.2  # fraction of the epochs before the median rule applies
 
 
 @dataclass(frozen=True)
-class Ended:
-    """What an ended trial of the same cell showed; pruned ones have the epochs they came to."""
+class EndedCurve:
+    """The validation curve of a finished trial, which stops before the last epoch if the trial was pruned."""
 
     curve: Curve
     pruned: bool
@@ -26,41 +26,44 @@ class Ended:
 
 @dataclass(frozen=True)
 class Pruner:
-    """A rule, and the epochs at which it is asked.
+    """A rule that ends trials early, and the epochs at which the rule applies.
 
     Attributes:
-        asks: whether it is asked at an epoch of so many.
-        prunes: whether a trial ends, by its own curve up to that epoch and the ended trials of its cell.
+        is_due: whether the rule applies at an epoch, given the number of epochs.
+        prunes: whether to end a trial, given its curve up to that epoch and the ended trials of its cell.
     """
 
-    asks: Callable[[int, int], bool]
-    prunes: Callable[[Curve, Sequence[Ended]], bool]
+    is_due: Callable[[int, int], bool]
+    prunes: Callable[[Curve, Sequence[EndedCurve]], bool]
 
 
-def rungs(epochs: int) -> tuple[int, ...]:
-    """The epochs at which ASHA compares: a ninth and a third of all."""
+def milestones(epochs: int) -> tuple[int, ...]:
+    """Return the epochs at which ASHA compares trials: one ninth and one third of all epochs, rounded up."""
     return tuple(sorted({ceil(epochs / ETA**2), ceil(epochs / ETA)} - {epochs}))
 
 
-def asha(own: Curve, others: Sequence[Ended]) -> bool:
-    """Whether a trial is not among the best third that have come to this epoch.
+def asha(own: Curve, others: Sequence[EndedCurve]) -> bool:
+    """Return whether a trial is outside the best third of the trials that reached its latest epoch.
 
-    Asynchronous successive halving in its stopping form (Li et al. 2020): nobody waits for a rung to fill.
+    Asynchronous successive halving in its stopping form (Li et al. 2020): trials do not wait for others to reach it.
     """
     epoch = max(own)
     here = sorted([own[epoch], *(other.curve[epoch] for other in others if epoch in other.curve)], reverse=True)
     return own[epoch] < here[max(1, len(here) // ETA) - 1]
 
 
-def median(own: Curve, others: Sequence[Ended]) -> bool:
-    """Whether the best so far is below the median of what complete trials had at this epoch (Golovin et al. 2017)."""
+def median(own: Curve, others: Sequence[EndedCurve]) -> bool:
+    """Return whether a trial's best value is below the median of complete trials at the trial's latest epoch.
+
+    This is the median stopping rule (Golovin et al. 2017).
+    """
     epoch = max(own)
     here = [other.curve[epoch] for other in others if not other.pruned and epoch in other.curve]
     return len(here) >= STARTUP and max(own.values()) < middle(here)
 
 
 PRUNERS: Mapping[str, Pruner] = {
-    "asha": Pruner(asks=lambda epoch, epochs: epoch in rungs(epochs), prunes=asha),
-    "median": Pruner(asks=lambda epoch, epochs: WARMUP * epochs < epoch < epochs, prunes=median),
+    "asha": Pruner(is_due=lambda epoch, epochs: epoch in milestones(epochs), prunes=asha),
+    "median": Pruner(is_due=lambda epoch, epochs: WARMUP * epochs < epoch < epochs, prunes=median),
 }
-"""By name, as `--pruner` takes them; `none` is the absence of one."""
+"""Pruners by the names that `--pruner` accepts; `none` means no pruner."""

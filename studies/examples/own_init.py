@@ -1,4 +1,4 @@
-"""A plan that brings an initialization: all fields start at one draw, scaled by a gain that the grid varies.
+"""A plan with a custom initialization: one draw shared by all fields, scaled by a gain that the grid varies.
 
 python studies/examples/own_init.py --root /tmp/examples
 """
@@ -13,11 +13,11 @@ from torch import Tensor
 from nefstudy.config import InitConfig, SignalsConfig
 from nefstudy.fields.field import NeuralField
 from nefstudy.inits import INITS
-from nefstudy.inits.drawn import Shared
+from nefstudy.inits.drawn import SharedInit
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import CellPlan, StudyPlan
-from nefstudy.study.space import Choice
+from nefstudy.study.plan.study_plan import CellPlan, StudyPlan
+from nefstudy.study.space import Categorical
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class Scaled:
     shared: ClassVar[bool] = True
 
     def rows(self, field: NeuralField, *, seed: int, ids: Sequence[int] | np.ndarray, view: int) -> Tensor:
-        """Return the one scaled draw once per id."""
-        return self.gain * Shared().rows(field, seed=seed, ids=ids, view=view)
+        """Return the shared draw multiplied by the gain, repeated for each id."""
+        return self.gain * SharedInit().rows(field, seed=seed, ids=ids, view=view)
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """Return a grid over the built-in shared init and two gains of the custom one."""
+    """Return a plan with a grid over the built-in shared init and the custom init with two gains."""
     cell = CellPlan(
         phase="grid",
         signals=SignalsConfig(name="digits8", subset=200),
         field="siren",
-        space={"init": Choice(("shared", "half", "double")), "steps": Choice((5, 40))},
+        space={"init": Categorical(("shared", "half", "double")), "steps": Categorical((5, 40))},
         fixed={"hidden": 16, "lr": 1e-3},
         task="fitting",
         inits={word: InitConfig(name="scaled", params={"gain": gain}) for word, gain in (("half", 0.5), ("double", 2))},

@@ -1,4 +1,4 @@
-"""A plan that brings a sampler: the corners of a box, each coordinate at its lowest or highest value.
+"""A plan with a custom sampler, which tries each parameter only at its lowest and highest value.
 
 python studies/examples/own_sampler.py --root /tmp/examples
 """
@@ -11,7 +11,7 @@ from typing import Any
 from nefstudy.config import SignalsConfig, TrialConfig
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.plan.study_plan import CellPlan, StudyPlan
 from nefstudy.study.samplers.listed import ListedStream
 from nefstudy.study.samplers.stream import Cell, History
 from nefstudy.study.space import Real, Space, drawn
@@ -19,17 +19,18 @@ from nefstudy.study.space import Real, Space, drawn
 
 @dataclass(frozen=True)
 class Corners:
-    """Every corner of the space."""
+    """A sampler that tries every corner of the space."""
 
     is_prunable = False
+    covers_space = False
     after = None
 
     def planned(self, space: Space, *, replicates: int) -> int:
-        """Return the number of corners times replicates."""
+        """Return the number of corners times the number of replicates."""
         return int(2 ** len(space)) * replicates
 
     def describe(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the sampler's description as plain data."""
         return {"name": "Corners"}
 
     def listed(self, cell: Cell) -> Iterator[TrialConfig]:
@@ -40,12 +41,12 @@ class Corners:
                 yield cell.trial(dict(zip(ends, corner, strict=True)), replicate=replicate)
 
     def open(self, cell: Cell, history: History) -> ListedStream:
-        """Return the corners that the ledger does not hold yet."""
+        """Return the corners that are not in the ledger yet."""
         return ListedStream(cell, self.listed(cell), history)
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """Return the corners of a box of frequency and learning rate."""
+    """Return a plan that tries the corners of a box of frequencies and learning rates."""
     cell = CellPlan(
         phase="corners",
         signals=SignalsConfig(name="digits8", subset=200),

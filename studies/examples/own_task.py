@@ -1,6 +1,6 @@
-"""A plan that brings a task: how far a fit moves its fields from where they start, less being better.
+"""A plan with a custom task, which measures how far a fit moves fields from their initialization (lower is better).
 
-The task needs a neural dataset at two rungs, reports a custom metric, and minimizes it. The status service shows
+The task needs a neural dataset at two rungs, reports a custom metric and minimizes it. The status service shows
 the study without importing this file: it reads what the driver wrote with the plan.
 
 python studies/examples/own_task.py --root /tmp/examples
@@ -12,20 +12,20 @@ from typing import Any, Literal
 from nefstudy.config import NeuralDatasetConfig, SignalsConfig, Steps, TrialConfig, parse
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.plan.study_plan import CellPlan, StudyPlan
 from nefstudy.study.samplers import Tpe
 from nefstudy.study.space import INIT, Real
 from nefstudy.tasks import TASKS, Task
 from nefstudy.tasks.codec import DatasetCodec
-from nefstudy.tasks.metrics import of_fit
-from nefstudy.tasks.obtain import Obtained, described, with_neural_dataset
+from nefstudy.tasks.metrics import fit_metrics
+from nefstudy.tasks.obtain import ObtainedDataset, fit_result, with_neural_dataset
 from nefstudy.tasks.result import TrialResult
 from nefstudy.tasks.setting import Setting
 from nefstudy.tasks.task import CellSetup, Metric, Need, Objective, Point
 
 
 class DriftConfig(TrialConfig):
-    """A rung of a neural dataset, compared with its initialization."""
+    """The configuration of a trial: a rung of a neural dataset to compare with its initialization."""
 
     task: Literal["drift"] = "drift"
     dataset: NeuralDatasetConfig
@@ -33,27 +33,27 @@ class DriftConfig(TrialConfig):
 
 
 class DriftCodec:
-    """Points of a neural dataset and its rung."""
+    """A codec between points of the search space and configurations of trials."""
 
     def __init__(self, setup: CellSetup) -> None:
         self._setup, self._datasets = setup, DatasetCodec(setup)
 
     def configure(self, point: Point, *, replicate: int = 0) -> DriftConfig:
-        """Return the trial of one point."""
+        """Return the configuration of the trial at a point."""
         dataset, steps = self._datasets.configure(point, replicate=replicate)
         return parse(DriftConfig, {"dataset": dataset, "steps": steps}, where=self._setup.label)
 
     def point(self, config: Any) -> Point:
-        """Return the parameters of a trial's configuration."""
+        """Return the point of a trial's configuration."""
         return self._datasets.point(config)
 
 
 def run(config: DriftConfig, *, setting: Setting) -> TrialResult:
-    """Fit with the initialization as a further rung, and measure the mean distance between the two."""
+    """Fit with an additional rung at step 0, and measure the mean distance between initial and fitted parameters."""
 
-    def measure(found: Obtained) -> TrialResult:
+    def measure(found: ObtainedDataset) -> TrialResult:
         moved = (found.rung.parameters - found.dataset.rung(0).parameters).norm(dim=1)
-        result = described(found)
+        result = fit_result(found)
         return replace(result, metrics=result.metrics | {"all_drift": float(moved.mean())})
 
     ladder = {config.dataset.digest: (0, config.steps)}
@@ -70,14 +70,14 @@ DRIFT = Task(
     run=run,
     metrics=lambda signals: (
         Metric("all_drift", "Distance from the initialization", direction="minimize", split="all"),
-        *of_fit(signals),
+        *fit_metrics(signals),
     ),
     objective=lambda _signals: Objective("all_drift", "minimize"),
 )
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """Return a search for the learning rate and initialization that move fields least."""
+    """Return a plan that searches for the learning rate and initialization that change the fields least."""
     cell = CellPlan(
         phase="search",
         signals=SignalsConfig(name="digits8", subset=200),

@@ -1,4 +1,4 @@
-"""How well small SIRENs reconstruct digits: a random search with the task `fitting`, compared by validation PSNR.
+"""A random search with the task `fitting`: how well small SIRENs reconstruct digits, by validation PSNR.
 
 python studies/examples/random_search.py --root /tmp/examples
 """
@@ -6,14 +6,14 @@ python studies/examples/random_search.py --root /tmp/examples
 from nefstudy.config import SignalsConfig
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.plan.study_plan import CellPlan, StudyPlan
 from nefstudy.study.samplers import Random
 from nefstudy.study.space import INIT, Real
 from nefstudy.tasks.task import Objective
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """Return a search of twenty points, or of --trials."""
+    """Return a search of twenty trials, unless --trials sets another number."""
     cell = CellPlan(
         phase="search",
         signals=SignalsConfig(name="digits8", subset=200),

@@ -1,6 +1,7 @@
-"""How soon the study page over thirty thousand trials answers its reader: `python -m tests.bench.page`.
+"""A benchmark of loading the study page with 30,000 trials: `python -m tests.bench.page`.
 
-Each load is of a browser and a service of its own. CPU is of the browser's main thread and of the process that serves.
+Each load uses a new browser and a new service. CPU time is that of the browser's main thread plus this process,
+which also serves the page.
 """
 
 import tempfile
@@ -19,7 +20,7 @@ LOADS = 5
 
 
 class Clock:
-    """Milliseconds since the clock was made: by the wall, and of CPU."""
+    """A stopwatch for wall-clock and CPU time."""
 
     def __init__(self, page: Page) -> None:
         self._session = page.context.new_cdp_session(page)
@@ -27,7 +28,7 @@ class Clock:
         self._began = self._now()
 
     def read(self) -> str:
-        """What has passed."""
+        """Return the wall-clock and CPU time since construction as text."""
         (wall, cpu), (wall_then, cpu_then) = self._now(), self._began
         return f"{1000 * (wall - wall_then):7,.0f} ms, {1000 * (cpu - cpu_then):7,.0f} CPU-ms"
 
@@ -37,7 +38,7 @@ class Clock:
 
 
 def load(url: str) -> str:
-    """One load: until the grid answers, and then until all trials of all phases are drawn."""
+    """Load the page once; return the times until it is interactive and until all trials are drawn."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport=WIDE)
@@ -55,13 +56,13 @@ def load(url: str) -> str:
 
 
 def main() -> None:
-    """Print a line a load."""
+    """Create a large study, load its page repeatedly and print one line per load."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.db"
         print(f"{fill_large_study(path):,} trials")  # noqa: T201
         for _ in range(LOADS):
             with (
-                Ledger.open(str(path), read_only=True, patience_s=5.0) as ledger,
+                Ledger.open(str(path), read_only=True, timeout_s=5.0) as ledger,
                 Served(create_app(ledger)) as running,
             ):
                 print(load(running.url))  # noqa: T201

@@ -1,29 +1,36 @@
-"""Laws of the fit benchmark: it measures the fits that are asked for, and they are the same fit."""
+"""Tests of the fit benchmark: it measures the requested cases, and every engine runs the same fit."""
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from nefstudy.bench import fit
 from nefstudy.bench.fit import Case, Effort, FitRow, bench_fit, cases, images, measure
 from nefstudy.bench.fit_rows import RECORDED, TARGETS, fit_json, fit_table, target_table, verdict
-from nefstudy.bench.runs import PLAIN, new_run
+from nefstudy.bench.fit_variants import PLAIN, new_run
 from nefstudy.config import OptimizerConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.mfn import Mfn
 from nefstudy.fields.rffnet import RffNet
 from nefstudy.fields.siren import Siren
+from nefstudy.fitting.engines.catalog import ENGINES
 
 BRIEF = Effort(steps=3, rounds=1, seconds=0.01)
 SMALL = Case("siren", 8, "8x8x1")
 
 
 def test_the_standard_cases_are_the_published_ones() -> None:
-    """Without wishes: the four cases with a published figure; with wishes, just those."""
+    """By default, the benchmark fits the four cases for which fit-a-nef's speed has been recorded.
+
+    Options select other cases.
+    """
     assert [(c.field, c.hidden, c.image) for c in cases()] == [
         ("siren", 32, "28x28x1"),
         ("siren", 64, "32x32x3"),
@@ -36,13 +43,16 @@ def test_the_standard_cases_are_the_published_ones() -> None:
 
 @pytest.mark.parametrize("image", ["28x28", "28x28x2", "ax28x1", "28x-1x1"])
 def test_an_image_size_that_is_none_is_refused(image: str) -> None:
-    """The message says what a size looks like."""
-    with pytest.raises(BadConfig, match="must be HEIGHTxWIDTHxCHANNELS"):
+    """An invalid image size is rejected with a message that shows the expected format."""
+    with pytest.raises(BadConfig, match=f"{image}.*HEIGHTxWIDTHxCHANNELS"):
         cases(image=image)
 
 
 def test_images_are_real_ones_of_the_size_asked_for() -> None:
-    """On the catalogue's own grid they are its images; on another they are resampled, still on [0, 1]."""
+    """Images come from the catalog and are resampled if another size is requested.
+
+    Their values stay within [0, 1].
+    """
     own, other = images(Case("siren", 8, "28x28x1"), 3), images(Case("siren", 8, "14x20x1"), 3)
     assert own.shape == (3, 28, 28, 1)
     assert other.shape == (3, 14, 20, 1)
@@ -53,7 +63,7 @@ def test_images_are_real_ones_of_the_size_asked_for() -> None:
 
 @pytest.mark.parametrize("field", [Siren(2, 1, hidden=4), RffNet(2, 1, hidden=4, layers=2), Mfn(2, 1, hidden=4)])
 def test_plain_torch_fits_the_same_fields(field: Siren | RffNet | Mfn) -> None:
-    """The yardstick takes the steps that the engines take: their parameters agree after ten."""
+    """After ten steps, the parameters of the plain PyTorch baseline agree with those of the eager engine."""
     targets = images(Case("siren", 4, "8x8x1"), 3)
     optimizer = OptimizerConfig(lr=1e-2)
     plain, eager = (new_run(field, targets, engine=engine, optimizer=optimizer) for engine in (PLAIN, "eager"))
@@ -66,7 +76,10 @@ def test_plain_torch_fits_the_same_fields(field: Siren | RffNet | Mfn) -> None:
 
 
 def test_every_engine_is_measured_beside_plain_torch() -> None:
-    """One row an engine and one for the yardstick, on the same fit, with numbers that hang together."""
+    """Measuring an engine returns two rows for the same fit: the engine's and that of the plain PyTorch baseline.
+
+    The numbers in a row are consistent.
+    """
     threads = torch.get_num_threads()
     try:
         eager, plain = measure(SMALL, ["eager"], BRIEF)
@@ -82,7 +95,10 @@ def test_every_engine_is_measured_beside_plain_torch() -> None:
 @pytest.mark.slow
 @pytest.mark.compiled
 def test_rows_are_plain_data_with_the_promised_keys() -> None:
-    """Measured in processes of their own, all engines; what scripts read is all there, and shown in a table."""
+    """The benchmark returns one row for each engine and one for the plain PyTorch baseline.
+
+    Rows have all documented keys and appear in the table.
+    """
     rows = bench_fit([SMALL], effort=BRIEF)
     promised = {"field", "hidden", "image", "engine", "threads", "field_steps_per_s", "gflops", "psnr", "compile_s"}
     found = json.loads(json.dumps(fit_json(rows)))
@@ -93,23 +109,45 @@ def test_rows_are_plain_data_with_the_promised_keys() -> None:
 
 
 def test_an_engine_that_is_not_there_is_refused() -> None:
-    """A name nobody knows is refused before anything is measured."""
-    with pytest.raises(BadConfig, match="engine 'warp' is not here; allowed: eager, compiled"):
+    """An unknown engine name is rejected before anything is measured."""
+    with pytest.raises(BadConfig, match=r"'warp'.*: eager, compiled"):
         bench_fit([SMALL], engines=["warp"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_an_engine_that_cannot_work_here_is_refused() -> None:
-    """Asked for by name it is an error that says why; otherwise it is left out."""
-    with pytest.raises(BadConfig, match=r"engine 'fused' cannot be measured here: .*no CUDA device"):
+    """Requesting the fused engine without a CUDA device raises an error that states the reason."""
+    with pytest.raises(BadConfig, match=r"'fused'.*CUDA"):
         bench_fit([SMALL], engines=["fused"])
+
+
+@pytest.mark.parametrize("why", ["unsupported_reason", "explicit_only_reason"])
+def test_the_default_skips_an_engine_that_cannot_work_here(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    """By default, the benchmark measures all engines that the machine supports and that `auto` may choose."""
+    monkeypatch.setattr(fit, "ProcessPoolExecutor", lambda *_args, **_options: ThreadPoolExecutor(1))
+    monkeypatch.setattr(fit, "measure", lambda _case, engines, _effort: [replace(ROW, engine=e) for e in engines])
+    monkeypatch.setattr(fit, "peak_mb", lambda _case, _engine: 0.0)
+    able: dict[str, Any] = {"unsupported_reason": lambda _field: None, "explicit_only_reason": lambda: None}
+    for name, engine in ENGINES.items():
+        monkeypatch.setitem(ENGINES, name, replace(engine, **able))
+    assert [row.engine for row in bench_fit([SMALL])] == list(ENGINES)
+    broken: dict[str, Any] = {why: lambda *_field: "it is broken"}
+    for name, engine in list(ENGINES.items()):
+        with monkeypatch.context() as patch:
+            patch.setitem(ENGINES, name, replace(engine, **broken))
+            assert [row.engine for row in bench_fit([SMALL])] == [other for other in ENGINES if other != name]
+            with pytest.raises(BadConfig, match=f"'{name}'.*it is broken"):
+                bench_fit([SMALL], engines=[name])
 
 
 ROW = FitRow("siren", 32, "28x28x1", "compiled", 1, 8, 15 * 485.0, 123.4, 0.98, 2.0, 31.25, 12.3, 1234.0)
 
 
 def test_targets_are_met_or_missed_by_a_figure() -> None:
-    """At the target a case is met; below, its figures stand there; a case without a target has no verdict."""
+    """The verdict on a fit that reaches its target is `met`; otherwise it shows the measured value and the target.
+
+    A case without a target has no verdict.
+    """
     assert TARGETS.keys() == RECORDED.keys() == {(c.field, c.hidden, c.image) for c in cases()}
     assert verdict(ROW) == "met"
     assert verdict(replace(ROW, field_steps_per_s=485.0)) == "missed: 1.0 < 15 recorded"
@@ -119,10 +157,11 @@ def test_targets_are_met_or_missed_by_a_figure() -> None:
 
 
 def test_the_table_fits_a_terminal() -> None:
-    """Wide figures of the widest names: nothing is cut or broken at eighty columns."""
-    console = Console(width=80, file=io.StringIO())
+    """In a table of 80 columns, even the widest numbers and names are neither truncated nor wrapped."""
+    output = io.StringIO()
+    console = Console(width=80, file=output)
     wide = replace(ROW, field="rffnet", hidden=64, field_steps_per_s=12_345.0, gflops=123.4)
     console.print(fit_table([wide]))
-    shown = console.file.getvalue()
+    shown = output.getvalue()
     assert "…" not in shown
     assert [line for line in shown.splitlines() if "12,345" in line and "25.5" not in line and "1,234" in line]

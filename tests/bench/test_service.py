@@ -1,4 +1,4 @@
-"""Laws of the service's benchmark: a study as a real one leaves it, and figures of the agreed shape."""
+"""Tests of the service benchmark: its study resembles a real one, and its output has the documented keys."""
 
 import io
 import json
@@ -17,10 +17,14 @@ from nefstudy.ledger import Ledger, TrialState
 
 @pytest.mark.slow
 def test_a_large_study_is_like_a_real_one(tmp_path):
-    """Each phase and cell has its share; most trials are complete with curves, some failed; the same each time."""
-    path, told = tmp_path / "large.db", []
-    write_large_study(path, trials=180, progress=told.append)
-    assert (told[-1], size_of_large_study(path)) == (180, 180)
+    """The generated study has trials in every phase and cell, most of them complete and some failed.
+
+    The generated study is reproducible.
+    """
+    path = tmp_path / "large.db"
+    reports: list[int] = []
+    write_large_study(path, trials=180, progress=reports.append)
+    assert (reports[-1], size_of_large_study(path)) == (180, 180)
     with Ledger.open(str(path), read_only=True) as ledger:
         counts = ledger.trials.counts(STUDY)
         assert {(phase, cell) for phase, cell, _ in counts} == {(phase, cell) for phase in PHASES for cell in CELLS}
@@ -38,7 +42,10 @@ def test_a_large_study_is_like_a_real_one(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_prints_the_promised_shape(tmp_path):
-    """`nefstudy bench service --json` has the agreed keys; every answer was one; the ledger is used again."""
+    """`nefstudy bench service --json` prints the documented keys.
+
+    No request fails, and a second run reuses the ledger.
+    """
     call = ["bench", "service", "--json", "--trials", "200", "--seconds", "0.5", "--root", str(tmp_path)]
     for _ in range(2):
         answer = CliRunner().invoke(cli, call)
@@ -54,7 +61,10 @@ def test_the_command_prints_the_promised_shape(tmp_path):
 
 
 def test_a_users_own_file_is_not_replaced(tmp_path):
-    """A file of the ledger's name that the benchmark did not make stays, and one line refuses the root."""
+    """`bench service` fails if the ledger in its root contains a user's study, and leaves that ledger unchanged.
+
+    The error names the ledger's file.
+    """
     with Ledger.open(str(tmp_path / "large-study.db")) as ledger:
         ledger.studies.put("mine", {}, cells={})
     answer = CliRunner().invoke(cli, ["bench", "service", "--trials", "200", "--root", str(tmp_path)])
@@ -65,12 +75,12 @@ def test_a_users_own_file_is_not_replaced(tmp_path):
 
 
 def answers(ms: float) -> Answers:
-    """A hundred answers that took as long."""
+    """Return a hundred responses, each with a latency of `ms` milliseconds."""
     return Answers((ms,) * 100, (FILTERS * 20)[:100], 9_000, 0, 2.0, 0.1)
 
 
 def test_a_missed_target_is_marked_and_no_other():
-    """The table says which figures are worse than their targets."""
+    """The table marks those measurements that miss their targets, and no others."""
     asked = {name: Asked(answers(10.0), answers(10.0), 1.0) for name in ("progress", "page", "filter")}
     row = ServiceRow(30_000, 1.0, 150.0, asked)
     assert service_json(row)["page"]["rps"] == 50

@@ -1,4 +1,4 @@
-"""Laws of `bench study`: real trials but for their work, and costs that add up."""
+"""Tests of `bench study`, which runs a real study whose trials do no work."""
 
 import io
 import json
@@ -6,8 +6,8 @@ import json
 import pytest
 from rich.console import Console
 
-from nefstudy.bench.gauge import Sample, stretches
-from nefstudy.bench.study import Load, bench_place, bench_study, noop_plan, study_json, study_table
+from nefstudy.bench.monitor import Sample, stretches
+from nefstudy.bench.study import Load, bench_locations, bench_study, noop_plan, study_json, study_table
 from nefstudy.ledger import Ledger, TrialState
 
 PROMISED = {"trials", "seconds", "cpu_s_per_trial", "first_1000_ms", "last_1000_ms", "driver_peak_mb"}
@@ -15,7 +15,10 @@ PROMISED = {"trials", "seconds", "cpu_s_per_trial", "first_1000_ms", "last_1000_
 
 @pytest.mark.parametrize("sampler", ["grid", "tpe"])
 def test_the_plan_is_the_papers_in_size(sampler) -> None:
-    """Twelve cells and 30,000 trials; a continued one differs by one small cell."""
+    """The plan has twelve cells and 30,000 trials, as in the paper.
+
+    Extending the plan appends one cell.
+    """
     plan = noop_plan(Load(30_000, sampler))
     assert len(plan.cells) == 12
     assert sum(cell.planned for cell in plan.cells) == 30_000
@@ -25,7 +28,10 @@ def test_the_plan_is_the_papers_in_size(sampler) -> None:
 
 
 def test_what_a_stretch_cost_is_what_its_samples_say() -> None:
-    """Costs that change at the thousandth trial show in their own rows; waiting before and after counts for none."""
+    """The benchmark reports the mean time per trial separately for each thousand trials.
+
+    Idle time before the first trial and after the last trial is excluded.
+    """
 
     def sample(at: float, done: int, cpu: float) -> Sample:
         return Sample(at=at, done=done, waiting=done // 2, driver_cpu=cpu / 2, all_cpu=cpu, rss_mb=100 + done / 10)
@@ -45,11 +51,14 @@ def test_what_a_stretch_cost_is_what_its_samples_say() -> None:
 @pytest.mark.ray
 @pytest.mark.mlflow
 def test_every_trial_goes_through_everything(tmp_path) -> None:
-    """Each planned trial is complete in the ledger and has one run in MLflow; going on costs the new ones alone."""
-    with bench_place(str(tmp_path)) as place:
+    """Every planned trial is complete in the ledger and has one MLflow run.
+
+    Resuming runs only the new trials.
+    """
+    with bench_locations(str(tmp_path)) as locations:
         console = Console(file=io.StringIO())
-        found = bench_study(Load(24), place=place, console=console)
-        with Ledger.open(place.ledger, read_only=True) as ledger:
+        found = bench_study(Load(24), locations=locations, console=console)
+        with Ledger.open(locations.ledger, read_only=True) as ledger:
             rows = ledger.trials.page("bench", limit=None).rows
             events = ledger.events.since(0, study="bench", limit=10_000)
         assert {row.state for row in rows} == {TrialState.COMPLETE}
@@ -57,11 +66,11 @@ def test_every_trial_goes_through_everything(tmp_path) -> None:
         kinds = [event.kind for event in events if event.key is not None]
         assert {kind: kinds.count(kind) for kind in kinds} == dict.fromkeys(("requested", "started", "complete"), 240)
         assert found.unexported == 0
-        assert runs_in(place.mlflow) == 240
+        assert runs_in(locations.mlflow) == 240
         assert set(json.loads(json.dumps(study_json(found)))) >= PROMISED
         console.print(study_table(found))
-        again = bench_study(Load(24, more=24), place=place, console=console)
-    assert again.trials == 40, "a few new ones in a cell of their own"
+        again = bench_study(Load(24, more=24), locations=locations, console=console)
+    assert again.trials == 40, "a few new ones in another cell"
     assert 0 < again.first_trial_s <= again.seconds
 
 

@@ -23,14 +23,14 @@ def field(request: pytest.FixtureRequest) -> NeuralField:
 
 
 def random_rows(field: NeuralField, count: int, *, seed: int = 0) -> torch.Tensor:
-    """Starts with noise on every parameter, in float64, so that no bias is zero."""
+    """Return float64 parameters of `count` fields: their initial values with noise, so that no bias is zero."""
     rng = seeds.stream(seed, "test", "rows")
     rows = np.stack([np.concatenate([v.ravel() for v in field.init(rng).values()]) for _ in range(count)])
     return torch.from_numpy(rows.astype(np.float64) + 0.1 * rng.standard_normal(rows.shape))
 
 
 def easy_data(field: NeuralField, *, count: int = 60, dtype: torch.dtype = torch.float32) -> WeightData:
-    """Fields whose class is the size of their weights: any reader learns it, no permutation hides it."""
+    """Return data that every classifier can learn, with classes that differ in the scale of the weights."""
     classes = 3
     labels = torch.arange(count) % classes
     rows = random_rows(field, count) * (1.0 + labels[:, None])

@@ -1,4 +1,4 @@
-"""Laws of the running mean: it follows its formula, moves statistics too, and leaves the network alone."""
+"""Tests of the running mean of the weights: its formula, its statistics, and that the network is unchanged."""
 
 import copy
 from collections.abc import Callable
@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from nefstudy.classifiers.averaging import average, averaged_copy
-from nefstudy.classifiers.norm import BatchNorm
+from nefstudy.classifiers.networks.norm import BatchNorm
 from nefstudy.classifiers.scores import score
-from nefstudy.classifiers.train import train_classifier
+from nefstudy.classifiers.train import average, averaged_copy, train_classifier
 from nefstudy.classifiers.weights import WeightData
 from nefstudy.config import ClassifierConfig
 from nefstudy.fields.siren import Siren
@@ -20,7 +19,7 @@ FIELD = Siren(in_dim=2, out_dim=1, hidden=4)
 
 
 def test_the_mean_is_the_geometric_one() -> None:
-    """After long training a weight of age a counts (1 - decay) decay^a, the rest is what was before."""
+    """After many steps, weights of age a contribute (1 - decay) decay^a to the mean; initial weights add the rest."""
     network = nn.Linear(1, 1, bias=False)
     mean = averaged_copy(network)
     values, decay = [3.0, -1.0, 2.0], 0.5
@@ -32,8 +31,8 @@ def test_the_mean_is_the_geometric_one() -> None:
     assert mean.weight.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_untrained_start_is_soon_forgotten() -> None:
-    """However long the memory, the start counts under a thousandth after twenty steps."""
+def test_the_initial_weights_are_soon_forgotten() -> None:
+    """Even with a decay of 0.999, the initial weights contribute less than a thousandth after twenty steps."""
     network = nn.Linear(1, 1, bias=False)
     mean = averaged_copy(nn.Linear(1, 1, bias=False))
     nn.init.constant_(mean.weight, 1.0)
@@ -43,8 +42,8 @@ def test_the_untrained_start_is_soon_forgotten() -> None:
     assert 0 < mean.weight.item() < 1e-3
 
 
-def test_batch_statistics_are_averaged_and_counts_are_left() -> None:
-    """A mean of weights with the start's statistics would normalise by what no network has."""
+def test_batch_statistics_are_averaged_too() -> None:
+    """Batch statistics are averaged along with the weights, and the network's own statistics stay unchanged."""
     network = BatchNorm(2)
     mean = averaged_copy(network)
     network(torch.full((4, 2), 7.0) + torch.arange(4.0)[:, None])
@@ -54,8 +53,8 @@ def test_batch_statistics_are_averaged_and_counts_are_left() -> None:
     assert all(torch.equal(kept[name], value) for name, value in network.state_dict().items())
 
 
-def test_what_is_scored_is_the_mean(make_data: MakeData) -> None:
-    """Training goes its own way whether or not a mean follows it; scores and weights are the mean's."""
+def test_the_mean_is_scored(make_data: MakeData) -> None:
+    """The reported scores and weights are taken from the running mean. Averaging does not change the training."""
     data = make_data(FIELD)
     config = ClassifierConfig(name="mlp", params={"width": 8}, epochs=3, batch_size=16, lr=1e-2)
     plain, mean = (
@@ -63,4 +62,4 @@ def test_what_is_scored_is_the_mean(make_data: MakeData) -> None:
     )
     assert [e.train_loss for e in plain.epochs] == [e.train_loss for e in mean.epochs]
     assert [e.val_loss for e in plain.epochs] != [e.val_loss for e in mean.epochs]
-    assert score(mean.reader, data, "val") == mean.val
+    assert score(mean.network, data, "val") == mean.val

@@ -1,7 +1,9 @@
+from dataclasses import dataclass
+
 import pytest
 
-from nefstudy.classifiers.catalog import CLASSIFIERS, build, complete
-from nefstudy.classifiers.classifier import WeightReader
+from nefstudy.classifiers.catalog import CLASSIFIERS, build, complete, with_reading
+from nefstudy.classifiers.classifier import WeightClassifier
 from nefstudy.config import ClassifierConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.field import NeuralField
@@ -9,7 +11,7 @@ from nefstudy.fields.field import NeuralField
 
 @pytest.mark.parametrize("name", list(CLASSIFIERS))
 def test_equal_experiments_have_equal_digests(name: str) -> None:
-    """Spelling a default out, or not, is the same configuration once completed; another value is another."""
+    """Spelling out a default does not change a configuration's digest. Changing a value does."""
     bare = complete(ClassifierConfig(name=name))
     some = dict(list(bare.params.items())[:1])
     assert complete(ClassifierConfig(name=name, params=some)).digest == bare.digest
@@ -20,9 +22,9 @@ def test_equal_experiments_have_equal_digests(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(CLASSIFIERS))
-def test_every_classifier_reads_every_field(name: str, field: NeuralField) -> None:
-    """The catalogue and the fields are independent choices."""
-    assert isinstance(build(ClassifierConfig(name=name), field, classes=4), WeightReader)
+def test_every_classifier_takes_every_field(name: str, field: NeuralField) -> None:
+    """Every classifier can be built for every field."""
+    assert isinstance(build(ClassifierConfig(name=name), field, classes=4), WeightClassifier)
 
 
 @pytest.mark.parametrize(
@@ -30,16 +32,41 @@ def test_every_classifier_reads_every_field(name: str, field: NeuralField) -> No
     [
         (
             ClassifierConfig(name="gnn-sing"),
-            "'gnn-sing' is unknown; allowed: mlp, .* did you mean 'gnn-sign'",
+            "'gnn-sing'.*: mlp, .*'gnn-sign'",
         ),
-        (ClassifierConfig(params={"hidden": 3}), "no parameter 'hidden'; allowed: width, "),
-        (ClassifierConfig(params={"width": 0}), "GnnSign width = 0: must be in 1"),
-        (ClassifierConfig(params={"width": 2.5}), "width = 2.5: must be of type int"),
-        (ClassifierConfig(params={"dropout": "much"}), "dropout = 'much': must be of type float"),
+        (ClassifierConfig(params={"hidden": 3}), "'hidden'.*: width, "),
+        (ClassifierConfig(params={"width": 0}), "GnnSign width = 0: .*1"),
+        (ClassifierConfig(params={"width": 2.5}), "width = 2.5: .*int"),
+        (ClassifierConfig(params={"dropout": "much"}), "dropout = 'much': .*float"),
     ],
 )
-def test_what_is_not_allowed_is_named(config: ClassifierConfig, message: str) -> None:
-    """One line with the value and what is allowed."""
+def test_an_invalid_configuration_is_refused(config: ClassifierConfig, message: str) -> None:
+    """The error for an invalid configuration is one line that names the value and what is allowed."""
     with pytest.raises(BadConfig, match=message) as caught:
         complete(config)
     assert "\n" not in str(caught.value)
+
+
+@dataclass(frozen=True)
+class Own:
+    """A classifier of a study script that has one reading only."""
+
+    def build(self, field: NeuralField, classes: int) -> WeightClassifier:
+        raise AssertionError("not built here")
+
+
+def test_the_reading_follows_the_init_where_the_classifier_can() -> None:
+    """`auto` is `centered` for a shared init and a classifier that can read it, otherwise `plain`.
+
+    An explicit reading stays, and is refused if the classifier cannot read it.
+    """
+    own = CLASSIFIERS | {"own": Own}
+    for name in CLASSIFIERS:
+        config = ClassifierConfig(name=name)
+        readings = [with_reading(config, shared=shared).reading for shared in (True, False)]
+        assert readings == ["centered", "plain"]
+        explicit = config.model_copy(update={"reading": "plain"})
+        assert with_reading(explicit, shared=True) == explicit
+    assert with_reading(ClassifierConfig(name="own"), shared=True, classifiers=own).reading == "plain"
+    with pytest.raises(BadConfig, match=r"own: reading 'centered'.*'plain'"):
+        complete(ClassifierConfig(name="own", reading="centered"), classifiers=own)

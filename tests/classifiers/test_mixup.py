@@ -1,4 +1,4 @@
-"""Laws of mixup: shares that add up, labels that follow the rows, nothing at alpha 0."""
+"""Tests of mixup: rows, labels and losses are mixed in the same proportions, and alpha = 0 changes nothing."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def rng() -> np.random.Generator:
 
 
 def test_a_row_is_made_of_the_labels_it_names() -> None:
-    """With one-hot rows whose column is their label, a blend holds exactly its shares."""
+    """A mixed row is the weighted sum of two rows, and carries the labels of both."""
     mixed = blend(ROWS, LABELS, alpha=0.5, rng=rng())
     expected = mixed.share[:, None] * ROWS[mixed.labels] + (1 - mixed.share)[:, None] * ROWS[mixed.others]
     torch.testing.assert_close(mixed.rows, expected)
@@ -34,8 +34,8 @@ def test_a_row_is_made_of_the_labels_it_names() -> None:
     assert mixed.share.std() > 0
 
 
-def test_alpha_zero_leaves_the_batch_and_the_loss() -> None:
-    """Without mixup the rows are the same tensor, no number is drawn, and the loss is plain cross entropy."""
+def test_alpha_zero_changes_neither_batch_nor_loss() -> None:
+    """With alpha = 0, mixup changes neither the rows nor the loss, and it draws no random number."""
     used, fresh = rng(), rng()
     mixed = blend(ROWS, LABELS, alpha=0.0, rng=used)
     assert mixed.rows is ROWS
@@ -45,7 +45,7 @@ def test_alpha_zero_leaves_the_batch_and_the_loss() -> None:
 
 
 def test_the_loss_is_that_of_soft_labels() -> None:
-    """Both labels weighted by their shares are one cross entropy against the mixture of classes."""
+    """The mixup loss equals the cross entropy against the mixture of both labels."""
     mixed = blend(ROWS, LABELS, alpha=1.0, rng=rng())
     logits = torch.from_numpy(rng().standard_normal((6, 6)))
     soft = mixed.share[:, None] * ROWS[mixed.labels] + (1 - mixed.share)[:, None] * ROWS[mixed.others]
@@ -54,15 +54,15 @@ def test_the_loss_is_that_of_soft_labels() -> None:
 
 
 def test_parts_make_the_whole() -> None:
-    """Processes that share a batch add up to the loss of one that has it all."""
+    """The losses of processes that split a batch add up to the loss of the whole batch."""
     mixed = blend(ROWS, LABELS, alpha=1.0, rng=rng())
     halves = [slice(rank, None, 2) for rank in (0, 1)]
     parts = sum(mixed.part(own).loss(mixed.part(own).rows, label_smoothing=0.1).item() for own in halves)
     assert parts == pytest.approx(mixed.loss(mixed.rows, label_smoothing=0.1).item())
 
 
-def test_training_blends_only_when_asked(make_data: MakeData) -> None:
-    """Mixup changes what is trained on, from the first epoch on."""
+def test_mixup_changes_the_training(make_data: MakeData) -> None:
+    """Mixup changes the training loss from the first epoch."""
     data = make_data(Siren(in_dim=2, out_dim=1, hidden=4))
     config = ClassifierConfig(name="mlp", params={"width": 8}, epochs=2, batch_size=16)
     plain, mixed = (train_classifier(each, data, seed=0) for each in (config, config.model_copy(update={"mixup": 0.4})))

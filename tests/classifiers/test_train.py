@@ -12,7 +12,7 @@ from nefstudy.classifiers.catalog import CLASSIFIERS
 from nefstudy.classifiers.scores import Scores, logits_of, score
 from nefstudy.classifiers.train import learning_rate_factor, train_classifier
 from nefstudy.classifiers.weights import WeightData
-from nefstudy.config import ClassifierConfig
+from nefstudy.config import AugmentConfig, ClassifierConfig
 from nefstudy.errors import BadConfig, FitDiverged
 from nefstudy.fields.siren import Siren
 
@@ -32,15 +32,15 @@ def config(name: str = "gnn-sign", *, epochs: int = 4, **more: Any) -> Classifie
     return ClassifierConfig(name=name, params=SMALL[name], epochs=epochs, batch_size=16, lr=1e-2, **more)
 
 
-def test_the_small_settings_cover_the_catalogue() -> None:
-    """Every classifier of the catalogue goes through the laws of this file."""
+def test_the_small_settings_cover_the_catalog() -> None:
+    """This file tests every classifier of the catalog."""
     assert set(SMALL) == set(CLASSIFIERS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(SMALL))
-def test_what_can_be_learned_is_learned(make_data: MakeData, name: str) -> None:
-    """Classes that differ in the size of their weights are told apart, and by no classifier before training."""
+def test_every_classifier_learns_an_easy_task(make_data: MakeData, name: str) -> None:
+    """Training lowers the loss and separates classes that differ in the scale of their weights."""
     trained = train_classifier(config(name, epochs=12), make_data(FIELD, count=150), seed=0)
     assert trained.test.accuracy > 0.6
     assert trained.epochs[0].train_loss > trained.epochs[-1].train_loss
@@ -49,44 +49,47 @@ def test_what_can_be_learned_is_learned(make_data: MakeData, name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(SMALL))
 def test_the_same_seed_gives_the_same_bits(make_data: MakeData, name: str) -> None:
-    """Equal seeds: equal weights and curves, whatever random numbers others draw; another seed: others."""
+    """Equal seeds yield equal weights and curves, even if other code draws random numbers.
+
+    Different seeds yield different curves.
+    """
     data = make_data(FIELD)
     first = train_classifier(config(name), data, seed=1)
     torch.rand(7)
     again, other = (train_classifier(config(name), data, seed=seed) for seed in (1, 2))
     assert first.epochs == again.epochs
     assert first.test == again.test
-    assert all(torch.equal(a, b) for a, b in zip(first.reader.parameters(), again.reader.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first.network.parameters(), again.network.parameters(), strict=True))
     assert first.epochs != other.epochs
 
 
-def test_training_leaves_the_global_random_state_alone(make_data: MakeData) -> None:
-    """Whoever calls train_classifier draws the same numbers afterwards as before."""
+def test_training_does_not_change_the_global_random_state(make_data: MakeData) -> None:
+    """The global random state is the same before and after train_classifier."""
     state = torch.random.get_rng_state()
     train_classifier(config(epochs=1), make_data(FIELD), seed=0)
     assert torch.equal(state, torch.random.get_rng_state())
 
 
 def test_the_reported_weights_are_those_of_the_best_epoch(make_data: MakeData) -> None:
-    """Validation scores of the returned reader equal the best epoch's, and no epoch has a higher accuracy."""
+    """The returned network is from the best epoch: no epoch has a higher validation accuracy."""
     trained = train_classifier(config(epochs=6), make_data(FIELD), seed=3)
     best = trained.epochs[trained.best_epoch - 1]
     assert (best.val_loss, best.val_accuracy) == (trained.val.loss, trained.val.accuracy)
     assert all((e.val_accuracy, -e.val_loss) <= (best.val_accuracy, -best.val_loss) for e in trained.epochs)
-    assert score(trained.reader, make_data(FIELD), "test") == trained.test
+    assert score(trained.network, make_data(FIELD), "test") == trained.test
 
 
 def test_the_test_split_is_read_once_at_the_end(make_data: MakeData, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of all scorings, only the last is of the test split."""
-    asked: list[str] = []
+    """Only the last call of `score` uses the test split."""
+    scored: list[str] = []
 
-    def watched(reader: Any, data: WeightData, split: Any) -> Scores:
-        asked.append(split)
-        return score(reader, data, split)
+    def recorded(network: Any, data: WeightData, split: Any) -> Scores:
+        scored.append(split)
+        return score(network, data, split)
 
-    monkeypatch.setattr(module, "score", watched)
+    monkeypatch.setattr(module, "score", recorded)
     train_classifier(config(epochs=3), make_data(FIELD), seed=0)
-    assert asked == ["val", "val", "val", "train", "val", "test"]
+    assert scored == ["val", "val", "val", "train", "val", "test"]
 
 
 def test_test_labels_and_rows_change_nothing_but_the_test_scores(make_data: MakeData) -> None:
@@ -100,14 +103,44 @@ def test_test_labels_and_rows_change_nothing_but_the_test_scores(make_data: Make
     assert one.test != two.test
 
 
-def test_patience_stops_an_epoch_that_no_longer_improves(make_data: MakeData) -> None:
-    """Training ends `patience` epochs after the best one."""
+@pytest.mark.parametrize("shared", [False, True])
+def test_augmenting_with_symmetries_changes_nothing_for_an_invariant_network(make_data: MakeData, shared: bool) -> None:
+    """A symmetry moves the training mean with the field, so `gnn-sign` learns the same with and without it.
+
+    A motion, which changes the function, changes what it learns.
+    """
+    data = replace(make_data(FIELD, dtype=torch.float64), shared=shared)
+    plain, moved, turned = (
+        train_classifier(config(augment=augment), data, seed=0)
+        for augment in (AugmentConfig(), AugmentConfig(permute=True, flip=True, turn=True), AugmentConfig(rotate=20))
+    )
+    losses = [epoch.train_loss for epoch in plain.epochs]
+    assert [epoch.train_loss for epoch in moved.epochs] == pytest.approx(losses, rel=1e-6)
+    assert [epoch.train_loss for epoch in turned.epochs] != pytest.approx(losses, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_fields_of_a_shared_init_are_read_relative_to_their_mean(make_data: MakeData) -> None:
+    """For a shared init, classes that differ by a millionth of the weights are learned; `plain` cannot learn them."""
+    data = make_data(FIELD, count=150)
+    start = data.parameters[:1]
+    close = replace(data, parameters=start + 1e-6 * data.labels[:, None] * start.abs().sqrt(), shared=True)
+    centered, plain = (
+        train_classifier(config(epochs=12, reading=reading), close, seed=0) for reading in ("auto", "plain")
+    )
+    assert (centered.config.reading, plain.config.reading) == ("centered", "plain")
+    assert centered.test.accuracy > 0.9
+    assert plain.test.accuracy < 0.6
+
+
+def test_patience_stops_a_training_that_no_longer_improves(make_data: MakeData) -> None:
+    """Training stops `patience` epochs after the best one."""
     trained = train_classifier(config(epochs=60, patience=3), make_data(FIELD), seed=0)
     assert len(trained.epochs) == trained.best_epoch + 3 < 60
 
 
 def test_the_callback_sees_every_epoch_as_it_ends(make_data: MakeData) -> None:
-    """on_epoch is given the very epochs of the result, in order."""
+    """`on_epoch` receives the epochs in order, as they appear in the result."""
     seen: list[Any] = []
     trained = train_classifier(config(), make_data(FIELD), seed=0, on_epoch=seen.append)
     assert tuple(seen) == trained.epochs
@@ -115,11 +148,11 @@ def test_the_callback_sees_every_epoch_as_it_ends(make_data: MakeData) -> None:
 
 
 def test_scores_agree_with_a_count_by_hand(make_data: MakeData) -> None:
-    """Accuracy, loss, confusion and per-class accuracy equal those of a plain loop."""
+    """Accuracy, loss, confusion matrix and per-class accuracy equal those that a plain loop computes."""
     data = make_data(FIELD)
     trained = train_classifier(config(), data, seed=0)
     rows = data.rows("test")
-    logits = logits_of(trained.reader, data.parameters[rows])
+    logits = logits_of(trained.network, data.parameters[rows])
     labels = data.labels[rows]
     confusion = [[0] * 3 for _ in range(3)]
     for label, answer in zip(labels.tolist(), logits.argmax(dim=1).tolist(), strict=True):
@@ -131,7 +164,7 @@ def test_scores_agree_with_a_count_by_hand(make_data: MakeData) -> None:
 
 
 def test_the_learning_rate_rises_then_falls_to_zero() -> None:
-    """Warm-up is a straight line to one, then half a cosine; without warm-up it starts at one."""
+    """The learning rate rises linearly, then falls as half a cosine. Without warm-up, it starts at its maximum."""
     factors = [learning_rate_factor(step, 100, warmup=0.1) for step in range(101)]
     assert max(factors) == pytest.approx(1.0)
     assert factors.index(max(factors)) == 10
@@ -142,10 +175,10 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
 
 
 def test_fields_that_are_not_finite_are_refused_and_can_be_left_out(make_data: MakeData) -> None:
-    """NaN rows are an error that says how to exclude them; `finite` excludes and counts them."""
+    """Training on rows with NaN raises an error that points to `finite`, which drops and counts such rows."""
     data = make_data(FIELD)
     data.parameters[4, 2] = float("nan")
-    with pytest.raises(FitDiverged, match=r"1 of 60 fields are not finite; leave them out"):
+    with pytest.raises(FitDiverged, match=r"1 of 60 .*WeightData\.finite\(\)"):
         train_classifier(config(), data, seed=0)
     kept, left_out = data.finite()
     assert (len(kept), left_out) == (59, 1)
@@ -153,29 +186,29 @@ def test_fields_that_are_not_finite_are_refused_and_can_be_left_out(make_data: M
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(make_data: MakeData) -> None:
-    """A classifier that diverges is a failed trial with a cause, not a score."""
-    with pytest.raises(FitDiverged, match=r"training loss nan in epoch .*; lower the classifier's learning rate"):
+    """A classifier that diverges raises FitDiverged instead of returning scores."""
+    with pytest.raises(FitDiverged, match=r"loss nan .*learning rate"):
         train_classifier(config(epochs=30).model_copy(update={"lr": 1e30}), make_data(FIELD), seed=0)
 
 
 def test_a_class_missing_from_training_is_named(make_data: MakeData) -> None:
-    """A classifier is not trained on fewer classes than the signals have."""
+    """Training is rejected when a class has no field in the training split, and the error names the class."""
     data = make_data(FIELD)
     kept = torch.nonzero((data.labels != 1) | (data.split != 0)).flatten()
-    with pytest.raises(FitDiverged, match=r"classes \[1\] of 3 have no field in the training split"):
+    with pytest.raises(FitDiverged, match=r"\[1\] of 3 .*training split"):
         train_classifier(config(), data.select(kept), seed=0)
 
 
 @pytest.mark.parametrize(("split", "number"), [("train", 0), ("val", 1), ("test", 2)])
 def test_an_empty_split_is_named(make_data: MakeData, split: str, number: int) -> None:
-    """Each split must have a field."""
+    """An empty split is rejected with an error that names it."""
     data = make_data(FIELD)
-    with pytest.raises(FitDiverged, match=f"no field is left in the {split} split"):
+    with pytest.raises(FitDiverged, match=f"{split} split"):
         train_classifier(config(), data.select(torch.nonzero(data.split != number).flatten()), seed=0)
 
 
 def test_rows_of_another_architecture_are_refused(make_data: MakeData) -> None:
-    """The number of parameters must be the field's."""
+    """Rows whose length is not the field's number of parameters are rejected."""
     data = make_data(FIELD)
-    with pytest.raises(BadConfig, match="rows of 37 parameters, but"):
+    with pytest.raises(BadConfig, match="37 parameters"):
         train_classifier(config(), replace(data, field=Siren(2, 1, hidden=5)), seed=0)

@@ -1,4 +1,4 @@
-"""Laws of what commands are given: any root, ledger, study or key ends in an answer, or in bad input of one line."""
+"""Tests that, given any root, ledger or study, commands succeed or report a one-line input error."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ ODD = (
     ".",
     "..",
     "../../x",
-    "~nobody-here/x",
+    "~unknown-user/x",
     "x" * 300,
     "a/" * 200,
     "s3://b c",
@@ -36,10 +36,10 @@ ODD = (
 
 
 def outcome(command: str, *, word: str, folder: Path, option: str) -> None:
-    """Run a command with the word as its argument and as its option; any error is ours, and fits on a line."""
+    """Run a command with `word` as argument or option; check that it succeeds or raises a one-line error."""
     arguments = [{"STUDY": word, "OUT": str(folder / "out.db")}.get(part, part) for part in command.split()]
     if any(part.startswith("-") for part in (word,)):
-        return  # an option, which the parser answers for
+        return  # the parser handles options
     given = {"root": ["--root", word], "ledger": ["--root", str(folder), "--ledger", word], "": ["--root", str(folder)]}
     if option == "ledger" and command == "dataset ls":
         return
@@ -54,7 +54,7 @@ def outcome(command: str, *, word: str, folder: Path, option: str) -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with a ledger that holds a study."""
+    """Return a root whose ledger has one study."""
     folder = tmp_path_factory.mktemp("place") / "root"
     with Ledger.open(str(folder / "ledger.db")) as ledger:
         ledger.studies.put("s", {}, cells={})
@@ -64,7 +64,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("option", ["root", "ledger", ""])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_odd_words_end_in_an_answer(place: Path, monkeypatch: pytest.MonkeyPatch, command: str, option: str) -> None:
-    """Words that are paths, URLs, markup or escapes change nothing outside the root."""
+    """Arguments that look like paths, URLs, markup or escape sequences create no file next to the root."""
     monkeypatch.chdir(place.parent)
     for word in ODD:
         outcome(command, word=word, folder=place, option=option)
@@ -75,5 +75,5 @@ def test_odd_words_end_in_an_answer(place: Path, monkeypatch: pytest.MonkeyPatch
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(WORDS, st.sampled_from(COMMANDS), st.sampled_from(["root", "ledger", ""]))
 def test_any_word_ends_in_an_answer(place: Path, word: str, command: str, option: str) -> None:
-    """Whatever a command is given, no error escapes."""
+    """Any argument makes a command succeed or raise a one-line input error, never an unexpected exception."""
     outcome(command, word=word, folder=place, option=option)

@@ -1,4 +1,4 @@
-"""Commands that only look, in surroundings unlike a developer's terminal: they answer, or say why in one line."""
+"""Tests that read-only commands in unusual environments succeed or fail with a one-line error."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from nefstudy.ledger import Ledger
 
-from ..faults.conftest import PROJECT
+from ..faults.driver import PROJECT
 from ..ledger.records import as_cells
 
 pytestmark = [pytest.mark.slow]
@@ -19,7 +19,7 @@ SAYS = (
 
 @pytest.fixture
 def looked_at(tmp_path):
-    """Run `nefstudy ARGS` by a shell that may redirect it, on a root with one study: the finished process."""
+    """Return a function that runs `nefstudy ARGS` in a shell, on a root with one study."""
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
         ledger.studies.put("digits", {}, cells=as_cells({("phase1", "digits8/siren"): 3}))
 
@@ -51,14 +51,14 @@ def looked_at(tmp_path):
     ids=str,
 )
 def test_a_command_answers_in_odd_surroundings(looked_at, arguments, surroundings):
-    """No home directory, no or a tiny terminal, closed streams, another encoding: exit code 0 and no complaint."""
+    """Commands succeed without HOME, in tiny terminals, with closed streams and with other encodings."""
     done = looked_at(arguments, **surroundings)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("arguments", ["status", "status --json"])
 def test_a_reader_who_leaves_early_hears_nothing(looked_at, arguments):
-    """`nefstudy ... | head -1`, or a reader that is gone before the first byte: no traceback, no complaint."""
+    """If the reader of a pipe exits before it reads anything, the command writes nothing to standard error."""
     assert looked_at(arguments, redirected="| true").stderr == ""
 
 
@@ -68,12 +68,12 @@ def test_an_output_on_a_full_disk_is_one_line(looked_at, arguments):
     assert done.returncode == 1
     assert (
         done.stderr
-        == "error: the output cannot be written (No space left on device); free space, or send it elsewhere\n"
+        == "error: cannot write the output (No space left on device); free space, or redirect it elsewhere\n"
     )
 
 
 def test_text_that_the_terminal_lacks_is_escaped():
-    """An ASCII terminal gets escapes for what it cannot show."""
+    """Characters that an ASCII terminal cannot show are escaped."""
     done = subprocess.run(
         [sys.executable, "-c", SAYS],
         cwd=PROJECT,

@@ -1,4 +1,4 @@
-"""A real Prometheus with the configuration of deploy/, its targets replaced by a test's."""
+"""A real Prometheus server that runs the configuration from deploy/ on the targets of a test."""
 
 import json
 import shutil
@@ -20,14 +20,14 @@ SCRAPE_S = 1
 
 
 class Prometheus:
-    """A server that scrapes every second and is asked by PromQL."""
+    """A server that scrapes every second and runs PromQL queries."""
 
     def __init__(self, home: Path, *, targets: dict[str, str], token: str) -> None:
         (home / "token").write_text(token)
         config = configured(targets, token_file=home / "token")
         (home / "prometheus.yml").write_text(yaml.safe_dump(config))
-        with socket.create_server(("127.0.0.1", 0)) as ear:
-            port = ear.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         command = [shutil.which("prometheus") or "prometheus", f"--config.file={home}/prometheus.yml"]
         command += [f"--storage.tsdb.path={home}/data", f"--web.listen-address=127.0.0.1:{port}"]
@@ -44,25 +44,25 @@ class Prometheus:
         self._log.close()
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The samples an instant query returns."""
-        asked = urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(f"{self.url}/api/v1/query?{asked}", timeout=10) as answer:
-            found = json.load(answer)["data"]["result"]
-        return found if isinstance(found, list) else [found]
+        """Return the samples of an instant query."""
+        parameters = urllib.parse.urlencode({"query": expression})
+        with urllib.request.urlopen(f"{self.url}/api/v1/query?{parameters}", timeout=10) as response:
+            result = json.load(response)["data"]["result"]
+        return result if isinstance(result, list) else [result]
 
     def rules(self) -> list[dict[str, Any]]:
-        """The rules it has loaded, with their health."""
-        with urllib.request.urlopen(f"{self.url}/api/v1/rules", timeout=10) as answer:
-            return [rule for group in json.load(answer)["data"]["groups"] for rule in group["rules"]]
+        """Return the loaded rules and their health."""
+        with urllib.request.urlopen(f"{self.url}/api/v1/rules", timeout=10) as response:
+            return [rule for group in json.load(response)["data"]["groups"] for rule in group["rules"]]
 
     def wait_for(self, expression: str, *, seconds: float) -> list[dict[str, Any]]:
-        """What the query returns once it returns anything."""
+        """Wait until a query returns samples, and return them."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             assert self._process.poll() is None, Path(self._log.name).read_text()[-3000:]
             try:
-                if found := self.query(expression):
-                    return found
+                if samples := self.query(expression):
+                    return samples
             except OSError:
                 pass
             time.sleep(0.5)
@@ -70,7 +70,7 @@ class Prometheus:
 
 
 def configured(targets: dict[str, str], *, token_file: Path) -> dict[str, Any]:
-    """The configuration of deploy/ for these jobs: everything as it is there but addresses, paths and intervals."""
+    """Return the configuration from deploy/ with only the jobs in `targets`, their addresses and short intervals."""
     config: dict[str, Any] = yaml.safe_load(SCRAPES.read_text())
     config["global"] = {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"}
     config["rule_files"] = [str(ALERTS)]
@@ -84,12 +84,12 @@ def configured(targets: dict[str, str], *, token_file: Path) -> dict[str, Any]:
 
 
 def queries(board: str, **variables: str) -> dict[str, str]:
-    """`panel title / letter` -> query, of a Grafana dashboard with its variables filled in."""
-    found = {}
+    """Return the queries of a Grafana dashboard, keyed by `panel title / letter`, with variables filled in."""
+    expressions = {}
     for panel in json.loads((GRAFANA / f"{board}.json").read_text())["panels"]:
         for target in panel["targets"]:
             expression = target["expr"]
             for name, value in {"__rate_interval": f"{10 * SCRAPE_S}s", **variables}.items():
                 expression = expression.replace(f"${name}", value)
-            found[f"{panel['title']} / {target['refId']}"] = expression
-    return found
+            expressions[f"{panel['title']} / {target['refId']}"] = expression
+    return expressions

@@ -1,4 +1,4 @@
-"""Every query of a dashboard and every alert, asked of a real Prometheus that scrapes the real thing."""
+"""Tests that every dashboard query and every alert works in a real Prometheus that scrapes the real services."""
 
 import re
 import shutil
@@ -14,8 +14,9 @@ from nefstudy.ledger import Ledger, Owner
 from nefstudy.service.app import create_app
 
 from ..e2e.ray_head import ray_head
-from ..service.conftest import CELLS, STUDY, TOKEN, fill_study, run_trial, trial_config
+from ..service.client import TOKEN
 from ..service.served import Served
+from ..service.small_study import CELLS, STUDY, fill_study, run_trial, trial_config
 from .prometheus import ALERTS, REPOSITORY, SCRAPES, Prometheus, queries
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.slow]
@@ -25,17 +26,17 @@ EXPRESSIONS = [rule["expr"] for group in yaml.safe_load(ALERTS.read_text())["gro
 
 
 def metrics(prefix: str) -> list[str]:
-    """Every metric that an alert looks at, with its selection."""
-    return sorted({found for text in EXPRESSIONS for found in METRIC.findall(text) if found.startswith(prefix)})
+    """Return every metric in the alert rules that begins with `prefix`, including its label matchers."""
+    return sorted({name for text in EXPRESSIONS for name in METRIC.findall(text) if name.startswith(prefix)})
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Iterator[Prometheus]:
-    """Prometheus over the real service, which asks for its token, with a driver at work."""
+    """Yield a Prometheus that scrapes the real status service of a study with a driver."""
     home = tmp_path_factory.mktemp("study")
-    with Ledger.open(str(home / "ledger.db"), patience_s=2.0) as ledger:
+    with Ledger.open(str(home / "ledger.db"), timeout_s=2.0) as ledger:
         fill_study(ledger)
-        ledger.leases.acquire(STUDY, Owner.here(), lease_s=600)
+        ledger.leases.acquire(STUDY, Owner.current(), lease_s=600)
         run_trial(ledger, "phase2", trial_config(CELLS[1], steps=500))
         with Served(create_app(ledger, token=TOKEN)) as service:
             targets = {"nefstudy": service.url.removeprefix("http://")}
@@ -46,26 +47,29 @@ def study(tmp_path_factory) -> Iterator[Prometheus]:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory) -> Iterator[Prometheus]:
-    """Prometheus over the metrics of a real Ray head."""
+    """Yield a Prometheus that scrapes a real Ray head."""
     home = tmp_path_factory.mktemp("cluster")
     with ray_head() as head:
         targets = {"ray": f"127.0.0.1:{head.metrics_port}"}
         with Prometheus(home, targets=targets, token=TOKEN) as server:
-            for late in ("ray_resources", "ray_running_jobs", "ray_node_network_send_speed"):
-                server.wait_for(late, seconds=180)
+            for metric in ("ray_resources", "ray_running_jobs", "ray_node_network_send_speed"):
+                server.wait_for(metric, seconds=180)
             yield server
 
 
 @pytest.mark.parametrize("name", queries("study"))
 def test_every_panel_of_a_study_has_data(study, name):
-    """The query returns samples, all of them numbers."""
-    found = study.query(queries("study", study=STUDY)[name])
-    assert found
-    assert all(sample["value"][1] != "NaN" for sample in found)
+    """Each query of the study dashboard returns samples, none of which is NaN."""
+    samples = study.query(queries("study", study=STUDY)[name])
+    assert samples
+    assert all(sample["value"][1] != "NaN" for sample in samples)
 
 
-def test_panels_of_a_study_say_what_the_ledger_holds(study):
-    """Seventeen of thirty-two trials are complete; a study of another name has no data."""
+def test_panels_of_a_study_agree_with_the_ledger(study):
+    """The panel `Complete` shows the share of complete trials in the ledger, 17 of 32.
+
+    For an unknown study, its query returns nothing.
+    """
     (complete,) = study.query(queries("study", study=STUDY)["Complete / A"])
     assert float(complete["value"][1]) == 17 / 32
     assert study.query(queries("study", study="another")["Complete / A"]) == []
@@ -73,12 +77,12 @@ def test_panels_of_a_study_say_what_the_ledger_holds(study):
 
 @pytest.mark.parametrize("metric", metrics("nefstudy"))
 def test_every_metric_of_an_alert_about_studies_exists(study, metric):
-    """The service gives what the alert looks at."""
+    """The status service exports each metric that an alert about studies uses."""
     assert study.query(metric)
 
 
 def test_every_alert_is_loaded_and_none_fires_for_a_healthy_study(study):
-    """Prometheus has evaluated all rules without an error, and none of them says anything of a study just begun."""
+    """No alert fires for a study that has just started, and all rules are evaluated without errors."""
     deadline = time.monotonic() + 120
     while any(rule["health"] == "unknown" for rule in study.rules()) and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -90,37 +94,37 @@ def test_every_alert_is_loaded_and_none_fires_for_a_healthy_study(study):
 
 @pytest.mark.ray
 def test_every_panel_and_alert_of_the_cluster_has_data(cluster):
-    """Each query of the cluster's dashboard, and each metric of its alerts, returns samples from Ray itself."""
-    asked = queries("cluster") | {metric: metric for metric in metrics("ray")}
-    assert len(asked) > 15
-    assert [name for name, expression in asked.items() if not cluster.query(expression)] == []
+    """Each panel of the cluster dashboard and each metric of a cluster alert has samples from Ray."""
+    expressions = queries("cluster") | {metric: metric for metric in metrics("ray")}
+    assert len(expressions) > 15
+    assert [name for name, expression in expressions.items() if not cluster.query(expression)] == []
 
 
 def test_alerts_fire_when_they_should():
-    """promtool finds the rules well formed and plays the histories of alerts_test.yml."""
+    """promtool accepts the alert rules, and the alerts fire as alerts_test.yml expects."""
     for arguments in (["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]):
         done = subprocess.run(["promtool", *arguments], cwd=ALERTS.parent, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_alert_has_a_history():
-    """Each alert is shown firing at least once."""
-    played = yaml.safe_load((ALERTS.parent / "alerts_test.yml").read_text())["tests"]
-    fired = {case["alertname"] for test in played for case in test["alert_rule_test"] if case["exp_alerts"]}
+    """Each alert fires in at least one test case of alerts_test.yml."""
+    histories = yaml.safe_load((ALERTS.parent / "alerts_test.yml").read_text())["tests"]
+    fired = {case["alertname"] for test in histories for case in test["alert_rule_test"] if case["exp_alerts"]}
     rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
     assert fired == {rule["alert"] for rule in rules}
 
 
 def test_the_scrape_configuration_is_valid(tmp_path: Path):
-    """promtool accepts deploy/prometheus.yml with its files where compose mounts them."""
+    """promtool accepts deploy/prometheus.yml if the files that it names exist."""
     config = SCRAPES.read_text()
     (tmp_path / "token").write_text("token")
-    for there, here in {
+    for mounted, local in {
         "/run/secrets/api_token": tmp_path / "token",
         "/etc/nefstudy/prometheus/alerts.yml": ALERTS,
     }.items():
-        assert there in config
-        config = config.replace(there, str(here))
+        assert mounted in config
+        config = config.replace(mounted, str(local))
     (tmp_path / "prometheus.yml").write_text(config)
     command = [shutil.which("promtool") or "promtool", "check", "config", str(tmp_path / "prometheus.yml")]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Every file under deploy/ is well formed, by the validator its own tool would use, offline."""
+"""Tests of the files under deploy/, which are checked by offline validators."""
 
 import copy
 import re
@@ -22,39 +22,42 @@ JOB_NAMES = {"entrypoint", "backoffLimit", "shutdownAfterJobFinishes", "ttlSecon
 
 
 def documents(name: str) -> list[dict[str, Any]]:
-    """The YAML documents of a file under deploy/."""
+    """Return the YAML documents of a file under deploy/."""
     return list(yaml.safe_load_all((DEPLOY / name).read_text()))
 
 
 def cluster_spec(name: str) -> dict[str, Any]:
-    """The Ray cluster that a manifest asks for."""
+    """Return the Ray cluster that a manifest requests."""
     (document,) = documents(name)
     spec: dict[str, Any] = document["spec"]
-    return spec.get("rayClusterSpec", spec)  # type: ignore[no-any-return]  # YAML has no types
+    return spec.get("rayClusterSpec", spec)
 
 
 def tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command-line validator of this environment."""
+    """Run a command-line validator that is installed in this environment."""
     command = [str(Path(sys.executable).with_name(name)), *arguments]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
 def test_dockerfile_is_clean() -> None:
-    """hadolint has nothing to say."""
+    """hadolint reports no problems with the Dockerfile."""
     done = tool("hadolint", "deploy/Dockerfile")
     assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.slow
 def test_compose_file_follows_the_schema() -> None:
-    """The compose specification accepts the file."""
+    """The compose file satisfies the schema of the compose specification."""
     done = tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml")
     assert done.returncode == 0, done.stdout
 
 
 def test_compose_publishes_on_loopback_and_has_no_default_secret() -> None:
-    """No port leaves the machine, and each secret is required from the environment."""
+    """Compose publishes every port on loopback only.
+
+    Secrets have no defaults: each must be set in the environment.
+    """
     text = (DEPLOY / "compose.yaml").read_text()
     (compose,) = documents("compose.yaml")
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
@@ -69,7 +72,10 @@ def test_compose_publishes_on_loopback_and_has_no_default_secret() -> None:
 
 
 def test_every_file_that_compose_mounts_is_there() -> None:
-    """A bind mount of a missing file would become an empty directory; configurations name what is mounted."""
+    """Every file that compose mounts exists.
+
+    Docker would create a directory in place of a missing file. Grafana's configuration refers to the mounted files.
+    """
     (compose,) = documents("compose.yaml")
     mounts = [
         volume.split(":")
@@ -90,7 +96,7 @@ def test_every_file_that_compose_mounts_is_there() -> None:
 
 
 def test_prometheus_scrapes_services_that_compose_runs() -> None:
-    """Each target is a service of compose, on the port that its command line opens."""
+    """Prometheus scrapes compose services at the ports given on their command lines."""
     (compose,) = documents("compose.yaml")
     (scrapes,) = documents("prometheus.yml")
     jobs = {job["job_name"]: job for job in scrapes["scrape_configs"]}
@@ -108,29 +114,32 @@ def test_prometheus_scrapes_services_that_compose_runs() -> None:
     "document", documents("kuberay/platform.yaml"), ids=lambda d: f"{d['kind']}-{d['metadata']['name']}"
 )
 def test_platform_manifests_are_valid(document: dict[str, Any]) -> None:
-    """Kubernetes' own schema accepts each object, unknown names refused."""
+    """Each object in platform.yaml satisfies the Kubernetes schema in strict mode."""
     kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
 
 @pytest.mark.parametrize("name", ["kuberay/raycluster.yaml", "kuberay/rayjob.yaml"])
 def test_ray_pods_are_valid_and_guarded(name: str) -> None:
-    """Each pod passes Kubernetes' schema, runs unprivileged, and the cluster asks for token authentication."""
+    """Each Ray pod satisfies the Kubernetes schema and does not run as root.
+
+    The cluster requires token authentication.
+    """
     spec = cluster_spec(name)
     assert set(spec) <= CLUSTER_NAMES
     assert spec["authOptions"] == {"mode": "token"}
     assert set(spec["headGroupSpec"]) <= HEAD_NAMES
     for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
         assert set(group) <= WORKER_NAMES
-        # the operator refuses a number among the start parameters, and words among the replicas
+        # the operator rejects start parameters that are numbers, and replicas that are not
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
         assert all(isinstance(value, int) for name, value in group.items() if name.endswith(("replicas", "Replicas")))
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, "spec": group["template"]["spec"]}
         kubernetes_validate.validate(pod, KUBERNETES, strict=True)
-        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True  # type: ignore[index]  # a dict literal of mixed values
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
 
 
 def test_a_wrong_pod_is_refused() -> None:
-    """The validator sees a misspelt name (so the tests above can fail)."""
+    """The validator rejects a misspelled field, which shows that the tests above would detect an invalid manifest."""
     pod = copy.deepcopy(cluster_spec("kuberay/raycluster.yaml")["headGroupSpec"]["template"]["spec"])
     pod["containers"][0]["volumeMount"] = []
     broken = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, "spec": pod}
@@ -139,7 +148,7 @@ def test_a_wrong_pod_is_refused() -> None:
 
 
 def test_ray_versions_agree() -> None:
-    """The Ray that manifests ask for is the pinned one, and cluster and job want the same cluster."""
+    """The two Ray manifests use the pinned Ray version and describe the same cluster."""
     (pinned,) = re.findall(r"^ray==(.*)$", (REPOSITORY / "constraints.txt").read_text(), flags=re.MULTILINE)
     specs = [cluster_spec(name) for name in ("kuberay/raycluster.yaml", "kuberay/rayjob.yaml")]
     assert [spec["rayVersion"] for spec in specs] == [pinned, pinned]
@@ -147,7 +156,7 @@ def test_ray_versions_agree() -> None:
 
 
 def test_the_job_retries_and_names_an_absolute_root() -> None:
-    """A failed attempt is submitted again, and runs the stable command line on the shared directory."""
+    """The Ray job is retried after a failure, with the shared directory as its root."""
     (job,) = documents("kuberay/rayjob.yaml")
     assert set(job["spec"]) <= JOB_NAMES
     assert job["spec"]["backoffLimit"] > 0
@@ -156,7 +165,7 @@ def test_the_job_retries_and_names_an_absolute_root() -> None:
 
 
 def test_secret_keys_are_those_the_guide_creates() -> None:
-    """Every key that a manifest reads from the Secret is in the README's command that makes it."""
+    """The manifests read exactly those Secret keys that the command in the README creates."""
     read = set()
     for path in (DEPLOY / "kuberay").glob("*.yaml"):
         read |= set(re.findall(r"secretKeyRef: \{name: nefstudy-keys, key: ([a-z-]+)\}", path.read_text()))
@@ -166,7 +175,7 @@ def test_secret_keys_are_those_the_guide_creates() -> None:
 
 @pytest.mark.slow
 def test_the_cluster_file_passes_rays_own_check() -> None:
-    """Ray's launcher accepts the file and would start nodes with token authentication."""
+    """Ray's own validation accepts ray-cluster.yaml, whose nodes start with token authentication."""
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     (config,) = documents("ray-cluster.yaml")

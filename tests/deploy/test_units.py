@@ -1,4 +1,4 @@
-"""The systemd units: accepted by systemd, closed as far as their programs allow, options that those programs know."""
+"""Tests of the systemd units: their validity, their hardening and their command lines."""
 
 import configparser
 import re
@@ -13,13 +13,13 @@ SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"
 UNITS = sorted(SYSTEMD.glob("*.service"))
 HERE = str(Path(sys.executable).parent)
 THERE = "/opt/nefstudy/.venv/bin"
-MOST_EXPOSED = 4.0  # systemd's own score of 0 to 10; a unit without any of this has 9.2
+MOST_EXPOSED = 4.0  # systemd's score from 0 to 10; a unit without any hardening has 9.2
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
 
 
 def service(unit: Path) -> configparser.SectionProxy:
-    """The [Service] section of a unit, comments left out."""
+    """Return the [Service] section of a unit, without its comments."""
     parsed = configparser.ConfigParser(interpolation=None, strict=False, comment_prefixes=("#",))
     parsed.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's names have capitals
     parsed.read_string(unit.read_text())
@@ -27,14 +27,14 @@ def service(unit: Path) -> configparser.SectionProxy:
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """What systemd-analyze says of unit files."""
+    """Return the output of systemd-analyze for unit files."""
     command = ["systemd-analyze", "--no-pager", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
 def installed(tmp_path: Path):
-    """Copies a unit with the programs of this environment in place of /opt's."""
+    """Return a function that copies a unit and replaces its programs under /opt with those of this environment."""
 
     def copy(unit: Path, *, text: str | None = None) -> str:
         target = tmp_path / unit.name
@@ -45,7 +45,7 @@ def installed(tmp_path: Path):
 
 
 def test_there_is_a_unit_for_each_part():
-    """Status service, MLflow, Ray head and Ray worker."""
+    """There are units for the status service, MLflow, the Ray head and the Ray worker."""
     assert [unit.stem for unit in UNITS] == [
         f"nefstudy-{part}" for part in ("mlflow", "ray-head", "ray-worker", "status")
     ]
@@ -54,7 +54,7 @@ def test_there_is_a_unit_for_each_part():
 @needs_systemd
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_systemd_accepts_the_unit_and_finds_it_closed(unit, installed):
-    """No complaint, and an exposure that systemd itself calls OK."""
+    """systemd accepts each unit without errors and rates its exposure as low."""
     path = installed(unit)
     verified = analyze("verify", "--man=no", "--recursive-errors=no", path)
     assert (verified.returncode, verified.stderr) == (0, "")
@@ -65,7 +65,7 @@ def test_systemd_accepts_the_unit_and_finds_it_closed(unit, installed):
 
 @needs_systemd
 def test_a_misspelt_setting_is_seen(installed):
-    """The check above can fail."""
+    """systemd reports a misspelled setting, which shows that the test above would detect an invalid unit."""
     broken = installed(UNITS[0], text=UNITS[0].read_text().replace("ProtectSystem=strict", "ProtectSystems=strict"))
     assert "ProtectSystems" in analyze("verify", "--man=no", "--recursive-errors=no", broken).stderr
 
@@ -73,7 +73,7 @@ def test_a_misspelt_setting_is_seen(installed):
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_every_option_is_one_the_program_knows(unit):
-    """Each option of the command line stands in the program's own help."""
+    """Each option on a unit's command line appears in the help of its program."""
     words = service(unit)["ExecStart"].split()
     assert words[0].startswith(f"{THERE}/")
     program, command = Path(words[0]).name, words[1]
@@ -84,7 +84,10 @@ def test_every_option_is_one_the_program_knows(unit):
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_a_unit_keeps_the_rules_of_hardening(unit):
-    """Nobody is root, no secret is written down, what can be bound to loopback is, and unsafe defaults are off."""
+    """No systemd unit runs as root, contains a secret or listens on all interfaces.
+
+    Unsafe defaults of MLflow and Ray are turned off.
+    """
     found = service(unit)
     assert found["User"] == "nefstudy"
     assert found["EnvironmentFile"] == "/etc/nefstudy/environment"
@@ -100,7 +103,7 @@ def test_a_unit_keeps_the_rules_of_hardening(unit):
 
 
 def test_every_variable_of_a_unit_is_in_the_example():
-    """What command lines expand, the environment file sets."""
+    """Every variable on a unit's command line is set in the example environment file."""
     named = set(re.findall(r"^([A-Z_]+)=", (SYSTEMD / "environment.example").read_text(), flags=re.MULTILINE))
     assert {name for unit in UNITS for name in re.findall(r"\$\{([A-Z_]+)\}", unit.read_text())} <= named
     assert {"NEFSTUDY_API_TOKEN", "RAY_AUTH_TOKEN", "NEFSTUDY_ROOT", "NEFSTUDY_LEDGER"} <= named

@@ -1,4 +1,4 @@
-"""Runs the project's commands as a user would: as processes, from the project's root."""
+"""Fixtures that run the project's commands as a user would: as processes in the repository's root."""
 
 import json
 import os
@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from ..present import present
+
 PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def run_python():
-    """Run `python ARGS` from the project's root and return the finished process."""
+    """Return a function that runs `python ARGS` in the repository's root and returns the finished process."""
 
     def run(*args, timeout=240, expect=0, **environment):
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("NEFSTUDY_", "MLFLOW_", "RAY_"))}
@@ -39,7 +41,7 @@ def run_python():
 
 @pytest.fixture(scope="session")
 def nefstudy(run_python):
-    """Run `nefstudy ARGS --json` and return what it printed."""
+    """Return a function that runs `nefstudy ARGS --json` and returns the parsed output."""
 
     def run(*args, **options):
         return json.loads(run_python("-m", "nefstudy", *args, "--json", **options).stdout)
@@ -49,26 +51,26 @@ def nefstudy(run_python):
 
 @pytest.fixture(scope="session")
 def finished_root(tmp_path_factory, run_python):
-    """A root in which the tiny study ran to its end."""
+    """Return a root that contains the finished tiny study."""
     root = tmp_path_factory.mktemp("study")
     run_python("tests/e2e/tiny_study.py", "--root", root, "--study", "tiny")
     return root
 
 
 class Service:
-    """A running service: call it with a path to GET JSON."""
+    """A running service; calling it with a path returns the JSON response."""
 
     def __init__(self, address):
         self.address = address
 
     def __call__(self, path):
-        with urllib.request.urlopen(self.address + path, timeout=20) as answer:
-            return json.loads(answer.read())
+        with urllib.request.urlopen(self.address + path, timeout=20) as response:
+            return json.loads(response.read())
 
 
 @pytest.fixture(scope="session")
 def served():
-    """Serve a root by `nefstudy serve`, if need be run `within` another command; yields a function that GETs JSON."""
+    """Return a context manager that runs `nefstudy serve`, optionally wrapped in a command, and yields a client."""
 
     @contextmanager
     def serve(root, *, within=()):
@@ -77,9 +79,9 @@ def served():
             command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as server:
             try:
-                said = server.stderr.readline()
-                address = re.search(r"http://[^/ ]+", said)
-                assert address, said
+                line = present(server.stderr).readline()
+                address = re.search(r"http://[^/ ]+", line)
+                assert address, line
                 yield Service(address[0])
             finally:
                 server.terminate()

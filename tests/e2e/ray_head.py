@@ -1,4 +1,4 @@
-"""A Ray cluster of its own ports and directory, started as an operator would, with token authentication."""
+"""A Ray cluster with token authentication and its own ports and directory, for tests."""
 
 import os
 import secrets
@@ -21,11 +21,11 @@ RAY = Path(sys.executable).with_name("ray")
 
 @dataclass(frozen=True)
 class RayHead:
-    """Where a head answers: its dashboard's URL, the environment of its clients, the port of its metrics.
+    """A running head node of a Ray cluster.
 
     Attributes:
-        address: what its nodes and drivers connect to.
-        pid: of `ray start`, the parent of all that the head is.
+        address: the address that its nodes and drivers connect to.
+        pid: process id of `ray start`, the parent of all the head's processes.
     """
 
     dashboard: str
@@ -36,17 +36,17 @@ class RayHead:
 
 
 def free_ports(count: int) -> list[int]:
-    ears = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [ear.getsockname()[1] for ear in ears]
-    for ear in ears:
-        ear.close()
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
     return ports
 
 
 @contextmanager
 def ray_head(*, cpus: int = 2) -> Iterator[RayHead]:
-    """A running head; it and its directory are gone afterwards."""
-    folder = tempfile.mkdtemp(prefix="nj", dir="/tmp")  # a socket's path must stay short
+    """Run the head node of a Ray cluster; remove the node and its directory afterwards."""
+    folder = tempfile.mkdtemp(prefix="nj", dir="/tmp")  # socket paths must be short
     gcs, dashboard, client, agent, agent_grpc, metrics = free_ports(6)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "NEFSTUDY_", "MLFLOW_"))} | {
         "RAY_AUTH_MODE": "token",
@@ -73,13 +73,13 @@ def ray_head(*, cpus: int = 2) -> Iterator[RayHead]:
 
 @contextmanager
 def ray_node(head: RayHead, *, cpus: int = 1) -> Iterator[int]:
-    """The pid of `ray start` of one more node of a cluster, on this machine; it is gone afterwards."""
+    """Run another node of the cluster, yield the pid of its `ray start`, and remove the node afterwards."""
     agent, agent_grpc, metrics, environments = free_ports(4)
     command = [str(RAY), "start", f"--address={head.address}", "--block", f"--num-cpus={cpus}"]
     command += [f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"]
     command += [f"--metrics-export-port={metrics}", f"--runtime-env-agent-port={environments}"]
     command += ["--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats"]
-    # its own, as on another machine: when it was shared, a node that died took the working directory of jobs along
+    # A separate directory, as on another machine: a dying node deletes the jobs' working directory in a shared one.
     folder = tempfile.mkdtemp(prefix="nk", dir="/tmp")
     command += [f"--temp-dir={folder}"]
     quiet = subprocess.DEVNULL
@@ -92,12 +92,12 @@ def ray_node(head: RayHead, *, cpus: int = 1) -> Iterator[int]:
 
 
 def _end(started: subprocess.Popen) -> None:
-    """End a `ray start` and all it started, asked first."""
-    for how, patience in ((signal.SIGTERM, 30), (signal.SIGKILL, 10)):
+    """Terminate a `ray start` process and its children, first with SIGTERM, then with SIGKILL."""
+    for signal_, timeout_s in ((signal.SIGTERM, 30), (signal.SIGKILL, 10)):
         with suppress(ProcessLookupError):
-            os.killpg(started.pid, how)
+            os.killpg(started.pid, signal_)
         with suppress(subprocess.TimeoutExpired):
-            started.wait(timeout=patience)
+            started.wait(timeout=timeout_s)
             return
 
 
@@ -107,11 +107,11 @@ def _wait_for(address: str, head: subprocess.Popen, log: Path) -> None:
         assert head.poll() is None, log.read_text()[-3000:]
         try:
             urllib.request.urlopen(address + "/api/version", timeout=2).close()
-        except urllib.error.HTTPError as refused:
-            refused.close()
-            if refused.code == 401:
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 401:
                 return
         except OSError:
             pass
         time.sleep(0.5)
-    raise AssertionError(f"the head did not come up:\n{log.read_text()[-3000:]}")
+    raise AssertionError(f"the head did not start:\n{log.read_text()[-3000:]}")

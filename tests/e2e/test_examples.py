@@ -1,4 +1,4 @@
-"""The examples run, resume after a kill, and are shown by a service that imports none of them."""
+"""Tests that every example runs, resumes after a kill, and is shown by the service."""
 
 import os
 import signal
@@ -12,10 +12,9 @@ import pytest
 from nefstudy.errors import NoLedger
 from nefstudy.ledger import Ledger, TrialState
 
-from .conftest import PROJECT
-
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
+PROJECT = Path(__file__).parents[2]
 EXAMPLES = {
     "random_search": ("random-search", 6, "fitting", "val_psnr", "maximize"),
     "own_init": ("own-init", 6, "fitting", "val_psnr", "maximize"),
@@ -39,7 +38,7 @@ def complete(root: Path, study: str) -> int:
 
 @pytest.fixture(scope="module", params=EXAMPLES)
 def ran(request, tmp_path_factory, run_python):
-    """An example's script, killed after its first trials and run again; with what it is to find."""
+    """Run an example, kill it after its first trials, rerun it, and return the root and the expected results."""
     script, root = f"studies/examples/{request.param}.py", tmp_path_factory.mktemp("example")
     study, planned, *declared = EXAMPLES[request.param]
     options = ["--trials", str(planned)] if request.param in ("random_search", "own_task") else []
@@ -58,7 +57,7 @@ def ran(request, tmp_path_factory, run_python):
 
 
 def test_an_example_resumes_after_a_kill(ran):
-    """Every planned trial is complete by the task's own objective; none that was complete ran again."""
+    """After a kill and a rerun, every planned trial is complete and no complete trial was run again."""
     root, study, planned, (task, metric, _), before = ran
     rows = {row.key: row for row in rows_of(root, study)}
     assert len(rows) == planned
@@ -69,17 +68,20 @@ def test_an_example_resumes_after_a_kill(ran):
 
 
 def test_the_service_shows_it_without_importing_it(ran, served):
-    """Declared metrics, the best by the objective's direction, and the importance of the free parameters."""
+    """The service shows an example's metrics and best trial although it does not import the example's code.
+
+    The best trial follows the direction of the objective.
+    """
     root, study, _, (_, metric, direction), _ = ran
     scores = {row.key: row.score for row in rows_of(root, study)}
-    wanted = (max if direction == "maximize" else min)(scores.values())
+    expected = (max if direction == "maximize" else min)(scores.values())
     with served(root) as get:
         (cell,) = get(f"/v1/studies/{study}")["plan"]["cells"]
         (best,) = get(f"/v1/studies/{study}/progress")["best"]
         table = get(f"/v1/studies/{study}/tables/best")
         figure = get(f"/v1/studies/{study}/figures/ladders")
     assert cell["objective"] == {"metric": metric, "direction": direction}
-    assert metric in {one["name"] for one in cell["metrics"]}
-    assert (best["objective"], best["score"]) == (metric, wanted)
+    assert metric in {declared["name"] for declared in cell["metrics"]}
+    assert (best["objective"], best["score"]) == (metric, expected)
     assert table["rows"]
     assert figure["id"] == "ladders"

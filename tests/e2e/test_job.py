@@ -1,4 +1,4 @@
-"""`ray job submit -- python studies/phase1.py` on a running cluster that asks for a token."""
+"""Tests of `ray job submit -- python studies/phase1.py` on a running cluster with token authentication."""
 
 import subprocess
 import urllib.error
@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A head started as an operator would, with token authentication."""
+    """Run a head node as an operator would, with token authentication."""
     with ray_head() as head:
         yield head
 
@@ -39,23 +39,23 @@ def submit(cluster, *arguments, timeout=280):
     )
 
 
-def test_jobs_without_the_token_are_refused(cluster):
-    """The jobs API answers 401 to whoever has no token: an open one would run anybody's code."""
-    with pytest.raises(urllib.error.HTTPError) as refused:
+def test_jobs_without_the_token_are_rejected(cluster):
+    """The jobs API returns 401 without the token, since an unprotected API would run anyone's code."""
+    with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(cluster.dashboard + "/api/jobs/", timeout=10)
-    refused.value.close()
-    assert refused.value.code == 401
+    error.value.close()
+    assert error.value.code == 401
 
 
-def test_a_relative_root_in_a_job_is_refused(cluster):
-    """The job fails with one line that says why, and starts nothing."""
+def test_a_relative_root_in_a_job_is_rejected(cluster):
+    """A job with a relative root fails with a one-line error."""
     done = submit(cluster, "studies/phase1.py", "--scale", "smoke", "--root", "runs")
     assert done.returncode != 0
     assert "is relative, but a Ray job runs in a copy" in done.stdout + done.stderr
 
 
-def test_a_submitted_study_runs_and_resubmitting_continues_it(cluster, tmp_path, nefstudy):
-    """Two trials of a cell by `ray job submit`; a second submission with a larger budget runs only the third."""
+def test_a_submitted_study_runs_and_resubmitting_resumes_it(cluster, tmp_path, nefstudy):
+    """Submitting a study again with a larger budget completes its trials up to the new budget."""
     arguments = ["studies/phase1.py", "--scale", "smoke", "--cells", "mnist5k/siren", "--root", str(tmp_path)]
     first = submit(cluster, *arguments, "--trials", "2")
     assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-3000:]

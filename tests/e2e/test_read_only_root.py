@@ -1,32 +1,32 @@
-"""A finished root on a read-only mount can be looked at by every command that only looks."""
+"""Tests that read-only commands work with a finished root on a read-only mount."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-
-from .conftest import PROJECT
 
 pytestmark = [
     *(pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)),
     pytest.mark.skipif(os.getuid() != 0, reason="mounting needs root"),
 ]
+PROJECT = Path(__file__).parents[2]
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
 
 
 @pytest.fixture
 def mounted(finished_root):
-    """What runs a command where the finished root is mounted read-only."""
+    """Return the command prefix that mounts the finished root read-only."""
     within = ["unshare", "-m", "sh", "-c", READ_ONLY, str(finished_root)]
     if subprocess.run([*within, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no right to mount here")
+        pytest.skip("no permission to mount here")
     return within
 
 
 @pytest.fixture
 def nefstudy(mounted, finished_root):
-    """Run `nefstudy ARGS --root ROOT` there."""
+    """Return a function that runs `nefstudy ARGS --root ROOT` with the root mounted read-only."""
 
     def run(*arguments):
         command = [*mounted, sys.executable, "-m", "nefstudy", *map(str, arguments), "--root", str(finished_root)]
@@ -35,8 +35,8 @@ def nefstudy(mounted, finished_root):
     return run
 
 
-def test_commands_that_only_look_work_on_a_read_only_root(nefstudy, finished_root, tmp_path):
-    """Tables, logs, datasets, exports and reports; nothing appears under the root."""
+def test_read_only_commands_work_on_a_read_only_root(nefstudy, finished_root, tmp_path):
+    """The status, dataset, export and report commands succeed and create nothing under the root."""
     before = sorted(finished_root.rglob("*"))
     digest = next((finished_root / "neural_datasets").iterdir()).name
     for arguments in (
@@ -55,8 +55,8 @@ def test_commands_that_only_look_work_on_a_read_only_root(nefstudy, finished_roo
     assert sorted(finished_root.rglob("*")) == before
 
 
-def test_commands_that_write_there_end_in_one_line(nefstudy):
-    """A report in its usual place, an export that changes the outbox, a command for the driver."""
+def test_commands_that_write_fail_in_one_line(nefstudy):
+    """Commands that would write to the root fail with a one-line error."""
     for arguments in (["report", "tiny"], ["export", "mlflow"], ["pause", "tiny"], ["dataset", "gc", "--yes"]):
         done = nefstudy(*arguments)
         assert done.returncode in (1, 2), arguments
@@ -65,6 +65,6 @@ def test_commands_that_write_there_end_in_one_line(nefstudy):
 
 
 def test_a_read_only_root_is_served(served, mounted, finished_root):
-    """The service answers from a ledger that it cannot write next to."""
+    """The service can read a ledger in a directory that it cannot write to."""
     with served(finished_root, within=mounted) as get:
         assert get("/v1/studies")["studies"][0]["study"] == "tiny"

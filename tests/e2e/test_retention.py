@@ -1,4 +1,4 @@
-"""A study that keeps little and is short of space: stopped, continued, and left with what its plan keeps."""
+"""Tests that a study pauses if disk space is short, and keeps only what its plan requests."""
 
 import pytest
 
@@ -7,8 +7,11 @@ from nefstudy.ledger import Ledger, TrialState
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-def test_short_of_space_it_stops_and_goes_on_and_keeps_nothing(tmp_path, run_python, nefstudy):
-    """Exit 1 with the next step and no trial lost; with room, every result is there, each fit was made once."""
+def test_a_study_short_of_space_stops_and_resumes(tmp_path, run_python, nefstudy):
+    """Without enough disk space, a study pauses, and its command exits with code 1 and prints how to resume it.
+
+    With enough space, it resumes and computes each fit once.
+    """
     command = ("tests/e2e/tiny_study.py", "--root", tmp_path, "--study", "tiny", "--cells", "digits8/siren")
     done = run_python(*command, "--keep", "none", "--min-free-gb", 1e6, expect=1)
     assert "run the same command again" in done.stderr
@@ -23,12 +26,12 @@ def test_short_of_space_it_stops_and_goes_on_and_keeps_nothing(tmp_path, run_pyt
     assert {row.state for row in datasets} == {"dropped"}
     assert not list((tmp_path / "neural_datasets").iterdir())
     assert sum(row.metrics["field_steps"] > 0 for row in rows) == len({row.dataset for row in rows}) == len(datasets)
-    assert nefstudy("replay", rows[0].key, "--root", tmp_path)["same"], "what was dropped can be computed again"
+    assert nefstudy("replay", rows[0].key, "--root", tmp_path)["same"], "a dropped neural dataset can be computed again"
     assert nefstudy("dataset", "gc", "--root", tmp_path) == []
 
 
-def test_collecting_by_hand(tmp_path, run_python, nefstudy):
-    """Kept by the plan, dropped on request: a dry run lists, the real one does, and says the same."""
+def test_manual_garbage_collection(tmp_path, run_python, nefstudy):
+    """`dataset gc --keep` drops exactly the neural datasets that its dry run lists."""
     command = ("tests/e2e/tiny_study.py", "--root", tmp_path, "--study", "tiny", "--cells", "digits8/siren")
     run_python(*command)
     plan = nefstudy("plan", *command[:1], "--root", tmp_path, "--study", "tiny", "--cells", "digits8/siren")
@@ -37,8 +40,8 @@ def test_collecting_by_hand(tmp_path, run_python, nefstudy):
         ("phase2", 4, 2),
     ]
     assert not any(v["goes"] for v in nefstudy("dataset", "gc", "--root", tmp_path, "--dry-run"))
-    would = nefstudy("dataset", "gc", "--root", tmp_path, "--keep", "best:1", "--dry-run")
-    assert 0 < sum(v["goes"] for v in would) < len(would) == 5
-    assert nefstudy("dataset", "gc", "--root", tmp_path, "--keep", "best:1") == would
+    listed = nefstudy("dataset", "gc", "--root", tmp_path, "--keep", "best:1", "--dry-run")
+    assert 0 < sum(v["goes"] for v in listed) < len(listed) == 5
+    assert nefstudy("dataset", "gc", "--root", tmp_path, "--keep", "best:1") == listed
     left = {path.name for path in (tmp_path / "neural_datasets").iterdir()}
-    assert left == {v["dataset"] for v in would if not v["goes"]}
+    assert left == {v["dataset"] for v in listed if not v["goes"]}

@@ -1,4 +1,4 @@
-"""The whole study, for real: Ray Tune, ledger, MLflow, REST; run, run again, killed, run again."""
+"""Tests of a whole study with real Ray Tune, ledger, MLflow and REST: it is run, rerun, killed and resumed."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import time
 import mlflow
 import pytest
 
-from nefstudy.ledger import Ledger, TrialState
+from nefstudy.ledger import Ledger, TrialRow, TrialState
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -22,7 +22,7 @@ def rows_of(root):
 
 
 def test_both_phases_run_to_the_planned_counts(finished_root, nefstudy):
-    """`status --json` says every planned trial of both phases is complete and none failed."""
+    """In `status --json`, all planned trials of both phases are complete and none has failed."""
     (study,) = nefstudy("status", "--root", finished_root)["studies"]
     assert study["study"] == "tiny"
     assert study["state"] == "finished"
@@ -30,17 +30,17 @@ def test_both_phases_run_to_the_planned_counts(finished_root, nefstudy):
     assert {p["phase"]: p["complete"] for p in study["phases"]} == PLANNED
     assert all(p["failed"] == p["running"] == p["interrupted"] == p["pruned"] == 0 for p in study["phases"])
     assert {best["cell"] for best in study["best"]} == {"digits8/siren", "digits8/rffnet"}
-    assert not (finished_root / ".ray" / "tiny").exists(), "Ray's scratch files go with the run"
+    assert not (finished_root / ".ray" / "tiny").exists(), "Ray's scratch files are removed after the run"
 
 
-def test_status_rest_and_mlflow_agree_trial_for_trial(finished_root, nefstudy, served):
-    """The same keys and the same accuracies, wherever one looks."""
+def test_status_rest_and_mlflow_agree(finished_root, nefstudy, served):
+    """Status, REST, MLflow and the ledger report the same keys and accuracies."""
     rows = {row.key: row for row in rows_of(finished_root)}
     assert len(rows) == sum(PLANNED.values())
     with served(finished_root) as get:
-        answered = get("/v1/studies/tiny/trials?limit=1000")["trials"]
+        listed = get("/v1/studies/tiny/trials?limit=1000")["trials"]
         best = get("/v1/studies/tiny/best")["best"]
-    assert {t["key"]: t["score"] for t in answered} == {k: r.score for k, r in rows.items()}
+    assert {t["key"]: t["score"] for t in listed} == {k: r.score for k, r in rows.items()}
     (study,) = nefstudy("status", "--root", finished_root)["studies"]
     top = {b["cell"]: b["val_accuracy"] for b in best}
     for shown in study["best"]:
@@ -56,49 +56,52 @@ def test_status_rest_and_mlflow_agree_trial_for_trial(finished_root, nefstudy, s
     assert {r.info.status for r in runs} == {"FINISHED"}
 
 
-def test_running_again_does_nothing_again(finished_root, run_python):
-    """The same command on a finished study ends at once and touches no row."""
+def test_a_rerun_of_a_finished_study_does_nothing(finished_root, run_python):
+    """Running the command of a finished study again exits quickly and changes no row."""
     before = [(row.key, row.attempt, row.ended_at) for row in rows_of(finished_root)]
-    began = time.monotonic()
-    said = run_python("tests/e2e/tiny_study.py", "--root", finished_root, "--study", "tiny").stdout
-    assert time.monotonic() - began < 60
-    assert "14/14 trials complete" in said
+    start = time.monotonic()
+    output = run_python("tests/e2e/tiny_study.py", "--root", finished_root, "--study", "tiny").stdout
+    assert time.monotonic() - start < 60
+    assert "14/14 trials complete" in output
     assert [(row.key, row.attempt, row.ended_at) for row in rows_of(finished_root)] == before
 
 
-def test_a_study_of_other_meaning_by_the_same_name_is_refused(finished_root, run_python):
-    """Another seed under the same name: exit 2, the difference, and nothing lost."""
+def test_a_different_plan_under_the_same_name_is_rejected(finished_root, run_python):
+    """Reusing a study's name with another seed is rejected with an error that names the difference.
+
+    The ledger stays unchanged.
+    """
     before = rows_of(finished_root)
     done = run_python("tests/e2e/tiny_study.py", "--root", finished_root, "--study", "tiny", "--seed", 5, expect=2)
-    assert "seed was 0, now 5" in done.stderr
+    assert "seed was 0, is now 5" in done.stderr
     assert "Traceback" not in done.stderr
     assert rows_of(finished_root) == before
 
 
-def test_closing_words_say_what_to_open(finished_root, run_python):
-    """Table, picture and commands: the run's end tells what to look at."""
-    said = run_python("tests/e2e/tiny_study.py", "--root", finished_root, "--study", "tiny").stdout
-    for wanted in (
-        "Test accuracy by initialization",
+def test_the_summary_names_results_and_next_commands(finished_root, run_python):
+    """At its end, a run prints a results table, the path of a figure and suggested next commands."""
+    output = run_python("tests/e2e/tiny_study.py", "--root", finished_root, "--study", "tiny").stdout
+    for text in (
+        "Test accuracy over all by initialization",
         "digits8/siren",
         "digits8/rffnet",
         "nefstudy serve",
         "mlflow server",
         "ladders.png",
     ):
-        assert wanted in said, said
+        assert text in output, output
     picture = finished_root / "reports" / "tiny" / "ladders.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.fault
 def test_a_killed_driver_loses_nothing_and_repeats_nothing(tmp_path, run_python):
-    """kill -9 in the middle, same command again: finished trials keep their attempt, the rest runs once."""
+    """A rerun after `kill -9` repeats no complete trial and completes the remaining trials."""
     command = [sys.executable, "tests/e2e/tiny_study.py", "--root", str(tmp_path), "--study", "tiny"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
         deadline = time.monotonic() + 200
-        done = []
+        done: list[TrialRow] = []
         while len(done) < 3 and time.monotonic() < deadline:
             time.sleep(0.3)
             if (tmp_path / "ledger.db").exists():
@@ -106,7 +109,7 @@ def test_a_killed_driver_loses_nothing_and_repeats_nothing(tmp_path, run_python)
                     done = [row for row in rows_of(tmp_path) if row.state is TrialState.COMPLETE]
                 except Exception:
                     done = []
-        assert len(done) >= 3, "the study never got going"
+        assert len(done) >= 3, "the study did not start"
         driver.send_signal(signal.SIGKILL)
     before = {row.key: (row.attempt, row.ended_at) for row in rows_of(tmp_path) if row.state is TrialState.COMPLETE}
     run_python(*command[1:])
@@ -116,12 +119,12 @@ def test_a_killed_driver_loses_nothing_and_repeats_nothing(tmp_path, run_python)
     assert {key: (after[key].attempt, after[key].ended_at) for key in before} == before
 
 
-def test_a_second_driver_is_turned_away_naming_the_first(finished_root, run_python):
-    """Exit 3 while another process holds the study; it says which."""
+def test_a_second_driver_is_rejected_naming_the_first(finished_root, run_python):
+    """While one process holds a study's lease, starting the study again exits with code 3 and names that process."""
     from nefstudy.ledger import Owner
 
     with Ledger.open(f"sqlite:///{finished_root}/ledger.db") as ledger:
-        lease = ledger.leases.acquire("tiny", Owner.here())
+        lease = ledger.leases.acquire("tiny", Owner.current())
         try:
             done = run_python("tests/e2e/tiny_study.py", "--root", finished_root, "--study", "tiny", expect=3)
         finally:

@@ -1,4 +1,4 @@
-"""A study in surroundings that its author did not have, and under a name that is a path: run as a user runs it."""
+"""Tests of studies in unusual environments and of study names that are paths."""
 
 import pytest
 
@@ -11,7 +11,7 @@ SMALL = ["tests/e2e/tiny_study.py", "--study", "tiny", "--cells", "digits8/siren
 
 @pytest.fixture
 def rows_after(tmp_path, run_python):
-    """Run one cell of the tiny study, and return the rows of its ledger."""
+    """Return a function that runs one cell of the tiny study and returns the rows of its trials."""
 
     def run(*arguments, **environment):
         root = tmp_path / "root"
@@ -24,7 +24,7 @@ def rows_after(tmp_path, run_python):
 
 @pytest.mark.ray
 def test_a_study_runs_where_nothing_can_be_compiled(rows_after):
-    """There is no place for compiled programs: the eager engine fits every trial, and its fingerprint names it."""
+    """If the directory for compiled programs cannot be created, the eager engine fits every trial."""
     rows = rows_after("--engine", "compiled", TORCHINDUCTOR_CACHE_DIR="/proc/nocache")
     assert [row.state for row in rows] == [TrialState.COMPLETE] * 5
     assert {row.fingerprint["engine"] for row in rows} == {"eager"}
@@ -32,14 +32,17 @@ def test_a_study_runs_where_nothing_can_be_compiled(rows_after):
 
 @pytest.mark.ray
 def test_a_study_runs_under_a_temporary_directory_too_long_for_sockets(rows_after, tmp_path):
-    """With 100 characters in TMPDIR, as batch systems set it, Ray gets another directory and every trial completes."""
+    """With a `TMPDIR` of over 100 characters, as on batch systems, all trials complete."""
     long = tmp_path / ("scratch-of-a-batch-job-" * 5)
     long.mkdir()
     assert [row.state for row in rows_after(TMPDIR=str(long))] == [TrialState.COMPLETE] * 5
 
 
 def test_a_study_named_by_a_path_touches_nothing(run_python, tmp_path):
-    """`--study ../../other` ends with exit code 2 and one line; a folder next to the root keeps its content."""
+    """A study name that is a path is rejected with a one-line error.
+
+    The directory next to the root stays unchanged.
+    """
     notes = tmp_path / "other" / "notes.txt"
     notes.parent.mkdir()
     notes.write_text("mine")

@@ -1,14 +1,14 @@
-"""Both phases on 8x8 digits in seconds: the study script that the end-to-end tests run."""
+"""The study script of the end-to-end tests, which runs both phases on 8x8 digits within seconds."""
 
 from dataclasses import replace
 
 from nefstudy.config import ClassifierConfig, SignalsConfig
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import StudyPlan
+from nefstudy.study.plan.scales import SCALES, grid_cells, search_cells
+from nefstudy.study.plan.study_plan import StudyPlan
 from nefstudy.study.samplers import Tpe
-from nefstudy.study.scales import SCALES, grid_cells, search_cells
-from nefstudy.study.space import GRID_FIXED, INIT, Choice, Real
+from nefstudy.study.space import GRID_FIXED, INIT, Categorical, Real
 
 CELLS = ("digits8/siren", "digits8/rffnet")
 DIGITS = SignalsConfig(name="digits8", subset=120)
@@ -16,7 +16,7 @@ QUICK = ClassifierConfig(name="gnn-sign", epochs=2)
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """Three searched trials and four grid trials for each of two cells."""
+    """Return a plan of three search trials and four grid trials for each of two cells."""
     search = [
         replace(
             cell,
@@ -33,7 +33,7 @@ def plan(options: StudyOptions) -> StudyPlan:
             cell,
             signals=DIGITS,
             classifier=QUICK,
-            space={"init": INIT, "steps": Choice((2, 4))},
+            space={"init": INIT, "steps": Categorical((2, 4))},
             fixed={**GRID_FIXED[cell.field], "hidden": 8},
         )
         for cell in grid_cells(SCALES["smoke"], options.cells or CELLS)

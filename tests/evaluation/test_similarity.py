@@ -1,4 +1,4 @@
-"""Laws of structural similarity."""
+"""Tests of structural similarity (SSIM)."""
 
 import numpy as np
 import pytest
@@ -31,21 +31,21 @@ def reference(prediction: np.ndarray, target: np.ndarray) -> list[float]:
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (11, 11, 1), (13, 40, 2), (8, 8, 1), (10, 3, 1)])
 def test_ssim_is_scikit_images(shape: tuple[int, ...]):
-    """Each image scores what scikit-image's Gaussian-window SSIM says of it alone, at any size."""
+    """The SSIM of each image in a batch equals scikit-image's Gaussian-window SSIM, for images of any size."""
     prediction, target = pair(6, *shape)
     np.testing.assert_allclose(ssim(prediction, target), reference(prediction, target), atol=1e-12)
 
 
 def test_a_score_does_not_depend_on_the_batch():
-    """An image scores the same bits alone and among others, over the block boundary too."""
+    """An image's score is bit-identical whether it is scored alone or in a batch, even across block boundaries."""
     prediction, target = pair(700, 28, 28, 1)
     whole = ssim(prediction, target)
     np.testing.assert_array_equal(whole[250:260], ssim(prediction[250:260], target[250:260]))
     np.testing.assert_array_equal(whole[-1:], ssim(prediction[-1:], target[-1:]))
 
 
-def test_an_image_is_fully_similar_to_itself_alone():
-    """The same image scores 1, its negative far less, and both ways alike."""
+def test_only_an_equal_image_scores_one():
+    """An image scores 1 against itself and below 0 against its negative, and SSIM is symmetric."""
     prediction, target = pair(3, 20, 20, 3)
     np.testing.assert_allclose(ssim(target, target), 1)
     assert (ssim(1 - target, target) < 0).all()
@@ -53,20 +53,20 @@ def test_an_image_is_fully_similar_to_itself_alone():
 
 
 def test_predictions_are_clipped():
-    """What leaves [0, 1] scores as its end."""
+    """Predicted values outside [0, 1] are scored as the nearest bound."""
     prediction, target = pair(3, 20, 20, 1)
     beyond = prediction * 3 - 1
     np.testing.assert_array_equal(ssim(beyond, target), ssim(np.clip(beyond, 0, 1), target))
 
 
 def test_a_diverged_field_scores_nan_alone():
-    """NaN stays with the image that holds it."""
+    """Only an image that contains NaN scores NaN."""
     prediction, target = pair(3, 20, 20, 1)
     prediction[1] = np.nan
     assert np.isnan(ssim(prediction, target)).tolist() == [False, True, False]
 
 
-def test_no_images_have_no_scores():
-    """An empty batch gives an empty answer."""
+def test_an_empty_batch_has_no_scores():
+    """The scores of an empty batch are an empty array."""
     empty = np.empty((0, 8, 8, 1), dtype=np.float32)
     assert ssim(empty, empty).shape == (0,)

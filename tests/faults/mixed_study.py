@@ -1,18 +1,21 @@
-"""The quick study's trials and fits of seconds among them: what the kill campaign runs."""
+"""The kill campaign's study, with quick trials and with fits that take seconds."""
 
 from nefstudy.config import ClassifierConfig, SignalsConfig
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import CellPlan, StudyPlan
-from nefstudy.study.space import GRID_FIXED, INIT, Choice
+from nefstudy.study.plan.study_plan import CellPlan, StudyPlan
+from nefstudy.study.space import GRID_FIXED, INIT, Categorical
 
 QUICK = ClassifierConfig(name="mlp", params={"width": 8, "depth": 1}, epochs=1)
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """Six quick trials for each replicate and one slow one, whose 1,797 fields are four shards."""
-    quick = {"init": INIT, "hidden": Choice((4,)), "steps": Choice((1, 2, 3))}
-    slow = {"init": Choice(("shared",)), "hidden": Choice((16,)), "steps": Choice((60,))}
+    """Return a plan of six quick trials and one slow trial per replicate.
+
+    The slow trial fits 1,797 fields in four shards.
+    """
+    quick = {"init": INIT, "hidden": Categorical((4,)), "steps": Categorical((1, 2, 3))}
+    slow = {"init": Categorical(("shared",)), "hidden": Categorical((16,)), "steps": Categorical((60,))}
     cells = [
         CellPlan(
             phase="phase2",

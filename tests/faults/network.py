@@ -1,4 +1,4 @@
-"""A bad network between a client and a server: late, cut or silent."""
+"""An unreliable network between a client and a server; it can be slow, interrupted or silent."""
 
 import asyncio
 import socket
@@ -8,18 +8,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-AT_ONCE = struct.pack("ii", 1, 0)  # a socket closed so tells its peer by a reset, not by an end
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER value by which closing a socket sends a reset
 
 
 class Network:
-    """Carries bytes to and fro for a server that listens on a TCP port or on a Unix socket.
+    """A proxy for a server that listens on a TCP port or a Unix socket.
 
     Attributes:
-        delay_s: how late every piece of data arrives.
-        silent: whether what is sent is swallowed; connections that met silence are cut when it ends.
-        lost_commits: of so many next COMMITs the answer is swallowed and the connection cut.
-        carried: connections made so far.
-        cuts: connections that were cut so far.
+        delay_s: delay of every piece of data.
+        silent: whether all data is dropped; all connections are cut when silence ends.
+        lost_commits: number of upcoming COMMITs whose response is dropped and whose connection is cut.
+        carried: number of connections made so far.
+        cuts: number of connections cut so far.
     """
 
     def __init__(self, target: tuple[str, int] | str) -> None:
@@ -52,7 +52,7 @@ class Network:
 
     @contextmanager
     def silence(self) -> Iterator[None]:
-        """Nothing arrives meanwhile; at its end all connections are cut, as a host's own timeouts cut them."""
+        """Drop all data while the context is open, then reset all connections, as a host does after a timeout."""
         self.silent = True
         try:
             yield
@@ -71,9 +71,9 @@ class Network:
     async def _cut(self) -> None:
         for writer in list(self._open):
             self.cuts += 1
-            ear = writer.get_extra_info("socket")
+            peer_socket = writer.get_extra_info("socket")
             with suppress(OSError):
-                ear.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+                peer_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             writer.transport.abort()
         self._open.clear()
 

@@ -1,11 +1,11 @@
-"""Sixteen grid trials of milliseconds each (and a search when `--trials` is given): what the fault tests run."""
+"""The study used by most fault tests: sixteen grid trials that take milliseconds each, and an optional search."""
 
 from nefstudy.config import ClassifierConfig, SignalsConfig
 from nefstudy.study.command import main
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.plan.study_plan import CellPlan, StudyPlan
 from nefstudy.study.samplers import Tpe
-from nefstudy.study.space import GRID_FIXED, INIT, Choice, Real
+from nefstudy.study.space import GRID_FIXED, INIT, Categorical, Real
 
 DIGITS = SignalsConfig(name="digits8", subset=120)
 QUICK = ClassifierConfig(name="mlp", params={"width": 8, "depth": 1}, epochs=1)
@@ -13,13 +13,16 @@ FIELDS = ("siren", "rffnet")
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """Two starts x two widths x two rungs for each of two fields and each replicate."""
+    """Return a plan with a grid of 2 initializations x 2 widths x 2 rungs for each of two fields.
+
+    A search is added if requested.
+    """
     grid = [
         CellPlan(
             phase="phase2",
             signals=DIGITS,
             field=field,
-            space={"init": INIT, "hidden": Choice((4, 8)), "steps": Choice((1, 2))},
+            space={"init": INIT, "hidden": Categorical((4, 8)), "steps": Categorical((1, 2))},
             fixed=GRID_FIXED[field],
             classifier=QUICK,
             replicates=options.replicates,
@@ -34,9 +37,10 @@ def plan(options: StudyOptions) -> StudyPlan:
             space={"init": INIT, "lr": Real(1e-3, 1e-2, log=True)},
             fixed={"hidden": 4, "steps": 2},
             classifier=QUICK,
-            sampler=Tpe(options.trials),
+            sampler=Tpe(trials),
         )
-        for _ in range(options.trials is not None)
+        for trials in (options.trials,)
+        if trials is not None
     ]
     return StudyPlan(study=options.name, cells=(*search, *grid), seed=options.seed)
 

@@ -1,27 +1,27 @@
-"""A study whose driver is started again whenever it ended, for tests that kill it again and again."""
+"""A study whose driver is restarted whenever it ends, for tests that kill the driver repeatedly."""
 
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from .conftest import Driver
+from .driver import Driver
 
 T = TypeVar("T")
 
-REPLICATES = 8  # as a start; as many more are asked for whenever all are done
-RESTARTS = 5  # a worker killed too often stops a study, as it should; it is there to be continued
+REPLICATES = 8  # initial number, and the increment whenever all are done
+RESTARTS = 5  # frequent kills of workers abort a study, as they should; it can be continued
 FINISH_S = 1200.0
 
 
 @dataclass
 class Rerun:
-    """A study whose driver is started again by the same command whenever it ended.
+    """A study whose driver is restarted with the same command whenever it ends.
 
     Attributes:
-        start: starts a driver with the arguments given.
-        replicates: asked for; more whenever all are done.
-        starts: drivers started so far.
+        start: starts a driver with the given arguments.
+        replicates: requested replicates; increased whenever all are done.
+        starts: number of drivers started so far.
     """
 
     start: Callable[..., Driver]
@@ -32,8 +32,11 @@ class Rerun:
     def __post_init__(self) -> None:
         self._start()
 
-    def go_on(self) -> None:
-        """Start the driver again unless it lives; for more trials if it has done all."""
+    def restart_if_ended(self) -> None:
+        """Restart the driver if it has ended.
+
+        If all trials were complete, request more replicates.
+        """
         code = self.driver.process.poll()
         if code == 0:
             self.replicates += REPLICATES
@@ -41,23 +44,23 @@ class Rerun:
             self._start()
 
     def finish(self, timeout: float = FINISH_S) -> None:
-        """Run to the end, undisturbed.
+        """Run the study to its end without injecting further faults.
 
         Raises:
-            AssertionError: it does not end as complete.
+            AssertionError: the study does not complete.
         """
         for _ in range(RESTARTS):
             if self.driver.end(timeout) == 0:
                 return
             self._start()
-        assert self.driver.end(timeout) == 0, self.driver.said()
+        assert self.driver.end(timeout) == 0, self.driver.output()
 
     def _start(self) -> None:
         self.driver = self.start("--replicates", self.replicates)
         self.starts += 1
 
 
-def dealt(kinds: list[T], moment: random.Random) -> Iterator[T]:
-    """Every kind once in each round, the rounds in random orders, without end."""
+def shuffled_rounds(kinds: list[T], moment: random.Random) -> Iterator[T]:
+    """Yield kinds of processes endlessly, in rounds that each contain every kind once, in random order."""
     while True:
         yield from moment.sample(kinds, len(kinds))

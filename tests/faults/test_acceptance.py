@@ -1,31 +1,37 @@
-"""The two phases as an operator runs them, as Ray jobs on two nodes, through the death of driver, worker and node."""
+"""An acceptance test that runs both phases of a study as Ray jobs on two nodes.
+
+During the phases, the driver, a worker and a node are killed.
+"""
 
 import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
-from nefstudy.cli.main import load_script
+from nefstudy.cli.options import load_script
 from nefstudy.ledger import Ledger, TrialState
 from nefstudy.study.options import StudyOptions
 
 from ..e2e.ray_head import RAY, RayHead, ray_head, ray_node
-from .conftest import NO_MLFLOW, PROJECT, Invariants
+from ..present import present
+from .driver import NO_MLFLOW, PROJECT
+from .invariants import Invariants
 from .processes import actor_of, kill_all_of, wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.mlflow, pytest.mark.slow, pytest.mark.nightly]
 
 STUDY, CELL, BUDGET = "acceptance", "digits8/siren", 4
-ASKED = ["--study", STUDY, "--scale", "smoke", "--cells", CELL, "--trials", str(BUDGET)]
-ASKED += ["--classifier", "mlp", "--engine", "eager"]  # `auto` may choose otherwise once something was compiled
+FLAGS = ["--study", STUDY, "--scale", "smoke", "--cells", CELL, "--trials", str(BUDGET)]
+FLAGS += ["--classifier", "mlp", "--engine", "eager"]  # `auto` may choose another engine once something was compiled
 
 
 @dataclass
 class TwoNodes:
-    """A head and a node of one CPU each, on which phases run as jobs."""
+    """A Ray cluster of a head node and one other node, with one CPU each, on which the phases run as jobs."""
 
     head: RayHead
     root: Path
@@ -37,33 +43,36 @@ class TwoNodes:
         self.node = self.nodes.enter_context(ray_node(self.head))
 
     def run(self, script: str, phase: str, *, strikes: list[tuple[int, str]]) -> None:
-        """Submit a phase, strike once so many of its trials are complete, and submit it again if that ended it."""
+        """Run a phase as a job, and kill a process of a given kind after each given number of complete trials.
+
+        If the driver is killed, the job is resubmitted.
+        """
         job, done = self._submit(script), 0
         for count, kind in strikes:
-            least = max(count, done + 1)  # a job submitted again has to get going before it is struck
-            done = wait_until(lambda least=least: self._complete(phase, least=least), f"{phase}: {least}")
-            assert job.poll() is None, f"{phase} ended before the {kind} was killed: {self._said()}"
+            least = max(count, done + 1)  # a resubmitted job must make progress before the next strike
+            done = wait_until(partial(self._complete, phase, least=least), f"{phase}: {least}")
+            assert job.poll() is None, f"{phase} ended before the {kind} was killed: {self._output()}"
             {"driver": self._kill_driver, "worker": self._kill_worker, "node": self._kill_node}[kind]()
             self.struck.append(f"{kind} in {phase} after {done}")
             if kind == "driver":
                 assert job.wait(120) != 0
                 job = self._submit(script)
-        assert job.wait(400) == 0, self._said()
+        assert job.wait(400) == 0, self._output()
 
     def _submit(self, script: str) -> subprocess.Popen:
         command = [str(RAY), "job", "submit", "--address", self.head.dashboard, "--working-dir", ".", "--", "python"]
-        command += [script, "--root", str(self.root), *ASKED]
+        command += [script, "--root", str(self.root), *FLAGS]
         with (self.root / "job.log").open("a") as log:
             return subprocess.Popen(command, cwd=PROJECT, env=self.head.environment, stdout=log, stderr=log)
 
     def _kill_driver(self) -> None:
         with Ledger.open(f"sqlite:///{self.root}/ledger.db", read_only=True) as ledger:
-            psutil.Process(ledger.leases.holder(STUDY).owner.pid).kill()
+            psutil.Process(present(ledger.leases.holder(STUDY)).owner.pid).kill()
 
     def _kill_worker(self) -> None:
         def working() -> list[psutil.Process]:
-            found = [actor_of(self.root, row) for row in self._rows(None, TrialState.RUNNING)]
-            return [process for process in found if process is not None]
+            actors = [actor_of(self.root, row) for row in self._rows(None, TrialState.RUNNING)]
+            return [process for process in actors if process is not None]
 
         wait_until(working, "a worker")[0].kill()
 
@@ -72,27 +81,29 @@ class TwoNodes:
         self.add_node()
 
     def _complete(self, phase: str, *, least: int) -> int | None:
-        found = len(self._rows(phase, TrialState.COMPLETE))
-        return found if found >= least else None
+        count = len(self._rows(phase, TrialState.COMPLETE))
+        return count if count >= least else None
 
     def _rows(self, phase: str | None, state: TrialState) -> list:
         if not (self.root / "ledger.db").exists():
             return []
         try:
             rows = Invariants(self.root, STUDY).rows()
-        except Exception:  # a ledger that is being made
+        except Exception:  # a ledger that is being created
             return []
         return [row for row in rows if phase in (None, row.phase) and row.state is state]
 
-    def _said(self) -> str:
+    def _output(self) -> str:
         return (self.root / "job.log").read_text()[-3000:]
 
 
 @pytest.mark.timeout(1200)
 def test_two_phases_survive_the_death_of_driver_worker_and_node(moment, start_driver, tmp_path):
-    """At random moments, in random order; the driver's job is submitted again. Each cell ends with its budget of
-    distinct trials, the grid with every point once, MLflow with a run each; the grid's values are those of a run
-    without a fault.
+    """Both phases complete although a driver, a worker and a node are killed at random moments.
+
+    The order of the kills is also random. A killed driver's job is resubmitted. Each search ends with its budget of
+    distinct trials, the grid has every point once, MLflow has one run per trial, and the grid's values equal those
+    of a fault-free run.
     """
     options = StudyOptions(study=STUDY, scale="smoke", cells=(CELL,), trials=BUDGET, classifier="mlp")
     first, second = (load_script(str(PROJECT / f"studies/phase{n}.py"))(options) for n in (1, 2))
@@ -107,6 +118,6 @@ def test_two_phases_survive_the_death_of_driver_worker_and_node(moment, start_dr
     print(*cluster.struck, sep="; ")  # noqa: T201  # pytest shows it when the test fails
     whole = tmp_path / "whole"
     whole.mkdir()
-    alone = start_driver(*ASKED, root=whole, script="studies/phase2.py", **NO_MLFLOW)
-    assert alone.end() == 0, alone.said()
+    alone = start_driver(*FLAGS, root=whole, script="studies/phase2.py", **NO_MLFLOW)
+    assert alone.end() == 0, alone.output()
     Invariants(tmp_path, STUDY).check(plan=plan, reference=Invariants(whole, STUDY).rows(), mlflow=True)

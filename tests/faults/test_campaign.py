@@ -1,4 +1,7 @@
-"""A small campaign of kills on each database; `python -m tests.faults.campaign --kills 60` is the large one."""
+"""A test that runs a small kill campaign against a study, once for each kind of database.
+
+`python -m tests.faults.campaign --kills 60` runs the large campaign.
+"""
 
 import pytest
 
@@ -12,8 +15,9 @@ pytestmark = [
 
 @pytest.mark.parametrize("ledger", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_a_campaign_of_kills_loses_nothing(ledger, moment, tmp_path):
-    """Driver, worker, GCS, raylet, exporter and database backends die; nothing is lost, doubled or left behind, and
-    the values are those of a run without a fault.
+    """Killing ten random processes of a study loses nothing and duplicates nothing.
+
+    No temporary files are left behind, and the values equal those of a fault-free run.
     """
     campaign, wrong = run(kills=10, ledger=ledger, seed=moment.randrange(10**6), home=tmp_path)
     assert wrong == []

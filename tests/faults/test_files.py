@@ -1,4 +1,4 @@
-"""Neural datasets on disk: whatever dies, fills up or rots, what is read is what was fitted, or it is refused."""
+"""Tests that reading files after a crash, a full disk or damage returns the fitted data or raises an error."""
 
 import hashlib
 import os
@@ -18,8 +18,8 @@ from nefstudy.errors import BadNeuralDataset, BadRoot, FitDiverged
 from nefstudy.fields.catalog import build, complete
 from nefstudy.ledger import Ledger, Owner, TrialState
 from nefstudy.neural_dataset import shards
-from nefstudy.neural_dataset.mend import remove_damage
 from nefstudy.neural_dataset.read import find_neural_dataset, open_neural_dataset
+from nefstudy.neural_dataset.repair import remove_damage
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
 from nefstudy.signals.catalog import load_signals
 from nefstudy.storage import Storage
@@ -41,7 +41,7 @@ FIELD = build(RECIPE.field, in_dim=2, out_dim=1)
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    """Shards of 20 signals: three of them at each of two rungs."""
+    """Set the shard size to 20 signals, so that each of the two rungs has three shards."""
     monkeypatch.setattr(shards, "SHARD_SIGNALS", 20)
 
 
@@ -51,13 +51,13 @@ def fit(root: Path) -> None:
 
 
 def files(root: Path) -> dict[str, str]:
-    found = sorted(path for path in root.rglob("*") if path.is_file())
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+    paths = sorted(path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
-    """A root with the neural dataset, undisturbed."""
+    """Return a root with a neural dataset from a fault-free fit."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards, "SHARD_SIGNALS", 20)
         root = tmp_path_factory.mktemp("whole")
@@ -66,7 +66,7 @@ def whole(tmp_path_factory) -> Path:
 
 
 def child(act: Callable[[], None]) -> int:
-    """Pid of a forked process that acts and exits 0; 1 when that raises."""
+    """Fork a process that runs a function and exits with 0, or with 1 if the function raises; return its pid."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -83,7 +83,7 @@ def exit_of(pid: int) -> int:
 
 
 def crash_at(point: int, root: Path) -> None:
-    """Fit, and die before the given system call of the writer."""
+    """Run a fit, but exit right before the writer's n-th system call."""
     count = 0
 
     def before(real):
@@ -102,19 +102,19 @@ def crash_at(point: int, root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_crash_at_any_point_of_writing_is_made_good(whole, tmp_path):
-    """Death before every open, sync, rename and removal in turn: nothing torn is found, and a new fit ends equal."""
-    wanted, point, status = files(whole), 0, 137
+def test_a_crash_at_any_point_of_writing_is_repaired(whole, tmp_path):
+    """If a fit crashes at any open, sync, rename or removal, no torn file is read, and a new fit restores all files."""
+    expected, point, status = files(whole), 0, 137
     while status == 137:
         point += 1
         root = tmp_path / "root"
         status = exit_of(child(partial(crash_at, point, root)))
         assert status in (0, 137)
-        found = find_neural_dataset(str(root), RECIPE.digest)
-        if found is not None:
-            found.verify()
+        dataset = find_neural_dataset(str(root), RECIPE.digest)
+        if dataset is not None:
+            dataset.verify()
         fit(root)
-        assert files(root) == wanted, f"after a crash at point {point}"
+        assert files(root) == expected, f"after a crash at point {point}"
         shutil.rmtree(root)
     assert point > 50
 
@@ -122,29 +122,29 @@ def test_a_crash_at_any_point_of_writing_is_made_good(whole, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [100, pytest.param(500, marks=pytest.mark.nightly)])
 def test_random_kills_of_ledger_and_shard_writer_lose_nothing(kills, whole, tmp_path, moment, invariants):
-    """Drivers that fit and commit are killed at random moments: what they said is there, once, and whole."""
+    """If the process that fits and commits trials is killed at random moments, each reported trial is stored once."""
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         ledger.studies.put("quick", {}, cells={})
-    (said := tmp_path / "said").touch()
+    (report := tmp_path / "report").touch()
     for kill in range(kills):
 
         def drive(first=kill * 100):
-            with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger, said.open("a") as tell:
-                lease = ledger.leases.acquire("quick", Owner.here())
+            with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger, report.open("a") as out:
+                lease = ledger.leases.acquire("quick", Owner.current())
                 ledger.trials.interrupt("quick", lease=lease)
                 for seed in range(first, first + 100):
                     trial = ClassificationConfig(dataset=RECIPE, steps=2, seed=seed)
                     token = ledger.trials.request("quick", "phase1", record=as_record(trial), lease=lease)
                     shutil.rmtree(tmp_path / "neural_datasets", ignore_errors=True) if seed % 3 == 0 else None
                     fit(tmp_path)
-                    done = {"key": trial.key, "token": token, "metrics": {"val_accuracy": 0.5}, "lease": lease}
-                    ledger.trials.complete("quick", "phase1", **done)
-                    print(trial.key, file=tell, flush=True)
+                    metrics = {"val_accuracy": 0.5}
+                    ledger.trials.complete("quick", "phase1", key=trial.key, token=token, metrics=metrics, lease=lease)
+                    print(trial.key, file=out, flush=True)
 
         began = time.monotonic()
         pid = child(drive)
-        if kill == 0:  # on a busy machine everything takes longer, the moments of the kills too
-            wait_until(said.read_text, "a trial is complete")
+        if kill == 0:  # scale the times of the kills to the speed of a busy machine
+            wait_until(report.read_text, "a trial is complete")
             pace = time.monotonic() - began
         time.sleep(moment.uniform(0.2, 2.0) * pace)
         os.kill(pid, signal.SIGKILL)
@@ -152,7 +152,7 @@ def test_random_kills_of_ledger_and_shard_writer_lose_nothing(kills, whole, tmp_
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         ledger.trials.interrupt("quick")
     fit(tmp_path)
-    acked = said.read_text().split()
+    acked = report.read_text().split()
     assert kills // 10 < len(acked) == len(set(acked))
     rows = invariants().check(acked=set(acked))
     assert {row.state for row in rows} <= {TrialState.COMPLETE, TrialState.INTERRUPTED}
@@ -160,8 +160,8 @@ def test_random_kills_of_ledger_and_shard_writer_lose_nothing(kills, whole, tmp_
 
 
 @pytest.mark.slow
-def test_power_lost_at_any_moment_tears_nothing_that_was_synced(whole, tmp_path, monkeypatch, moment):
-    """Of each prefix of the writer's calls only what was synced is kept: readers see whole shards or none."""
+def test_power_loss_at_any_moment_leaves_whole_shards_or_none(whole, tmp_path, monkeypatch, moment):
+    """If power is lost after any system call of the writer, repairing and refitting restores all files."""
     calls: list[tuple[str, str, bytes]] = []
     real_replace, real_fsync = Path.replace, os.fsync
 
@@ -196,9 +196,9 @@ def test_power_lost_at_any_moment_tears_nothing_that_was_synced(whole, tmp_path,
 
 
 def damage(root: Path, rng: random.Random) -> Path:
-    """Change one shard: flip a bit, cut it, zero a block, or put another in its place; the file touched."""
-    found = sorted((root / "neural_datasets").rglob("*.arrow"))
-    path = rng.choice(found)
+    """Flip a bit of a shard, truncate it, zero a block, or swap in another shard; return the changed file."""
+    paths = sorted((root / "neural_datasets").rglob("*.arrow"))
+    path = rng.choice(paths)
     data = bytearray(path.read_bytes())
     at = rng.randrange(len(data))
     match rng.choice(["flip", "cut", "zero", "swap"]):
@@ -211,14 +211,14 @@ def damage(root: Path, rng: random.Random) -> Path:
                 at = rng.randrange(len(data))
             data[at : at + 64] = bytes(len(data[at : at + 64]))
         case "swap":
-            data = bytearray(rng.choice([other for other in found if other != path]).read_bytes())
+            data = bytearray(rng.choice([other for other in paths if other != path]).read_bytes())
     path.write_bytes(data)
     return path
 
 
 @pytest.mark.slow
-def test_every_damaged_shard_is_noticed_by_name(whole, tmp_path, moment):
-    """A thousand mutations of one shard: each is refused, and the message names the file."""
+def test_every_damaged_shard_is_refused_by_name(whole, tmp_path, moment):
+    """If a shard is damaged in any of a thousand ways, reading it raises an error that names its file."""
     root = tmp_path / "root"
     shutil.copytree(whole, root)
     for _ in range(1000):
@@ -230,15 +230,15 @@ def test_every_damaged_shard_is_noticed_by_name(whole, tmp_path, moment):
 
 
 @pytest.mark.slow
-def test_a_trial_fits_a_damaged_shard_anew_and_no_other(whole, tmp_path, moment):
-    """A trial that finds damage mends it: the same bytes again, the other shards untouched."""
+def test_a_trial_refits_a_damaged_shard_and_no_other(whole, tmp_path, moment):
+    """A trial that needs a damaged shard restores the shard's bytes and leaves all other shards unchanged."""
     trial = ClassificationConfig(dataset=RECIPE, steps=2, classifier=ClassifierConfig(name="mlp", epochs=1))
     for number in range(8):
         root = tmp_path / str(number)
         shutil.copytree(whole, root)
         path = damage(root, moment)
         if path.parent.name == "rung-00000000":
-            remove_damage(str(root), RECIPE.digest)  # of a rung that is not its own, the trial reads some pages only
+            remove_damage(str(root), RECIPE.digest)  # a trial reads only some pages of other trials' rungs
         before = {p: p.stat().st_mtime_ns for p in (root / "neural_datasets").rglob("*.arrow") if p != path}
         run_classification(trial, setting=Setting(str(root), time.monotonic, {RECIPE.digest: (0, 2)}))
         assert files(root / "neural_datasets") == files(whole / "neural_datasets")
@@ -246,7 +246,7 @@ def test_a_trial_fits_a_damaged_shard_anew_and_no_other(whole, tmp_path, moment)
 
 
 def test_a_full_disk_leaves_no_half_written_file(whole, tmp_path):
-    """The shard that does not fit is refused as a full disk; nothing of it stays, and with space the fit goes on."""
+    """If a shard does not fit on the disk, the fit fails with cause `disk` and leaves no partial file."""
 
     def in_little_space() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -263,8 +263,8 @@ def test_a_full_disk_leaves_no_half_written_file(whole, tmp_path):
     assert files(tmp_path) == files(whole)
 
 
-def test_a_writer_that_was_thought_dead_changes_nothing(whole, tmp_path):
-    """Stopped in the middle, overtaken by another writer, continued: the files are what they were."""
+def test_a_resumed_writer_changes_nothing(whole, tmp_path):
+    """A writer that is suspended, overtaken by another writer and then resumed changes no file."""
     pid = child(lambda: fit(tmp_path))
     deadline = time.monotonic() + 20
     while not list(tmp_path.rglob("*.arrow")) and time.monotonic() < deadline:
@@ -273,26 +273,26 @@ def test_a_writer_that_was_thought_dead_changes_nothing(whole, tmp_path):
     fit(tmp_path)
     done = files(tmp_path)
     os.kill(pid, signal.SIGCONT)
-    exit_of(pid)  # it may find its own temporary file swept away, which is told as a full disk is
+    exit_of(pid)  # its temporary file may have been swept, which is reported like a full disk
     open_neural_dataset(str(tmp_path), RECIPE.digest).verify()
     assert files(tmp_path) == done == files(whole)
 
 
-def test_a_diverged_field_is_flagged_alone_and_a_diverged_trial_says_so(whole, tmp_path):
-    """A learning rate that blows all fields up ends as `diverged`, with the rate in the message; files stay whole."""
+def test_a_trial_whose_fields_all_diverge_fails_as_diverged(whole, tmp_path):
+    """If a learning rate makes all fields of a trial diverge, the error names that learning rate."""
     mfn = complete(FieldConfig(name="mfn", params={"hidden": 4}))
     wild = NeuralDatasetConfig(signals=RECIPE.signals, field=mfn, init="shared", optimizer={"lr": 1e9})
     trial = ClassificationConfig(dataset=wild, steps=30, classifier=ClassifierConfig(name="mlp", epochs=1))
-    with pytest.raises(FitDiverged, match=r"fields diverged within 30 steps at lr 1e\+09"):
+    with pytest.raises(FitDiverged, match=r"30 steps .*lr 1e\+09"):
         run_classification(trial, setting=Setting(root=str(tmp_path), clock=time.monotonic))
     open_neural_dataset(str(tmp_path), wild.digest).verify()
 
 
-def test_a_whole_neural_dataset_in_anothers_place_is_left_alone(whole, tmp_path):
-    """It is somebody's: mending refuses to touch it, and says where it belongs."""
+def test_a_valid_neural_dataset_under_another_digest_is_not_removed(whole, tmp_path):
+    """A valid neural dataset that is stored under the digest of another one is not removed as damaged."""
     other = "0" * 20
     shutil.copytree(whole / "neural_datasets" / RECIPE.digest, tmp_path / "neural_datasets" / other)
     before = files(tmp_path)
-    with pytest.raises(BadNeuralDataset, match=f"is of neural dataset {RECIPE.digest}; move it back"):
+    with pytest.raises(BadNeuralDataset, match=f" {RECIPE.digest}; move"):
         remove_damage(str(tmp_path), other)
     assert files(tmp_path) == before

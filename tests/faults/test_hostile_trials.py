@@ -1,4 +1,7 @@
-"""User code that raises, ends or returns what it must not: its trial fails alone, and every other one is unchanged."""
+"""Tests of user code that raises, exits or returns garbage.
+
+Such a trial fails without affecting other trials.
+"""
 
 import errno
 import os
@@ -11,23 +14,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import torch
 
 from nefstudy.classifiers.catalog import CLASSIFIERS
-from nefstudy.classifiers.mlp import Mlp
+from nefstudy.classifiers.classifier import WeightClassifier
+from nefstudy.classifiers.networks.mlp import Mlp
 from nefstudy.config import ClassifierConfig
+from nefstudy.fields.field import NeuralField
 from nefstudy.ledger import TrialState
 from nefstudy.outside_text import ERROR_LENGTH, printable
-from nefstudy.study.rules import RULES
-from nefstudy.study.space import Choice
+from nefstudy.study.driver.rules import RULES
+from nefstudy.study.space import Categorical
 from nefstudy.tasks.classification import run_classification
 from nefstudy.tasks.result import TrialResult
 
-from ..doing import doing
-from .conftest import values_of
+from ..stub_tasks import tasks_with
+from .invariants import values_of
 
 pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(2400)]
 
@@ -36,18 +41,18 @@ HEALTHY = {f"healthy{width}": {"width": width, "depth": 1} for width in (4, 6, 8
 
 
 class MuteError(Exception):
-    """Cannot be shown."""
+    """An error that cannot be converted to text."""
 
     def __str__(self) -> NoReturn:
         raise RuntimeError("no words")
 
 
 class Unknown(BaseException):
-    """Not an Exception."""
+    """An error that derives directly from BaseException, so `except Exception` does not catch it."""
 
 
 class UnpicklableError(Exception):
-    """Cannot be sent to the driver."""
+    """An error that cannot be sent to the driver."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("not to be pickled")
@@ -58,7 +63,7 @@ def throw(error: BaseException) -> NoReturn:
 
 
 def recurse() -> NoReturn:
-    return recurse()
+    recurse()
 
 
 def be_terminated() -> None:
@@ -78,7 +83,7 @@ def work_in_a_removed_directory() -> None:
     folder.rmdir()
 
 
-def with_metrics(result: TrialResult, **more: object) -> TrialResult:
+def with_metrics(result: TrialResult, **more: Any) -> TrialResult:
     return replace(result, metrics={**result.metrics, **more})
 
 
@@ -116,20 +121,20 @@ RETURNS: dict[str, Callable[[TrialResult], object]] = {
     "10**400": lambda result: with_metrics(result, n=10**400),
     "half a surrogate": lambda result: with_metrics(result, **{"caf\udce9": 1.0}),
     "20,000 metrics": lambda result: with_metrics(result, **{f"n{i}": 1.0 for i in range(20_000)}),
-    "None in a curve": lambda result: replace(result, curves={"c": [(0, None)]}),
+    "None in a curve": lambda result: replace(result, curves={"c": [(0, None)]}),  # type: ignore[list-item]
     "a long curve": lambda result: replace(result, curves={"c": [(i, 1.0) for i in range(2_000_000)]}),
-    "a number in the fingerprint": lambda result: replace(result, fingerprint={"n": 5}),
+    "a number in the fingerprint": lambda result: replace(result, fingerprint={"n": 5}),  # type: ignore[dict-item]
     "a file elsewhere": lambda result: replace(result, artifacts={"passwd": "../../../etc/passwd"}),
 }
 
 
 @dataclass(frozen=True)
 class Hostile:
-    """A small MLP; building it acts."""
+    """A small MLP that performs a hostile act when it is built."""
 
     act: str
 
-    def build(self, field: object, classes: int) -> object:
+    def build(self, field: NeuralField, classes: int) -> WeightClassifier:
         if self.act in FAILS:
             FAILS[self.act][0]()
         if self.act in LEAVES:
@@ -137,22 +142,25 @@ class Hostile:
         return Mlp(width=8, depth=1).build(field, classes)
 
 
-def bent_work(config, *, setting) -> object:
-    """Run the trial, and return something else where its classifier is one of RETURNS."""
+def hostile_work(config, *, setting) -> object:
+    """Run a trial; if RETURNS contains its hostile act, replace the result with a hostile value."""
     result = run_classification(config, setting=setting)
-    bend = RETURNS.get(config.classifier.params.get("act"))
-    return result if bend is None else bend(result)
+    replacement = RETURNS.get(config.classifier.params.get("act"))
+    return result if replacement is None else replacement(result)
 
 
 def files_of(root) -> dict[str, bytes]:
-    """The bytes of all neural datasets."""
+    """Return the content of each neural dataset file under a root, by path."""
     folder = root / "neural_datasets"
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
 def plan_of(quick_plan):
-    """A plan with one trial for each act next to healthy ones, and a second cell of healthy trials."""
+    """Return a function that makes a plan with two cells, one with hostile trials and one without.
+
+    The mixed cell has one trial per hostile act among healthy trials.
+    """
 
     def make(acts):
         plan = quick_plan()
@@ -164,38 +172,48 @@ def plan_of(quick_plan):
         mixed = sorted(names, key=lambda name: names.index(name) * 7 % (len(names) + 1))
         cell = replace(
             plan.cells[0],
-            space={"init": Choice(("shared",)), "steps": Choice((1,)), "classifier": Choice(tuple(mixed))},
+            space={
+                "init": Categorical(("shared",)),
+                "steps": Categorical((1,)),
+                "classifier": Categorical(tuple(mixed)),
+            },
             fixed={**plan.cells[0].fixed, "hidden": 4},
             classifiers=hostile | healthy,
         )
         return replace(
-            plan, cells=(cell, plan.cells[1]), classifiers={**CLASSIFIERS, "hostile": Hostile}, tasks=doing(bent_work)
+            plan,
+            cells=(cell, plan.cells[1]),
+            classifiers={**CLASSIFIERS, "hostile": Hostile},
+            tasks=tasks_with(hostile_work),
         )
 
     return make
 
 
 def test_hostile_trials_fail_alone(plan_of, run_here, invariants, tmp_path, monkeypatch):
-    """The study ends without an error; healthy trials have the bytes and numbers of a study without hostile ones."""
+    """Hostile trials fail without affecting the files and results of healthy trials.
+
+    The study finishes.
+    """
     monkeypatch.setitem(RULES, "machine", replace(RULES["machine"], pause_s=0.1, attempts=2))
     run = partial(run_here, max_equal_failures=1000)
     acts = [*FAILS, *LEAVES, *RETURNS]
-    ending = run(plan_of(acts))
+    run_result = run(plan_of(acts))
     (tmp_path / "healthy").mkdir()
     run(plan_of([]), root=tmp_path / "healthy")
     reference = invariants(tmp_path / "healthy").check(plan=plan_of([]))
 
     rows = invariants().check()
-    assert ending.state == "finished"
+    assert run_result.state == "finished"
     assert files_of(tmp_path) == files_of(tmp_path / "healthy")
-    assert values_of([row for row in rows if row.parameters["classifier"] == "mlp"]) == values_of(reference)
+    assert values_of([row for row in rows if row.config["classifier"]["name"] == "mlp"]) == values_of(reference)
     hostile = {
-        row.config["classifier"]["params"]["act"]: row for row in rows if row.parameters["classifier"] == "hostile"
+        row.config["classifier"]["params"]["act"]: row for row in rows if row.config["classifier"]["name"] == "hostile"
     }
     assert set(hostile) == set(acts)
     causes = {act: (row.state, row.cause) for act, row in hostile.items() if act not in LEAVES}
-    wanted = {act: cause for act, (_, cause) in FAILS.items()} | dict.fromkeys(RETURNS, "bug")
-    assert causes == {act: (TrialState.FAILED, cause) for act, cause in wanted.items()}
+    expected = {act: cause for act, (_, cause) in FAILS.items()} | dict.fromkeys(RETURNS, "bug")
+    assert causes == {act: (TrialState.FAILED, cause) for act, cause in expected.items()}
     for error in (row.error or "" for row in rows):
         assert len(error) < ERROR_LENGTH + 100
         assert printable(error) == error

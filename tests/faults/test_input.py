@@ -1,7 +1,8 @@
-"""What people and files give wrongly is refused in one line before anything starts, and costs nothing."""
+"""Tests that invalid input is rejected with a one-line error before anything starts."""
 
 import os
 import random
+import re
 import resource
 import shutil
 from dataclasses import replace
@@ -15,9 +16,11 @@ from nefstudy.config import FitConfig, NeuralDatasetConfig, SignalsConfig, parse
 from nefstudy.errors import BadConfig, BadInput, BadLedger, BadSignals
 from nefstudy.ledger import Ledger
 from nefstudy.signals.catalog import load_signals
-from nefstudy.study.plan import CellPlan, StudyPlan, listed_trials
-from nefstudy.study.space import GRID_FIXED, INIT, Choice, Real, Whole
+from nefstudy.study.plan.study_plan import CellPlan, StudyPlan, listed_trials
+from nefstudy.study.space import GRID_FIXED, INIT, Categorical, Real, Whole
 from nefstudy.tasks.classification import ClassificationConfig
+
+from ..present import present
 
 pytestmark = [pytest.mark.fault]
 
@@ -51,7 +54,7 @@ VALUES = st.recursive(
 
 
 def paths_of(value, before=()) -> list[tuple]:
-    """Every place in nested plain data."""
+    """Return the path of each value in nested plain data."""
     inner = (
         [p for name, item in value.items() for p in paths_of(item, (*before, name))] if isinstance(value, dict) else []
     )
@@ -59,7 +62,7 @@ def paths_of(value, before=()) -> list[tuple]:
 
 
 def changed(value, path, new):
-    """The same data with another value at a path."""
+    """Return a copy of plain data in which the value at a path is replaced."""
     return new if not path else {**value, path[0]: changed(value[path[0]], path[1:], new)}
 
 
@@ -68,18 +71,21 @@ def changed(value, path, new):
 @given(path=st.sampled_from(paths_of(TRIAL)), name=st.one_of(st.none(), st.text(max_size=6)), new=VALUES)
 @example(path=("steps",), name=None, new=float("nan"))
 def test_no_configuration_ends_in_a_traceback(path, name, new):
-    """Unknown keys, wrong types, NaN, huge numbers: a configuration, or BadConfig in one line that names the place."""
+    """Parsing arbitrary data returns a configuration or raises a short BadConfig error.
+
+    The data may have unknown keys, wrong types, NaN or huge numbers.
+    """
     data = changed(TRIAL, path, new)
     if name is not None and isinstance(data, dict):
         data = {**data, name: new}
     for model in (ClassificationConfig, FitConfig, NeuralDatasetConfig):
-        made, said = None, ""
+        config, message = None, ""
         try:
-            made = parse(model, data, where="study")
+            config = parse(model, data, where="study")
         except BadConfig as error:
-            said = str(error)
-        assert made is not None or (said.startswith("study: ") and len(said) < 600)
-        assert made is None or parse(model, made.canonical_json(), where="again") == made
+            message = str(error)
+        assert config is not None or (message.startswith("study: ") and len(message) < 600)
+        assert config is None or parse(model, config.canonical_json(), where="again") == config
 
 
 POINTS = st.dictionaries(
@@ -95,60 +101,63 @@ POINTS = st.dictionaries(
 @settings(max_examples=max(EXAMPLES // 5, 1), deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(fixed=POINTS, field=st.sampled_from(["siren", "mfn", "rffnet", "nerf", ""]), replicates=st.integers(-2, 3))
 def test_no_plan_ends_in_a_traceback(fixed, field, replicates):
-    """A plan of any fixed values gives its trials, or an error of ours."""
+    """For arbitrary fixed values, a plan lists the planned number of trials or raises a one-line BadInput error."""
     base = {"init": "shared", "steps": 3} | fixed
-    space = {name: Choice((base.pop(name),)) for name in ("init", "steps")}
-    trials, planned, said = [], 0, ""
+    trials, planned, message = [], 0, ""
     try:
+        space = {name: Categorical((base.pop(name),)) for name in ("init", "steps")}
         cell = CellPlan(
             phase="phase2", signals=SignalsConfig(name="digits8"), field=field, space=space, fixed=base,
             replicates=replicates,
         )  # fmt: skip
-        trials = list(listed_trials(StudyPlan(study="s", cells=(cell,)), cell))
+        trials = list(present(listed_trials(StudyPlan(study="s", cells=(cell,)), cell)))
         planned = cell.planned
     except BadInput as error:
-        said = str(error)
-    assert "\n" not in said
-    assert said or len(trials) == planned
+        message = str(error)
+    assert "\n" not in message
+    assert message or len(trials) == planned
 
 
 @pytest.mark.timeout(60)
-def test_a_grid_of_a_thousand_million_points_is_refused_at_once():
-    """The refusal says how many and how many are allowed, before it is laid out: in a few megabytes."""
+def test_a_grid_of_a_billion_points_is_refused_at_once():
+    """A grid of a billion points is rejected before its points are listed.
+
+    The error names the size of the grid and the limit.
+    """
     space = {
         "init": INIT,
-        "steps": Choice(tuple(range(1, 1001))),
-        "lr": Choice(tuple(i / 1e6 for i in range(1, 1001))),
-        "hidden": Choice(tuple(range(1, 501))),
+        "steps": Categorical(tuple(range(1, 1001))),
+        "lr": Categorical(tuple(i / 1e6 for i in range(1, 1001))),
+        "hidden": Categorical(tuple(range(1, 501))),
     }
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(BadConfig, match=r"a grid of 1,000,000,000 trials; at most 1,000,000 are allowed"):
+    with pytest.raises(BadConfig, match=r"1,000,000,000 trials; .*1,000,000 "):
         CellPlan(phase="phase2", signals=SignalsConfig(name="digits8"), field="siren", space=space)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "values"),
     [
-        lambda: Real(2.0, 1.0),
-        lambda: Real(0.0, 1.0, log=True),
-        lambda: Real(float("nan"), 1.0),
-        lambda: Whole(5, 4),
-        lambda: Whole(0, 4),
-        lambda: Whole(3, 9, multiple=2),
-        lambda: Choice(()),
-        lambda: Choice((1, 1)),
+        (lambda: Real(2.0, 1.0), "2.0, 1.0"),
+        (lambda: Real(0.0, 1.0, log=True), "0.0, 1.0"),
+        (lambda: Real(float("nan"), 1.0), "nan, 1.0"),
+        (lambda: Whole(5, 4), "5, 4"),
+        (lambda: Whole(0, 4), "0, 4"),
+        (lambda: Whole(3, 9, multiple=2), "3, 9"),
+        (lambda: Categorical(()), "()"),
+        (lambda: Categorical((1, 1)), "1, 1"),
     ],
 )
-def test_an_empty_range_is_refused(make):
-    """A dimension that holds nothing, or is not what a search can draw from, is told with its bounds."""
-    with pytest.raises(BadConfig, match="give"):
+def test_an_empty_range_is_refused(make, values):
+    """A dimension of a search space is rejected if it is empty or if values cannot be drawn from it."""
+    with pytest.raises(BadConfig, match=re.escape(values)):
         make()
 
 
 @pytest.mark.parametrize("kind", ["missing", "cut", "flipped"])
 def test_bad_data_is_refused_before_any_trial_and_named(kind, tmp_path):
-    """A data file that is not there, cut short or torn: exit 2 by name when the study is planned, no ledger made."""
+    """If a data file is missing, truncated or damaged, pinning a plan raises an error that names the file."""
     folder = tmp_path / "photos"
     folder.mkdir()
     if kind != "missing":
@@ -167,7 +176,7 @@ def test_bad_data_is_refused_before_any_trial_and_named(kind, tmp_path):
         shutil.rmtree(folder)
     signals = SignalsConfig(name="folder", options={"path": str(folder), "size": 8})
     cell = CellPlan(
-        phase="phase2", signals=signals, field="siren", space={"init": INIT, "steps": Choice((1,))},
+        phase="phase2", signals=signals, field="siren", space={"init": INIT, "steps": Categorical((1,))},
         fixed={**GRID_FIXED["siren"], "hidden": 4},
     )  # fmt: skip
     with pytest.raises(BadSignals) as refused:
@@ -178,22 +187,22 @@ def test_bad_data_is_refused_before_any_trial_and_named(kind, tmp_path):
 
 
 def test_data_changed_since_the_plan_was_pinned_is_refused(quick_plan):
-    """A recipe pinned to other content does not load."""
+    """Signals are not loaded if their content differs from the content pinned in the plan."""
     plan = quick_plan()
     other = replace(plan.cells[0], signals=plan.cells[0].signals.model_copy(update={"content": "0" * 64}))
-    with pytest.raises(BadSignals, match=r"now hashes to .* bring the old data back"):
+    with pytest.raises(BadSignals, match=r"digits8.* [0-9a-f]{12}.*restore"):
         load_signals(other.signals)
 
 
-def test_a_ledger_that_was_taken_away_is_told_in_one_line(tmp_path):
-    """The root disappears while a driver works: the next write says so, and what to do."""
+def test_a_removed_ledger_is_reported_in_one_line(tmp_path):
+    """If the root disappears while its ledger is open, the next write fails with a one-line error."""
     root = tmp_path / "root"
-    with Ledger.open(f"sqlite:///{root}/ledger.db", patience_s=1) as ledger:
+    with Ledger.open(f"sqlite:///{root}/ledger.db", timeout_s=1) as ledger:
         ledger.studies.put("quick", {}, cells={})
         shutil.move(root, tmp_path / "elsewhere")
-        with pytest.raises(BadLedger, match=r"was removed; put it back and run the same command again") as told:
+        with pytest.raises(BadLedger, match=f"{root}/ledger.db .*restore") as refused:
             ledger.studies.set_state("quick", "running")
-        assert "\n" not in str(told.value)
-        assert not Path(root).exists(), "no new one is made in its place"
+        assert "\n" not in str(refused.value)
+        assert not Path(root).exists(), "no new root is created"
         shutil.move(tmp_path / "elsewhere", root)
         ledger.studies.set_state("quick", "running")

@@ -1,4 +1,7 @@
-"""Commits that land although their answer is lost: the write is neither repeated nor reported as failed."""
+"""Tests of commits whose response is lost.
+
+The write is neither repeated nor reported as failed.
+"""
 
 import os
 import signal
@@ -6,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,30 +17,36 @@ from sqlalchemy import event, select
 from sqlalchemy.engine import Engine
 
 from nefstudy.errors import BadLedger
-from nefstudy.ledger import Ledger, NeuralDatasetRow, Owner
-from nefstudy.ledger.schema import metadata
+from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow, Owner
+from nefstudy.ledger.sql.schema import metadata
 
-from ..ledger.conftest import trial  # noqa: F401  # a fixture
-from ..ledger.records import as_cells, as_record, cell_of
+from ..ledger.records import as_cells, as_record, cell_of, make_trial
+from ..present import present
 from .network import Network
 
 pytestmark = [pytest.mark.fault]
 
-NOT_EQUAL = {"nonce", "owner", "since", "seen_monotonic", "at"}  # and every time
+NOT_EQUAL = {"nonce", "owner", "since", "seen_monotonic", "at"}  # and all times
 
 
-def life(ledger: Ledger, make: Callable) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Every kind of write, in an order in which each is allowed."""
+def remember(leases: list[Lease], lease: Lease) -> int:
+    """Append a lease to a list and return the lease's epoch."""
+    leases.append(lease)
+    return lease.epoch
+
+
+def life(ledger: Ledger) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield a name and a call for each kind of ledger write, in an order that a real study could follow."""
     yield "put_study", lambda: ledger.studies.put("s", {"a": 1}, cells=as_cells({("p", "c"): 2})).state
-    taken = []
-    yield "acquire", lambda: taken.append(ledger.leases.acquire("s", Owner.here())) or taken[0].epoch
+    taken: list[Lease] = []
+    yield "acquire", lambda: remember(taken, ledger.leases.acquire("s", Owner.current()))
     (lease,) = taken
     yield "renew", lambda: ledger.leases.renew(lease)
     yield "set_state", lambda: ledger.studies.set_state("s", "paused", lease=lease)
-    one, two, three, four, five = (make(seed) for seed in range(5))
-    at = {"study": "s", "phase": "p", "lease": lease}
+    one, two, three, four, five = (make_trial(seed) for seed in range(5))
+    at: dict[str, Any] = {"study": "s", "phase": "p", "lease": lease}
 
-    def of(made, token: int) -> dict[str, object]:
+    def of(made, token: int) -> dict[str, Any]:
         return at | {"key": made.key, "token": token}
 
     yield "claim", lambda: ledger.trials.claim(**at, record=as_record(one))
@@ -47,7 +57,7 @@ def life(ledger: Ledger, make: Callable) -> Iterator[tuple[str, Callable[[], obj
     )
     yield "reuse", lambda: ledger.trials.reuse("s", "other", record=as_record(one), lease=lease)
     yield "request", lambda: ledger.trials.request(**at, record=as_record(two))
-    yield "put_back", lambda: ledger.trials.retry(**of(two, 1), cause="oom", error="no memory")
+    yield "retry", lambda: ledger.trials.retry(**of(two, 1), cause="oom", error="no memory")
     yield "claim again", lambda: ledger.trials.claim(**at, record=as_record(two))
     yield "fail", lambda: ledger.trials.fail(**of(two, 2), cause="bug", error="wrong")
     yield "claim to prune", lambda: ledger.trials.claim(**at, record=as_record(three))
@@ -61,12 +71,17 @@ def life(ledger: Ledger, make: Callable) -> Iterator[tuple[str, Callable[[], obj
     yield "append_command", lambda: ledger.commands.append("s", "stop", idempotency_key="k").id
     yield "settle_command", lambda: ledger.commands.settle(1, outcome="stopping", lease=lease)
     yield "append_event", lambda: ledger.events.append("s", "note", data={"n": 1})
-    exports = []
-    yield "acquire_export", lambda: exports.append(ledger.leases.acquire_export(Owner.here())) or exports[0].epoch
+    exports: list[Lease] = []
+    yield "acquire_export", lambda: remember(exports, ledger.leases.acquire_export(Owner.current()))
     (export,) = exports
-    entries = []
-    yield "take", lambda: entries.extend(ledger.outbox.take(2, lease=export)) or len(entries)
-    yield "mark", lambda: ledger.outbox.mark(entries[:1], lease=export)
+    entries: list[Any] = []
+
+    def take() -> int:
+        entries.extend(ledger.outbox.take(2, lease=export))
+        return len(entries)
+
+    yield "take", take
+    yield "mark", lambda: ledger.outbox.mark_exported(entries[:1], lease=export)
     yield "mark_failed", lambda: ledger.outbox.mark_failed(entries[1], error="refused", lease=export)
     yield "refill_outbox", lambda: ledger.outbox.refill("s")
     yield "retry_outbox", ledger.outbox.retry
@@ -76,7 +91,7 @@ def life(ledger: Ledger, make: Callable) -> Iterator[tuple[str, Callable[[], obj
 
 
 def contents(ledger: Ledger) -> dict[str, list[dict[str, object]]]:
-    """Every row of every table but for times and names of processes."""
+    """Return every row of every table of a ledger, without times and process names."""
 
     def read(connection):
         return {
@@ -87,7 +102,7 @@ def contents(ledger: Ledger) -> dict[str, list[dict[str, object]]]:
             for table in metadata.sorted_tables
         }
 
-    return ledger._database.read(read)  # what no public question shows
+    return ledger._database.read(read)  # no public method shows all of it
 
 
 def database(postgres, name: str) -> None:
@@ -97,34 +112,37 @@ def database(postgres, name: str) -> None:
 
 
 @pytest.mark.postgres
-def test_a_lost_answer_changes_neither_the_ledger_nor_the_result(postgres, trial):  # noqa: F811
-    """Every kind of write whose commit lands unheard returns, and leaves, what it would have without the fault."""
-    for name in ("heard", "unheard"):
+def test_a_lost_answer_changes_neither_the_ledger_nor_the_result(postgres):
+    """If the response to a write is lost, the write returns and stores the same values as without the fault.
+
+    This holds for every kind of write.
+    """
+    for name in ("answered", "unanswered"):
         database(postgres, name)
-    with Ledger.open(postgres.url("heard")) as ledger:
-        heard = [(name, act()) for name, act in life(ledger, trial)]
+    with Ledger.open(postgres.url("answered")) as ledger:
+        results = [(name, act()) for name, act in life(ledger)]
         expected = contents(ledger)
     with Network(str(postgres.home / ".s.PGSQL.5432")) as network:
-        url = f"postgresql://postgres@127.0.0.1:{network.port}/unheard"
-        with Ledger.open(url, patience_s=60.0) as ledger:
-            found = []
-            for name, act in life(ledger, trial):
+        url = f"postgresql://postgres@127.0.0.1:{network.port}/unanswered"
+        with Ledger.open(url, timeout_s=60.0) as ledger:
+            unanswered = []
+            for name, act in life(ledger):
                 network.lost_commits = 1
-                found.append((name, act()))
+                unanswered.append((name, act()))
                 assert not network.lost_commits, f"{name} committed"
-            assert found == heard
+            assert unanswered == results
             assert contents(ledger) == expected
 
 
 @pytest.mark.postgres
-def test_a_write_that_did_not_land_is_made(postgres, trial):  # noqa: F811
-    """The twin: a connection that is cut before the commit costs nothing either."""
+def test_a_write_that_did_not_land_is_retried(postgres):
+    """If the connection is cut before a write is committed, the write is applied exactly once."""
     database(postgres, "cut")
     with Network(str(postgres.home / ".s.PGSQL.5432")) as network:
         url = f"postgresql://postgres@127.0.0.1:{network.port}/cut"
-        with Ledger.open(url, patience_s=60.0) as ledger:
+        with Ledger.open(url, timeout_s=60.0) as ledger:
             ledger.studies.put("s", {}, cells={})
-            cuts = []
+            cuts: list[str] = []
 
             def cut(connection, cursor, statement, *_):
                 if "INSERT INTO events" in statement and not cuts:
@@ -142,12 +160,12 @@ def test_a_write_that_did_not_land_is_made(postgres, trial):  # noqa: F811
 
 @pytest.mark.postgres
 def test_a_transaction_number_that_a_crash_frees_proves_nothing(postgres):
-    """The server crashes before the commit, and another transaction lands under the same number: the write is made."""
+    """A write is applied even if the server crashes before its commit and then reuses its transaction number."""
     database(postgres, "crashed")
     url = postgres.url("crashed")
-    with Ledger.open(url, patience_s=60.0) as ledger:
+    with Ledger.open(url, timeout_s=60.0) as ledger:
         ledger.studies.put("s", {}, cells={})
-        crashed = []
+        crashed: list[int] = []
 
         def crash(connection):
             if not crashed:
@@ -166,12 +184,12 @@ def test_a_transaction_number_that_a_crash_frees_proves_nothing(postgres):
 
 
 def use_up(url: str, number: int) -> None:
-    """Commit transactions on a server that restarts until one has this number or a later one."""
+    """Commit transactions on a restarting server until one of them reaches the given transaction number."""
     deadline = time.monotonic() + 60.0
     while time.monotonic() < deadline:
         try:
             with psycopg.connect(url) as connection:
-                (reached,) = connection.execute("SELECT txid_current()").fetchone()
+                (reached,) = present(connection.execute("SELECT txid_current()").fetchone())
                 connection.execute("CREATE TEMPORARY TABLE used (n int)")
             if reached >= number:
                 return
@@ -181,8 +199,8 @@ def use_up(url: str, number: int) -> None:
 
 
 @pytest.mark.postgres
-def test_heard_answers_leave_one_signature_behind(postgres):
-    """Signatures of commits do not pile up."""
+def test_answered_commits_leave_one_signature(postgres):
+    """The ledger keeps the signature of only the last commit."""
     database(postgres, "tidy")
     with Ledger.open(postgres.url("tidy")) as ledger:
         ledger.studies.put("s", {}, cells={})
@@ -191,13 +209,17 @@ def test_heard_answers_leave_one_signature_behind(postgres):
         assert len(contents(ledger)["commits"]) == 1
 
 
-def test_an_error_after_a_landed_commit_of_sqlite_ends_in_one_line_and_the_next_call_finds_it(tmp_path, trial):  # noqa: F811
-    """SQLite's commit is not repeated: the driver ends with the error, and the next one reads what landed."""
+def test_an_error_after_a_landed_commit_of_sqlite_is_raised_and_the_next_call_sees_the_commit(tmp_path):
+    """If SQLite reports an error although a write was committed, the error is raised.
+
+    The next call detects that the commit was made.
+    """
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
         ledger.studies.put("s", {}, cells={})
-        lease = ledger.leases.acquire("s", Owner.here())
-        token = ledger.trials.claim("s", "p", record=as_record(trial()), lease=lease)
-        said = {"key": trial().key, "token": token, "cause": "oom", "error": "no memory", "lease": lease}
+        lease = ledger.leases.acquire("s", Owner.current())
+        token = ledger.trials.claim("s", "p", record=as_record(make_trial()), lease=lease)
+        failure: dict[str, Any] = {"key": make_trial().key, "token": token, "lease": lease}
+        failure |= {"cause": "oom", "error": "no memory"}
 
         def lose(connection):
             connection.connection.dbapi_connection.commit()
@@ -208,9 +230,9 @@ def test_an_error_after_a_landed_commit_of_sqlite_ends_in_one_line_and_the_next_
         event.listen(Engine, "commit", lose)
         try:
             with pytest.raises((BadLedger, sqlite3.OperationalError)):
-                ledger.trials.retry("s", "p", **said)
+                ledger.trials.retry("s", "p", **failure)
         finally:
             event.remove(Engine, "commit", lose)
-        ledger.trials.retry("s", "p", **said)
-        assert ledger.trials.get(trial().key).state == "INTERRUPTED"
-        assert ledger.trials.retries("s") == {("p", cell_of(trial()), "oom"): 1}
+        ledger.trials.retry("s", "p", **failure)
+        assert present(ledger.trials.get(make_trial().key)).state == "INTERRUPTED"
+        assert ledger.trials.retries("s") == {("p", cell_of(make_trial()), "oom"): 1}

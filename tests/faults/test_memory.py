@@ -1,4 +1,4 @@
-"""Trials that really run out of memory, under a limit on their process's address space."""
+"""Tests of trials that really run out of memory because the address space of their process is limited."""
 
 from dataclasses import replace
 
@@ -6,19 +6,23 @@ import pytest
 
 from nefstudy.config import SignalsConfig
 from nefstudy.ledger import Ledger, TrialState
-from nefstudy.study.plan import StudyPlan
-from nefstudy.study.space import Choice
+from nefstudy.study.plan.study_plan import StudyPlan
+from nefstudy.study.space import Categorical
 
+from ..stub_tasks import tasks_with
 from .processes import shards_of
 
 pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly]
 
-SPARE_MB = 4  # two fields of the wide SIREN weigh 2 MB, and as much again in gradients and each of Adam's moments
+SPARE_MB = 4  # two fields of the wide SIREN take 2 MB, and their gradients and both of Adam's moments 2 MB each
 
 
 @pytest.fixture
 def starved(quick_plan):
-    """The quick study, whose SIRENs of 512 units get next to no memory until the chunk was halved `until` times."""
+    """Return a function that makes a study whose wide SIRENs run out of memory.
+
+    They run out of memory until the chunk has been halved `until` times.
+    """
 
     def make(*, until: int) -> StudyPlan:
         def work(config, *, setting):
@@ -29,7 +33,7 @@ def starved(quick_plan):
 
             from nefstudy.tasks.classification import run_classification
 
-            if config.dataset.field.params["hidden"] != 512 or setting.halvings >= until:
+            if config.dataset.field.params["hidden"] != 512 or setting.chunk_halvings >= until:
                 return run_classification(config, setting=setting)
             gc.collect()
             ctypes.CDLL(None).malloc_trim(0)
@@ -45,15 +49,18 @@ def starved(quick_plan):
         wide = replace(
             plan.cells[0],
             signals=SignalsConfig(name="digits8", subset=60),
-            space={"init": Choice(("shared",)), "hidden": Choice((512,)), "steps": Choice((1,))},
+            space={"init": Categorical(("shared",)), "hidden": Categorical((512,)), "steps": Categorical((1,))},
         )
-        return replace(plan, cells=(plan.cells[1], wide), tasks=doing(work)).pinned()
+        return replace(plan, cells=(plan.cells[1], wide), tasks=tasks_with(work)).pinned()
 
     return make
 
 
 def test_a_trial_that_never_fits_fails_alone(starved, run_here, invariants):
-    """Four attempts, each with half the chunk, then FAILED for memory in one line; every other trial is complete."""
+    """A trial that never has enough memory fails after four attempts with cause `oom`.
+
+    All other trials complete.
+    """
     ending = run_here(starved(until=99), concurrency=1, engine="eager")
     rows = invariants().check()
     (failed,) = [row for row in rows if row.state is TrialState.FAILED]
@@ -64,7 +71,10 @@ def test_a_trial_that_never_fits_fails_alone(starved, run_here, invariants):
 
 
 def test_memory_that_comes_back_gives_the_same_bytes(starved, run_here, invariants, tmp_path):
-    """Attempt 3, with a quarter of the chunk, completes: shards and numbers are those of a trial never refused."""
+    """A trial that has enough memory only on attempt 3 completes with the results of a fault-free run.
+
+    Its shards and numbers are equal.
+    """
     plan = starved(until=2)
     run_here(plan, concurrency=1, engine="eager")
     rows = invariants().check(plan=plan)

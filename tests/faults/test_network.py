@@ -1,4 +1,4 @@
-"""A study whose driver reaches its ledger and MLflow over a network that is late, cuts connections, or falls silent."""
+"""Tests of a study whose connections to the ledger and MLflow are slow, interrupted or unresponsive."""
 
 import time
 from urllib.parse import urlsplit
@@ -7,10 +7,9 @@ import psycopg
 import pytest
 
 from nefstudy.ledger import Ledger
-from nefstudy.tracking import drain
+from nefstudy.tracking.export import drain
 from nefstudy.trial.log import read_log
 
-from ..tracking.conftest import empty_store, root, server  # noqa: F401  # fixtures
 from .network import Network
 from .processes import ATTEMPT
 
@@ -23,13 +22,13 @@ SILENCE_S = 25.0
 
 
 def late(driver, networks, moment) -> None:
-    """Each piece of data a fiftieth of a second late, to the end."""
+    """Delay all network data by 20 ms until the driver ends."""
     for network in networks:
         network.delay_s = 0.02
 
 
 def cut(driver, networks, moment) -> None:
-    """Late, and every connection reset every second or so, to the end."""
+    """Delay all network data, and reset every connection about once a second, until the driver ends."""
     while driver.process.poll() is None:
         for network in networks:
             network.delay_s = 0.02
@@ -38,33 +37,34 @@ def cut(driver, networks, moment) -> None:
 
 
 def silent(driver, networks, moment) -> None:
-    """Half a minute in which nothing arrives, either way."""
+    """Drop all data in both directions for 25 seconds."""
     ledger, mlflow = networks
     with ledger.silence(), mlflow.silence():
         time.sleep(SILENCE_S)
-        assert driver.process.poll() is None, driver.said()
+        assert driver.process.poll() is None, driver.output()
 
 
 @pytest.mark.parametrize("trouble", [late, cut, silent], ids=lambda trouble: trouble.__name__)
-def test_a_study_goes_on_over_a_bad_network(
+def test_a_study_completes_over_a_bad_network(
     trouble,
     *,
     postgres,
-    server,  # noqa: F811
+    mlflow_server,
     start_driver,
     invariants,
     quick_plan,
     moment,
     tmp_path,
 ):
-    """The driver ends with 0; no trial is lost, doubled or run twice, and MLflow has one run each.
+    """A study completes over a bad network, and no trial is lost, duplicated or run twice.
 
-    An attempt that was asked for when the connection was cut may be asked for again, under the next token.
+    MLflow has one run per trial. An attempt that was requested while the connection was cut may be requested again
+    with the next token.
     """
     name = f"network_{trouble.__name__}"
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    mlflow = server()
+    mlflow = mlflow_server()
     target = urlsplit(mlflow)
     with (
         Network(str(postgres.home / ".s.PGSQL.5432")) as to_ledger,
@@ -75,8 +75,8 @@ def test_a_study_goes_on_over_a_bad_network(
         driver = start_driver("--replicates", 2, ledger=url, **through)
         acked = {row.key for row in driver.wait_for(3) if row.state == "COMPLETE"}
         trouble(driver, (to_ledger, to_mlflow), moment)
-        assert driver.end() == 0, driver.said()
-        assert "Traceback" not in driver.said()
+        assert driver.end() == 0, driver.output()
+        assert "Traceback" not in driver.output()
         assert to_ledger.carried > 1
         assert to_mlflow.carried > 1
     direct = postgres.url(name)
@@ -84,5 +84,7 @@ def test_a_study_goes_on_over_a_bad_network(
         assert drain(ledger, root=str(tmp_path), tracking_uri=mlflow) == 0
         assert ledger.trials.retries("quick") == {}
     rows = invariants(ledger=direct).check(plan=quick_plan(replicates=2), acked=acked, mlflow=True)
-    begun = [[found[1] for line in read_log(str(tmp_path), row.key) if (found := ATTEMPT.search(line))] for row in rows]
-    assert begun == [[str(row.attempt)] for row in rows]
+    attempts = [
+        [match[1] for line in read_log(str(tmp_path), row.key) if (match := ATTEMPT.search(line))] for row in rows
+    ]
+    assert attempts == [[str(row.attempt)] for row in rows]

@@ -1,4 +1,7 @@
-"""A driver whose own Ray dies: as a whole, in part, or only for the rest of the cluster."""
+"""Tests of a driver whose local Ray instance fails.
+
+Its processes are killed, or its node is declared dead.
+"""
 
 import json
 import signal
@@ -11,13 +14,14 @@ import pytest
 
 from nefstudy.ledger import Ledger, TrialState
 
-from .conftest import NO_MLFLOW, SLOW_SCRIPT
+from ..present import present
+from .driver import NO_MLFLOW, SLOW_SCRIPT
 from .processes import below, ended, wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(600)]
 
-# Ray gives a silent node up after a second and a half instead of minutes
-QUICKLY = {
+# Ray declares an unresponsive node dead after 1.5 seconds instead of minutes
+QUICK_HEALTH_CHECK = {
     "RAY_health_check_initial_delay_ms": "500",
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1000",
@@ -27,7 +31,7 @@ QUICKLY = {
 
 @pytest.fixture
 def webhook():
-    """The URL of a receiver, and what it received."""
+    """Start a webhook receiver; yield its URL and the list of received messages."""
     received = []
 
     class Receiver(BaseHTTPRequestHandler):
@@ -37,7 +41,7 @@ def webhook():
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Suppress the request log."""
 
     with HTTPServer(("127.0.0.1", 0), Receiver) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -47,8 +51,10 @@ def webhook():
 
 @pytest.mark.parametrize("part", ["gcs_server", "raylet"])
 def test_a_driver_whose_ray_was_killed_ends_in_order(start_driver, webhook, tmp_path, part):
-    """kill -9 of Ray's GCS or raylet: within seconds, not after Ray's minute, one line says what ended, the lease is
-    released, the trials are closed, the webhook is sent, and no process of this Ray is left.
+    """If Ray's GCS or raylet is killed, the driver exits within 45 s instead of waiting for Ray's own timeout.
+
+    One line names the process that ended, the lease is released, the trials are closed, the webhook is sent, and
+    all processes of this Ray instance end.
     """
     url, received = webhook
     driver = start_driver("--replicates", 4, "--webhook", url, script=SLOW_SCRIPT, **NO_MLFLOW)
@@ -56,13 +62,13 @@ def test_a_driver_whose_ray_was_killed_ends_in_order(start_driver, webhook, tmp_
     (process,) = below(driver.process.pid, part)
     processes = psutil.Process(driver.process.pid).children(recursive=True)
     process.kill()
-    assert driver.end(45) == 1, driver.said()
-    assert f"error: study 'quick' stopped: Ray's process {part} (pid {process.pid}) has ended" in driver.said()
-    assert "run the same command again" in driver.said()
-    assert "Traceback" not in driver.said()
+    assert driver.end(45) == 1, driver.output()
+    assert f"error: study 'quick' stopped: Ray's process {part} (pid {process.pid}) has ended" in driver.output()
+    assert "run the same command again" in driver.output()
+    assert "Traceback" not in driver.output()
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", read_only=True) as ledger:
         assert ledger.leases.holder("quick") is None
-        assert ledger.studies.get("quick").state == "stopped"
+        assert present(ledger.studies.get("quick")).state == "stopped"
         assert {row.state for row in ledger.trials.page("quick", limit=None).rows} <= {"INTERRUPTED", "COMPLETE"}
     ((event, error),) = [(message["event"], message["error"]) for message in received]
     assert event == "study.failed"
@@ -71,31 +77,32 @@ def test_a_driver_whose_ray_was_killed_ends_in_order(start_driver, webhook, tmp_
 
 
 @pytest.mark.parametrize("part", ["dashboard.py", "log_monitor.py", "monitor.py"])
-def test_a_driver_needs_no_helper_of_ray_that_only_shows(start_driver, invariants, part):
-    """kill -9 of Ray's dashboard, log monitor or autoscaler: every trial is completed all the same."""
+def test_a_driver_does_not_need_rays_monitoring_processes(start_driver, invariants, part):
+    """All trials complete even if Ray's dashboard, log monitor or autoscaler is killed."""
     driver = start_driver("--replicates", 2, script=SLOW_SCRIPT, **NO_MLFLOW)
     driver.wait_for(1, state=TrialState.RUNNING)
     children = psutil.Process(driver.process.pid).children()
     (process,) = [p for p in children if any(word.endswith(f"/{part}") for word in p.cmdline())]
     process.kill()
-    assert driver.end() == 0, driver.said()
+    assert driver.end() == 0, driver.output()
     assert {row.state for row in invariants().check()} == {TrialState.COMPLETE}
 
 
-def test_a_driver_whose_node_was_given_up_says_so_and_ends(start_driver, invariants):
-    """Its raylet is suspended for longer than Ray waits: no trial can run any more, so the driver ends with an error
-    instead of waiting for ever; the same command does the rest.
+def test_a_driver_whose_node_was_declared_dead_ends_with_an_error(start_driver, invariants):
+    """If the raylet is suspended for longer than Ray's health check allows, the driver fails instead of hanging.
+
+    No trial can run on that node any more. Rerunning the command completes the study.
     """
-    driver = start_driver("--replicates", 6, script=SLOW_SCRIPT, **NO_MLFLOW, **QUICKLY)
+    driver = start_driver("--replicates", 6, script=SLOW_SCRIPT, **NO_MLFLOW, **QUICK_HEALTH_CHECK)
     driver.wait_for(1)
     (raylet,) = (p for p in psutil.Process(driver.process.pid).children() if p.name() == "raylet")
     raylet.send_signal(signal.SIGSTOP)
     time.sleep(10)
     raylet.send_signal(signal.SIGCONT)
-    assert driver.end(120) == 1, driver.said()
-    assert "error: study 'quick' stopped: Ray has given up the node of its driver" in driver.said()
-    assert "Traceback" not in driver.said()
+    assert driver.end(120) == 1, driver.output()
+    assert "error: study 'quick' stopped: Ray has declared the node of its driver dead" in driver.output()
+    assert "Traceback" not in driver.output()
     acked = {row.key for row in invariants().rows() if row.state.value == "COMPLETE"}
     again = start_driver("--replicates", 6, script=SLOW_SCRIPT, **NO_MLFLOW)
-    assert again.end() == 0, again.said()
+    assert again.end() == 0, again.output()
     assert {row.state.value for row in invariants().check(acked=acked)} == {"COMPLETE"}

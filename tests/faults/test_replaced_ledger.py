@@ -1,4 +1,4 @@
-"""A ledger set back to a backup while its driver works: the driver stops with one line, the next run completes it."""
+"""Tests of restoring a ledger from a backup while a driver is running."""
 
 import sqlite3
 
@@ -6,15 +6,18 @@ import pytest
 
 from nefstudy.ledger import TrialState
 
-from .conftest import NO_MLFLOW
+from .driver import NO_MLFLOW
 
 pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(900)]
 
 
-def test_a_driver_whose_ledger_was_set_back_ends_in_a_line_and_the_next_completes_it(
+def test_a_driver_whose_ledger_was_replaced_by_a_backup_ends_and_the_next_completes_it(
     start_driver, invariants, quick_plan, tmp_path
 ):
-    """No study is called finished with trials missing; the same command makes the whole grid."""
+    """If the ledger is replaced by an older backup, the driver stops with a one-line error.
+
+    A rerun runs the trials that the backup lacks.
+    """
     path, backup = tmp_path / "ledger.db", tmp_path / "backup.db"
     driver = start_driver("--replicates", 8, "--concurrency", 1, **NO_MLFLOW)
     driver.wait_for(4)
@@ -27,10 +30,10 @@ def test_a_driver_whose_ledger_was_set_back_ends_in_a_line_and_the_next_complete
     for part in tmp_path.glob("ledger.db*"):
         part.unlink()
     backup.replace(path)
-    assert driver.end() == 1, driver.said()
-    said = driver.said()
-    assert "its ledger was replaced" in said
-    assert "Traceback" not in said
+    assert driver.end() == 1, driver.output()
+    output = driver.output()
+    assert "its ledger was replaced" in output
+    assert "Traceback" not in output
     again = start_driver("--replicates", 8, **NO_MLFLOW)
-    assert again.end() == 0, again.said()
+    assert again.end() == 0, again.output()
     invariants().check(plan=quick_plan(replicates=8))

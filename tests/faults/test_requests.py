@@ -1,4 +1,7 @@
-"""Requests that cannot be met and trials that never end: the study goes on without them."""
+"""Tests of requests that need too much memory and of trials that never end.
+
+The study continues without them.
+"""
 
 import os
 from dataclasses import dataclass, replace
@@ -7,11 +10,11 @@ import psutil
 import pytest
 
 from nefstudy.classifiers.catalog import CLASSIFIERS
-from nefstudy.classifiers.mlp import Mlp
+from nefstudy.classifiers.networks.mlp import Mlp
 from nefstudy.config import ClassifierConfig
 from nefstudy.ledger import Ledger
-from nefstudy.study.space import Choice
-from nefstudy.study.watchdog import Watchdog
+from nefstudy.study.driver.watchdog import Watchdog
+from nefstudy.study.space import Categorical
 
 from ..ledger.records import as_cells
 from .processes import wait_until
@@ -21,12 +24,15 @@ pytestmark = [pytest.mark.fault, pytest.mark.ray, pytest.mark.slow, pytest.mark.
 
 @pytest.fixture
 def with_loop(quick_plan, tmp_path):
-    """A plan with one trial whose classifier is built in a loop of C code that holds the interpreter."""
+    """Return a plan with a classifier that loops endlessly, and the file to which it writes its process id.
+
+    The loop is in C code that does not release the GIL.
+    """
     pid_file = tmp_path / "pid"
 
     @dataclass(frozen=True)
     class Loop:
-        """Never built."""
+        """A classifier whose constructor never returns."""
 
         width: int = 8
 
@@ -37,7 +43,11 @@ def with_loop(quick_plan, tmp_path):
 
     plan = quick_plan()
     quick, loop = plan.cells[0].classifier, ClassifierConfig(name="loop", params={"width": 8}, epochs=1)
-    space = {"init": Choice(("shared",)), "steps": Choice((1, 2)), "classifier": Choice(("loop", "quick"))}
+    space = {
+        "init": Categorical(("shared",)),
+        "steps": Categorical((1, 2)),
+        "classifier": Categorical(("loop", "quick")),
+    }
     cell = replace(
         plan.cells[0],
         space=space,
@@ -56,56 +66,61 @@ def states(rows) -> dict:
 
 
 def test_a_loop_in_c_code_times_out_and_its_process_is_killed(with_loop, run_here, invariants):
-    """No signal and no exception reaches it: the driver kills the process, the trial is FAILED(timeout) as attempt 1,
-    and every other trial completes.
+    """A trial that no signal or exception can stop fails on attempt 1 when it times out.
+
+    The driver kills the trial's process. Every other trial completes.
     """
     plan, pid_file = with_loop
     run_here(plan, concurrency=1, max_trial_hours=30 / 3600)
     assert states(invariants().rows()) == {
         ("loop", 1): ("FAILED", "timeout", 1),
         ("loop", 2): ("FAILED", "timeout", 1),
-        ("mlp", 1): ("COMPLETE", None, 1),
-        ("mlp", 2): ("COMPLETE", None, 1),
+        ("quick", 1): ("COMPLETE", None, 1),
+        ("quick", 2): ("COMPLETE", None, 1),
     }
     wait_until(lambda: not psutil.pid_exists(int(pid_file.read_text())), "the end of the process", timeout=60)
 
 
 @pytest.mark.parametrize("workers", [0, 1], ids=["trial-actor", "train-worker"])
 def test_a_running_trial_is_withdrawn(with_loop, run_here, invariants, monkeypatch, workers):
-    """Asked through the ledger while it loops: its process is killed, its row says withdrawn, the study ends."""
+    """Withdrawing a trial kills its process even if the trial is in an endless loop.
+
+    The trial is recorded as withdrawn, and the study ends.
+    """
     plan, pid_file = with_loop
-    asked = []
+    withdrawn = []
     step = Watchdog.step
 
-    def ask_once(self):
-        for trial in self._run.under_way.values():
+    def withdraw_once(self):
+        for trial in self._run.in_flight.values():
             s = trial.suggestion
-            if s.trial.classifier.name == "loop" and pid_file.exists() and s.trial.key not in asked:
-                asked.append(s.trial.key)
+            if s.trial.classifier.name == "loop" and pid_file.exists() and s.trial.key not in withdrawn:
+                withdrawn.append(s.trial.key)
                 self._run.ledger.commands.append("quick", "withdraw", body={"key": s.trial.key})
         step(self)
 
-    monkeypatch.setattr(Watchdog, "step", ask_once)
+    monkeypatch.setattr(Watchdog, "step", withdraw_once)
     run_here(plan, concurrency=1, workers=workers)
     assert states(invariants().rows()) == {
         ("loop", 1): ("FAILED", "withdrawn", 1),
         ("loop", 2): ("FAILED", "withdrawn", 1),
-        ("mlp", 1): ("COMPLETE", None, 1),
-        ("mlp", 2): ("COMPLETE", None, 1),
+        ("quick", 1): ("COMPLETE", None, 1),
+        ("quick", 2): ("COMPLETE", None, 1),
     }
     wait_until(lambda: not psutil.pid_exists(int(pid_file.read_text())), "the end of the process", timeout=60)
 
 
 def test_a_request_for_terabytes_is_refused_and_the_study_ends(quick_plan, run_here, invariants, tmp_path):
-    """Asked before a driver runs: the next one refuses it first, with size and limit, and does all of its grid."""
+    """The driver refuses an enqueued trial that would need terabytes, and then completes the grid."""
     plan = quick_plan()
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         ledger.studies.put("quick", {}, cells=as_cells(plan.planned()))
         body = {"phase": "phase2", "cell": "digits8/siren"}
         point = {"init": "shared", "steps": 2, "hidden": 4096, "views": 1000}
-        asked = ledger.commands.append("quick", "enqueue", body={**body, "point": point})
+        request = ledger.commands.append("quick", "enqueue", body={**body, "point": point})
         run_here(plan)
-        (outcome,) = (command.outcome for command in ledger.commands.latest("quick") if command.id == asked.id)
+        (outcome,) = (command.outcome for command in ledger.commands.latest("quick") if command.id == request.id)
+    assert outcome is not None
     assert outcome.startswith("refused: enqueue")
     assert "GB, " in outcome
     invariants().check(plan=plan)

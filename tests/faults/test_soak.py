@@ -1,6 +1,7 @@
-"""A study under one fault after another: driver, worker, MLflow and ledger die, each kind in every round of six.
+"""A soak test of a study under six kinds of repeated faults.
 
-Four minutes of faults unless NEF_SOAK_S asks for more: `NEF_SOAK_S=14400 make faults PYTEST_ARGS="-k soak"`.
+Each kind occurs once per round. The faults take four minutes unless NEF_SOAK_S sets more: `NEF_SOAK_S=14400 make
+faults PYTEST_ARGS="-k soak"`.
 """
 
 import os
@@ -22,15 +23,16 @@ import psycopg
 import pytest
 
 from nefstudy.ledger import Ledger
-from nefstudy.study.ray_folder import sweep_rays
-from nefstudy.tracking import drain
+from nefstudy.study.cluster.ray_directory import sweep_rays
+from nefstudy.tracking.export import drain
 
 from ..e2e.ray_head import free_ports
-from ..tracking.conftest import empty_store, root, server  # noqa: F401  # fixtures
-from .conftest import NO_MLFLOW, PROJECT, Driver
+from ..plugins.mlflow_server import MlflowServer
+from ..plugins.postgres import Postgres
+from .driver import NO_MLFLOW, PROJECT, Driver
 from .network import Network
 from .processes import below, wait_until
-from .rerun import Rerun, dealt
+from .rerun import Rerun, shuffled_rounds
 
 SOAK_S = float(os.environ.get("NEF_SOAK_S", "240"))
 EVERY_S = 15.0
@@ -43,11 +45,11 @@ pytestmark = [
 
 @dataclass
 class Soak:
-    """A study that runs, and what can die of it."""
+    """A running study, and the faults that can be injected into it."""
 
     rerun: Rerun
-    postgres: object
-    server: object
+    postgres: Postgres
+    server: MlflowServer
     to_mlflow: Network
     struck: list[str] = field(default_factory=list)
 
@@ -57,7 +59,7 @@ class Soak:
 
     def kill_driver(self) -> None:
         self.driver.kill()
-        assert self.driver.end() in (-signal.SIGKILL, 0), self.driver.said()
+        assert self.driver.end() in (-signal.SIGKILL, 0), self.driver.output()
 
     def kill_worker(self) -> None:
         with suppress(psutil.NoSuchProcess):
@@ -80,7 +82,7 @@ class Soak:
 
 @dataclass
 class Watched:
-    """The status service, which lives through it all, and what it held at each look."""
+    """A running status service, with measurements of its open file descriptors and memory."""
 
     process: psutil.Process
     address: str
@@ -93,7 +95,7 @@ class Watched:
         self.held.append((self.process.num_fds(), self.process.memory_info().rss))
 
     def check(self) -> None:
-        """What it held in the last third of its looks is what it held in the first, within what Python keeps back."""
+        """Check that open files and memory grew only slightly between the first and last third of the measurements."""
         third = len(self.held) // 3
         (files, memory), (files_then, memory_then) = (
             tuple(max(values) for values in zip(*looks, strict=True))
@@ -105,7 +107,7 @@ class Watched:
 
 @pytest.fixture
 def service(postgres, tmp_path):
-    """`nefstudy serve` on a ledger of its own database."""
+    """Start `nefstudy serve` on a new database."""
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute("CREATE DATABASE soak")
     (port,) = free_ports(1)
@@ -119,43 +121,45 @@ def service(postgres, tmp_path):
 
 
 def swept(before: set[Path]) -> bool:
-    """Return whether no directory of a dead Ray is left once it is swept as the next driver does."""
+    """Remove directories of dead Ray instances as the next driver would; return whether none remains."""
     sweep_rays()
     return set(Path(tempfile.gettempdir()).glob("nef-*")) <= before
 
 
-def test_a_study_soaked_in_faults_loses_nothing_and_grows_nothing(
+def test_a_study_under_repeated_faults_loses_and_leaks_nothing(
     *,
     service,
     postgres,
-    server,  # noqa: F811
+    mlflow_server,
     start_driver,
     invariants,
     quick_plan,
     moment,
     tmp_path,
 ):
-    """At its end the grid is whole with the values of a run without a fault, MLflow has a run each, no directory of a
-    dead Ray is left, and the service, whose ledger died again and again, holds the files and memory of its start.
+    """Under repeated faults, the study's grid completes with the values of a fault-free run.
+
+    MLflow has one run per trial, and no directory of a dead Ray instance is left. The service, whose ledger died
+    repeatedly, has not grown in open files or memory.
     """
     before = set(Path(tempfile.gettempdir()).glob("nef-*"))
-    mlflow = server()
+    mlflow = mlflow_server()
     target = urlsplit(mlflow)
     with Network((target.hostname, target.port)) as to_mlflow:
         through = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{to_mlflow.port}"}
         rerun = Rerun(partial(start_driver, ledger=postgres.url("soak"), **through))
-        soak = Soak(rerun, postgres, server, to_mlflow)
+        soak = Soak(rerun, postgres, mlflow_server, to_mlflow)
         kinds = [soak.kill_driver, soak.kill_worker, soak.kill_worker, soak.kill_mlflow, soak.kill_ledger]
         kinds.append(soak.cut_mlflow)
         soak.driver.wait_for(3)
         end = time.monotonic() + SOAK_S
-        for strike in dealt(kinds, moment):
+        for strike in shuffled_rounds(kinds, moment):
             if time.monotonic() > end and len(soak.struck) >= len(kinds):
                 break
             time.sleep(moment.uniform(0.5, 1.5) * EVERY_S)
             soak.struck.append(strike.__name__)
             strike()
-            rerun.go_on()
+            rerun.restart_if_ended()
             service.look()
         print(soak.struck, service.held)  # noqa: T201  # pytest shows it when the test fails
         rerun.finish()
@@ -163,12 +167,12 @@ def test_a_study_soaked_in_faults_loses_nothing_and_grows_nothing(
     whole = tmp_path / "whole"
     whole.mkdir()
     alone = start_driver("--replicates", rerun.replicates, root=whole, **NO_MLFLOW)
-    assert alone.end(1200) == 0, alone.said()
+    assert alone.end(1200) == 0, alone.output()
     plan = quick_plan(replicates=rerun.replicates)
     with Ledger.open(postgres.url("soak")) as ledger:
         assert drain(ledger, root=str(tmp_path), tracking_uri=mlflow) == 0
     reference = invariants(whole).check(plan=plan)
     shutil.rmtree(whole)
     invariants(ledger=postgres.url("soak")).check(plan=plan, reference=reference, mlflow=True)
-    wait_until(lambda: swept(before), "the end of what Rays that died left behind", timeout=60)
+    wait_until(lambda: swept(before), "the removal of the directories of dead Rays", timeout=60)
     service.check()

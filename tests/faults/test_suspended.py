@@ -1,4 +1,7 @@
-"""Processes suspended past their lease in the middle of an act outside the ledger: what they wake to stays."""
+"""Tests of processes that are suspended for longer than their lease is valid.
+
+Once resumed, they change nothing that their successor owns.
+"""
 
 import os
 import signal
@@ -14,13 +17,13 @@ import pytest
 from nefstudy.errors import StudyBusy
 from nefstudy.ledger import Lease, Ledger, NeuralDatasetRow, Owner
 from nefstudy.ledger.leases import Leases
-from nefstudy.neural_dataset import remove
 from nefstudy.paths import DROPPED, dataset_path, manifest_path
+from nefstudy.storage import Storage
 from nefstudy.study.retention import collect
 
-from ..ledger.conftest import trial  # noqa: F401  # a fixture
-from ..ledger.records import as_record
-from .conftest import PROJECT
+from ..ledger.records import as_record, make_trial
+from ..present import present
+from .driver import PROJECT
 from .processes import wait_until
 
 pytestmark = [pytest.mark.fault]
@@ -55,7 +58,7 @@ DROP = (
 from nefstudy.neural_dataset import remove
 from nefstudy.storage import Storage
 from nefstudy.study.retention import drop
-lease = ledger.leases.acquire("s", Owner.here(), lease_s=1.0)
+lease = ledger.leases.acquire("s", Owner.current(), lease_s=1.0)
 for owner, name in ((Datasets, "begin_drop"), (Leases, "check_held"), (remove, "move"), (Storage, "remove")):
     suspended(owner, name, moment)
 try:
@@ -81,7 +84,7 @@ MOMENTS = ("begin_drop 1", "check_held 1", "move 1", "check_held 2", "remove 1")
 
 
 def put(ledger: Ledger, root: Path, digest: str, *, content: bytes) -> None:
-    """A neural dataset as far as dropping it goes: a manifest, a shard, a row."""
+    """Create a neural dataset's manifest, shard and ledger row, which are removed when the dataset is dropped."""
     for path in (manifest_path(digest), f"{dataset_path(digest)}/rung-00000004/shard-00000.arrow"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
@@ -89,7 +92,7 @@ def put(ledger: Ledger, root: Path, digest: str, *, content: bytes) -> None:
 
 
 def begin(program: str, root: Path, moment: str) -> subprocess.Popen:
-    """A process that suspends itself right before the named call."""
+    """Start a process that suspends itself right before the named call."""
     command = [sys.executable, "-c", program, str(root), moment]
     return subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True)
 
@@ -103,7 +106,7 @@ def wait_until_suspended(process: subprocess.Popen) -> None:
 
 
 def woken(process: subprocess.Popen) -> str:
-    """What it says to the end."""
+    """Resume a process; return everything that it writes to standard error."""
     os.kill(process.pid, signal.SIGCONT)
     try:
         return process.communicate(timeout=120)[1]
@@ -112,8 +115,11 @@ def woken(process: subprocess.Popen) -> str:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_driver_that_wakes_in_a_drop_leaves_what_its_successor_fitted(tmp_path, moment):
-    """Whatever the moment, the successor's files and row are as it left them, and nothing is left aside."""
+def test_a_driver_that_wakes_in_a_drop_keeps_its_successors_fit(tmp_path, moment):
+    """A driver that is suspended while it drops a neural dataset and resumed later keeps its successor's files and row.
+
+    It leaves nothing in `.dropped`.
+    """
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
         ledger.studies.put("s", {}, cells={})
         put(ledger, tmp_path, DIGEST, content=b"old")
@@ -121,11 +127,11 @@ def test_a_driver_that_wakes_in_a_drop_leaves_what_its_successor_fitted(tmp_path
         wait_until_suspended(process)
         successor = wait_until(lambda: taken_over(ledger, "s"), "the lease passes on")
         put(ledger, tmp_path, DIGEST, content=b"new")
-        said = woken(process)
-        assert "driven by pid" in said
+        errors = woken(process)
+        assert "driven by pid" in errors
         assert process.returncode == 1
         ledger.leases.check_held(successor)
-        assert ledger.datasets.get(DIGEST).state == "present"
+        assert present(ledger.datasets.get(DIGEST)).state == "present"
     files = [path for path in tmp_path.rglob("*") if path.is_file() and DIGEST in str(path)]
     kept = {path: path.read_bytes() for path in files}
     assert set(kept.values()) == {b"new"}
@@ -134,12 +140,12 @@ def test_a_driver_that_wakes_in_a_drop_leaves_what_its_successor_fitted(tmp_path
 
 
 @pytest.fixture
-def read_thrice(tmp_path, trial):  # noqa: F811
-    """A finished study, not driven, with three neural datasets under its root: the ledger and their digests."""
+def three_datasets(tmp_path):
+    """Yield the ledger of a study without a driver, with three neural datasets under its root."""
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
         ledger.studies.put("s", {}, cells={})
         for lr in (0.1, 0.2, 0.3):
-            made = trial(lr=lr)
+            made = make_trial(lr=lr)
             token = ledger.trials.request("s", "phase2", record=as_record(made))
             ledger.trials.complete("s", "phase2", key=made.key, token=token, metrics={"val_accuracy": lr})
             put(ledger, tmp_path, made.dataset.digest, content=b"old")
@@ -147,32 +153,35 @@ def read_thrice(tmp_path, trial):  # noqa: F811
 
 
 @pytest.mark.parametrize(("moment", "stay"), [("check_held 1", 3), ("check_held 2", 3), ("check_held 4", 2)])
-def test_collecting_that_wakes_after_its_leases_removes_nothing_more(tmp_path, read_thrice, moment, stay):
-    """Suspended before a removal or in its middle: a driver took over, so it ends, and all that was there stays."""
+def test_collecting_that_wakes_after_its_leases_removes_nothing_more(tmp_path, three_datasets, moment, stay):
+    """If a driver takes over while garbage collection is suspended, the collection removes no more neural datasets."""
     process = begin(GC, tmp_path, moment)
     wait_until_suspended(process)
-    successor = wait_until(lambda: taken_over(read_thrice, "s"), "the lease passes on")
+    successor = wait_until(lambda: taken_over(three_datasets, "s"), "the lease passes on")
     assert "driven by pid" in woken(process)
     assert process.returncode == 1
     assert len(list((tmp_path / "neural_datasets").iterdir())) == stay
     assert len(list((tmp_path / "neural_datasets").rglob("*.arrow"))) == stay
     assert not list((tmp_path / DROPPED).glob("*"))
-    read_thrice.leases.check_held(successor)
+    three_datasets.leases.check_held(successor)
 
 
-def test_collecting_keeps_its_leases_however_long_it_takes(tmp_path, read_thrice, monkeypatch):
-    """A removal that takes longer than a lease, as of thousands of files on a network: no driver gets the study."""
+def test_collecting_keeps_its_leases_however_long_it_takes(tmp_path, three_datasets, monkeypatch):
+    """During garbage collection, no driver can acquire the study, even if one removal takes longer than a lease.
+
+    A removal can take that long on a network file system.
+    """
     refused = []
-    kept = remove.Storage.remove
+    original_remove = Storage.remove
 
     def slow(self, path):
         time.sleep(2 * LEASE_S)
-        refused.append(taken_over(read_thrice, "s"))
-        kept(self, path)
+        refused.append(taken_over(three_datasets, "s"))
+        original_remove(self, path)
 
-    monkeypatch.setattr(remove.Storage, "remove", slow)
+    monkeypatch.setattr(Storage, "remove", slow)
     monkeypatch.setattr(Leases, "acquire", partialmethod(Leases.acquire, lease_s=LEASE_S))
-    collect(read_thrice, str(tmp_path), keep={"s": "none"})
+    collect(three_datasets, str(tmp_path), keep={"s": "none"})
     assert refused == [None] * 3
     assert not list((tmp_path / "neural_datasets").iterdir())
 
@@ -182,11 +191,11 @@ EXPORT = (
     + """
 from functools import partialmethod
 from mlflow import MlflowClient
-from nefstudy.tracking import drain
+from nefstudy.tracking.export import drain
 Leases.acquire_export = partialmethod(Leases.acquire_export, lease_s=1.0)
 for owner, name in (
     (MlflowClient, "create_run"), (MlflowClient, "log_batch"), (Leases, "check_held"),
-    (MlflowClient, "set_terminated"), (Outbox, "mark"),
+    (MlflowClient, "set_terminated"), (Outbox, "mark_exported"),
 ):
     suspended(owner, name, moment)
 drain(ledger, root=root)
@@ -195,18 +204,24 @@ drain(ledger, root=root)
 
 
 @pytest.mark.mlflow
-@pytest.mark.parametrize("moment", ["create_run 1", "log_batch 1", "check_held 1", "set_terminated 1", "mark 1"])
-def test_an_exporter_that_wakes_after_its_lease_leaves_one_run(tmp_path, trial, moment):  # noqa: F811
-    """Whether it had created its run or not, its successor's export and its late end leave one finished run."""
+@pytest.mark.parametrize(
+    "moment", ["create_run 1", "log_batch 1", "check_held 1", "set_terminated 1", "mark_exported 1"]
+)
+def test_an_exporter_that_wakes_after_its_lease_leaves_one_run(tmp_path, moment):
+    """After a suspended exporter resumes, exactly one finished run remains.
+
+    This holds whether or not the exporter had already created the run when it was suspended.
+    """
     from mlflow import MlflowClient
 
-    from nefstudy.tracking import Runs, drain, store_of
+    from nefstudy.tracking.export import Runs, drain
+    from nefstudy.tracking.store import store_of
 
-    Runs(store_of(str(tmp_path)), root=str(tmp_path)).check()
+    Runs(present(store_of(str(tmp_path))), root=str(tmp_path)).check()
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
         ledger.studies.put("s", {}, cells={})
-        token = ledger.trials.request("s", "phase2", record=as_record(trial()))
-        ledger.trials.complete("s", "phase2", key=trial().key, token=token, metrics={"val_accuracy": 0.5})
+        token = ledger.trials.request("s", "phase2", record=as_record(make_trial()))
+        ledger.trials.complete("s", "phase2", key=make_trial().key, token=token, metrics={"val_accuracy": 0.5})
         process = begin(EXPORT, tmp_path, moment)
         wait_until_suspended(process)
         wait_until(lambda: not drain(ledger, root=str(tmp_path)), "another process exports")
@@ -218,8 +233,8 @@ def test_an_exporter_that_wakes_after_its_lease_leaves_one_run(tmp_path, trial, 
 
 
 def taken_over(ledger: Ledger, study: str) -> Lease | None:
-    """The lease, once it is free."""
+    """Acquire a study's lease and return it, or return None if another process holds it."""
     try:
-        return ledger.leases.acquire(study, Owner.here())
+        return ledger.leases.acquire(study, Owner.current())
     except StudyBusy:
         return None

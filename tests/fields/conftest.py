@@ -21,14 +21,14 @@ CASES: dict[str, NeuralField] = {
 }
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
 def field(request: pytest.FixtureRequest) -> NeuralField:
     return request.param
 
 
 @pytest.fixture
 def params(field: NeuralField) -> dict[str, torch.Tensor]:
-    """Five fields of random start, biases moved off zero, in double precision."""
+    """Return randomly initialized float64 parameters of five fields, with noise added so that no bias is zero."""
     lanes = [field.init(stream(0, "test", lane)) for lane in range(5)]
     noise = stream(0, "noise")
     return {
@@ -38,5 +38,5 @@ def params(field: NeuralField) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture
-def points(field: NeuralField) -> torch.Tensor:
+def coords(field: NeuralField) -> torch.Tensor:
     return torch.from_numpy(stream(1, "points").uniform(-1, 1, (17, field.in_dim)))

@@ -8,6 +8,7 @@ from nefstudy.fields.field import NeuralField, unflatten
 from nefstudy.fields.mfn import Mfn
 from nefstudy.fields.rffnet import RffNet
 from nefstudy.fields.siren import Siren
+from nefstudy.fields.symmetry import Slot
 
 FIELDS = [
     Siren(in_dim=2, out_dim=3, hidden=6, layers=4),
@@ -21,7 +22,7 @@ F = 4
 
 
 def random_rows(field: NeuralField, count: int = F) -> torch.Tensor:
-    """Starts with noise on every parameter, so that no bias is zero."""
+    """Return initial parameters with noise added, so that no bias is zero."""
     rng = seeds.stream(0, "test", "rows")
     rows = [np.concatenate([v.ravel() for v in field.init(rng).values()]) for _ in range(count)]
     noisy = np.stack(rows).astype(np.float64)
@@ -29,26 +30,26 @@ def random_rows(field: NeuralField, count: int = F) -> torch.Tensor:
 
 
 def outputs(field: NeuralField, rows: torch.Tensor) -> torch.Tensor:
-    points = torch.from_numpy(seeds.stream(0, "test", "points").uniform(-1, 1, (50, field.in_dim)))
-    return field.forward(unflatten(field, rows), points)
+    coords = torch.from_numpy(seeds.stream(0, "test", "points").uniform(-1, 1, (50, field.in_dim)))
+    return field.forward(unflatten(field, rows), coords)
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=repr)
 @pytest.mark.parametrize("kind", ["permute", "flip", "turn"])
 def test_every_declared_symmetry_leaves_the_function_unchanged(field: NeuralField, kind: str) -> None:
-    """A random permutation, flip or turn of all units changes weights but no output."""
+    """Applying a random permutation, flip or phase shift to all units changes the weights but not the outputs."""
     rows = random_rows(field)
     only = {name: name == kind for name in ("permute", "flip", "turn")}
     moved = act(field, rows, random_element(field, F, rng=seeds.stream(0, "test", "element"), **only))
     before, after = outputs(field, rows), outputs(field, moved)
-    declared = {"permute": True, "flip": field.symmetry.flips, "turn": field.symmetry.phases}[kind]
+    declared = {"permute": True, "flip": field.symmetry.flips, "turn": field.symmetry.phase_shifts}[kind]
     assert bool(declared) == (not torch.equal(rows, moved))
     assert (before - after).abs().max() < 1e-11 * before.std()
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=repr)
 def test_all_symmetries_at_once_leave_the_function_unchanged(field: NeuralField) -> None:
-    """Composed generators are symmetries too."""
+    """Compositions of permutations, flips and phase shifts do not change the outputs."""
     rows = random_rows(field)
     moved = act(field, rows, random_element(field, F, rng=seeds.stream(1, "test", "element")))
     before = outputs(field, rows)
@@ -56,8 +57,8 @@ def test_all_symmetries_at_once_leave_the_function_unchanged(field: NeuralField)
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=repr)
-def test_leaving_any_attached_slot_behind_changes_the_function(field: NeuralField) -> None:
-    """Every slot that an action moves has to move: undoing it for one parameter alone shows in the output."""
+def test_omitting_any_attached_slot_changes_the_function(field: NeuralField) -> None:
+    """A permutation or flip that leaves out any of the parameters that it should act on changes the outputs."""
     rows = random_rows(field)
     before = outputs(field, rows)
     for kind in ("permute", "flip"):
@@ -72,19 +73,22 @@ def test_leaving_any_attached_slot_behind_changes_the_function(field: NeuralFiel
             assert (before - outputs(field, mixed)).abs().max() > 1e-3 * before.std(), (kind, parameter.name)
 
 
-def test_half_a_turn_is_no_symmetry() -> None:
-    """The declared period is the smallest: half of it changes the function."""
+def test_half_a_period_is_not_a_symmetry() -> None:
+    """Shifting a bias by half of its declared period changes the function, so the declared period is minimal."""
     field = Siren(in_dim=2, out_dim=1, hidden=6)
     rows = random_rows(field)
-    for parameter, period in (("bias_0", field.symmetry.phases[0].period), ("bias_1", field.symmetry.phases[1].period)):
+    for parameter, period in (
+        ("bias_0", field.symmetry.phase_shifts[0].period),
+        ("bias_1", field.symmetry.phase_shifts[1].period),
+    ):
         params = {k: v.clone() for k, v in unflatten(field, rows).items()}
         params[parameter] += 0.5 * period
         moved = torch.cat([params[p.name].reshape(F, -1) for p in field.layout], dim=1)
         assert (outputs(field, rows) - outputs(field, moved)).abs().max() > 0.1
 
 
-def test_a_permutation_and_its_inverse_give_back_the_very_weights() -> None:
-    """Acting with an order and then with its inverse is the identity, bit for bit."""
+def test_a_permutation_and_its_inverse_restore_the_weights() -> None:
+    """A permutation followed by its inverse restores the weights exactly."""
     field = Mfn(in_dim=2, out_dim=1, hidden=6)
     rows = random_rows(field)
     element = random_element(field, F, rng=seeds.stream(3, "test", "element"), flip=False, turn=False)
@@ -94,14 +98,14 @@ def test_a_permutation_and_its_inverse_give_back_the_very_weights() -> None:
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=repr)
-def test_every_parameter_stands_in_the_graph_exactly_once(field: NeuralField) -> None:
-    """Slots of layers and blocks cover the layout without gap or overlap, with the shapes of the layers."""
+def test_every_parameter_is_in_the_graph_exactly_once(field: NeuralField) -> None:
+    """The graph of nodes and edges contains every parameter exactly once, with shapes that match the nodes' sizes."""
     symmetry = field.symmetry
     sizes = {p.name: p.shape for p in field.layout}
     covered = {p.name: np.zeros(p.shape[0], dtype=int) for p in field.layout}
-    slots = [(slot, (node.size,)) for node in symmetry.nodes for slot in node.slots]
+    slots: list[tuple[Slot, tuple[int, ...]]] = [(slot, (node.size,)) for node in symmetry.nodes for slot in node.slots]
     for edge in symmetry.edges:
-        shape = (symmetry.nodes[edge.source].size, symmetry.nodes[edge.target].size)
+        shape: tuple[int, ...] = (symmetry.nodes[edge.source].size, symmetry.nodes[edge.target].size)
         slots += [(slot, shape) for slot in edge.slots]
     for slot, shape in slots:
         start, stop = slot.rows or (0, sizes[slot.parameter][0])

@@ -1,4 +1,4 @@
-"""The catalogue completes and checks what it is given."""
+"""Tests of the catalog of fields, which completes and validates configurations."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from nefstudy.fields.siren import Siren
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_completion_writes_every_default_out_and_is_idempotent(name: str) -> None:
-    """A bare name and its completion are the same experiment: same digest once completed."""
-    whole = complete(FieldConfig(name=name))
-    assert whole.params
-    assert complete(whole) == whole
-    assert build(whole, in_dim=2, out_dim=1) == build(FieldConfig(name=name), in_dim=2, out_dim=1)
+def test_completion_fills_in_every_default_and_is_idempotent(name: str) -> None:
+    """Completing a field's bare name gives a configuration that another completion does not change."""
+    full = complete(FieldConfig(name=name))
+    assert full.params
+    assert complete(full) == full
+    assert build(full, in_dim=2, out_dim=1) == build(FieldConfig(name=name), in_dim=2, out_dim=1)
 
 
 def test_equal_values_of_different_types_are_one_experiment() -> None:
-    """9 and 9.0, 32.0 and 32 complete to the same digest; another value to another."""
+    """Numerically equal values, such as 9 and 9.0, yield the same digest. Different values yield different digests."""
     digests = [
         complete(FieldConfig(name="siren", params=params)).digest
         for params in ({}, {"omega_0": 9}, {"hidden": 32.0}, {"omega_0": 10})
@@ -39,18 +39,19 @@ def test_equal_values_of_different_types_are_one_experiment() -> None:
         (FieldConfig(name="siren", params={"in_dim": 3}), "no hyperparameter 'in_dim'"),
         (FieldConfig(name="rffnet", params={"hidden": 5}), "hidden = 5: must be an even number"),
         (FieldConfig(name="rffnet", params={"train_frequencies": 1}), "must be of type bool"),
+        (FieldConfig(name="mfn", params={"law": "theirs"}), "law = 'theirs': must be one of code, paper"),
     ],
 )
 def test_bad_values_are_refused_in_one_line(config: FieldConfig, message: str) -> None:
-    """Unknown names and values outside what is allowed are refused, naming value and what is allowed."""
+    """The error for an unknown name or an out-of-range value states the value and the allowed ones."""
     with pytest.raises(BadConfig) as caught:
         complete(config)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_field_of_ones_own_needs_no_fork() -> None:
-    """A mapping with one more entry completes and builds it."""
+def test_a_user_field_needs_no_fork() -> None:
+    """A user-defined field that is added to the mapping of fields can be completed and built."""
 
     @dataclass(frozen=True)
     class Mine(Siren):

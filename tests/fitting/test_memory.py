@@ -1,14 +1,15 @@
-"""Out of memory: smaller chunks, same bytes."""
+"""Tests of fits that run out of memory: the chunk is halved, and the bytes stay the same."""
 
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
 from nefstudy.errors import TrialFailed
-from nefstudy.fitting.engines import ENGINES
+from nefstudy.fitting.engines.catalog import ENGINES
 
 FIT = """
 import logging, resource, sys
@@ -48,25 +49,28 @@ except TrialFailed as error:
 @pytest.mark.slow
 @pytest.mark.fault
 def test_running_out_of_memory_halves_the_chunk_and_changes_no_byte() -> None:
-    """Under a memory limit a fit goes on with fewer fields at a time; when nothing fits, it says so by its cause."""
+    """A fit that runs out of memory continues with smaller chunks and yields the same bytes.
+
+    If no chunk is small enough, the trial fails with the cause `oom`.
+    """
     run = subprocess.run([sys.executable, "-c", FIT], capture_output=True, text=True, check=True)
     lines = run.stdout.splitlines()
-    assert lines[0] == "out of memory with 32 fields at a time; going on with 16, which changes no result"
+    assert lines[0] == "out of memory with 32 fields at a time; continuing with 16, which changes no result"
     assert "equal True" in lines
-    assert lines[-1].startswith("oom out of memory with 2 fields at a time by engine eager, which is its least")
+    assert lines[-1].startswith("oom out of memory with 2 fields at a time, the fewest that engine eager computes")
 
 
 @pytest.mark.parametrize("name", ["siren"], indirect=True)
 def test_a_compiled_chunk_has_nothing_to_halve(fit: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program's lanes fit a core's cache already: out of memory ends the trial by its cause, at the first try."""
+    """A compiled program cannot use smaller chunks, so running out of memory fails the trial at once."""
     tries = 0
 
-    def exhausted(*_: object) -> None:
+    def run_out(*_: object) -> NoReturn:
         nonlocal tries
         tries += 1
         raise MemoryError
 
-    monkeypatch.setitem(ENGINES, "compiled", replace(ENGINES["compiled"], advance=exhausted))
-    with pytest.raises(TrialFailed, match="by engine compiled, which is its least") as failure:
+    monkeypatch.setitem(ENGINES, "compiled", replace(ENGINES["compiled"], advance=run_out))
+    with pytest.raises(TrialFailed, match="engine compiled") as failure:
         fit(engine="compiled", chunk=64)
     assert (failure.value.cause, tries) == ("oom", 1)

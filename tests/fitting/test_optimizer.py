@@ -1,10 +1,10 @@
-"""The optimizers are those of the literature, checked against torch's."""
+"""Tests that the optimizers agree with those of torch."""
 
 import pytest
 import torch
 
 from nefstudy.config import OptimizerConfig
-from nefstudy.fitting.optimizer import OPTIMIZERS, Moments, pace
+from nefstudy.fitting.optimizer import OPTIMIZERS, Moments, step_scalars
 
 GRADS = torch.randn(30, 3, 50, generator=torch.Generator().manual_seed(0))
 START = torch.randn(3, 50, generator=torch.Generator().manual_seed(1))
@@ -13,7 +13,7 @@ START = torch.randn(3, 50, generator=torch.Generator().manual_seed(1))
 def ours(config: OptimizerConfig, steps: int = 30) -> torch.Tensor:
     rows, moments = START.clone(), Moments(torch.zeros_like(START), torch.zeros_like(START))
     for step in range(steps):
-        rows, moments = OPTIMIZERS[config.name](rows, GRADS[step], moments, pace(config, step))
+        rows, moments = OPTIMIZERS[config.name](rows, GRADS[step], moments, step_scalars(config, step))
     return rows
 
 
@@ -28,14 +28,14 @@ def theirs(optimizer: torch.optim.Optimizer, leaf: torch.Tensor, *, decay: float
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 def test_adamw_is_torchs(weight_decay: float) -> None:
-    """Thirty steps agree with torch.optim.AdamW."""
+    """Thirty steps of AdamW agree with torch.optim.AdamW."""
     leaf = START.clone().requires_grad_()
     expected = theirs(torch.optim.AdamW([leaf], lr=0.01, weight_decay=weight_decay), leaf)
     torch.testing.assert_close(ours(OptimizerConfig(lr=0.01, weight_decay=weight_decay)), expected)
 
 
 def test_adamw_without_decay_is_adam() -> None:
-    """At weight decay 0, AdamW is Adam; with decay outside the gradient, Adam with L2 is something else."""
+    """AdamW without weight decay equals Adam. With decoupled decay, it differs from Adam with L2 regularization."""
     leaf = START.clone().requires_grad_()
     expected = theirs(torch.optim.Adam([leaf], lr=0.01), leaf)
     torch.testing.assert_close(ours(OptimizerConfig(lr=0.01)), expected)
@@ -45,7 +45,7 @@ def test_adamw_without_decay_is_adam() -> None:
 
 
 def test_sgd_decays_beside_the_gradient() -> None:
-    """SGD's decay multiplies the weights by 1 - lr x decay before each step."""
+    """SGD multiplies the weights by 1 - lr x weight_decay before each step."""
     leaf = START.clone().requires_grad_()
     expected = theirs(torch.optim.SGD([leaf], lr=0.01), leaf, decay=0.01 * 0.3)
     torch.testing.assert_close(ours(OptimizerConfig(name="sgd", lr=0.01, weight_decay=0.3)), expected)

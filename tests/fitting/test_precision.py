@@ -1,4 +1,4 @@
-"""Laws of precision: no setting of the process gives a fit other bytes."""
+"""Tests of precision: torch's process-wide settings do not change the bytes of a fit."""
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
@@ -15,9 +15,9 @@ from nefstudy.fitting.precision import flushes_denormals, full_precision, get_pr
 from nefstudy.signals.signal import Signals
 
 Fit = Callable[[], Fits]
-ACTS: dict[str, Callable[[], object]] = {
+SETTINGS: dict[str, Callable[[], object]] = {
     "matmul": lambda: torch.set_float32_matmul_precision("medium"),
-    "newer matmul": lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
+    "newer matmul": lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),  # type: ignore[attr-defined]  # missing in torch's annotations
     "generic": lambda: setattr(torch.backends, "fp32_precision", "bf16"),
     "autocast": lambda: torch.set_autocast_enabled("cpu", True),
     "denormals": lambda: torch.set_flush_denormal(True),
@@ -26,7 +26,7 @@ ACTS: dict[str, Callable[[], object]] = {
 
 @pytest.fixture
 def fit(signals: Signals) -> Fit:
-    """Fit six digits by a field that is wide enough for matrix routines of lower precision."""
+    """Return a function that fits six digits with a field wide enough to use low-precision matrix routines."""
     siren = complete(FieldConfig(name="siren", params={"hidden": 32}))
     dataset = NeuralDatasetConfig(signals=SignalsConfig(name="digits8", subset=70), field=siren, init="random")
     config = FitConfig(dataset=dataset, rungs=(12,), engine="eager")
@@ -39,7 +39,7 @@ def state() -> tuple[object, ...]:
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    """Keep the acts of a test from the next one."""
+    """Restore torch's settings after each test."""
     precisions, autocast, flushes = get_precisions(), torch.is_autocast_enabled("cpu"), flushes_denormals()
     yield
     set_precisions(precisions)
@@ -47,18 +47,18 @@ def restored() -> Iterator[None]:
     torch.set_flush_denormal(flushes)
 
 
-@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
-def test_a_setting_of_the_process_changes_no_byte_of_a_fit(fit: Fit, act: Callable[[], object]) -> None:
-    """A fit outside a trial equals one in a fresh process, and the caller's setting is there again after it."""
+@pytest.mark.parametrize("change", SETTINGS.values(), ids=SETTINGS.keys())
+def test_a_setting_of_the_process_changes_no_byte_of_a_fit(fit: Fit, change: Callable[[], object]) -> None:
+    """A changed setting of torch does not change a fit's bytes, and it is still in effect after the fit."""
     fresh = fit()
-    act()
+    change()
     before = state()
     assert fit().parameters.numpy().tobytes() == fresh.parameters.numpy().tobytes()
     assert state() == before
 
 
 def test_without_the_block_a_setting_changes_bytes(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings matter: autocast alone changes every field."""
+    """Without `full_precision`, autocast changes a fit's bytes."""
     fresh = fit()
     monkeypatch.setattr(fitting, "full_precision", nullcontext)
     torch.set_autocast_enabled("cpu", True)
@@ -66,7 +66,7 @@ def test_without_the_block_a_setting_changes_bytes(fit: Fit, monkeypatch: pytest
 
 
 def test_an_error_in_the_block_leaves_the_setting() -> None:
-    """The caller's state is restored where the block raises."""
+    """If the code under `full_precision` raises an error, the caller's settings are still restored."""
     torch.set_float32_matmul_precision("high")
     with suppress(ZeroDivisionError), full_precision():
         inside = torch.get_float32_matmul_precision()

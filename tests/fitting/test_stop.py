@@ -1,4 +1,4 @@
-"""Laws of stopping at a PSNR."""
+"""Tests of early stopping at a PSNR."""
 
 from collections.abc import Callable
 
@@ -25,26 +25,26 @@ def same(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def decibels(field: NeuralField, signals: Signals, rows: torch.Tensor) -> np.ndarray:
-    outputs = field.forward(unflatten(field, rows), torch.from_numpy(signals.coordinates())).numpy()
+    outputs = field.forward(unflatten(field, rows), torch.from_numpy(signals.grid_coords())).numpy()
     return psnr(outputs * signals.card.std[0] + signals.card.mean[0], signals.originals(np.arange(len(rows))))
 
 
-def test_a_field_stops_at_the_first_look_that_finds_it_good(fit: Fit, field: NeuralField, signals: Signals) -> None:
-    """Until its stop a field's bytes are those of a fit that never stops; then they stay."""
+def test_a_field_stops_at_the_first_check_it_passes(fit: Fit, field: NeuralField, signals: Signals) -> None:
+    """Until a field stops, its bytes equal those without early stopping. After it stops, its bytes do not change."""
     free, stopped = fit(lr=1e-2, rungs=RUNGS), fit(lr=1e-2, rungs=RUNGS, stop_psnr=TARGET)
-    looks = fit(lr=1e-2, rungs=tuple(range(0, 61, 10))).parameters
-    good = np.stack([decibels(field, signals, rows) >= TARGET for rows in looks])
+    checked = fit(lr=1e-2, rungs=tuple(range(0, 61, 10))).parameters
+    good = np.stack([decibels(field, signals, rows) >= TARGET for rows in checked])
     first = np.where(good.any(axis=0), good.argmax(axis=0) * 10, -1)
     assert stopped.stopped_at.tolist() == first.tolist()
     assert len(set(first)) > 1
     for i, rung in enumerate(RUNGS):
         for lane, step in enumerate(first):
-            source = free.parameters[i] if step < 0 or rung <= step else looks[step // 10]
+            source = free.parameters[i] if step < 0 or rung <= step else checked[step // 10]
             assert same(stopped.parameters[i, lane], source[lane])
 
 
 def test_stopping_keeps_the_laws_of_fits(fit: Fit) -> None:
-    """Chunks, order and rungs change nothing about who stops when, and with which bytes."""
+    """Chunks, order and rungs change neither the step at which a field stops nor its bytes."""
     whole = fit(lr=1e-2, rungs=RUNGS, stop_psnr=TARGET)
     parts = fit([4, 1, 0], lr=1e-2, rungs=(35,), stop_psnr=TARGET, chunk=2)
     assert same(parts.parameters[0], whole.parameters[3, [4, 1, 0]])
@@ -53,14 +53,14 @@ def test_stopping_keeps_the_laws_of_fits(fit: Fit) -> None:
 
 
 def test_a_fit_that_is_all_good_takes_no_more_steps(fit: Fit) -> None:
-    """A million steps cost nothing once every field has stopped."""
+    """Once every field has stopped, a fit takes no further steps, even if a rung of a million steps remains."""
     fits = fit(rungs=(0, 1_000_000), stop_psnr=1.0)
     assert (fits.stopped_at == 0).all()
     assert same(fits.parameters[0], fits.parameters[1])
 
 
 def test_shapes_have_no_psnr_to_stop_at(configure: Callable[..., FitConfig]) -> None:
-    """A stop at a PSNR is refused for shapes."""
+    """Early stopping at a PSNR is rejected for shapes."""
     shapes = load_signals(SignalsConfig(name="shapes10", options={"per_class": 3}))
-    with pytest.raises(BadConfig, match=r"stop_psnr = 20\.0: shapes10 are shapes"):
+    with pytest.raises(BadConfig, match=r"stop_psnr = 20\.0: shapes10"):
         fit_fields(Siren(3, 1), shapes, configure(stop_psnr=20.0), rows=np.arange(2))

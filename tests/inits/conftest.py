@@ -7,5 +7,5 @@ from nefstudy.fields.field import NeuralField
 
 @pytest.fixture(params=FIELDS)
 def field(request: pytest.FixtureRequest) -> NeuralField:
-    """A small field of each kind."""
+    """Return a small field of each type."""
     return build(FieldConfig(name=request.param, params={"hidden": 8}), in_dim=2, out_dim=1)

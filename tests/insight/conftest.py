@@ -1,100 +1,42 @@
-"""Trials made up from formulas, as columns, and the plan that declares them."""
+"""Fixtures with the trials and declarations of a synthetic study."""
 
-import itertools
-import math
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from nefstudy.insight.declared import Declarations, declarations
-from nefstudy.insight.trials import Trials
+from nefstudy.insight.trials import TrialColumns
 
-STEPS = (5, 25, 75, 200, 1000, 5000)
-HIDDEN = {"siren": (8, 32, 64), "rffnet": (16, 32, 64), "mfn": (16, 32, 64)}
-SPACE = {
-    "init": {"kind": "Choice", "values": ["random", "shared"]},
-    "hidden": {"kind": "Choice", "values": [8, 16, 32, 64]},
-    "steps": {"kind": "Choice", "values": list(STEPS)},
-}
-METRICS = [
-    {"name": "val_accuracy", "label": "validation accuracy", "direction": "maximize", "split": "val", "domain": [0, 1]},
-    {"name": "test_accuracy", "label": "test accuracy", "direction": "maximize", "split": "test", "domain": [0, 1]},
-    {"name": "all_psnr", "label": "PSNR", "unit": "dB", "direction": "maximize", "split": "all"},
-    {"name": "val_loss", "label": "validation loss", "direction": "minimize", "split": "val"},
-    {"name": "test_loss", "label": "test loss", "direction": "minimize", "split": "test"},
-]
-
-
-def cell_plan(phase: str = "phase2", cell: str = "mnist5k/siren", **changes: Any) -> dict[str, Any]:
-    """One cell as a driver writes it with the plan."""
-    return {
-        "phase": phase, "cell": cell, "task": "classification", "planned": 36, "replicates": 1,
-        "objective": {"metric": "val_accuracy", "direction": "maximize"}, "metrics": METRICS,
-        "kind": {"name": "image", "quality": [{"name": "psnr", "label": "PSNR", "unit": "dB"}]},
-        "sampler": {"name": "Grid"}, "space": SPACE, "fixed": {},
-    } | changes  # fmt: skip
-
-
-def trials_of(rows: list[dict[str, Any]]) -> Trials:
-    """Rows as columns, with the parameters gathered from the words of points."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    words = ("init", "hidden", "steps", "seed", "signals", "field", "classifier")
-    parameters = [{name: row[name] for name in words if row.get(name) is not None} for row in rows]
-    return Trials({name: [row.get(name) for row in rows] for name in names} | {"parameters": parameters})
-
-
-def trial(*, field: str = "siren", init: str = "shared", hidden: int = 32, steps: int = 75, seed: int = 0,
-          **changes: Any) -> dict[str, Any]:  # fmt: skip
-    """A finished trial; `changes` replace columns by name."""
-    recipe = f"{field}-{init}-{hidden}-{seed}"
-    return {
-        "key": f"{recipe}-{steps}", "phase": "phase2", "cell": f"mnist5k/{field}", "dataset": recipe, "seed": seed,
-        "signals": "mnist5k", "field": field, "init": init, "hidden": hidden, "steps": steps, "classifier": "gnn-sign",
-        "val_accuracy": 0.9, "test_accuracy": 0.8, "all_psnr": 20.0, "all_nmi": 0.4, "all_off_grid_ratio": 0.9,
-        "reused": False, "field_steps": 0.0, "ended_at": 3.0,
-    } | changes  # fmt: skip
-
-
-def outcome(*, field: str, init: str, hidden: int, steps: int) -> dict[str, float]:
-    """Quality that rises with log steps and width; accuracy that rises, then dips from over-training."""
-    effort = math.log10(steps) + 0.4 * math.log2(hidden / 8)
-    tilt = {"siren": 0.0, "rffnet": 0.4, "mfn": -0.3}[field]
-    height, slope = (0.93, 0.045) if init == "shared" else (0.55, 0.03)
-    accuracy = max(height - slope * (effort - 2.4 - tilt) ** 2, 0.1)
-    return {"all_psnr": 8 + 5.2 * effort + 3 * tilt, "test_accuracy": accuracy, "val_accuracy": accuracy + 0.01}
-
-
-def made_up_study() -> Trials:
-    """3 fields x 2 inits x 3 widths x 6 rungs, all finished."""
-    rows = []
-    for field, init in itertools.product(HIDDEN, ("random", "shared")):
-        for hidden, steps in itertools.product(HIDDEN[field], STEPS):
-            point: dict[str, Any] = {"field": field, "init": init, "hidden": hidden, "steps": steps}
-            rows.append(trial(**point, **outcome(**point)))
-    return trials_of(rows)
+from .synthetic_study import HIDDEN, METRICS, cell_plan, synthetic_study, trials_of
 
 
 @pytest.fixture(scope="session")
-def study() -> Trials:
-    """The made-up study."""
-    return made_up_study()
+def study() -> TrialColumns:
+    """Return the trials of a synthetic study."""
+    return synthetic_study()
 
 
 @pytest.fixture(scope="session")
 def declared() -> Declarations:
-    """The declarations of that study."""
+    """Return the declarations of the synthetic study."""
     return declarations({"cells": [cell_plan(cell=f"mnist5k/{field}") for field in HIDDEN]})
 
 
 @pytest.fixture(scope="session")
+def over_all() -> Declarations:
+    """Return the declarations of a cell whose task also declares test accuracy over all fields."""
+    metric = {"name": "test_accuracy_all", "label": "Test accuracy over all", "split": "test"}
+    return declarations({"cells": [cell_plan(metrics=[*METRICS, metric])]})
+
+
+@pytest.fixture(scope="session")
 def minimized() -> Declarations:
-    """The same study with a minimized objective."""
+    """Return the declarations of a cell with a minimized objective."""
     objective = {"metric": "val_loss", "direction": "minimize"}
     return declarations({"cells": [cell_plan(objective=objective)]})
 
 
 @pytest.fixture(scope="session")
-def make() -> Callable[..., Trials]:
-    """The maker of trials from dicts."""
+def make() -> Callable[..., TrialColumns]:
+    """Return a function that makes trial columns from dicts."""
     return lambda *rows: trials_of(list(rows))

@@ -1,16 +1,16 @@
-"""A large ledger made in seconds: trials that were lived through, copied by the database itself."""
+"""A function that makes a ledger large within seconds, by copying its trials with SQL."""
 
 import sqlite3
 from pathlib import Path
 
 
 def multiply(path: Path | str, *, copies: int, number: str, **changed: str) -> None:
-    """Make each trial of a ledger into so many, the first of which is itself.
+    """Copy the trials of a ledger until there are `copies` of each, including the original.
 
     Args:
-        number: SQL of a copied measure, from its `number` and the `kind` of its name.
-        changed: SQL of the columns of `trials` in which a copy differs; i counts copies from 1, `:seeds` is the
-            number of trials that are copied.
+        number: SQL expression for a copied measure, in terms of its `number` and its name's `kind`.
+        changed: SQL expressions for the columns of `trials` that differ in a copy; `i` counts copies from 1, and
+            `:seeds` is the number of original trials.
     """
     connection = sqlite3.connect(path)
     (seeds,) = connection.execute("SELECT max(id) FROM trials").fetchone()

@@ -1,4 +1,4 @@
-"""What SQLite does for an answer, counted: the same number on any machine, where milliseconds are not."""
+"""A measure of SQLite's work that does not depend on the computer: the number of virtual machine steps."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-EVERY = 100  # steps of its virtual machine between two counts
+EVERY = 100  # steps of SQLite's virtual machine between two counts
 
 
 @contextmanager
 def counted_steps() -> Iterator[Callable[[Callable[[], object]], int]]:
-    """A function that says how many steps of SQLite's virtual machine an act takes, to a hundred a statement."""
+    """Yield a function that counts SQLite's virtual machine steps during a call, to within 100 per statement."""
     taken = 0
 
     def step() -> None:

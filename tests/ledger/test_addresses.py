@@ -1,4 +1,4 @@
-"""Addresses of ledgers as people write them: each opens, or is refused in one line without its password."""
+"""Tests of ledger addresses: each one opens a ledger or raises a one-line error that omits the password."""
 
 import os
 import pwd
@@ -30,15 +30,18 @@ EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
     [
         *("", " ", "mysql://host/db", "mysql+pymysql://u:secret@host/db", "sqlite://", "sqlite:///", "postgres:/x"),
         *("postgresql://h/db?prepare_threshold=often", "postgresql://h/db?prepare_threshold=-1"),
-        *("postgresql://h/db?connect_timeout=soon", "postgresql://h/db?colour=red", "postgresql://h/db?autocommit=1"),
+        *("postgresql://h/db?connect_timeout=soon", "postgresql://h/db?theme=red", "postgresql://h/db?autocommit=1"),
         *("postgresql://h/db?cursor_factory=x", "postgresql://h/db?sslmode=require&sslmode=disable"),
-        *("postgresql://h/db?keepalives=no", "sqlite:////tmp/x.db?colour=red", "postgresql:x", "sqlite:/x.db"),
+        *("postgresql://h/db?keepalives=no", "sqlite:////tmp/x.db?theme=red", "postgresql:x", "sqlite:/x.db"),
         *("postgresql://h/db?connect_timeout=" + "9" * 30, "postgresql://h:port/db", "postgresql://h/db?port=x"),
     ],
 )
-def test_an_address_that_cannot_work_is_refused_in_one_line(url):
-    """The message names the value and the next step, at once, without trying to connect."""
-    with pytest.raises(BadLedger, match="correct --ledger") as caught:
+def test_invalid_address_is_refused_in_one_line(url):
+    """An invalid address raises BadLedger before any connection is made.
+
+    The error is one line that states the next step and omits the password.
+    """
+    with pytest.raises(BadLedger, match="--ledger") as caught:
         Ledger.open(url)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -53,9 +56,12 @@ def test_an_address_that_cannot_work_is_refused_in_one_line(url):
         *("postgresql://me:secret@127.0.0.1:1/db?sslmode=nonsense", "postgresql:///db?host=/nonexistent"),
     ],
 )
-def test_an_address_of_an_absent_server_is_tried_and_named(url):
-    """Each spelling reaches the driver; nothing answers there, which takes one line without the password."""
-    with pytest.raises(BadLedger, match="cannot be used") as caught:
+def test_every_spelling_of_an_unreachable_server_reaches_the_driver(url):
+    """An address in any valid form is passed on to the database driver.
+
+    The resulting error about the unreachable server is one line without the password.
+    """
+    with pytest.raises(BadLedger, match="same command again") as caught:
         Ledger.open(url)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -64,16 +70,19 @@ def test_an_address_of_an_absent_server_is_tried_and_named(url):
 @pytest.mark.parametrize(
     "url", ["mysql://host/db", "sqlite://", "sqlite:///:memory:", "postgres+what://x", "http://a/b", "://"]
 )
-def test_url_of_something_else_is_refused(url):
-    """Only SQLite files and PostgreSQL are ledgers."""
+def test_unsupported_databases_are_refused(url):
+    """Every database except SQLite files and PostgreSQL is rejected."""
     with pytest.raises(BadLedger, match="--ledger"):
         Ledger.open(url)
 
 
 def test_unreachable_server_is_named_without_its_password():
-    """A server that does not answer is refused at once; the password stays out of the message."""
+    """Opening a ledger on an unreachable server fails at once.
+
+    The error shows the address without the password.
+    """
     began = time.monotonic()
-    with pytest.raises(BadLedger, match=r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/db cannot be used") as caught:
+    with pytest.raises(BadLedger, match=r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/db ") as caught:
         Ledger.open("postgresql://me:secret@127.0.0.1:1/db")
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -86,7 +95,7 @@ def test_unreachable_server_is_named_without_its_password():
 )
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_no_query_option_ends_in_a_traceback(key, value):
-    """Whatever stands behind the question mark is used or refused."""
+    """Opening the address of an unreachable server with any query option raises a one-line BadLedger error."""
     with pytest.raises(BadLedger) as caught:
         Ledger.open(f"postgresql://127.0.0.1:1/db?{quote(key)}={quote(value)}")
     assert "\n" not in str(caught.value)
@@ -96,22 +105,22 @@ def test_no_query_option_ends_in_a_traceback(key, value):
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
 @pytest.mark.parametrize("options", ["", "&prepare_threshold=0", "&prepare_threshold=5&connect_timeout=3"])
 def test_every_spelling_of_a_postgresql_address_opens_its_ledger(postgres, scheme, options):
-    """The old name, a driver's name and numeric options as well."""
+    """A ledger's PostgreSQL address may have the old scheme, name a Python driver or contain numeric options."""
     with Ledger.open(postgres.url("postgres").replace("postgresql:", f"{scheme}:", 1) + options) as ledger:
         ledger.studies.put("spelled", {}, cells={})
         assert "spelled" in {study.study for study in ledger.studies.all()}
 
 
 @pytest.mark.postgres
-def test_a_password_of_punctuation_is_written_with_percent_escapes(postgres):
-    """User info is decoded once; the server trusts whoever comes by its socket."""
+def test_password_is_percent_decoded(postgres):
+    """A password with percent-encoded characters is accepted and is not shown."""
     with Ledger.open(postgres.url("postgres").replace("postgres@", "postgres:p%40ss%2F%3A%25@", 1)) as ledger:
         assert "p%40ss" not in ledger.url
 
 
 @pytest.fixture
 def pgbouncer(postgres) -> Iterator[str]:
-    """The address of a PgBouncer in transaction mode, two server connections for all its clients."""
+    """Yield the address of a PgBouncer in transaction mode, which shares two server connections among all clients."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("no PgBouncer: apt-get install pgbouncer")
@@ -143,9 +152,11 @@ def pgbouncer(postgres) -> Iterator[str]:
 
 
 @pytest.mark.postgres
-def test_ledgers_share_the_connections_of_a_pgbouncer_in_transaction_mode(pgbouncer, finish: Callable):
-    """Transactions of six ledgers meet on two server connections, which keep nothing between transactions: no
-    prepared statement, no lock, no setting. Events keep their order, results are there once.
+def test_ledgers_share_connections_of_pgbouncer_in_transaction_mode(pgbouncer, finish: Callable):
+    """Six ledgers can share the two server connections of a PgBouncer in transaction mode.
+
+    PgBouncer keeps no prepared statement, lock or setting between transactions. Events stay in order and every
+    result exists once.
     """
     with Ledger.open(pgbouncer) as ledger:
         ledger.studies.put("digits", {}, cells=as_cells({("phase1", "digits8/siren"): 48}))

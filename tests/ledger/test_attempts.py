@@ -1,4 +1,4 @@
-"""The life of a trial: one result each, whatever is late, repeated or dead."""
+"""Tests of attempts: each trial gets one result, even if commits are late or repeated, or a driver dies."""
 
 import math
 
@@ -13,7 +13,7 @@ HERE = ("digits", "phase1")
 
 
 def test_complete_trial_reads_back_as_written(ledger, trial):
-    """Everything committed with a result is read back, NaN and infinity included."""
+    """All values that are committed with a trial's result are read back, including NaN and infinity."""
     made = trial(3, field="mfn", init="random", steps=200)
     token = ledger.trials.request(*HERE, record=as_record(made))
     ledger.trials.start(*HERE, key=made.key, token=token)
@@ -57,7 +57,7 @@ def test_complete_trial_reads_back_as_written(ledger, trial):
 
 
 def test_states_follow_the_trial(ledger, trial):
-    """A trial is REQUESTED, then RUNNING, then what it ended as."""
+    """A trial changes from REQUESTED to RUNNING and then to its terminal state."""
     made = trial()
     token = ledger.trials.request(*HERE, record=as_record(made))
     assert ledger.trials.get(made.key).state is TrialState.REQUESTED
@@ -69,7 +69,7 @@ def test_states_follow_the_trial(ledger, trial):
 
 
 def test_second_commit_of_one_token_changes_nothing(ledger, trial):
-    """The same token commits once; the first result stands."""
+    """If an attempt commits a second result with the same token, nothing changes."""
     made = trial()
     token = ledger.trials.request(*HERE, record=as_record(made))
     assert ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.5})
@@ -79,7 +79,7 @@ def test_second_commit_of_one_token_changes_nothing(ledger, trial):
 
 
 def test_late_commit_of_an_earlier_attempt_is_refused(ledger, trial):
-    """Once a trial was requested again, the earlier attempt can do nothing."""
+    """After a trial has been requested again, every write by its earlier attempt raises StaleAttempt."""
     made = trial()
     late = ledger.trials.request(*HERE, record=as_record(made))
     token = ledger.trials.request(*HERE, record=as_record(made))
@@ -89,14 +89,14 @@ def test_late_commit_of_an_earlier_attempt_is_refused(ledger, trial):
         lambda: ledger.trials.fail(*HERE, key=made.key, token=late, cause="bug", error="late"),
         lambda: ledger.trials.prune(*HERE, key=made.key, token=late, metrics={}),
     ):
-        with pytest.raises(StaleAttempt, match=f"attempt {late} .* is stale"):
+        with pytest.raises(StaleAttempt, match=f"attempt {late} .*stale"):
             act()
     assert ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.5})
     assert ledger.trials.get(made.key).metrics["val_accuracy"] == 0.5
 
 
 def test_complete_never_changes(ledger, trial):
-    """No call changes a COMPLETE row."""
+    """No call changes a COMPLETE trial."""
     made = trial()
     token = ledger.trials.request(*HERE, record=as_record(made))
     ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.5})
@@ -116,13 +116,16 @@ def test_complete_never_changes(ledger, trial):
 
 
 def test_unrequested_trial_cannot_end(ledger):
-    """A result for a trial nobody requested is refused."""
-    with pytest.raises(StaleAttempt, match="never requested"):
+    """A trial that was never requested cannot be completed."""
+    with pytest.raises(StaleAttempt, match="0" * 20):
         ledger.trials.complete(*HERE, key="0" * 20, token=1, metrics={})
 
 
-def test_interrupt_closes_every_orphan(ledger, trial, finish):
-    """Open attempts become INTERRUPTED and can only be requested again; ended ones stay."""
+def test_interrupt_closes_every_open_attempt(ledger, trial, finish):
+    """Interrupting a study makes its open trials INTERRUPTED and leaves its terminal trials unchanged.
+
+    An interrupted trial cannot be completed until it is requested again.
+    """
     done = finish(ledger, 1)
     asked, running = trial(2), trial(3)
     ledger.trials.request(*HERE, record=as_record(asked))
@@ -141,7 +144,7 @@ def test_interrupt_closes_every_orphan(ledger, trial, finish):
 
 
 def test_next_attempt_starts_clean(ledger, trial):
-    """What an earlier attempt measured is gone from every answer once the trial is requested again."""
+    """When a trial is requested again, no query returns the measurements of its earlier attempts."""
     made = trial()
     token = ledger.trials.request(*HERE, record=as_record(made))
     ledger.trials.prune(
@@ -161,7 +164,7 @@ def test_next_attempt_starts_clean(ledger, trial):
 
 
 def test_result_is_reused_at_no_cost(ledger, trial):
-    """A trial COMPLETE in any study or phase completes the same trial elsewhere, with its costs at zero."""
+    """A trial can reuse the result of the same trial in another study; the costs of the reused result are zero."""
     made = trial()
     ledger.studies.put("other", {}, cells={})
     token = ledger.trials.request("other", "phase2", record=as_record(made))
@@ -189,12 +192,12 @@ def test_result_is_reused_at_no_cost(ledger, trial):
     assert row.metrics == metrics | {"field_steps": 0.0, "fit_seconds": 0.0, "classify_seconds": 0.0}
     assert ledger.trials.curves(*HERE, key=made.key) == {"val_loss": [(0.0, 1.0)]}
     assert ledger.trials.artifacts(*HERE, key=made.key) == files
-    assert not ledger.trials.get(made.key).reused, "the one that ran is shown first"
+    assert not ledger.trials.get(made.key).reused, "the trial that ran is returned first"
     assert ledger.trials.totals("digits", ["field_steps"]) == {("phase1", "digits8/siren", "field_steps"): 0.0}
 
 
 def test_reuse_fences_an_open_attempt(ledger, trial, finish):
-    """An attempt that was running when its result was found elsewhere can no longer commit."""
+    """If a trial with an open attempt reuses a result, the open attempt can no longer commit."""
     made = trial()
     token = ledger.trials.request(*HERE, record=as_record(made))
     finish(ledger, 0, phase="phase2")
@@ -203,8 +206,8 @@ def test_reuse_fences_an_open_attempt(ledger, trial, finish):
         ledger.trials.complete(*HERE, key=made.key, token=token, metrics={})
 
 
-def test_each_result_is_announced_once(ledger, trial, finish):
-    """A commit appends its event and its outbox entry in the same transaction."""
+def test_each_result_has_one_event_and_one_outbox_entry(ledger, trial, finish):
+    """Completing a trial adds one event and one outbox entry."""
     made = finish(ledger, 1)
     kinds = [event.kind for event in ledger.events.since(0, study="digits") if event.key == made.key]
     assert kinds == ["requested", "started", "complete"]

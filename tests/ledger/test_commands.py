@@ -1,8 +1,8 @@
-"""Commands: each reaches the driver until it is settled, and is given once however often it is sent."""
+"""Tests of commands to the driver: each is returned until it is settled, and stored once per idempotency key."""
 
 
-def test_commands_come_until_settled(ledger):
-    """The driver sees unsettled commands in order, again and again."""
+def test_commands_are_returned_until_settled(ledger):
+    """Every query returns all unsettled commands in the order in which they were added."""
     first = ledger.commands.append("digits", "pause")
     second = ledger.commands.append("digits", "enqueue", body={"lr": 0.001})
     assert ledger.commands.unsettled("digits") == [first, second]
@@ -16,8 +16,8 @@ def test_commands_come_until_settled(ledger):
     assert settled.settled_at >= settled.created_at
 
 
-def test_first_outcome_stands(ledger):
-    """Settling twice keeps the first outcome."""
+def test_first_outcome_is_kept(ledger):
+    """A command that is settled twice keeps its first outcome."""
     command = ledger.commands.append("digits", "stop")
     ledger.commands.settle(command.id, outcome="stopped")
     ledger.commands.settle(command.id, outcome="again")
@@ -25,7 +25,10 @@ def test_first_outcome_stands(ledger):
 
 
 def test_same_idempotency_key_is_the_same_command(ledger):
-    """A command sent twice with one key is one command, with the first body; another key is another."""
+    """Adding a command with a known idempotency key returns the existing command unchanged.
+
+    A different key creates a new command.
+    """
     first = ledger.commands.append("digits", "enqueue", body={"lr": 1}, idempotency_key="abc")
     assert ledger.commands.append("digits", "enqueue", body={"lr": 2}, idempotency_key="abc") == first
     assert ledger.commands.append("digits", "enqueue", body={"lr": 2}, idempotency_key="abd").id != first.id

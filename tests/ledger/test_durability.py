@@ -1,4 +1,7 @@
-"""What was acknowledged survives a kill at any moment, once; what was not is there whole or not at all."""
+"""Tests of durability when a driver is killed, crashes or is suspended.
+
+Acknowledged writes exist exactly once; other writes are complete or absent.
+"""
 
 import os
 import random
@@ -12,6 +15,7 @@ from sqlalchemy.engine import Engine
 from nefstudy.errors import StudyBusy
 from nefstudy.ledger import Ledger, Owner, TrialState
 
+from ..present import present
 from .records import as_record
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
@@ -21,7 +25,7 @@ CURVES = {"val_loss": [(0, 1.0), (1, 0.5)]}
 
 
 class Child:
-    """A forked process that runs a function and sends lines to its parent."""
+    """A forked process that runs a function and sends lines of text to its parent."""
 
     def __init__(self, act) -> None:
         self._reader, writer = os.pipe()
@@ -36,14 +40,14 @@ class Child:
         os.close(writer)
 
     def line(self) -> str:
-        """The next line it sends."""
+        """Wait for the next line from the child process and return it."""
         text = b""
         while not text.endswith(b"\n") and (byte := os.read(self._reader, 1)):
             text += byte
         return text.decode().strip()
 
     def end(self, how: signal.Signals | None = None) -> tuple[int, list[str]]:
-        """Its exit status, and the lines not read yet, after it was killed or ended by itself."""
+        """Send a signal if one is given, wait for the process, and return its exit status and unread lines."""
         if how is not None:
             os.kill(self.pid, how)
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -59,8 +63,8 @@ def path(tmp_path) -> str:
     return path
 
 
-def live(ledger, made) -> None:
-    """A trial's whole life."""
+def run_trial(ledger, made) -> None:
+    """Request, start and complete a trial."""
     token = ledger.trials.request(*HERE, record=as_record(made))
     ledger.trials.start(*HERE, key=made.key, token=token)
     metrics = {"val_accuracy": made.seed / 1000, "all_psnr": 20.0}
@@ -70,11 +74,11 @@ def live(ledger, made) -> None:
 
 
 def check_whole(ledger, rows) -> None:
-    """A COMPLETE trial has all of its parts once; any other has none of them."""
-    told = [event.key for event in ledger.events.since(0, limit=100_000) if event.kind == "complete"]
+    """Check that each COMPLETE trial has one event, one outbox entry and its measurements; other trials have none."""
+    announced = [event.key for event in ledger.events.since(0, limit=100_000) if event.kind == "complete"]
     posted = [entry.key for entry in ledger.outbox.pending(100_000)]
     complete = {row.key for row in rows if row.state is TrialState.COMPLETE}
-    assert sorted(told) == sorted(posted) == sorted(complete)
+    assert sorted(announced) == sorted(posted) == sorted(complete)
     for row in rows:
         whole = row.key in complete
         assert bool(row.metrics) == bool(ledger.trials.curves(*HERE, key=row.key)) == whole
@@ -83,19 +87,22 @@ def check_whole(ledger, rows) -> None:
     assert sum(value is not None for value in measured) == len(complete)
 
 
-def test_kills_at_random_moments_lose_and_double_nothing(path, trial):
-    """Forty drivers killed while they write: every acknowledged trial is COMPLETE, once, and whole."""
+def test_kills_at_random_moments_lose_and_duplicate_nothing(path, trial):
+    """Killing forty drivers while they write neither loses nor duplicates an acknowledged trial.
+
+    Each acknowledged trial is COMPLETE once and has all its parts.
+    """
     draw = random.Random(5)
     acknowledged: list[str] = []
 
     def drive(first):
         def act(send) -> None:
             with Ledger.open(path) as ledger:
-                lease = ledger.leases.acquire("digits", Owner.here())
+                lease = ledger.leases.acquire("digits", Owner.current())
                 ledger.trials.interrupt("digits", lease=lease)
                 for seed in range(first, first + 1000):
                     made = trial(seed)
-                    live(ledger, made)
+                    run_trial(ledger, made)
                     send(made.key)
 
         return act
@@ -112,13 +119,13 @@ def test_kills_at_random_moments_lose_and_double_nothing(path, trial):
         complete = [row.key for row in rows if row.state is TrialState.COMPLETE]
         assert len(acknowledged) > 40
         assert set(acknowledged) <= set(complete)
-        assert len(complete) - len(acknowledged) <= 40, "at most the one in flight at each kill"
+        assert len(complete) - len(acknowledged) <= 40, "at most one trial in flight per kill"
         assert {row.state for row in rows} <= {TrialState.COMPLETE, TrialState.INTERRUPTED}
         check_whole(ledger, rows)
 
 
 def test_crash_at_every_statement_leaves_whole_trials(path, trial):
-    """Wherever in a trial's life the driver dies, its row is as before or as after a step, never between."""
+    """If a driver crashes at any SQL statement, each change of a trial's state is written entirely or not at all."""
 
     def die_at(number):
         def act(send) -> None:
@@ -133,12 +140,12 @@ def test_crash_at_every_statement_leaves_whole_trials(path, trial):
             with Ledger.open(path) as ledger:
                 event.listen(Engine, "before_cursor_execute", before)
                 event.listen(Engine, "commit", before)
-                live(ledger, trial(number))
+                run_trial(ledger, trial(number))
 
         return act
 
     with Ledger.open(path) as ledger:
-        live(ledger, trial(0))  # the first trial also writes the names of what is measured
+        run_trial(ledger, trial(0))  # the first trial also inserts the names of its measures
     statuses: list[int] = []
     while 0 not in statuses:
         statuses.append(Child(die_at(len(statuses) + 1)).end()[0])
@@ -151,17 +158,17 @@ def test_crash_at_every_statement_leaves_whole_trials(path, trial):
         check_whole(ledger, rows)
         for row in rows:
             if row.state is not TrialState.COMPLETE:
-                live(ledger, trial(row.seed))
+                run_trial(ledger, trial(row.seed))
         check_whole(ledger, ledger.trials.page("digits", limit=None).rows)
 
 
-def test_driver_that_sleeps_through_its_lease_is_fenced_off(path, trial):
-    """A stopped driver whose trial was done by another cannot commit when it wakes."""
+def test_suspended_driver_is_fenced(path, trial):
+    """A driver whose lease was taken over while it was suspended cannot commit after it resumes."""
     made = trial(1)
 
     def act(send) -> None:
         with Ledger.open(path) as ledger:
-            lease = ledger.leases.acquire("digits", Owner.here(), lease_s=0.3)
+            lease = ledger.leases.acquire("digits", Owner.current(), lease_s=0.3)
             token = ledger.trials.request(*HERE, record=as_record(made), lease=lease)
             send("ready")
             time.sleep(0.4)
@@ -175,9 +182,9 @@ def test_driver_that_sleeps_through_its_lease_is_fenced_off(path, trial):
     os.kill(child.pid, signal.SIGSTOP)
     time.sleep(0.4)
     with Ledger.open(path) as ledger:
-        lease = ledger.leases.acquire("digits", Owner.here())
+        lease = ledger.leases.acquire("digits", Owner.current())
         assert ledger.trials.interrupt("digits", lease=lease) == 1
         token = ledger.trials.request(*HERE, record=as_record(made), lease=lease)
         ledger.trials.complete(*HERE, key=made.key, token=token, metrics={"val_accuracy": 0.9}, lease=lease)
         assert child.end(signal.SIGCONT) == (0, ["refused"])
-        assert ledger.trials.get(made.key).metrics["val_accuracy"] == 0.9
+        assert present(ledger.trials.get(made.key)).metrics["val_accuracy"] == 0.9

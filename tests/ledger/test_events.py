@@ -1,4 +1,4 @@
-"""Events: numbered without gaps in what a follower sees, for each study and for all."""
+"""Tests of events: a follower sees every event of one study, or of all studies, once and in order."""
 
 import threading
 
@@ -8,7 +8,7 @@ from .records import as_cells, as_record
 
 
 def test_followers_see_every_event_once(ledger, finish):
-    """Following by the last number seen gives every event once, in order."""
+    """A follower that asks for the events after the last one it has received gets every event once, in order."""
     for seed in range(4):
         finish(ledger, seed)
     every = ledger.events.since(0)
@@ -21,8 +21,8 @@ def test_followers_see_every_event_once(ledger, finish):
     assert ledger.events.last_seq() == every[-1].seq
 
 
-def test_events_are_of_their_study(ledger):
-    """A study's events leave others out."""
+def test_events_belong_to_their_study(ledger):
+    """The events of a study contain no events of other studies."""
     ledger.studies.put("other", {}, cells={})
     seq = ledger.events.append("other", "note", data={"text": "hello"})
     (created, note) = ledger.events.since(0, study="other")
@@ -33,10 +33,13 @@ def test_events_are_of_their_study(ledger):
 
 
 def test_every_change_of_a_study_is_an_event(ledger, trial):
-    """Whatever changes of a study, its last number does too: what was answered before may be kept until then."""
+    """Every change of a study increases the number of its last event.
+
+    Responses about the study can therefore be cached until that number changes.
+    """
     ledger.studies.put("other", {}, cells={})
     made = trial(1)
-    lease = ledger.leases.acquire("digits", Owner.here())
+    lease = ledger.leases.acquire("digits", Owner.current())
     token = ledger.trials.request("digits", "phase1", record=as_record(made))
     command = ledger.commands.append("digits", "pause")
     before, elsewhere = ledger.events.last_seq("digits"), ledger.events.last_seq("other")
@@ -56,8 +59,8 @@ def test_every_change_of_a_study_is_an_event(ledger, trial):
     assert ledger.events.last_seq("other") == elsewhere
 
 
-def test_no_event_appears_behind_a_follower(ledger):
-    """With several writers, an event never shows up with a number below one that was seen before."""
+def test_no_event_appears_with_a_lower_number(ledger):
+    """If several writers add events at the same time, the events become visible in the order of their numbers."""
     seen: list[int] = []
     stop = threading.Event()
 

@@ -1,4 +1,4 @@
-"""The ledger as a whole: light to import, shared by threads, the same for writer and readers."""
+"""Tests of the ledger as a whole: light imports, thread safety, and equal results for writers and readers."""
 
 import subprocess
 import sys
@@ -8,14 +8,14 @@ from nefstudy.ledger import Ledger, TrialState
 
 
 def test_ledger_imports_nothing_heavy():
-    """Whoever reads the ledger needs neither torch, nor Ray, nor MLflow."""
+    """Importing the ledger does not import torch, Ray, MLflow or NumPy."""
     code = "import nefstudy.ledger, sys; print([m for m in ('torch', 'ray', 'mlflow', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
 
 
 def test_threads_share_a_ledger(ledger, finish):
-    """Threads that write and read one ledger together lose nothing and fail nowhere."""
+    """Several threads can read and write one ledger concurrently without errors or lost results."""
     failed: list[Exception] = []
 
     def work(first: int) -> None:
@@ -36,7 +36,7 @@ def test_threads_share_a_ledger(ledger, finish):
 
 
 def test_reader_sees_what_a_writer_committed(url, ledger, finish):
-    """A ledger opened for reading answers as the writer's own."""
+    """A ledger opened read-only returns what the writer has committed."""
     finish(ledger, 1)
     with Ledger.open(url, read_only=True) as reader:
         assert reader.trials.page("digits") == ledger.trials.page("digits")

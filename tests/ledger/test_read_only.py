@@ -1,4 +1,4 @@
-"""A ledger where nothing can be written: a read-only mount, or somebody else's directory."""
+"""Tests of ledgers without write access, such as on a read-only mount or in another user's directory."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def finished(finish: Callable) -> Iterator[Path]:
-    """A directory that everybody can read, with a ledger of two trials that was closed."""
+    """Yield a world-readable directory with a closed ledger of two trials."""
     root = Path(tempfile.mkdtemp(prefix="nefro", dir="/tmp"))
     root.chmod(0o755)
     with Ledger.open(str(root / "ledger.db")) as ledger:
@@ -30,7 +30,7 @@ def finished(finish: Callable) -> Iterator[Path]:
 
 
 def as_nobody(act: Callable[[], None], *, drive: Callable[[], None] = lambda: None) -> str:
-    """Run `act` in a child without the right to write and `drive` here; returns the child's error, if any."""
+    """Run `act` in an unprivileged child process and `drive` in this process; return the child's error, or ""."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -48,43 +48,47 @@ def as_nobody(act: Callable[[], None], *, drive: Callable[[], None] = lambda: No
     os.close(writing)
     drive()
     os.waitpid(child, 0)
-    with os.fdopen(reading) as said:
-        return said.read()
+    with os.fdopen(reading) as output:
+        return output.read()
 
 
 def read(root: Path) -> None:
-    with Ledger.open(str(root / "ledger.db"), read_only=True, patience_s=1.0) as ledger:
+    with Ledger.open(str(root / "ledger.db"), read_only=True, timeout_s=1.0) as ledger:
         assert len(ledger.trials.page("digits").rows) == 2
 
 
-def test_a_closed_ledger_is_read_where_nothing_can_be_written(finished):
-    """Nothing is created next to it."""
+def test_closed_ledger_is_readable_without_write_access(finished):
+    """A closed ledger in a directory without write access is readable, and no file is created next to it."""
     finished.chmod(0o555)
     assert as_nobody(lambda: read(finished)) == ""
     assert [path.name for path in finished.iterdir()] == ["ledger.db"]
 
 
-def test_a_ledger_that_cannot_be_written_itself_is_read(finished):
-    """A copy without the right to write, in a directory of one's own."""
+def test_read_only_file_is_readable(finished):
+    """A ledger in a read-only file can be read if its directory is writable."""
     (finished / "ledger.db").chmod(0o444)
     finished.chmod(0o777)
     assert as_nobody(lambda: read(finished)) == ""
 
 
-def test_a_write_to_a_ledger_where_nothing_can_be_written_is_refused_in_one_line(finished):
+def test_write_without_write_access_is_refused_in_one_line(finished):
+    """Writing to a ledger without write access raises a one-line BadLedger error."""
     finished.chmod(0o555)
 
     def write() -> None:
-        with Ledger.open(str(finished / "ledger.db"), patience_s=1.0) as ledger:
+        with Ledger.open(str(finished / "ledger.db"), timeout_s=1.0) as ledger:
             ledger.events.append("digits", "note")
 
-    said = as_nobody(write)
-    assert said.startswith("BadLedger: ")
-    assert "\n" not in said
+    error = as_nobody(write)
+    assert error.startswith("BadLedger: ")
+    assert "\n" not in error
 
 
-def test_changes_that_were_not_merged_are_named_in_one_line(finished, trial):
-    """A driver that was killed left its last commits in ledger.db-wal; without -shm they cannot be read there."""
+def test_unmerged_changes_are_named_in_one_line(finished, trial):
+    """Without write access, BadLedger names ledger.db-wal if a killed driver left commits in it.
+
+    SQLite cannot create the -shm file that it needs to read those commits.
+    """
     with Ledger.open(str(finished / "ledger.db")) as ledger:
         ledger.events.append("digits", "note")
         copy = Path(tempfile.mkdtemp(prefix="nefro", dir="/tmp"))
@@ -92,20 +96,23 @@ def test_changes_that_were_not_merged_are_named_in_one_line(finished, trial):
             shutil.copy(finished / name, copy / name)
     try:
         copy.chmod(0o555)
-        said = as_nobody(lambda: read(copy))
+        error = as_nobody(lambda: read(copy))
     finally:
         shutil.rmtree(copy)
-    assert said.startswith("BadLedger: ")
-    assert "ledger.db-wal" in said
-    assert "\n" not in said
+    assert error.startswith("BadLedger: ")
+    assert "ledger.db-wal" in error
+    assert "\n" not in error
 
 
-def test_a_living_driver_is_followed_without_the_right_to_write(finished):
-    """Its -wal and -shm can be read, so its commits are seen; once it has closed them, what follows is seen as well."""
+def test_running_driver_is_followed_without_write_access(finished):
+    """A reader without write access sees the commits of a running driver.
+
+    It still sees them after the driver has closed the ledger.
+    """
     finished.chmod(0o755)
 
     def look() -> None:
-        with Ledger.follow(str(finished / "ledger.db"), patience_s=1.0) as book:
+        with Ledger.follow(str(finished / "ledger.db"), timeout_s=1.0) as book:
             counts.append(len(book.events.since(0, limit=100)))
             for _ in range(2):
                 os.write(asked[1], b"x")
@@ -114,7 +121,7 @@ def test_a_living_driver_is_followed_without_the_right_to_write(finished):
         assert counts[0] + 1 == counts[1], counts
         assert counts[1] + 1 == counts[2], counts
 
-    counts: list[int] = []  # the child's
+    counts: list[int] = []  # used by the child process
     asked, answered = os.pipe(), os.pipe()
 
     def drive() -> None:

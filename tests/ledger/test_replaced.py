@@ -1,4 +1,4 @@
-"""A ledger replaced under a holder of one of its leases: nothing more is written, however young the backup is."""
+"""Tests of a ledger that is replaced while a driver holds a lease on it."""
 
 import sqlite3
 
@@ -7,11 +7,12 @@ import pytest
 from nefstudy.errors import LedgerReplaced
 from nefstudy.ledger import Ledger
 
+from ..present import present
 from .records import as_record
 
 
 def copy(path, to) -> None:
-    """A whole copy of a ledger, as `sqlite3 ledger.db .backup` makes one."""
+    """Copy a ledger as `sqlite3 ledger.db .backup` would."""
     with sqlite3.connect(path) as source, sqlite3.connect(to) as target:
         source.backup(target)
     source.close()
@@ -19,22 +20,22 @@ def copy(path, to) -> None:
 
 
 def put_in_place(backup, path) -> None:
-    """Another file where a ledger was."""
+    """Replace a ledger with another file."""
     for part in path.parent.glob(f"{path.name}*"):
         part.unlink()
     backup.replace(path)
 
 
 @pytest.mark.parametrize("when", ["before its lease", "in the middle", "just before a write"])
-def test_a_driver_of_a_ledger_that_was_set_back_writes_nothing_more(tmp_path, owner, trial, when):
-    """A backup put back under a living driver is noticed by the next write, renewal or check, however young it is."""
+def test_driver_of_a_restored_backup_writes_nothing_more(tmp_path, owner, trial, when):
+    """If a backup is restored during a run, the driver's next write, renewal or check raises LedgerReplaced."""
     path, backup = tmp_path / "ledger.db", tmp_path / "backup.db"
     with Ledger.open(str(path)) as ledger:
         ledger.studies.put("digits", {}, cells={})
         if when == "before its lease":
             copy(path, backup)
         lease = ledger.leases.acquire("digits", owner)
-        token = ledger.trials.claim("digits", "phase1", record=as_record(trial()), lease=lease)
+        token = present(ledger.trials.claim("digits", "phase1", record=as_record(trial()), lease=lease))
         if when == "in the middle":
             copy(path, backup)
         ledger.trials.start("digits", "phase1", key=trial().key, token=token, lease=lease)
@@ -48,15 +49,15 @@ def test_a_driver_of_a_ledger_that_was_set_back_writes_nothing_more(tmp_path, ow
             lambda: ledger.leases.renew(lease),
             lambda: ledger.leases.check_held(lease),
         ):
-            with pytest.raises(LedgerReplaced, match="study 'digits' stopped: its ledger was replaced"):
+            with pytest.raises(LedgerReplaced, match=r"'digits' .*replaced"):
                 act()
         assert ledger.events.last_seq() == before
         ledger.leases.release(lease, state="stopped")
         ledger.leases.acquire("digits", owner)
 
 
-def test_a_ledger_that_was_moved_whole_keeps_its_driver(tmp_path, owner, trial):
-    """The sensitivity twin: a copy that holds every write of the driver is as good as the file before."""
+def test_complete_copy_keeps_its_driver(tmp_path, owner, trial):
+    """If the ledger is replaced by a copy that includes every write of the driver, the driver continues."""
     path, backup = tmp_path / "ledger.db", tmp_path / "backup.db"
     with Ledger.open(str(path)) as ledger:
         ledger.studies.put("digits", {}, cells={})
@@ -69,20 +70,26 @@ def test_a_ledger_that_was_moved_whole_keeps_its_driver(tmp_path, owner, trial):
 
 
 def test_a_driver_of_another_ledger_writes_nothing(tmp_path, owner, trial):
-    """A ledger of somebody else's in its place is neither written nor taken for a released lease."""
+    """If the ledger is replaced by a different one, the driver's next write raises LedgerReplaced.
+
+    Nothing is written to the new ledger.
+    """
     with Ledger.open(str(tmp_path / "other.db")) as other:
         other.studies.put("other", {}, cells={})
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
         ledger.studies.put("digits", {}, cells={})
         lease = ledger.leases.acquire("digits", owner)
         put_in_place(tmp_path / "other.db", tmp_path / "ledger.db")
-        with pytest.raises(LedgerReplaced, match="run the same command again"):
+        with pytest.raises(LedgerReplaced, match="same command"):
             ledger.trials.claim("digits", "phase1", record=as_record(trial()), lease=lease)
         assert [study.study for study in ledger.studies.all()] == ["other"]
 
 
 def test_an_export_that_outlives_its_ledger_marks_nothing(tmp_path, owner, finish):
-    """Entries are marked by number, which in another ledger is another trial's: the mark is refused."""
+    """If the ledger is replaced during an export, entries can no longer be marked as exported.
+
+    In the new ledger, their ids may belong to other trials.
+    """
     path, backup = tmp_path / "ledger.db", tmp_path / "backup.db"
     with Ledger.open(str(path)) as ledger:
         ledger.studies.put("digits", {}, cells={})
@@ -93,6 +100,6 @@ def test_an_export_that_outlives_its_ledger_marks_nothing(tmp_path, owner, finis
         with Ledger.open(str(backup)) as other:
             finish(other, 1)
         put_in_place(backup, path)
-        with pytest.raises(LedgerReplaced, match="the export stopped"):
-            ledger.outbox.mark(entries, lease=lease)
+        with pytest.raises(LedgerReplaced, match="the export"):
+            ledger.outbox.mark_exported(entries, lease=lease)
         assert ledger.outbox.size() == 1

@@ -1,4 +1,4 @@
-"""Scores: the value of a cell's objective, in the raw, whichever study a result comes from."""
+"""Tests of scores; a trial's score is the raw value of its cell's objective."""
 
 import math
 from dataclasses import replace
@@ -18,14 +18,14 @@ CELLS = {
 
 @pytest.fixture
 def scored(ledger):
-    """A ledger with a study of two cells, one of which is to be minimized."""
+    """Return a ledger with a study of two cells, one of which minimizes its objective."""
     ledger.studies.put("scored", {}, cells=CELLS)
     return ledger
 
 
 @pytest.fixture
 def end(scored, trial):
-    """Takes a trial of a cell through its life; returns its row."""
+    """Return a function that requests and ends a trial in a cell and returns the trial's row."""
 
     def run(seed, cell, *, study="scored", how="complete", **metrics):
         record = replace(as_record(trial(seed)), cell=cell[1])
@@ -37,7 +37,7 @@ def end(scored, trial):
 
 
 def test_a_score_is_the_objectives_value(end):
-    """Each cell has its own; what is absent or not finite is no score, in a pruned trial as in a complete one."""
+    """A complete or pruned trial's score is its cell's objective, or None if the objective has no finite value."""
     assert end(1, SCORES, val_accuracy=0.5, loss=3.0).score == 0.5
     assert end(2, LOSSES, val_accuracy=0.5, loss=3.0).score == 3.0
     assert end(3, LOSSES, val_accuracy=0.5).score is None
@@ -47,7 +47,7 @@ def test_a_score_is_the_objectives_value(end):
 
 
 def test_a_failed_trial_has_no_score(scored, trial):
-    """Not even the one of its earlier attempt."""
+    """A failed trial has no score, not even the score of an earlier attempt."""
     record = replace(as_record(trial(1)), cell="scores")
     at = {"study": "scored", "phase": "phase1", "key": record.key}
     token = scored.trials.request("scored", "phase1", record=record)
@@ -61,7 +61,10 @@ def test_a_failed_trial_has_no_score(scored, trial):
 
 
 def test_the_best_follow_the_direction(scored, end):
-    """The lowest loss and the highest accuracy are best; filters and sorts use the same number."""
+    """The best trials are those with the lowest loss or the highest accuracy, depending on the objective.
+
+    Filters and sorts use the same scores.
+    """
     for seed in range(6):
         end(seed, SCORES if seed % 2 else LOSSES, val_accuracy=seed / 10, loss=float(seed))
     assert [(row.cell, row.score) for row in scored.trials.best("scored")] == [("scores", 0.5), ("losses", 0.0)]
@@ -71,7 +74,7 @@ def test_the_best_follow_the_direction(scored, end):
 
 
 def test_a_reused_result_is_scored_by_the_study_that_reuses_it(scored, end, trial):
-    """The same result is an accuracy there and a loss here."""
+    """A reused result is scored by the objective of the study that reuses it."""
     cell = CellRecord(1, task="race", metric="loss", direction="minimize")
     scored.studies.put("other", {}, cells={("phase2", "scores"): cell})
     made = end(1, SCORES, val_accuracy=0.5, loss=3.0)
@@ -80,8 +83,8 @@ def test_a_reused_result_is_scored_by_the_study_that_reuses_it(scored, end, tria
     assert (row.reused, row.score, row.metrics) == (True, 3.0, made.metrics)
 
 
-def test_another_objective_scores_what_has_ended_again(scored, end):
-    """A study that is continued with another metric ranks old and new trials by the same one."""
+def test_another_objective_rescores_ended_trials(scored, end):
+    """If a study continues with a different objective, its earlier trials get new scores."""
     keys = [end(seed, SCORES, val_accuracy=seed / 10, loss=loss).key for seed, loss in enumerate((2.0, math.inf))]
     other = {SCORES: replace(CELLS[SCORES], metric="loss", direction="minimize")}
     scored.studies.put("scored", {}, cells=other)
@@ -92,7 +95,7 @@ def test_another_objective_scores_what_has_ended_again(scored, end):
 
 
 def test_a_record_reads_back_as_written(scored, trial):
-    """Configuration, parameters and needs, of a task without a neural dataset too."""
+    """A record's configuration, parameters and needs are read back, even if the record names no neural dataset."""
     record = replace(as_record(trial(1)), task="race", cell="losses", dataset=None, needs=("a" * 20, "b" * 20))
     scored.trials.request("scored", "phase1", record=record)
     row = scored.trials.get(record.key)
@@ -100,10 +103,15 @@ def test_a_record_reads_back_as_written(scored, trial):
     assert (row.parameters, row.config) == (record.parameters, trial(1).model_dump(mode="json"))
     (stored,) = scored.trials.page("scored", filters=[Filter("omega_0", "=", 9)]).rows
     assert stored == row
+    assert scored.datasets.needs("scored") == {("phase1", record.key): record.needs}
+    assert scored.datasets.needs("other") == {}
 
 
-def test_nothing_that_an_open_trial_needs_is_dropped(scored, trial):
-    """A need is as good as the neural dataset itself; one of an ended trial is not."""
+def test_needs_of_open_trials_are_not_dropped(scored, trial):
+    """A neural dataset that an open trial needs cannot be dropped.
+
+    Once every trial that needs it has ended, it can be dropped.
+    """
     record = replace(as_record(trial(1)), dataset=None, needs=("a" * 20, "b" * 20))
     token = scored.trials.request("scored", "phase1", record=record)
     assert [scored.datasets.begin_drop(digest) for digest in ("a" * 20, "b" * 20, "a" * 19)] == [False, False, True]

@@ -1,4 +1,4 @@
-"""The table of faults names tests that exist."""
+"""Tests that the table of faults in tests/faults/README.md names existing tests."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ CELL = re.compile(r"\[`([\w/]+\.py)::(\w+)`\]\(([\w./]+)\)")
 
 
 def test_every_test_of_the_table_exists() -> None:
-    """Each `file::test` is a function of that file, and its link leads to the file."""
+    """Each test that the table of faults names exists, and its link leads to the test's file."""
     page = TESTS / "faults" / "README.md"
     named = CELL.findall(page.read_text())
     assert len(named) == page.read_text().count("::") > 150

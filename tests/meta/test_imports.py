@@ -1,4 +1,4 @@
-"""The import contracts hold, and the light parts stay light."""
+"""Tests that the import contracts are kept and that light modules load no heavy libraries."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ LIGHT = ["nefstudy.errors", "nefstudy.config", "nefstudy.insight.catalog", "nefs
 
 @pytest.mark.slow
 def test_import_contracts_are_kept() -> None:
-    """The layers and the forbidden edges of pyproject.toml hold."""
+    """The layers and forbidden imports declared in pyproject.toml are respected."""
     lint = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([lint, "--no-cache"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -21,7 +21,7 @@ def test_import_contracts_are_kept() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("module", LIGHT)
 def test_a_light_module_loads_no_heavy_library(module: str) -> None:
-    """Importing it in a fresh interpreter brings in neither torch nor ray nor mlflow."""
+    """Importing the module in a fresh interpreter does not load torch, Ray, MLflow, matplotlib or Optuna."""
     heavy = "{'torch', 'ray', 'mlflow', 'matplotlib', 'optuna'}"
     program = f"import sys, {module}; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)

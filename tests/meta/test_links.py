@@ -1,4 +1,4 @@
-"""Every relative link in the documentation leads somewhere."""
+"""Tests that every relative link in the documentation resolves."""
 
 import re
 from pathlib import Path
@@ -14,13 +14,13 @@ PAGES = sorted(path for path in REPOSITORY.rglob("*.md") if SKIPPED.isdisjoint(p
 
 
 def anchors(text: str) -> set[str]:
-    """The fragment of each heading, as GitHub makes it: lower case, punctuation dropped, spaces to hyphens."""
+    """Return the fragments that GitHub generates for the headings of a page."""
     headings = re.findall(r"^#+\s+(.*)$", FENCE.sub("", text), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
 
 def broken_links(page: Path) -> list[str]:
-    """Relative links of a page that name no file beside it, or no heading in the file they name."""
+    """Return a page's relative links that point to missing files or headings."""
     text = page.read_text()
     broken = []
     for target in LINK.findall(CODE.sub("", FENCE.sub("", text))):
@@ -35,12 +35,15 @@ def broken_links(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_relative_links_resolve(page: Path) -> None:
-    """A link to a file of the repository, or to a heading in one, finds it."""
+    """Each link to a file of the repository, or to a heading in a file, resolves."""
     assert broken_links(page) == []
 
 
-def test_a_broken_link_is_seen(tmp_path: Path) -> None:
-    """A missing file, a missing heading and a missing picture are each named; code and absolute links are not."""
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    """The check finds links to a missing file, heading or picture.
+
+    Code and absolute links are ignored.
+    """
     (tmp_path / "there.md").write_text("# One heading: here\n")
     page = tmp_path / "page.md"
     page.write_text(

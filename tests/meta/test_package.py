@@ -1,4 +1,4 @@
-"""What a person installs: the wheel's content and the pins behind it."""
+"""Tests of the wheel's content and of the pinned versions of its dependencies."""
 
 import re
 import zipfile
@@ -16,14 +16,14 @@ PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.!]+)$")
 
 
 def pins() -> dict[str, Version]:
-    """Canonical name -> version of each line of constraints.txt."""
+    """Return the pinned versions in constraints.txt, keyed by the package's canonical name."""
     matches = [PIN.match(line) for line in (REPOSITORY / "constraints.txt").read_text().splitlines()]
     return {canonicalize_name(match[1]): Version(match[2]) for match in matches if match}
 
 
 def closure(roots: list[Requirement]) -> dict[str, Requirement]:
-    """Every distribution the roots pull in, extras followed, as the installed metadata tells."""
-    found: dict[str, Requirement] = {}
+    """Return the given requirements and all their dependencies, including extras, from installed metadata."""
+    required: dict[str, Requirement] = {}
     seen: set[tuple[str, str]] = set()
     waiting = [(root, extra) for root in roots for extra in ("", *root.extras)]
     while waiting:
@@ -32,16 +32,16 @@ def closure(roots: list[Requirement]) -> dict[str, Requirement]:
         if (name, extra) in seen:
             continue
         seen.add((name, extra))
-        found.setdefault(name, requirement)
+        required.setdefault(name, requirement)
         for text in metadata.requires(name) or []:
             needed = Requirement(text)
             if needed.marker is None or needed.marker.evaluate({"extra": extra}):
                 waiting.extend((needed, inner) for inner in ("", *needed.extras))
-    return found
+    return required
 
 
 def project_requirements() -> list[Requirement]:
-    """What pyproject.toml asks for, extras included, read from the text so that no install can be stale."""
+    """Return the dependencies in pyproject.toml, including extras; an installation's metadata may be outdated."""
     import tomllib
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -50,19 +50,19 @@ def project_requirements() -> list[Requirement]:
 
 
 def test_constraints_are_plain_pins() -> None:
-    """Each line is name==version: no address, path, option or local version that only one machine knows."""
+    """Each line of the constraints file is name==version, without an address, path, option or local version."""
     lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
     assert [line for line in lines if not PIN.match(line)] == []
     assert len(pins()) == len(lines), "a distribution is pinned twice"
 
 
 def test_constraints_pin_everything_that_is_installed() -> None:
-    """All that the project and its extras pull in, however deep, has a pin."""
+    """Every direct and indirect dependency of the project and its extras has a pinned version."""
     assert sorted(set(closure(project_requirements())) - set(pins())) == []
 
 
 def test_pins_satisfy_what_the_project_asks() -> None:
-    """No pin contradicts pyproject.toml."""
+    """Every pin satisfies the requirements in pyproject.toml."""
     pinned = pins()
     outside = [str(r) for r in project_requirements() if pinned[canonicalize_name(r.name)] not in r.specifier]
     assert outside == []
@@ -70,11 +70,12 @@ def test_pins_satisfy_what_the_project_asks() -> None:
 
 @pytest.mark.slow
 def test_the_wheel_is_typed_licensed_and_carries_the_page(tmp_path: Path) -> None:
-    """The wheel holds every module, py.typed, the license, FORMAT.md and the dashboards; no tests."""
+    """The wheel has every module, py.typed, FORMAT.md, the license and the pages, but no tests or studies."""
     (artifact,) = WheelBuilder(str(REPOSITORY)).build(directory=str(tmp_path), versions=["standard"])
     names = set(zipfile.ZipFile(artifact).namelist())
     package = REPOSITORY / "nefstudy"
-    wanted = {f"nefstudy/{path.relative_to(package)}" for path in package.rglob("*.py")} | {"nefstudy/py.typed"}
+    wanted = {f"nefstudy/{path.relative_to(package)}" for path in package.rglob("*.py")}
+    wanted |= {"nefstudy/py.typed", "nefstudy/neural_dataset/FORMAT.md"}
     pages = REPOSITORY / "dashboards"
     wanted |= {
         f"nefstudy/dashboards/{p.relative_to(pages)}" for p in pages.rglob("*.html") if "node_modules" not in p.parts

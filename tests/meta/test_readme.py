@@ -1,4 +1,4 @@
-"""What the documentation tells people to type exists, and its code runs."""
+"""Tests that the documentation's commands exist and its code runs."""
 
 import re
 import subprocess
@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ..present import present
+
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
 PAGES = ["README.md", "CONTRIBUTING.md", "deploy/README.md"]
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks of a page in one language."""
+    """Return a page's fenced code blocks in one language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[list[str]]:
-    """Every command of the pages, as words without comments, continuation lines joined."""
+    """Return every command on the pages as words, without comments and with continuation lines joined."""
     lines = [
         line.split("#")[0].split()
         for page in PAGES
@@ -32,14 +34,14 @@ def commands() -> list[list[str]]:
 
 
 def test_every_make_target_exists() -> None:
-    """Each `make TARGET` of a page is a documented target of the Makefile."""
+    """Each `make TARGET` in the documentation is a documented target of the Makefile."""
     targets = set(re.findall(r"^([a-z-]+):.*## ", (REPOSITORY / "Makefile").read_text(), flags=re.MULTILINE))
     named = {words[1] for words in commands() if words[0] == "make"}
     assert {"study", "serve", "check", "test"} <= named <= targets
 
 
 def test_every_file_in_a_command_exists() -> None:
-    """Each studies/... and deploy/... that a command names is in the repository."""
+    """Each file under studies/ and deploy/ that a command names exists."""
     text = "\n".join(" ".join(words) for words in commands())
     named = set(re.findall(r"(?:studies|deploy)/[\w./-]+\.\w+", text)) - {"studies/birds.py"}
     assert {"studies/phase1.py", "deploy/compose.yaml"} <= named
@@ -49,8 +51,8 @@ def test_every_file_in_a_command_exists() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [w for w in commands() if w[0] == "nefstudy"], ids=" ".join)
 def test_every_nefstudy_command_exists(words: list[str]) -> None:
-    """`--help` of each command answers."""
-    names = [word for word in words[1:3] if word in {"mlflow", "optuna", "ls", "gc"}]
+    """Each `nefstudy` command in the documentation supports `--help`."""
+    names = [word for word in words[1:3] if word in {"mlflow", "optuna", "ls", "gc", "classify"}]
     command = [str(Path(sys.executable).with_name("nefstudy")), words[1], *names, "--help"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -60,7 +62,7 @@ def test_every_nefstudy_command_exists(words: list[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["phase1", "phase2"])
 def test_every_flag_of_a_study_exists(script: str) -> None:
-    """Each flag that a page gives a study script is in the script's own help."""
+    """Each option that the documentation passes to a study script is in the script's help."""
     named = {word for words in commands() if f"studies/{script}.py" in words for word in words if word.startswith("--")}
     named |= set(re.findall(r"`(--(?:scale|cells|replicates|workers))\b", README))
     command = [sys.executable, f"studies/{script}.py", "--help"]
@@ -70,7 +72,7 @@ def test_every_flag_of_a_study_exists(script: str) -> None:
 
 @pytest.mark.slow
 def test_your_own_images_become_a_study(tmp_path: Path) -> None:
-    """The example of README, given a folder of images, plans the trials it says, on the images it finds."""
+    """The README's example with a folder of images plans the stated number of trials."""
     for label in ("hawk", "owl"):
         for index in range(10):
             path = tmp_path / "birds" / label / f"{index}.png"
@@ -88,8 +90,25 @@ def test_your_own_images_become_a_study(tmp_path: Path) -> None:
     assert all(cell.signals.content for cell in plan.cells)
 
 
+def test_the_catalogs_that_a_plan_extends_can_be_imported() -> None:
+    """Each catalog that the README imports is the default value of a study plan's argument."""
+    (example,) = [block for block in blocks(README, "python") if "import FIELDS" in block]
+    script = ModuleType("catalogs")
+    exec(compile(example, "README.md", "exec"), vars(script))
+    from nefstudy.config import SignalsConfig
+    from nefstudy.study.plan.study_plan import CellPlan, StudyPlan
+
+    cell = CellPlan(phase="p", signals=SignalsConfig(name="digits8"), field="siren", space={}, fixed={})
+    plan = StudyPlan(study="s", cells=(cell,))
+    for name in ("FIELDS", "CLASSIFIERS", "SIGNALS", "INITS", "TASKS"):
+        assert getattr(plan, name.lower()) is vars(script)[name]
+
+
 def test_your_own_shapes_are_read_as_written(tmp_path: Path) -> None:
-    """The example of README writes shapes that the reader takes, each on the side its function says."""
+    """The shapes that the README's example writes can be read.
+
+    Their occupancy agrees with the functions that define them.
+    """
     (example,) = [block for block in blocks(README, "python") if "save_shape" in block]
     script = ModuleType("shapes")
     exec(compile(example, "README.md", "exec"), vars(script))
@@ -101,12 +120,15 @@ def test_your_own_shapes_are_read_as_written(tmp_path: Path) -> None:
 
     signals = load_signals(SignalsConfig(name="occupancy", options={"path": str(tmp_path)}))
     assert (len(signals), signals.card.class_names, signals.card.kind) == (6, ("ball", "block"), "shape")
-    blocky = signals.samples.occupied[signals.labels == 1].mean()
+    blocky = present(signals.samples).occupied[signals.labels == 1].mean()
     assert abs(blocky - (0.6 / 1.1) ** 3) < 0.02
 
 
 def test_your_own_kind_is_loaded_and_measured(tmp_path: Path) -> None:
-    """The example of README reads clips, and its metric is best where predictions are the clips themselves."""
+    """The README's example of a new kind of signal can read clips.
+
+    Its metric is best if the predictions equal the clips.
+    """
     (example,) = [block for block in blocks(README, "python") if "AUDIO" in block]
     script = ModuleType("clips")
     exec(compile(example, "README.md", "exec"), vars(script))

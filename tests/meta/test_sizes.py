@@ -1,4 +1,4 @@
-"""Small files and small functions, so that each can be read at once."""
+"""Tests that files and functions are small enough to be read at a glance."""
 
 import ast
 from pathlib import Path
@@ -17,7 +17,7 @@ SOURCES = sorted(
 
 
 def long_functions(source: str, *, most: int) -> list[str]:
-    """`name (n lines)` of each function or method whose span, decorators excluded, exceeds `most` lines."""
+    """Return `name (n lines)` of each function or method of more than `most` lines, not counting decorators."""
     return [
         f"{node.name} ({node.end_lineno - node.lineno + 1} lines)"
         for node in ast.walk(ast.parse(source))
@@ -29,20 +29,20 @@ def long_functions(source: str, *, most: int) -> list[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_a_file_and_its_functions_stay_small(path: Path) -> None:
-    """No file is over 300 lines and no function over 60."""
+    """No file has more than 300 lines, and no function has more than 60 lines."""
     source = path.read_text()
     assert len(source.splitlines()) <= MOST_FILE_LINES
     assert long_functions(source, most=MOST_FUNCTION_LINES) == []
 
 
-def test_the_measure_sees_a_long_function() -> None:
-    """A function one line over is named, one at the limit is not."""
+def test_a_long_function_is_found() -> None:
+    """A function one line over the limit is listed, but a function at the limit is not."""
     body = "\n".join("    x = 1" for _ in range(4))
     assert long_functions(f"def f():\n{body}\n", most=5) == []
     assert long_functions(f"class A:\n    pass\n\ndef f():\n{body}\n", most=4) == ["f (5 lines)"]
 
 
 def test_no_file_is_named_for_no_noun() -> None:
-    """No module is a drawer: each is named for what it holds."""
+    """Modules are named after their content, and none is called `utils` or `common`."""
     drawers = {"utils.py", "util.py", "helpers.py", "common.py", "base.py", "misc.py"}
     assert [path for path in SOURCES if path.name in drawers] == []

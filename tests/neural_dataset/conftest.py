@@ -22,7 +22,7 @@ CONFIG = FitConfig(dataset=RECIPE, rungs=(0, 3), engine="eager", chunk=8)
 
 @dataclass(frozen=True)
 class Desk:
-    """A recipe, its signals and a root, with the two calls that make a neural dataset of them."""
+    """A workspace for tests: a recipe, its signals and a root, with methods that write a neural dataset to the root."""
 
     config: FitConfig
     signals: Signals
@@ -38,8 +38,8 @@ class Desk:
         return self.root / "neural_datasets" / self.digest
 
     def write(self, *, config: FitConfig | None = None, rank: int = 0, world: int = 1) -> Written:
-        asked = config or self.config
-        return write_neural_dataset(asked, self.signals, str(self.root), field=self.field, rank=rank, world=world)
+        fit = config or self.config
+        return write_neural_dataset(fit, self.signals, str(self.root), field=self.field, rank=rank, world=world)
 
     def finish(self, *, config: FitConfig | None = None) -> NeuralDataset:
         return finish_neural_dataset(config or self.config, self.signals, str(self.root), field=self.field)
@@ -50,20 +50,20 @@ class Desk:
         return self.finish(config=config)
 
     def files(self) -> dict[str, bytes]:
-        """Every file below the root, by relative path."""
+        """Return the content of every file under the root, by relative path."""
         paths = (path for path in self.root.rglob("*") if path.is_file())
         return {str(path.relative_to(self.root)): path.read_bytes() for path in paths}
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shards of 10 signals: 46 signals in 2 views make 10 shards."""
+    """Set the shard size to 10 signals, so that 46 signals in 2 views make 10 shards."""
     monkeypatch.setattr(shards, "SHARD_SIGNALS", 10)
 
 
 @pytest.fixture
 def new_desk(tmp_path: Path) -> Callable[[str], Desk]:
-    """A desk with an empty root of the given name."""
+    """Return a function that returns a `Desk` whose root is an empty folder of the given name."""
     signals = load_signals(SIGNALS)
     field = build(RECIPE.field, in_dim=2, out_dim=1)
     return lambda name: Desk(CONFIG, signals, field, tmp_path / name)

@@ -1,4 +1,4 @@
-"""The law of one recipe and one engine: however a fit is cut up, shared out and stopped, the same files."""
+"""Tests that a recipe and an engine determine the files, regardless of chunks, ranks and interruptions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ ENGINES = ["eager", pytest.param("compiled", marks=[pytest.mark.compiled, pytest
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("draw", range(4))
 def test_stopped_anywhere_and_resumed_by_anyone(desk, new_desk: NewDesk, draw: int, engine: str) -> None:
-    """Stopped before any shard, gone on with by one rank or two in other chunks: the files of a fit never stopped."""
+    """A fit stopped at any shard and resumed by one or two ranks with another chunk size writes the same files."""
     desk.make(engine=engine)
     rng = np.random.default_rng(draw)
     other = new_desk("other")

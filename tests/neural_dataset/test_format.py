@@ -1,4 +1,4 @@
-"""FORMAT.md says what the code does."""
+"""Tests that FORMAT.md agrees with the code."""
 
 import json
 import re
@@ -9,11 +9,13 @@ import pytest
 
 import nefstudy.neural_dataset as package
 
+from ..present import present
+
 TEXT = (Path(package.__file__).parent / "FORMAT.md").read_text()
 
 
 def test_the_format_names_every_manifest_key(desk) -> None:
-    """Each key of a manifest has its row, and no row is of anything else."""
+    """The table of manifest keys in FORMAT.md lists exactly the keys of a manifest."""
     desk.make()
     keys = set(json.loads((desk.folder / "manifest.json").read_text()))
     table = TEXT.split("## manifest.json")[1].split("## Shards")[0]
@@ -21,7 +23,7 @@ def test_the_format_names_every_manifest_key(desk) -> None:
 
 
 def test_the_format_names_every_column(desk) -> None:
-    """Each column of a shard is in the table with its type."""
+    """The table of shard columns in FORMAT.md lists each column with its type."""
     desk.make()
     with pa.ipc.open_file(str(desk.folder / "rung-00000003" / "shard-00000.arrow")) as file:
         schema = file.schema
@@ -39,5 +41,5 @@ def test_the_example_runs(desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     desk.make()
     desk.root.rename(desk.root.parent / "runs")
     monkeypatch.chdir(desk.root.parent)
-    exec(re.search(r"```python\n(.*?)```", TEXT, flags=re.DOTALL).group(1), {})
+    exec(present(re.search(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)).group(1), {})
     assert desk.digest in capsys.readouterr().out

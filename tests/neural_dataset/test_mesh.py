@@ -1,4 +1,4 @@
-"""Laws of surfaces: where the field says, closed, facing outwards, and the same after writing."""
+"""Tests of surfaces: they are closed, face outwards, follow the field's zero level and can be written to files."""
 
 from pathlib import Path
 
@@ -13,18 +13,21 @@ from nefstudy.neural_dataset.mesh import surface, write_mesh
 from nefstudy.neural_dataset.read import NeuralDataset
 from nefstudy.neural_dataset.write import finish_neural_dataset, write_neural_dataset
 from nefstudy.signals.catalog import load_signals
-from nefstudy.signals.signal import grid_coordinates
+from nefstudy.signals.signal import grid_coords
 
 
 def ball(radius: float, *, extent: int = 40) -> np.ndarray:
-    """Signed distance to a sphere about the middle, above 0 inside."""
-    points = grid_coordinates((extent,) * 3)
-    return (radius - np.linalg.norm(points, axis=1)).reshape((extent,) * 3)
+    """Return the signed distance to a centered sphere, positive on the inside."""
+    coords = grid_coords((extent,) * 3)
+    return (radius - np.linalg.norm(coords, axis=1)).reshape((extent,) * 3)
 
 
 @pytest.mark.parametrize("radius", [0.3, 0.7])
 def test_the_surface_of_a_ball_is_a_sphere(radius: float):
-    """Vertices lie at the radius within half a cell; area and volume are the sphere's within 3 %, facing outwards."""
+    """The surface of a ball has the radius, area and volume of a sphere, and its faces point outwards.
+
+    The radius agrees within 0.01, area and volume within 3 %.
+    """
     mesh = surface(ball(radius))
     assert np.abs(np.linalg.norm(mesh.vertices, axis=1) - radius).max() < 0.01
     assert mesh.is_watertight
@@ -33,23 +36,23 @@ def test_the_surface_of_a_ball_is_a_sphere(radius: float):
 
 
 def test_a_shape_cut_by_the_end_of_the_grid_is_closed_there():
-    """A ball larger than the cube still has a closed surface, which stays near [-1, 1]."""
+    """The surface of a ball that extends beyond the grid is closed at the grid's boundary."""
     mesh = surface(ball(1.2))
     assert mesh.is_watertight
     assert np.abs(mesh.vertices).max() < 1.06
 
 
-def test_axes_stay_in_their_places():
-    """A block to the right, behind and above comes out there."""
-    points = grid_coordinates((20, 20, 20))
-    block = np.abs(points - np.array([0.5, 0.2, -0.4])).max(axis=1)
+def test_axes_are_kept():
+    """The surface of an off-center block has the block's position on every axis."""
+    coords = grid_coords((20, 20, 20))
+    block = np.abs(coords - np.array([0.5, 0.2, -0.4])).max(axis=1)
     mesh = surface((0.25 - block).reshape(20, 20, 20))
     np.testing.assert_allclose(mesh.bounds.mean(axis=0), [0.5, 0.2, -0.4], atol=0.03)
 
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> NeuralDataset:
-    """Three solids of each category, fitted for a few steps."""
+    """Return a neural dataset of three solids per category, fitted for a few steps."""
     config = SignalsConfig(name="shapes10", options={"per_class": 3})
     recipe = NeuralDatasetConfig(
         signals=config,
@@ -68,30 +71,30 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> NeuralDataset:
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".ply", ".obj"])
 def test_a_fitted_shape_is_written_and_read_back(fitted: NeuralDataset, tmp_path: Path, suffix: str):
-    """The file holds the counted vertices and faces, and trimesh reads a closed surface within the cube."""
-    said = write_mesh(fitted, tmp_path / f"a{suffix}", signal=0, steps=25, resolution=24)
+    """A written surface, read back with trimesh, is closed and has the returned numbers of vertices and faces."""
+    counts = write_mesh(fitted, tmp_path / f"a{suffix}", signal=0, steps=25, resolution=24)
     mesh = trimesh.load_mesh(tmp_path / f"a{suffix}")
-    assert (len(mesh.vertices), len(mesh.faces)) == (said["vertices"], said["faces"])
+    assert (len(mesh.vertices), len(mesh.faces)) == (counts["vertices"], counts["faces"])
     assert mesh.is_watertight
     assert np.abs(mesh.vertices).max() < 1.1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "change", "says"),
+    ("name", "change", "message"),
     [
-        ("a.stl", {}, "must be .ply or .obj"),
-        ("a.ply", {"resolution": 2}, "resolution 2 is not among 4 to 512"),
-        ("a.ply", {"signal": 777}, "signal 777, view 0: not in"),
+        ("a.stl", {}, r"\.ply or \.obj"),
+        ("a.ply", {"resolution": 2}, "resolution 2 .*4 to 512"),
+        ("a.ply", {"signal": 777}, "signal 777, view 0"),
     ],
 )
-def test_what_has_no_surface_is_refused(fitted: NeuralDataset, tmp_path: Path, name: str, change: dict, says: str):
-    """Other formats, senseless resolutions and unknown signals are told what is allowed."""
-    with pytest.raises(BadConfig, match=says):
+def test_bad_arguments_are_refused(fitted: NeuralDataset, tmp_path: Path, name: str, change: dict, message: str):
+    """The errors for unsupported formats, out-of-range resolutions and unknown signals state what is allowed."""
+    with pytest.raises(BadConfig, match=message):
         write_mesh(fitted, tmp_path / name, **{"signal": 0, "steps": 25, **change})
 
 
 def test_images_have_no_surface(desk, tmp_path: Path):
-    """A neural dataset of images is refused by its kind."""
-    with pytest.raises(BadConfig, match="holds signals of kind 'image'; only shapes have surfaces"):
+    """A neural dataset of images is rejected with an error that names its kind."""
+    with pytest.raises(BadConfig, match=r"'image'; .*shapes"):
         write_mesh(desk.make(), tmp_path / "a.ply", signal=0, steps=3)

@@ -1,23 +1,23 @@
-"""A small study made up from a formula, with the shapes a real one has."""
+"""A small synthetic study with the structure of a real one."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from nefstudy.insight.trials import Trials
-from nefstudy.ledger.rows import TrialRow, TrialState
+from nefstudy.insight.trials import TrialColumns
+from nefstudy.ledger.sql.rows import TrialRow, TrialState
 
-from ..insight.conftest import made_up_study
+from ..insight.synthetic_study import synthetic_study
 
 
 def make_row(
     *, field: str = "siren", init: str = "shared", hidden: int = 32, steps: int = 75, seed: int = 0, **changes: Any
 ) -> TrialRow:
-    """A finished trial; `changes` replace columns by name, accuracies and quality the metrics that they are."""
+    """Return a finished trial; `changes` replace columns, metrics, accuracies and quality by name."""
     recipe = f"{field}-{init}-{hidden}-{seed}"
     signals, classifier = changes.pop("signals", "mnist5k"), changes.pop("classifier", "gnn-sign")
-    metrics = changes.pop("metrics", {"all_nmi": 0.4, "all_off_grid_ratio": 0.9})
+    metrics = changes.pop("metrics", {"all_nmi": 0.4, "all_off_grid_ratio_bilinear": 0.9})
     measured = {"val_accuracy": 0.9, "test_accuracy": 0.8, "quality": 20.0}
     measured |= {name: changes.pop(name) for name in measured if name in changes}
     quality = measured.pop("quality")
@@ -39,11 +39,11 @@ def make_row(
 
 @pytest.fixture(scope="session")
 def row() -> Callable[..., TrialRow]:
-    """The maker of one row."""
+    """Return a function that makes a trial row."""
     return make_row
 
 
 @pytest.fixture(scope="session")
-def study() -> Trials:
-    """3 fields x 2 inits x 3 widths x 6 rungs, all finished."""
-    return made_up_study()
+def study() -> TrialColumns:
+    """Return the trials of a study with 3 fields x 2 inits x 3 widths x 6 rungs, all of them finished."""
+    return synthetic_study()

@@ -1,37 +1,73 @@
-"""Sizes of a classifier are drawn with the curves of their own trials."""
+"""Tests that the figure of classifier sizes shows the curves of one trial for each size."""
 
-from nefstudy.ledger.rows import TrialState
-from nefstudy.report.classifiers import draw_sizes, size_files, sized
+from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 
-def trial(row, name, *, size=1000, width=1, **changes):
-    config = {"classifier": {"name": name, "epochs": 7, "params": {"width": width}}}
-    metrics = {"classifier_parameters": float(size), "classify_seconds": 3.0}
-    return row(classifier=name, config=config, metrics=metrics, key=f"{name}-{size}-{width}", **changes)
+from nefstudy.insight.questions.classifier_curves import classifier_curves
+from nefstudy.report.classifiers import draw_sizes, size_files
 
-
-def test_hyperparameters_make_sizes(row):
-    """Two widths are two curves of one panel, smallest first; one width alone is not a comparison."""
-    wide, narrow, other = trial(row, "mlp", size=9000, width=9), trial(row, "mlp"), trial(row, "gnn")
-    assert sized([wide, narrow, other]) == {("mlp", "shared"): [narrow, wide]}
+from ..insight.synthetic_study import trial, trials_of
+from ..present import present
 
 
-def test_validation_is_solid_and_training_dashed(row):
-    """Each size has both curves, with the values of its own trial."""
-    wide, narrow = trial(row, "mlp", size=9000, width=9), trial(row, "mlp")
-    curves = {
-        r.key: {"val_accuracy": [(1, v), (2, v)], "train_accuracy": [(1, 1.0)]} for r, v in ((wide, 0.9), (narrow, 0.4))
-    }
-    lines = draw_sizes(sized([wide, narrow]), curves).axes[0].get_lines()
-    assert [(list(line.get_ydata()), line.get_linestyle()) for line in lines] == [
+def of_sizes(rows: Iterable[dict[str, Any]], **values: float):
+    """Return the figure for the given trials; `values` maps trial keys to constant validation accuracies."""
+    found = {key: {"val_accuracy": [(1, v), (2, v)], "train_accuracy": [(1, 1.0)]} for key, v in values.items()}
+    return classifier_curves(trials_of(list(rows)), curves=lambda ref: found.get(ref.key, {}))
+
+
+def sized(key: str, size: float, **changes: Any) -> dict[str, Any]:
+    """Return a trial whose classifier has `size` parameters."""
+    return trial(key=key, classifier_parameters=size, **{"classifier": "mlp"} | changes)
+
+
+def test_validation_is_solid_and_training_dashed():
+    """Each size has a solid validation curve and a dashed training curve in the same color.
+
+    The curves show the values of the size's trial.
+    """
+    figure = draw_sizes(of_sizes([sized("wide", 9000), sized("narrow", 1000)], wide=0.9, narrow=0.4))
+    lines = figure.axes[0].get_lines()
+    assert [(np.asarray(line.get_ydata()).tolist(), line.get_linestyle()) for line in lines] == [
         ([0.4, 0.4], "-"),
         ([1.0], "--"),
         ([0.9, 0.9], "-"),
         ([1.0], "--"),
     ]
+    colors = [line.get_color() for line in lines]
+    assert colors[0] == colors[1] != colors[2] == colors[3]
+    assert [text.get_text() for text in present(figure.axes[0].get_legend()).get_texts()] == ["1k", "9k"]
+    assert figure.axes[0].get_title(loc="left") == "mlp, shared init"
 
 
-def test_without_several_sizes_there_is_no_picture(row):
-    """A running trial and a single size are not drawn."""
-    running = trial(row, "mlp", size=5, width=2, state=TrialState.RUNNING)
-    assert size_files(None, [trial(row, "mlp"), running]) == {}
+def test_panels_are_classifiers_by_initialization():
+    """Panels form one row per initialization and one column per classifier and field.
+
+    The title of a panel names all three.
+    """
+    places = [("mlp", "shared", "siren"), ("mlp", "random", "siren"), ("gnn", "shared", "mfn")]
+    rows = [
+        sized(f"{name}{init}{field}{size}", size, classifier=name, init=init, field=field)
+        for name, init, field in places
+        for size in (1000, 2000)
+    ]
+    figure = draw_sizes(of_sizes(rows, **{row["key"]: 0.5 for row in rows}))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "gnn on MFN, random init",
+        "mlp on SIREN, random init",
+        "gnn on MFN, shared init",
+        "mlp on SIREN, shared init",
+    ]
+    assert [len(axes.get_lines()) for axes in figure.axes] == [0, 4, 4, 4]
+
+
+def test_without_several_sizes_there_is_no_picture():
+    """Nothing is drawn for a single size or for trials without curves."""
+    assert size_files(of_sizes([sized("one", 1000)], one=0.5)) == {}
+    assert size_files(of_sizes([sized("one", 1000), sized("two", 2000)])) == {}
+    assert set(size_files(of_sizes([sized("one", 1000), sized("two", 2000)], one=0.5, two=0.6))) == {
+        "classifier_sizes.png",
+        "classifier_sizes.svg",
+    }

@@ -1,4 +1,4 @@
-"""Laws of a comparison: pairs are what both have run, differences are paired, intervals are Student's."""
+"""Tests of comparisons of two studies, which pair the configurations that both studies ran."""
 
 import csv
 import math
@@ -9,13 +9,14 @@ from PIL import Image
 
 from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import BadConfig
-from nefstudy.insight import comparison
+from nefstudy.insight.questions import comparison
 from nefstudy.ledger import Ledger
 from nefstudy.report.comparison_page import compare, write_comparison
 from nefstudy.report.report import write_report
 from nefstudy.tasks.classification import ClassificationConfig
 
 from ..ledger.records import as_record
+from ..present import present
 
 
 def config(*, steps: int, classifier: str = "mlp", seed: int = 0) -> ClassificationConfig:
@@ -26,7 +27,7 @@ def config(*, steps: int, classifier: str = "mlp", seed: int = 0) -> Classificat
 
 
 def finish(ledger: Ledger, study: str, trial: ClassificationConfig, *, accuracy: float) -> None:
-    with pytest.MonkeyPatch.context() as before:  # as versions before the rule of names wrote it
+    with pytest.MonkeyPatch.context() as before:  # as accepted by versions without the rule for names
         before.setattr("nefstudy.ledger.studies.study_name", str)
         ledger.studies.put(study, {}, cells={})
     token = ledger.trials.request(study, "phase2", record=as_record(trial))
@@ -36,7 +37,7 @@ def finish(ledger: Ledger, study: str, trial: ClassificationConfig, *, accuracy:
 
 @pytest.fixture
 def two(tmp_path):
-    """Two ledgers: what `a` found, and what `b` found elsewhere for three of its four settings and one more."""
+    """Yield studies `a` and `b <&>` in two ledgers; three settings are common, and each study has one more."""
     left, right = (Ledger.open(f"sqlite:///{tmp_path}/{name}.db") for name in ("left", "right"))
     with left, right:
         for steps, accuracy in ((5, 0.5), (25, 0.6), (75, 0.7), (200, 0.9)):
@@ -46,17 +47,20 @@ def two(tmp_path):
         yield (left, "a"), (right, "b <&>")
 
 
-def test_pairs_are_what_both_have_run(two):
-    """Three common digests; mean difference and its t interval over the pairs; turned round, the sign turns."""
-    found = compare(*two)
-    assert len(found.pairs) == 3
-    difference = found.differences(None, "test_accuracy")
+def test_pairs_are_common_configurations(two):
+    """The mean difference and its t interval are computed over the three common configurations.
+
+    Swapping the studies flips the sign.
+    """
+    result = compare(*two)
+    assert len(result.pairs) == 3
+    difference = present(result.differences(None, "test_accuracy"))
     assert difference.n == 3
     assert difference.mean == pytest.approx(0.03)
     assert difference.half == pytest.approx(4.30265 * 0.02 / math.sqrt(3), rel=1e-4)
-    turned = compare(two[1], two[0]).differences(("phase2", "digits8/siren"), "test_accuracy")
-    assert (turned.mean, turned.half) == (pytest.approx(-0.03), pytest.approx(difference.half))
-    _, body = comparison.differences(found).texts()
+    swapped = present(compare(two[1], two[0]).differences(("phase2", "digits8/siren"), "test_accuracy"))
+    assert (swapped.mean, swapped.half) == pytest.approx((-0.03, difference.half))
+    _, body = comparison.differences(result).texts()
     assert [line[:4] for line in body] == [
         ["digits8/siren", "phase2", "3", "+0.0300 ± 0.0497"],
         ["all", "", "3", body[0][3]],
@@ -64,14 +68,20 @@ def test_pairs_are_what_both_have_run(two):
 
 
 def test_cells_show_the_best_and_the_mean_of_each(two):
-    """Validation picks; its test accuracy and the mean over all of a study's trials stand beside it."""
+    """For each study, the table shows the accuracies of the best trial and the mean accuracy over all trials.
+
+    The best trial is the one with the best validation score.
+    """
     _, body = comparison.cells(compare(*two)).texts()
     assert body[0] == ["digits8/siren", "phase2", "a", "0.900", "0.800", "0.575 ± 0.171", "4"]
     assert body[1][:5] == ["digits8/siren", "phase2", "b <&>", "0.950", "0.850"]
 
 
-def test_what_differs_by_design_is_left_out_on_request(two):
-    """Another classifier: no common digest; without the classifier, each setting is a pair, means over seeds."""
+def test_parameters_can_be_ignored_for_pairing(two):
+    """If pairing ignores classifiers, trials with different classifiers can form a pair.
+
+    A pair compares means over seeds.
+    """
     (ledger, _), _ = two
     for seed in (0, 1):
         finish(ledger, "c", config(steps=5, classifier="gnn", seed=seed), accuracy=0.6 + 0.02 * seed)
@@ -81,14 +91,17 @@ def test_what_differs_by_design_is_left_out_on_request(two):
     assert pair.difference("val_accuracy") == pytest.approx(0.11)
 
 
-def test_the_page_holds_all_and_needs_nothing(two, tmp_path):
-    """One page with its figure inside, names escaped, and every pair as CSV; the same ledgers give the same bytes."""
+def test_the_page_is_complete_and_self_contained(two, tmp_path):
+    """The page of a comparison needs no other file and escapes names.
+
+    A CSV file lists every pair, and writing the comparison again yields identical files.
+    """
     page = write_comparison(compare(*two), tmp_path / "out")
-    said = page.read_text()
-    assert "b &lt;&amp;&gt;" in said
-    assert "<&>" not in said
-    assert "+0.0300 ± 0.0497" in said
-    assert "http" not in said.replace("http-equiv", "")
+    text = page.read_text()
+    assert "b &lt;&amp;&gt;" in text
+    assert "<&>" not in text
+    assert "+0.0300 ± 0.0497" in text
+    assert "http" not in text.replace("http-equiv", "")
     with (tmp_path / "out" / "pairs.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert sorted(float(row["difference_test_accuracy"]) for row in rows) == pytest.approx([0.01, 0.03, 0.05])
@@ -100,27 +113,34 @@ def test_the_page_holds_all_and_needs_nothing(two, tmp_path):
 
 
 def test_a_report_shows_means_over_seeds(two, tmp_path):
-    """Two seeds of a setting: the study's page and CSV say mean, interval and n; one seed alone says nothing."""
+    """If a setting has two seeds, the report shows its mean, interval and n, on the page and as CSV.
+
+    If every setting has a single seed, the report has no such table.
+    """
     (ledger, _), _ = two
-    alone = write_report(ledger, "a", root=tmp_path, out=tmp_path / "alone")
-    assert "Replicates" not in alone.read_text()
-    assert not (tmp_path / "alone" / "replicates.csv").exists()
+    single = write_report(ledger, "a", root=tmp_path, out=tmp_path / "single")
+    assert "Replicates" not in single.read_text()
+    assert not (tmp_path / "single" / "replicates.csv").exists()
     finish(ledger, "a", config(steps=5, seed=1), accuracy=0.54)
-    said = write_report(ledger, "a", root=tmp_path, out=tmp_path / "both").read_text()
-    assert "Replicates" in said
-    assert "0.520 ± 0.254" in said
-    assert "95 % interval" in said
+    text = write_report(ledger, "a", root=tmp_path, out=tmp_path / "both").read_text()
+    assert "Replicates" in text
+    assert "0.520 ± 0.254" in text
+    assert "95 % confidence interval" in text
     with (tmp_path / "both" / "replicates.csv").open() as file:
         (row,) = csv.DictReader(file)
-    assert (row["n"], float(row["test_accuracy.mean"])) == ("2", pytest.approx(0.42))
+    assert row["n"] == "2"
+    assert float(row["test_accuracy.mean"]) == pytest.approx(0.42)
 
 
-def test_nothing_in_common_is_said(two, tmp_path):
-    """Without a pair there is a page all the same, and what to do; an unknown study is bad input."""
+def test_no_common_configuration_is_reported(two, tmp_path):
+    """If two studies share no configuration, the page states this and suggests `--without classifier`.
+
+    An unknown study is an error.
+    """
     (ledger, _), _ = two
     finish(ledger, "d", config(steps=7), accuracy=0.5)
-    said = write_comparison(compare((ledger, "a"), (ledger, "d")), tmp_path).read_text()
-    assert "share no configuration" in said
-    assert "--without classifier" in said
-    with pytest.raises(BadConfig, match="the ledger knows a"):
+    text = write_comparison(compare((ledger, "a"), (ledger, "d")), tmp_path).read_text()
+    assert "share no configuration" in text
+    assert "--without classifier" in text
+    with pytest.raises(BadConfig, match=r"'nope'.*: a"):
         compare((ledger, "a"), (ledger, "nope"))

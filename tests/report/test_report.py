@@ -1,4 +1,4 @@
-"""The report says what the ledger holds, in one page that needs nothing else."""
+"""Tests that the report shows the ledger's content in one self-contained page."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from nefstudy import seeds
 from nefstudy.config import FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import BadConfig, BadRoot
 from nefstudy.insight.catalog import table
-from nefstudy.insight.reading import Source
+from nefstudy.insight.study_data import StudyData
 from nefstudy.ledger import Ledger
 from nefstudy.report.content import files_of
 from nefstudy.report.report import write_report
@@ -29,22 +29,23 @@ CELL = "digits8/siren"
 
 
 def trial(*, init: str, steps: int) -> ClassificationConfig:
-    """A configuration that differs in start and steps alone."""
+    """Return the configuration of a trial with the given initialization and number of steps."""
     dataset = NeuralDatasetConfig(
         signals=SignalsConfig(name="digits8"),
         field=FieldConfig(name="siren", params={"hidden": 16}),
-        init=init,  # type: ignore[arg-type]  # one of the two names
+        init=init,
     )
     return ClassificationConfig(dataset=dataset, steps=steps)
 
 
 def finish(ledger: Ledger, config: ClassificationConfig, *, accuracy: float, names: tuple[str, ...]) -> None:
-    """Take a trial through its life in phase 2."""
+    """Request, start and complete a trial of phase 2."""
     token = ledger.trials.request(STUDY, "phase2", record=as_record(config))
     ledger.trials.start(STUDY, "phase2", key=config.key, token=token)
     metrics = {
         "val_accuracy": accuracy + 0.01, "test_accuracy": accuracy, "all_psnr": 10.0 + config.steps / 10,
-        "all_nmi": 0.3, "all_off_grid_ratio": 0.9, "field_steps": 1000.0, "fit_seconds": 36.0, "classify_seconds": 18.0,
+        "all_nmi": 0.3, "all_off_grid_ratio_published": 0.9, "field_steps": 1000.0, "fit_seconds": 36.0,
+        "classify_seconds": 18.0,
     }  # fmt: skip
     ledger.trials.complete(
         STUDY, "phase2", key=config.key, token=token, metrics=metrics,
@@ -54,13 +55,13 @@ def finish(ledger: Ledger, config: ClassificationConfig, *, accuracy: float, nam
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root directory of the study, where its pictures lie."""
+    """Return the root directory of the study and its pictures."""
     return tmp_path_factory.mktemp("root")
 
 
 @pytest.fixture(scope="module")
 def ledger(root: Path) -> Iterator[Ledger]:
-    """A study of four finished trials and a failed one; the best of them left a picture. Only read by the tests."""
+    """Yield a read-only ledger of four complete trials and a failed one; only the best trial has a picture."""
     with fill(root / "ledger.db") as opened:
         picture = root / "trials" / trial(init="shared", steps=50).key / "reconstruction.png"
         picture.parent.mkdir(parents=True)
@@ -70,14 +71,14 @@ def ledger(root: Path) -> Iterator[Ledger]:
 
 @pytest.fixture(scope="module")
 def page(ledger: Ledger, root: Path) -> Path:
-    """The page of the study's report, written once."""
+    """Write the study's report once and return its page."""
     return write_report(ledger, STUDY, root=root, out=root / "out")
 
 
 def fill(path: Path, *, names: tuple[str, ...] = ("reconstruction.png",)) -> Ledger:
-    """A new ledger with the study in it, whose trials say that they left files of these names."""
+    """Return a new ledger with the study, in which trials have artifacts with the given names."""
     ledger = Ledger.open(str(path))
-    with pytest.MonkeyPatch.context() as before:  # as versions before the rule of names wrote it
+    with pytest.MonkeyPatch.context() as before:  # as accepted by versions without the rule for names
         before.setattr("nefstudy.ledger.studies.study_name", str)
         ledger.studies.put(STUDY, {}, cells=as_cells({("phase2", CELL): 6}))
     for init, base in (("random", 0.3), ("shared", 0.8)):
@@ -90,7 +91,7 @@ def fill(path: Path, *, names: tuple[str, ...] = ("reconstruction.png",)) -> Led
 
 
 class Reader(HTMLParser):
-    """Collects what a browser would fetch, the text it would show, and whether every tag is closed."""
+    """A parser that collects the addresses a browser would fetch, the displayed text, and the open tags."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,15 +112,18 @@ class Reader(HTMLParser):
 
 
 def read(page: Path) -> Reader:
-    """Parse a page to its end."""
+    """Parse a whole page and check that its tags are balanced."""
     reader = Reader()
     reader.feed(page.read_text())
     assert reader.open == []
     return reader
 
 
-def test_the_page_needs_nothing_beside_it(page: Path) -> None:
-    """Everything a browser fetches is in the page, pictures included; there is no script, and the HTML is balanced."""
+def test_the_page_is_self_contained(page: Path) -> None:
+    """The page contains all of its pictures and no script.
+
+    Its HTML is balanced.
+    """
     reader = read(page)
     assert len(reader.fetched) == 4, "three figures and the best trial's reconstructions"
     assert all(address.startswith("data:image/png;base64,") for address in reader.fetched)
@@ -127,10 +131,13 @@ def test_the_page_needs_nothing_beside_it(page: Path) -> None:
 
 
 def test_page_and_files_agree_with_the_ledger(ledger: Ledger, page: Path) -> None:
-    """Counts, accuracies, causes and costs on the page are the ledger's; every trial is in trials.csv."""
+    """Counts, accuracies, causes and costs on the page match the ledger.
+
+    Every trial is in trials.csv.
+    """
     text = " ".join(read(page).text)
-    found = table(Source(ledger, STUDY), "initialization")
-    for line in found.texts()[1]:
+    initialization = table(StudyData(ledger, STUDY), "initialization")
+    for line in initialization.texts()[1]:
         assert all(cell in text for cell in line)
     assert "4 of 6 trials complete" in text
     assert "diverged" in text
@@ -140,13 +147,16 @@ def test_page_and_files_agree_with_the_ledger(ledger: Ledger, page: Path) -> Non
     assert {row["key"] for row in rows} == {row.key for row in ledger.trials.page(STUDY, limit=None).rows}
     best = max(rows, key=lambda row: float(row["val_accuracy"] or 0))
     assert (best["test_accuracy"], best["all_psnr"], best["hidden"]) == ("0.85", "15.0", "16")
-    (ours,) = csv.DictReader(io.StringIO((page.parent / "best.csv").read_text()))
-    assert ours["key"] == best["key"]
+    (reported,) = csv.DictReader(io.StringIO((page.parent / "best.csv").read_text()))
+    assert reported["key"] == best["key"]
 
 
 @pytest.mark.slow
 def test_the_same_ledger_gives_the_same_report(ledger: Ledger, root: Path, page: Path, tmp_path: Path) -> None:
-    """Written again, every file is equal byte for byte, and no temporary is left; one more trial changes the page."""
+    """Writing the report again yields identical files and leaves no temporary file.
+
+    Another trial changes the page.
+    """
     again = write_report(ledger, STUDY, root=root, out=tmp_path / "again")
     written = sorted(path.name for path in page.parent.iterdir())
     assert written == sorted(path.name for path in again.parent.iterdir())
@@ -159,30 +169,36 @@ def test_the_same_ledger_gives_the_same_report(ledger: Ledger, root: Path, page:
 
 
 def test_a_study_without_trials_has_a_report(tmp_path: Path) -> None:
-    """Before the first trial finishes, the page says so and every file exists."""
+    """Before the first trial has finished, the report shows a message instead of results."""
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
         ledger.studies.put("empty", {}, cells=as_cells({("phase1", CELL): 3}))
         page = write_report(ledger, "empty", root=tmp_path, out=tmp_path / "out")
     text = " ".join(read(page).text)
     assert "0 of 3 trials complete" in text
-    assert "No finished trial yet" in text
+    assert "No finished trials yet" in text
 
 
-def test_a_dropped_picture_is_left_out(ledger: Ledger, root: Path) -> None:
-    """A reconstruction that retention removed costs its place in the gallery only; URIs are read too."""
+def test_a_deleted_picture_is_left_out(ledger: Ledger, root: Path) -> None:
+    """The report's gallery leaves out reconstructions whose files were deleted.
+
+    The root may be a file URI.
+    """
     best = ledger.trials.best(STUDY)
 
-    def left(place: Path | str) -> list[tuple[str, bytes]]:
+    def pictures(place: Path | str) -> list[tuple[str, bytes]]:
         return [(row.cell, content) for row, content in files_of(ledger, best, root=place, name="reconstruction.png")]
 
-    assert [cell for cell, _ in left(root)] == [CELL]
-    assert left(f"file://{root}") == left(root)
-    assert left(root / "elsewhere") == []
+    assert [cell for cell, _ in pictures(root)] == [CELL]
+    assert pictures(f"file://{root}") == pictures(root)
+    assert pictures(root / "elsewhere") == []
 
 
 @pytest.mark.slow
-def test_learned_features_are_shown_where_a_best_trial_kept_them(tmp_path: Path) -> None:
-    """The page gains one picture, which is also a file; a torn file costs the picture only."""
+def test_learned_features_of_best_trials_are_shown(tmp_path: Path) -> None:
+    """If the best trial has stored features, the report shows a picture of them.
+
+    If the stored features are damaged, the picture is left out.
+    """
     config = trial(init="shared", steps=50)
     folder = tmp_path / "trials" / config.key
     folder.mkdir(parents=True)
@@ -196,22 +212,28 @@ def test_learned_features_are_shown_where_a_best_trial_kept_them(tmp_path: Path)
             assert (page.parent / "learned_features.svg").exists() == (pictures == 4)
 
 
-def test_an_unknown_study_is_named_with_those_there_are(ledger: Ledger, root: Path, tmp_path: Path) -> None:
-    """The error names the value, the studies there are and the next step; nothing is written."""
-    with pytest.raises(BadConfig, match=re.escape(f"study = 'nope': the ledger knows {STUDY}; name one")):
+def test_an_unknown_study_is_an_error(ledger: Ledger, root: Path, tmp_path: Path) -> None:
+    """The error for an unknown study names that study, lists the existing ones and says what to do next.
+
+    Nothing is written.
+    """
+    with pytest.raises(BadConfig, match=f"'nope'.*: {re.escape(STUDY)};"):
         write_report(ledger, "nope", root=root, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_directory_that_cannot_be_written_is_named(ledger: Ledger, root: Path, tmp_path: Path) -> None:
-    """Writing below a file fails with the path and the next step."""
+def test_an_unwritable_directory_is_an_error(ledger: Ledger, root: Path, tmp_path: Path) -> None:
+    """The error for writing to a path below a regular file suggests choosing another directory with `--out`."""
     (tmp_path / "file").touch()
     with pytest.raises(BadRoot, match="--out"):
         write_report(ledger, STUDY, root=root, out=tmp_path / "file" / "out")
 
 
 def test_amounts_have_their_units(page: Path) -> None:
-    """Quality has its unit, durations have theirs; a short study did not take 0.00 h."""
+    """Quality and durations are shown with their units.
+
+    The unit of a duration suits its length.
+    """
     text = " ".join(read(page).text)
     assert "PSNR (dB)" in text
     assert "15.00" in text
@@ -220,6 +242,6 @@ def test_amounts_have_their_units(page: Path) -> None:
 
 
 def test_text_from_the_ledger_is_escaped(page: Path) -> None:
-    """A name with markup in it is shown, not obeyed."""
+    """Markup in a name is shown as text."""
     assert STUDY not in page.read_text()
     assert STUDY in " ".join(read(page).text)

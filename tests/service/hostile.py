@@ -1,10 +1,10 @@
-"""Requests that nobody sensible sends, without end and the same for the same seed."""
+"""An endless stream of malformed and hostile requests, reproducible from its seed."""
 
 import random
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from .conftest import CELLS, STUDY
+from .small_study import CELLS, STUDY
 
 KEY = "0" * 20
 
@@ -161,7 +161,10 @@ Request = tuple[str, str, dict[str, bytes], bytes]
 
 
 def hostile(seed: int) -> Iterator[Request]:
-    """(method, path, headers, body) without end; the same for the same seed."""
+    """Yield requests endlessly as (method, path, headers, body).
+
+    Equal seeds yield equal requests.
+    """
     rng = random.Random(seed)
 
     def word() -> str:
@@ -183,12 +186,15 @@ def hostile(seed: int) -> Iterator[Request]:
 
 
 def _line(text: str) -> bytes:
-    """What can stand in one line of a header."""
+    """Return text as bytes that fit on one header line."""
     return text.replace("\n", " ").replace("\0", "").strip().encode()
 
 
-def torn(request: Request, rng: random.Random, *, token: str | None) -> tuple[bytes, bool]:
-    """The request as bytes on a wire, sometimes cut, doubled or with bytes changed; whether it is whole."""
+def raw_bytes(request: Request, rng: random.Random, *, token: str | None) -> tuple[bytes, bool]:
+    """Return a request as raw bytes, and whether the request is intact.
+
+    Some requests are truncated, doubled or corrupted.
+    """
     method, path, headers, body = request
     lines = {"Host": b"127.0.0.1", "Connection": b"close", **headers}
     if "Transfer-Encoding" not in lines:
@@ -201,7 +207,7 @@ def torn(request: Request, rng: random.Random, *, token: str | None) -> tuple[by
     if damage < 0.05:
         return wire[: rng.randrange(len(wire))], False
     if damage < 0.10:
-        place = rng.randrange(len(wire))
-        return wire[:place] + rng.randbytes(rng.randrange(1, 9)) + wire[place + 1 :], False
-    sound = not {"Content-Length", "Transfer-Encoding"} & set(headers)
-    return (wire * 2, False) if damage < 0.15 else (wire, sound)
+        index = rng.randrange(len(wire))
+        return wire[:index] + rng.randbytes(rng.randrange(1, 9)) + wire[index + 1 :], False
+    intact = not {"Content-Length", "Transfer-Encoding"} & set(headers)
+    return (wire * 2, False) if damage < 0.15 else (wire, intact)

@@ -1,8 +1,11 @@
-"""A study of a user's own task: a minimized objective, no fields, initializations, steps or neural datasets."""
+"""A study of a custom task that minimizes its objective.
+
+The task has no fields, initializations, steps or neural datasets.
+"""
 
 from nefstudy.ledger import CellRecord, Ledger, TrialRecord
 
-from .conftest import STUDY
+from .small_study import STUDY
 
 SPLITS = {"val": "validation", "test": "test"}
 PLAN = {
@@ -22,7 +25,7 @@ PLAN = {
 
 
 def fill_own_study(ledger: Ledger) -> None:
-    """Put 25 complete trials into a ledger; the error is least at a width of 0.4."""
+    """Record 25 complete trials in a ledger; the error is smallest at a width of 0.4."""
     cell = CellRecord(planned=30, task="mine", metric="val_error", direction="minimize")
     ledger.studies.put(STUDY, PLAN, cells={("look", "mine"): cell})
     for number in range(25):

@@ -1,18 +1,22 @@
-"""The service behind a real socket, for those who come by HTTP: browsers and Prometheus."""
+"""The service on a real socket, for clients that use HTTP, such as browsers and Prometheus."""
 
 import shutil
 import socket
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import uvicorn
 
+if TYPE_CHECKING:
+    from playwright.sync_api import ViewportSize
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WIDE = {"width": 1280, "height": 900}
+WIDE: "ViewportSize" = {"width": 1280, "height": 900}
 
 
 class Served:
-    """A service on a free port of this machine."""
+    """A service on a free local port."""
 
     def __init__(self, app) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))

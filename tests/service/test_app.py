@@ -1,4 +1,4 @@
-"""The service as a whole: what it imports, what its description promises, how it refuses."""
+"""Tests of the service as a whole: its imports, API description and error responses."""
 
 import json
 import subprocess
@@ -17,15 +17,15 @@ from nefstudy.names import NAME_LENGTH
 from nefstudy.service import models
 
 from ..ledger.records import as_cells
-from .conftest import OPERATOR_SECRET, STUDY
+from .small_study import OPERATOR_SECRET, STUDY
 
 READ = {
-    "/v1/studies": models.Studies,
+    "/v1/studies": models.StudyList,
     f"/v1/studies/{STUDY}": models.StudyDetail,
     f"/v1/studies/{STUDY}/progress": Progress,
     f"/v1/studies/{STUDY}/best": models.BestTrials,
-    "/v1/neural-datasets": models.NeuralDatasets,
-    f"/v1/studies/{STUDY}/commands": models.Commands,
+    "/v1/neural-datasets": models.NeuralDatasetList,
+    f"/v1/studies/{STUDY}/commands": models.CommandList,
     f"/v1/studies/{STUDY}/trials": models.TrialPage,
     f"/v1/studies/{STUDY}/reconstructions": Gallery,
     **{f"/v1/studies/{STUDY}/figures/{name}": Figure for name in catalog.FIGURES},
@@ -73,29 +73,32 @@ BAD = [
 
 
 @pytest.mark.parametrize(("method", "path", "status"), BAD)
-def test_every_refusal_is_a_problem(client, method, path, status):
-    """Each mistake has its status, and a problem that says what is wrong in one line."""
-    answer = client.request(method, path)
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-    problem = answer.json()
+def test_every_error_is_a_problem(client, method, path, status):
+    """Each bad request gets the expected status, and problem details with a one-line reason."""
+    response = client.request(method, path)
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+    problem = response.json()
     assert problem["status"] == status
     assert problem["detail"]
     assert "\n" not in problem["detail"]
     if status == 405:
-        assert answer.headers["allow"]
+        assert response.headers["allow"]
 
 
 @pytest.mark.parametrize("path", READ)
-def test_answers_have_the_shape_they_promise(client, path):
-    """Every answer validates against the model its description names."""
-    answer = client.get(path)
-    assert answer.status_code == 200
-    TypeAdapter(READ[path]).validate_json(answer.content, strict=False)
+def test_responses_match_their_models(client, path):
+    """Every response conforms to its documented model."""
+    response = client.get(path)
+    assert response.status_code == 200
+    TypeAdapter(READ[path]).validate_json(response.content, strict=False)
 
 
 @pytest.mark.parametrize("path", READ)
-def test_who_has_an_answer_is_told_so(client, path):
-    """Asking again with the ETag gives 304 without a body; with another one the whole answer."""
+def test_an_unchanged_response_is_304(client, path):
+    """A request with the current ETag gets 304 without a body.
+
+    A request with another ETag gets the full response.
+    """
     etag = client.get(path).headers["etag"]
     again = client.get(path, headers={"If-None-Match": etag})
     if path.endswith("progress") and again.status_code == 200:
@@ -105,7 +108,7 @@ def test_who_has_an_answer_is_told_so(client, path):
 
 
 def test_operations_have_stable_names(client):
-    """Each operation is named by its function; none twice."""
+    """Each operation is named after its function, and operation names are unique."""
     schema = client.get("/v1/openapi.json").json()
     names = [operation["operationId"] for path in schema["paths"].values() for operation in path.values()]
     assert len(names) == len(set(names))
@@ -113,8 +116,8 @@ def test_operations_have_stable_names(client):
     assert schema["openapi"].startswith("3.1")
 
 
-def test_nothing_of_the_machine_is_told(client, filled):
-    """No answer holds a folder, a trace or SQL, even where an error recorded one."""
+def test_responses_disclose_no_internals(client, filled):
+    """No response contains a directory, traceback or SQL, even if a recorded error does."""
     _, root, keys = filled
     paths = [*READ, *(path for method, path, _ in BAD if method == "GET"), f"/v1/trials/{keys[0]}", "/metrics"]
     paths.append(f"/v1/studies/{STUDY}/trials?state=FAILED")
@@ -125,7 +128,7 @@ def test_nothing_of_the_machine_is_told(client, filled):
 
 
 def test_a_fault_of_the_service_is_a_problem_without_details(filled, client_of):
-    """What nobody foresaw answers 500 with a line, and the line holds nothing of the fault."""
+    """An unexpected exception becomes a 500 problem response that omits the exception's message."""
     client = client_of(filled[0])
 
     class Broken:
@@ -133,40 +136,43 @@ def test_a_fault_of_the_service_is_a_problem_without_details(filled, client_of):
             raise RuntimeError("secret detail")
 
     client.app.state.ledger = Broken()
-    answer = client.get("/v1/studies")
-    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
-    assert "secret" not in answer.text
+    response = client.get("/v1/studies")
+    assert (response.status_code, response.headers["content-type"]) == (500, "application/problem+json")
+    assert "secret" not in response.text
 
 
 def test_a_ledger_that_goes_away_is_503_and_health_stays(tmp_path, client_of):
-    """While the ledger cannot be read the service lives, is not ready, and says to come back."""
+    """While the ledger cannot be read, the service is live but not ready.
+
+    Requests get 503 with Retry-After.
+    """
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path)) as writer:
         writer.studies.put(STUDY, {}, cells={})
-    with Ledger.open(str(path), read_only=True, patience_s=0.1) as ledger:
+    with Ledger.open(str(path), read_only=True, timeout_s=0.1) as ledger:
         client = client_of(ledger)
         assert client.get("/readyz").status_code == 200
         for file in tmp_path.iterdir():
             file.write_bytes(b"not a database, not any more" * 200)
         for gone in ("/readyz", "/v1/studies", f"/v1/studies/{STUDY}/trials"):
-            answer = client.get(gone)
-            assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
-            assert answer.headers["retry-after"]
-            assert str(tmp_path) not in answer.text
+            response = client.get(gone)
+            assert (response.status_code, response.headers["content-type"]) == (503, "application/problem+json")
+            assert response.headers["retry-after"]
+            assert str(tmp_path) not in response.text
         assert client.get("/healthz").status_code == 200
 
 
 @pytest.mark.parametrize("module", ["nefstudy.service.app", "nefstudy.cli.main"])
 def test_the_service_imports_nothing_heavy(module):
-    """Starting the service, by `nefstudy serve` too, loads neither torch, ray, mlflow, optuna, pandas nor pyarrow."""
+    """The service and its command do not import torch, ray, mlflow, optuna, pandas or pyarrow."""
     code = f"import {module}, sys, json; print(json.dumps(sorted(m for m in sys.modules if '.' not in m)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert not {"torch", "ray", "mlflow", "optuna", "pandas", "pyarrow"} & set(json.loads(found.stdout))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"torch", "ray", "mlflow", "optuna", "pandas", "pyarrow"} & set(json.loads(done.stdout))
 
 
 @pytest.mark.parametrize("name", ["s", "phase-1.b", "A_9", "0", "x" * NAME_LENGTH])
-def test_every_name_that_a_ledger_takes_is_served(tmp_path, client_of, name):
-    """A study, phase and cell with names that the ledger accepts have their pages; nothing accepted is out of reach."""
+def test_every_name_that_a_ledger_accepts_is_served(tmp_path, client_of, name):
+    """Every study, phase and cell name that the ledger accepts can be requested."""
     url = f"sqlite:///{tmp_path}/ledger.db"
     cell = f"{name}/{name}"
     with Ledger.open(url) as writer:

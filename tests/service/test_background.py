@@ -1,4 +1,7 @@
-"""Tables that take long are computed in the background, once, and only a few at a time."""
+"""Tests of slow tables, which are computed in the background.
+
+Each table is computed once, and only a few are computed at a time.
+"""
 
 import threading
 
@@ -7,11 +10,14 @@ import pytest
 from nefstudy.insight import catalog
 from nefstudy.service import snapshot
 
-from .conftest import STUDY
+from .small_study import STUDY
 
 
-def test_what_takes_long_is_computed_aside(filled, client_of, monkeypatch):
-    """While it is being computed: 202 and when to ask again, other routes at once; then 200, computed once."""
+def test_a_slow_table_is_computed_in_the_background(filled, client_of, monkeypatch):
+    """A slow table is computed only once, however often it is requested before it is ready.
+
+    The requests get 202 with Retry-After, and other routes still respond.
+    """
     release, calls = threading.Event(), []
 
     def slow(source, options):
@@ -25,8 +31,8 @@ def test_what_takes_long_is_computed_aside(filled, client_of, monkeypatch):
     client = client_of(filled[0])
     path = f"/v1/studies/{STUDY}/tables/importance"
     for _ in range(3):
-        answer = client.get(path)
-        assert (answer.status_code, answer.headers["retry-after"], answer.json()) == (202, "2", {})
+        response = client.get(path)
+        assert (response.status_code, response.headers["retry-after"], response.json()) == (202, "2", {})
     assert client.get(f"/v1/studies/{STUDY}/progress").status_code == 200
     release.set()
     monkeypatch.setattr(snapshot, "WAIT_S", 20.0)
@@ -34,12 +40,12 @@ def test_what_takes_long_is_computed_aside(filled, client_of, monkeypatch):
     assert len(calls) == 1
 
 
-def test_only_so_much_is_computed_aside(filled, monkeypatch):
-    """One question too many starts nothing and has to be repeated."""
+def test_background_jobs_are_bounded(filled, monkeypatch):
+    """If too many background jobs are running, a request starts no further job and returns no result yet."""
     monkeypatch.setattr(snapshot, "WAIT_S", 0.01)
     release = threading.Event()
-    kept = snapshot.Snapshots(filled[0])
+    snapshots = snapshot.Snapshots(filled[0])
     for number in range(snapshot.MAX_JOBS):
-        assert kept.soon(STUDY, str(number), lambda: b"%d" % release.wait(20)) is None
-    assert kept.soon(STUDY, "more", lambda: pytest.fail("it was started")) is None
+        assert snapshots.take_or_defer(STUDY, str(number), lambda: b"%d" % release.wait(20)) is None
+    assert snapshots.take_or_defer(STUDY, "more", lambda: pytest.fail("it was started")) is None
     release.set()

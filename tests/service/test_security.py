@@ -1,4 +1,7 @@
-"""The gate: nothing without the token, loopback only without one, the same headers on every answer."""
+"""Tests of access control: authentication, security headers and bind addresses.
+
+Without a token, only loopback addresses are allowed.
+"""
 
 import re
 from typing import Any
@@ -6,63 +9,64 @@ from typing import Any
 import pytest
 
 from nefstudy.errors import BadConfig
-from nefstudy.service.app import PARTS
+from nefstudy.service.app import ROUTE_MODULES
 from nefstudy.service.security import COOKIE, HEADERS, MAX_BODY, check_bind, session_of
 
-from .conftest import STUDY, TOKEN
+from .client import TOKEN
+from .small_study import STUDY
 
 
 def every_route(app: Any) -> list[tuple[str, str]]:
-    """(method, path) of everything the application routes, with path parameters filled in, and one unknown path."""
+    """Return (method, path) of every route, with path parameters filled in, and of an unknown path."""
     values = {"study": STUDY, "key": "0" * 20, "name": "reconstruction.png", "digest": "0" * 20}
     values |= {"figure_id": "ladders", "table_id": "best"}
     schema = app.openapi()["paths"]
-    found = [(method.upper(), path) for path, methods in schema.items() for method in methods]
-    found += [
+    routes = [(method.upper(), path) for path, methods in schema.items() for method in methods]
+    routes += [
         (method, path) for method in ("GET", "POST") for path in ("/", "/page/main.js", "/v1/openapi.json", "/nope")
     ]
-    return [(method, re.sub(r"\{(\w+)\}", lambda m: values[m[1]], path)) for method, path in found]
+    return [(method, re.sub(r"\{(\w+)\}", lambda m: values[m[1]], path)) for method, path in routes]
 
 
-def test_the_list_of_routes_is_whole(client):
-    """The schema the gate is tested with has every route that the application serves."""
-    served = {route.path for part in PARTS for route in part.router.routes}
+def test_the_list_of_routes_is_complete(client):
+    """`every_route` contains every route that the application serves."""
+    served = {route.path for module in ROUTE_MODULES for route in module.router.routes}
     listed = set(client.app.openapi()["paths"]) | {"/", "/page/{name:path}", "/v1/openapi.json"}
     assert served <= listed
     assert len(served) >= 20
 
 
 @pytest.mark.parametrize("sent", [None, "wrong", TOKEN + "x", TOKEN[:-1], "", "é" * 8])
-def test_every_route_refuses_without_the_token(filled, client_of, sent):
-    """None, wrong, longer, shorter, empty and odd tokens get 401 on every path, and nothing of its content."""
+def test_every_route_requires_the_token(filled, client_of, sent):
+    """Every path returns a 401 problem if the token is missing or not exactly correct."""
     client = client_of(filled[0], token=TOKEN)
     headers = {} if sent is None else {"Authorization": f"Bearer {sent}".encode()}
     for method, path in every_route(client.app):
-        answer = client.request(method, path, headers=headers)
-        assert answer.status_code == 401, (method, path)
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.headers["www-authenticate"].startswith("Bearer")
+        response = client.request(method, path, headers=headers)
+        assert response.status_code == 401, (method, path)
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.headers["www-authenticate"].startswith("Bearer")
 
 
-def test_every_route_answers_with_the_token(filled, client_of):
-    """The right token is refused nowhere."""
+def test_every_route_accepts_the_token(filled, client_of):
+    """The correct token is accepted on every path."""
     client = client_of(filled[0], token=TOKEN, sent=TOKEN)
-    stream = f"/v1/studies/{STUDY}/events"  # stays open; asked over a socket elsewhere
+    stream = f"/v1/studies/{STUDY}/events"  # stays open; tested over a socket elsewhere
     for method, path in every_route(client.app):
         if path != stream:
             assert client.request(method, path).status_code not in (401, 403) or method == "POST", (method, path)
     assert client.get("/v1/studies").status_code == 200
 
 
-def test_signing_in_sets_a_cookie_that_admits_but_is_not_the_token(filled, client_of):
-    """The form trades the token for a cookie; the cookie opens the service and does not tell the token."""
+def test_signing_in_sets_a_cookie_that_is_not_the_token(filled, client_of):
+    """The sign-in form sets a cookie that grants access but does not reveal the token."""
     client = client_of(filled[0], token=TOKEN)
     form = client.get("/", headers={"Accept": "text/html"})
     assert form.status_code == 401
     assert "<form" in form.text
-    answer = client.post("/sign-in", data={"token": TOKEN})
-    assert answer.status_code == 303
-    cookie = answer.headers["set-cookie"]
+    response = client.post("/sign-in", data={"token": TOKEN})
+    assert response.status_code == 303
+    cookie = response.headers["set-cookie"]
     assert TOKEN not in cookie
     assert "HttpOnly" in cookie
     assert "samesite=strict" in cookie.lower()
@@ -72,44 +76,44 @@ def test_signing_in_sets_a_cookie_that_admits_but_is_not_the_token(filled, clien
 
 
 @pytest.mark.parametrize("body", [b"", b"token=", b"token=nope", b"x=y&" * 50, b"\xff\xfe", b"token=" + b"a" * 1000])
-def test_signing_in_with_anything_else_is_refused(filled, client_of, body):
-    """No body but the token's opens the door, and none breaks it."""
-    answer = client_of(filled[0], token=TOKEN).post("/sign-in", content=body)
-    assert answer.status_code == 401
-    assert "set-cookie" not in answer.headers
+def test_signing_in_with_anything_else_is_rejected(filled, client_of, body):
+    """A sign-in request whose body lacks the token gets 401 and no cookie."""
+    response = client_of(filled[0], token=TOKEN).post("/sign-in", content=body)
+    assert response.status_code == 401
+    assert "set-cookie" not in response.headers
 
 
 def test_the_cookie_depends_on_the_token():
-    """Another token makes another cookie, so that changing it signs everybody out."""
+    """Different tokens result in different cookies, so changing the token ends all sessions."""
     assert session_of("a") != session_of("b")
     assert session_of("a") == session_of("a")
     assert COOKIE.isidentifier()
 
 
 @pytest.mark.parametrize("path", ["/", "/page/main.js", "/v1/studies", "/nope", f"/v1/studies/{STUDY}/trials?limit=0"])
-def test_every_answer_carries_the_protecting_headers(client, path):
-    """Pages, data and refusals alike."""
-    answer = client.get(path)
+def test_every_response_has_the_security_headers(client, path):
+    """Responses with pages, data or errors all have the security headers."""
+    response = client.get(path)
     for name, value in HEADERS.items():
-        assert answer.headers[name] == value
-    assert answer.headers["content-security-policy"].startswith("default-src 'self'")
+        assert response.headers[name] == value
+    assert response.headers["content-security-policy"].startswith("default-src 'self'")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost.evil"])
-def test_without_a_token_foreign_names_are_refused(client, host):
-    """A page that points its own name at this machine gets nothing."""
+def test_without_a_token_other_host_names_are_rejected(client, host):
+    """Without a token, a request with a foreign Host header gets 421, which prevents DNS rebinding."""
     assert client.get("/v1/studies", headers={"Host": host}).status_code == 421
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "LOCALHOST"])
 def test_without_a_token_loopback_names_are_served(client, host):
-    """Every way of writing this machine's own name works."""
+    """Without a token, every spelling of a loopback name is accepted in the Host header."""
     assert client.get("/v1/studies", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "example.org", "", "127.0.0.1.evil.example"])
 def test_binding_beyond_loopback_needs_a_token(host):
-    """Addresses that others can reach, and names that may be, are refused without a token and allowed with one."""
+    """Binding to a host that is not certainly loopback is allowed only with a token."""
     for token in (None, ""):
         with pytest.raises(BadConfig, match="NEFSTUDY_API_TOKEN"):
             check_bind(host, token)
@@ -118,12 +122,12 @@ def test_binding_beyond_loopback_needs_a_token(host):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1", "[::1]"])
 def test_loopback_needs_no_token(host):
-    """What only this machine reaches is open."""
+    """Binding to a loopback address is allowed without a token."""
     check_bind(host, None)
 
 
-def test_bodies_beyond_the_limit_are_refused(filled, client_of):
-    """A declared length is refused unread; an undeclared one ends the request."""
+def test_bodies_over_the_limit_are_rejected(filled, client_of):
+    """A body over the size limit is rejected, with or without a Content-Length."""
     client = client_of(filled[0], token=TOKEN, sent=TOKEN)
     path = f"/v1/studies/{STUDY}:enqueue"
     headers = {"Idempotency-Key": "k" * 16, "Content-Type": "application/json"}
@@ -138,6 +142,6 @@ def test_bodies_beyond_the_limit_are_refused(filled, client_of):
 
 
 @pytest.mark.parametrize("length", ["-1", "abc", "1e3", "٣"])
-def test_a_length_that_is_no_number_is_refused(client, length):
-    """A Content-Length nobody can count to is a bad request."""
+def test_a_malformed_length_is_rejected(client, length):
+    """A Content-Length that is not a decimal number gets 400."""
     assert client.get("/v1/studies", headers={"Content-Length": length.encode()}).status_code == 400

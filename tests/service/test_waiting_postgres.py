@@ -1,4 +1,7 @@
-"""A ledger on PostgreSQL is somebody else's too: it comes late, goes, is swapped or migrated, and its server dies."""
+"""Tests of a PostgreSQL ledger that appears, vanishes or changes while the service is running.
+
+It may be replaced or migrated, or lose its server.
+"""
 
 import asyncio
 import signal
@@ -7,23 +10,28 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from nefstudy.ledger import Ledger, schema
-from nefstudy.service.events import events
+from nefstudy.ledger import Ledger
+from nefstudy.ledger.sql import schema
+from nefstudy.service.routes.events import events
 
-from ..ledger.conftest import Postgres, postgres  # noqa: F401  # a fixture
 from ..ledger.records import as_cells
-from .conftest import STUDY, TOKEN, Client, ClientOf, fill_study
-from .test_waiting import ROUTES, away, every_look_counts, make, statuses  # noqa: F401  # a fixture
+from ..plugins.postgres import Postgres
+from .availability import ROUTES, check_unavailable, make, statuses
+from .client import TOKEN, Client, ClientOf
+from .small_study import STUDY, fill_study
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.usefixtures("check_every_time")]
 
 DATABASE = "waiting"
-AWAY = "cannot be read at the moment"
+UNAVAILABLE = "temporarily unavailable"
 
 
 @pytest.fixture
-def sql(postgres: Postgres) -> Callable[..., None]:  # noqa: F811
-    """Runs statements as the owner of the server, in the ledger's database or another."""
+def sql(postgres: Postgres) -> Callable[..., None]:
+    """Return a function that runs statements as the server's owner.
+
+    They run in the ledger's database unless another database is given.
+    """
 
     def run(*statements: str, database: str = DATABASE) -> None:
         with psycopg.connect(postgres.url(database), autocommit=True) as connection:
@@ -34,8 +42,8 @@ def sql(postgres: Postgres) -> Callable[..., None]:  # noqa: F811
 
 
 @pytest.fixture
-def url(postgres: Postgres, sql: Callable[..., None]) -> Iterator[str]:  # noqa: F811
-    """The address of an empty database."""
+def url(postgres: Postgres, sql: Callable[..., None]) -> Iterator[str]:
+    """Yield the address of an empty database."""
     sql(f"CREATE DATABASE {DATABASE}", database="postgres")
     yield postgres.url(DATABASE)
     sql(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", database="postgres")
@@ -43,20 +51,24 @@ def url(postgres: Postgres, sql: Callable[..., None]) -> Iterator[str]:  # noqa:
 
 @pytest.fixture
 def waiting(url: str, client_of: ClientOf) -> Iterator[Client]:
-    """A client of a service that was started before its ledger, which it may control."""
-    with Ledger.follow(url, read_only=False, patience_s=0.1) as followed:
+    """Yield a client with a token for a service that starts before its ledger exists."""
+    with Ledger.follow(url, read_only=False, timeout_s=0.1) as followed:
         yield client_of(followed, token=TOKEN, sent=TOKEN)
 
 
-def emptied(sql: Callable[..., None]) -> None:
-    """Takes every table out of the database, as before a dump is restored."""
+def drop_tables(sql: Callable[..., None]) -> None:
+    """Drop every table of the database, as one does before restoring a dump."""
     sql("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
 
 
 def test_a_database_that_appears_and_then_its_ledger(waiting, url, sql):
-    """No database is a ledger that is away; an empty one has no studies yet, and gets no table; a ledger is found."""
+    """A database and its ledger are found when they appear, without a restart.
+
+    While the database is missing, requests get 503. While it is empty, there are no studies, and no tables are
+    created.
+    """
     sql(f"DROP DATABASE {DATABASE}", database="postgres")
-    away(waiting, saying=AWAY)
+    check_unavailable(waiting, detail=UNAVAILABLE)
     sql(f"CREATE DATABASE {DATABASE}", database="postgres")
     assert statuses(waiting) == [200, 404, 404, 200, 503]
     assert waiting.get("/v1/studies").json() == {"studies": []}
@@ -66,11 +78,11 @@ def test_a_database_that_appears_and_then_its_ledger(waiting, url, sql):
     assert statuses(waiting) == [200] * 5
 
 
-def test_a_swapped_ledger_answers_with_its_own(waiting, url, sql):
-    """Another ledger restored in its place, with the same study and as many events, is not answered from memory."""
+def test_a_replaced_ledger_is_not_served_from_the_cache(waiting, url, sql):
+    """If a ledger with the same study and number of events is restored, the new ledger is read."""
     make(url, STUDY)
     before = waiting.get(ROUTES[1]).json()
-    emptied(sql)
+    drop_tables(sql)
     with Ledger.open(url) as other:
         other.studies.put(STUDY, {}, cells=as_cells({("phase1", "digits8/siren"): 99}))
     after = waiting.get(ROUTES[1]).json()
@@ -78,66 +90,75 @@ def test_a_swapped_ledger_answers_with_its_own(waiting, url, sql):
     assert before["seq"] == after["seq"]
 
 
-def test_a_ledger_that_was_removed_is_away_and_not_empty(waiting, url, sql):
-    """Tables that were there and are gone are 503: an empty list would say that the studies never were."""
+def test_a_removed_ledger_is_unavailable_and_not_empty(waiting, url, sql):
+    """Once the tables are dropped, requests get 503 instead of an empty list of studies."""
     make(url, STUDY)
     assert statuses(waiting) == [200] * 5
-    emptied(sql)
-    away(waiting, saying=AWAY)
+    drop_tables(sql)
+    check_unavailable(waiting, detail=UNAVAILABLE)
     make(url, STUDY)
     assert statuses(waiting) == [200] * 5
 
 
-def test_a_newer_ledger_is_named_as_such(waiting, url, sql):
-    """Migrated under a running service: 503 says to update; going back is noticed."""
+def test_a_newer_ledger_is_reported(waiting, url, sql):
+    """If the ledger is migrated while being served, requests get 503 until it is restored.
+
+    The error advises updating the service.
+    """
     make(url, STUDY)
     assert statuses(waiting) == [200] * 5
     sql("UPDATE ledger_schema SET version = 99")
-    away(waiting, saying="update nefstudy")
+    check_unavailable(waiting, detail="update nefstudy")
     sql(f"UPDATE ledger_schema SET version = {schema.VERSION}")
     assert statuses(waiting) == [200] * 5
 
 
-def test_a_server_that_dies_is_away_until_it_is_back(waiting, url, postgres):  # noqa: F811
-    """A server killed under open connections: 503; started again, everything answers without a restart."""
+def test_a_dead_server_is_unavailable_until_it_restarts(waiting, url, postgres):
+    """If the database server is killed, requests get 503 until it is back.
+
+    They then succeed without a restart of the service.
+    """
     make(url, STUDY)
     assert statuses(waiting) == [200] * 5
     postgres.stop(signal.SIGQUIT)
     try:
-        away(waiting, saying=AWAY)
+        check_unavailable(waiting, detail=UNAVAILABLE)
     finally:
         postgres.start()
     assert statuses(waiting) == [200] * 5
 
 
-def test_somebody_elses_database_is_not_touched(waiting, url, sql):
-    """A database with other tables is refused and keeps them alone."""
+def test_a_foreign_database_is_not_changed(waiting, url, sql):
+    """If the database has other tables, requests get 503 and no tables are created."""
     sql("CREATE TABLE notes (text text)")
-    away(waiting, saying=AWAY)
+    check_unavailable(waiting, detail=UNAVAILABLE)
     with psycopg.connect(url) as connection:
         names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     assert names == [("notes",)]
 
 
 def test_a_stream_outlives_its_ledger(url, sql):
-    """Emptied, the stream waits; filled anew, it tells the events of the new ledger from its first."""
+    """While the database is empty, an open event stream waits.
+
+    Once the database is filled, the stream sends the ledger's events.
+    """
     make(url, "other")
 
     async def listen(ledger: Ledger) -> tuple[bytes, int]:
         stream = events(ledger, STUDY, after=ledger.events.last_seq(), poll_s=0.02)
         await anext(stream)
-        soon = asyncio.ensure_future(anext(stream))
-        emptied(sql)
+        pending = asyncio.ensure_future(anext(stream))
+        drop_tables(sql)
         await asyncio.sleep(0.2)
-        assert not soon.done()
+        assert not pending.done()
         with Ledger.open(url) as following:
             fill_study(following)
             expected = len(following.events.since(0, study=STUDY))
-        told = await asyncio.wait_for(soon, 10)
-        while told.count(b"id: ") < expected:
-            told += await asyncio.wait_for(anext(stream), 10)
-        return told, expected
+        received = await asyncio.wait_for(pending, 10)
+        while received.count(b"id: ") < expected:
+            received += await asyncio.wait_for(anext(stream), 10)
+        return received, expected
 
-    with Ledger.follow(url, patience_s=0.1) as followed:
-        told, expected = asyncio.run(listen(followed))
-        assert told.count(b"id: ") == expected
+    with Ledger.follow(url, timeout_s=0.1) as followed:
+        received, expected = asyncio.run(listen(followed))
+        assert received.count(b"id: ") == expected

@@ -1,10 +1,11 @@
-"""Readers of signals at damaged files: what they refuse is BadSignals in one line, whatever the bytes."""
+"""Fuzz tests of the readers of signals: a damaged file is read, or the reader raises a one-line BadSignals error."""
 
 import gzip
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +17,13 @@ from PIL import Image
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadSignals
-from nefstudy.signals.arrays import read_arrays
-from nefstudy.signals.cifar import RECORD, decode_batch
-from nefstudy.signals.microimagenet import read_wnids
-from nefstudy.signals.mnist import decode_idx, read_mnist
-from nefstudy.signals.occupancy import decode_near, decode_points, read_list
-from nefstudy.signals.parquet import read_parquet
-from nefstudy.signals.pixels import decode_image
+from nefstudy.signals.files.pixels import decode_image
+from nefstudy.signals.sources.arrays import read_arrays
+from nefstudy.signals.sources.cifar import RECORD, decode_batch
+from nefstudy.signals.sources.microimagenet import read_wnids
+from nefstudy.signals.sources.mnist import decode_idx, read_mnist
+from nefstudy.signals.sources.occupancy import decode_near, decode_points, read_list
+from nefstudy.signals.sources.parquet import read_parquet
 
 EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
 RNG = np.random.default_rng(0)
@@ -34,7 +35,7 @@ def _png() -> bytes:
     return out.getvalue()
 
 
-def _npz(**arrays: np.ndarray) -> bytes:
+def _npz(**arrays: Any) -> bytes:
     out = io.BytesIO()
     np.savez_compressed(out, **arrays)
     return out.getvalue()
@@ -84,26 +85,26 @@ READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
 
 @st.composite
 def damaged(draw: st.DrawFn, data: bytes) -> bytes:
-    """The bytes cut, with some flipped, a stretch repeated or removed, or others in their place."""
+    """Damage a file's bytes randomly: truncate, partly overwrite or replace the bytes, or repeat or remove a range."""
     how = draw(st.sampled_from(("cut", "flip", "flip", "remove", "repeat", "other", "mixed")))
-    place = st.integers(0, max(0, len(data) - 1))
+    offset = st.integers(0, max(0, len(data) - 1))
     if how == "cut":
-        return data[: draw(place)]
+        return data[: draw(offset)]
     if how == "other":
         return draw(st.binary(max_size=64) | st.sampled_from([one for _, one, _ in READERS.values()]))
     if how in ("remove", "repeat"):
-        begin, end = sorted((draw(place), draw(place)))
+        begin, end = sorted((draw(offset), draw(offset)))
         return data[:begin] + data[end:] if how == "remove" else data[:end] + data[begin:]
     if how == "mixed":
-        return data[: draw(place)] + draw(st.binary(max_size=64))
+        return data[: draw(offset)] + draw(st.binary(max_size=64))
     changed = bytearray(data)
-    for where in draw(st.lists(place, min_size=1, max_size=4)):
-        changed[where] = draw(st.integers(0, 255))
+    for position in draw(st.lists(offset, min_size=1, max_size=4)):
+        changed[position] = draw(st.integers(0, 255))
     return bytes(changed)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz")
 
 
@@ -111,23 +112,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), deadline=None)
 @given(sample=st.data())
 def test_damage_is_read_or_refused_in_one_line(reader: str, folder: Path, sample: st.DataObject) -> None:
-    """No reader raises anything but BadSignals, whose text is one line."""
+    """For a damaged file, a reader raises no error other than BadSignals with a one-line message."""
     name, data, read = READERS[reader]
     path = folder / reader / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(sample.draw(damaged(data)))
-    said = ""
+    message = ""
     try:
         read(path)
     except BadSignals as refused:
-        said = str(refused)
-    assert "\n" not in said
-    assert len(said) < 2000
+        message = str(refused)
+    assert "\n" not in message
+    assert len(message) < 2000
 
 
-@pytest.mark.parametrize("reader", sorted(READERS.keys() - {"mnist"}))  # whose other files are not there
+@pytest.mark.parametrize("reader", sorted(READERS.keys() - {"mnist"}))  # mnist needs its other files too
 def test_an_intact_file_is_read(reader: str, folder: Path) -> None:
-    """The files that are damaged above are sound before."""
+    """Every example file can be read before it is damaged."""
     name, data, read = READERS[reader]
     path = folder / f"intact-{reader}" / name
     path.parent.mkdir()

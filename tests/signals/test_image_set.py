@@ -1,4 +1,4 @@
-"""Laws of a full set: constants, content hash, and what is refused."""
+"""Tests of a full set of images: its mean and standard deviation, its content hash, and rejected arrays."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def _hash(values: np.ndarray, **change) -> str:
 
 
 def test_constants_agree_with_numpy_per_channel():
-    """Exact integer sums give numpy's mean and deviation of each channel on [0, 1]."""
+    """The mean and standard deviation of each channel equal those that numpy computes from values on [0, 1]."""
     values = _values()
     mean, std = channel_constants(values)
     np.testing.assert_allclose(mean, (values / 255).mean(axis=(0, 1, 2)), rtol=1e-12)
@@ -35,7 +35,10 @@ def test_constants_agree_with_numpy_per_channel():
 
 
 def test_constants_come_from_the_training_split_alone():
-    """Changing a test image leaves mean and deviation; changing a training image moves them."""
+    """The mean and standard deviation are computed from the training images only.
+
+    Changing a training image changes them; changing a test image does not.
+    """
     values = _values()
     before = _set(values)
     for code, same in {2: True, 0: False}.items():
@@ -46,8 +49,11 @@ def test_constants_come_from_the_training_split_alone():
         assert (card.std == before.card.std) is same
 
 
-def test_the_content_hash_sees_every_part():
-    """A pixel, a label, a split code, an id, the shape and the type each change the hash; a copy does not."""
+def test_the_content_hash_covers_every_part():
+    """Changing any part of a set of images changes its content hash.
+
+    Changing a pixel, label, split code, id, the shape or the type changes the hash; copying the arrays does not.
+    """
     values = _values()
     pixel = values.copy()
     pixel[3, 2, 1, 0] ^= 1
@@ -65,20 +71,20 @@ def test_the_content_hash_sees_every_part():
     assert _hash(values.copy(order="F"), labels=(np.arange(40) % 2).astype(np.int32)) == different[0]
 
 
-def test_grey_images_may_leave_the_channel_axis_out():
-    """[S, H, W] is one channel."""
+def test_grayscale_images_may_omit_the_channel_axis():
+    """Images of shape [S, H, W] have one channel."""
     values = _values()[..., 0]
     assert _set(values).card == _set(values[..., None]).card
 
 
 def test_doubles_become_float32():
-    """Float values of any width are kept as float32."""
+    """Float values of any precision are stored as float32."""
     signals = _set(_values() / 255)
     assert signals.values.dtype == np.float32
 
 
-def test_a_set_keeps_the_split_and_ids_it_is_given():
-    """A split and ids of one's own are taken as they are."""
+def test_a_set_keeps_the_given_split_and_ids():
+    """A given split and given ids are used unchanged."""
     split, ids = np.arange(40) // 2 % 3, np.arange(100, 140)
     signals = _set(_values(), split=split, ids=ids)
     np.testing.assert_array_equal(signals.split, split)
@@ -86,7 +92,10 @@ def test_a_set_keeps_the_split_and_ids_it_is_given():
 
 
 def test_a_split_without_validation_gets_a_share_of_train():
-    """Training signals alone are moved, as many as the share says."""
+    """If a split has no validation signals, the given share of its training signals becomes the validation split.
+
+    No other signals are moved.
+    """
     split = np.arange(40) % 4 // 3 * 2
     signals = _set(_values(), split=split, validation_share=0.2)
     np.testing.assert_array_equal(np.bincount(signals.split), [24, 6, 10])
@@ -102,41 +111,44 @@ def _with_nan(values: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"values": np.empty((0, 4, 5, 1), dtype=np.uint8)}, "values have shape .* none of them empty"),
+        (
+            {"values": np.empty((0, 4, 5, 1), dtype=np.uint8)},
+            r"values have shape \(0, 4, 5, 1\); .* no axis of length 0",
+        ),
         ({"values": np.zeros(40, dtype=np.uint8)}, "values have shape"),
         ({"values": np.array(3, dtype=np.uint8), "labels": np.arange(40) % 2}, "values have shape"),
         ({"values": _values()[:, :1]}, "at least 2 points along each axis"),
-        ({"values": _with_nan(_values())}, "signal 7 holds NaN or infinity"),
-        ({"values": np.full((40, 4, 5, 1), 1e300)}, "40 signals, the first at row 0, hold NaN or infinity"),
-        ({"values": _values().astype(np.float32)}, r"outside \[0, 1\] \(found 0 to 255\); rescale"),
+        ({"values": _with_nan(_values())}, "signal 7 .*NaN"),
+        ({"values": np.full((40, 4, 5, 1), 1e300)}, "40 signals, .*row 0, .*NaN"),
+        ({"values": _values().astype(np.float32)}, r"outside \[0, 1\] \(.*0 to 255\)"),
         ({"values": _values() / 127.5 - 1}, r"outside \[0, 1\]"),
-        ({"values": _values().astype(np.int64)}, "values are int64; store uint8"),
-        ({"values": _values() > 127}, "values are bool; store uint8"),
-        ({"values": np.zeros((40, 4, 5, 1), dtype=np.uint8)}, "channel 0 is constant"),
-        ({"labels": np.arange(39) % 2}, "labels of shape"),
-        ({"labels": np.array(["cat", "dog"] * 20)}, r"labels are text \('cat'\); store class indices"),
-        ({"labels": np.array(["cat", "dog"] * 20, dtype=object)}, "labels are text"),
-        ({"labels": np.arange(40) % 2 + 0.5}, "labels are float64; store whole class indices"),
-        ({"labels": np.arange(40) % 2 + 1}, "labels run from 1 to 2; allowed are 0 to 1"),
-        ({"labels": np.arange(40) % 2 - 1}, "labels run from -1 to 0"),
-        ({"labels": np.eye(2, dtype=int)[np.arange(40) % 2]}, "labels have shape"),
-        ({"labels": np.arange(40) % 2 * (np.arange(40) == 1)}, "class 'b' has 1 signal; a split needs 3"),
-        ({"labels": np.zeros(40, dtype=int)}, "class 'b' has 0 signals"),
-        ({"class_names": ("a",), "labels": np.zeros(40, dtype=int)}, "class names .* two or more"),
-        ({"class_names": ("a", "a")}, "class names .* each once"),
-        ({"ids": np.zeros(40, dtype=int)}, "id 0 is used 40 times"),
-        ({"ids": np.arange(40) - 1}, "id -1 is negative"),
-        ({"ids": np.arange(40) / 1}, "ids are float64"),
-        ({"ids": np.arange(41)}, "ids of shape"),
-        ({"split": np.zeros(40, dtype=int)}, "no signal is in the test split; put some of every class there"),
-        ({"split": np.arange(40) % 4}, "split holds 3; allowed are 0 train, 1 val, 2 test"),
-        ({"split": np.arange(39) % 3}, "split is int64 of shape"),
-        ({"split": np.array(["train", "test"] * 20)}, "split is .* give one of 0 train, 1 val, 2 test"),
-        ({"split": np.arange(40) % 2 * (1 + np.arange(40) % 3 // 2)}, "class 'b' has no training signal"),
+        ({"values": _values().astype(np.int64)}, "values .*int64; .*uint8"),
+        ({"values": _values() > 127}, "values .*bool; .*uint8"),
+        ({"values": np.zeros((40, 4, 5, 1), dtype=np.uint8)}, "channel 0 .*constant"),
+        ({"labels": np.arange(39) % 2}, r"labels .*\(39,\)"),
+        ({"labels": np.array(["cat", "dog"] * 20)}, r"text \('cat'\); .*class indices"),
+        ({"labels": np.array(["cat", "dog"] * 20, dtype=object)}, "labels .*text"),
+        ({"labels": np.arange(40) % 2 + 0.5}, "labels .*float64; .*class indices"),
+        ({"labels": np.arange(40) % 2 + 1}, "labels .*1 to 2; .*0 to 1"),
+        ({"labels": np.arange(40) % 2 - 1}, "labels .*-1 to 0"),
+        ({"labels": np.eye(2, dtype=int)[np.arange(40) % 2]}, r"labels .*\(40, 2\)"),
+        ({"labels": np.arange(40) % 2 * (np.arange(40) == 1)}, "'b' .*1 signal; .*3"),
+        ({"labels": np.zeros(40, dtype=int)}, "'b' .*0 signals"),
+        ({"class_names": ("a",), "labels": np.zeros(40, dtype=int)}, r"\['a'\]; .*two"),
+        ({"class_names": ("a", "a")}, r"\['a', 'a'\]; .*distinct"),
+        ({"ids": np.zeros(40, dtype=int)}, "id 0 .*40 times"),
+        ({"ids": np.arange(40) - 1}, "id -1 "),
+        ({"ids": np.arange(40) / 1}, "ids .*float64"),
+        ({"ids": np.arange(41)}, r"ids .*\(41,\)"),
+        ({"split": np.zeros(40, dtype=int)}, "test split"),
+        ({"split": np.arange(40) % 4}, "split .*3; .*0 train, 1 val, 2 test"),
+        ({"split": np.arange(39) % 3}, r"split .*int64 .*\(39,\)"),
+        ({"split": np.array(["train", "test"] * 20)}, "split .*0 train, 1 val, 2 test"),
+        ({"split": np.arange(40) % 2 * (1 + np.arange(40) % 3 // 2)}, "'b' .*training signal"),
     ],
 )
 def test_bad_arrays_are_refused_on_one_line(change: dict, message: str):
-    """Every kind of unfit array is one line: the set, its source, what is wrong, what is allowed."""
+    """The error for an invalid array names the set, its source, the problem and the fix in one line."""
     with pytest.raises(BadSignals, match=message) as refused:
         _set(**{"values": _values(), **change})
     assert "\n" not in str(refused.value)

@@ -1,10 +1,10 @@
-"""Laws of the Signals value: coordinates, scaling, selection."""
+"""Tests of the Signals class: coordinates, scaling and selection."""
 
 import numpy as np
 
 from nefstudy.config import SignalsConfig
 from nefstudy.signals.image_set import image_set
-from nefstudy.signals.signal import grid_coordinates
+from nefstudy.signals.signal import grid_coords
 
 
 def _signals(values: np.ndarray):
@@ -18,23 +18,26 @@ def _signals(values: np.ndarray):
     )
 
 
-def test_coordinates_run_over_the_grid_as_its_values_do():
-    """The point of row r, column c stands at flat place r * width + c, and the corners are the ends of [-1, 1]."""
-    points = grid_coordinates((3, 5)).reshape(3, 5, 2)
+def test_coordinates_have_the_order_of_the_values():
+    """Coordinates are in the order of the values, with the corners at the ends of [-1, 1].
+
+    The point in row r and column c has the flat index r * width + c.
+    """
+    points = grid_coords((3, 5)).reshape(3, 5, 2)
     np.testing.assert_array_equal(points[:, 0, 0], [-1, 0, 1])
     np.testing.assert_array_equal(points[0, :, 1], [-1, -0.5, 0, 0.5, 1])
     assert (points[1, :, 0] == 0).all()
 
 
-def test_coordinates_of_a_solid_have_three_axes():
-    """A three-axis grid gives three coordinates, the last varying fastest."""
-    points = grid_coordinates((2, 3, 4))
+def test_coordinates_of_a_volume_have_three_axes():
+    """A grid with three axes gives three coordinates, of which the last varies fastest."""
+    points = grid_coords((2, 3, 4))
     assert points.shape == (24, 3)
     np.testing.assert_array_equal(np.flatnonzero(np.diff(points[:, 2]) < 0) % 4, 3)
 
 
-def test_targets_undo_to_the_originals():
-    """Targets times deviation plus mean are the values on [0, 1], per channel."""
+def test_targets_can_be_inverted_to_the_originals():
+    """In each channel, targets times the standard deviation plus the mean equal the values on [0, 1]."""
     signals = _signals(np.random.default_rng(1).integers(0, 256, (40, 5, 4, 3), dtype=np.uint8))
     rows = np.array([7, 3, 3])
     back = signals.targets(rows) * np.float32(signals.card.std) + np.float32(signals.card.mean)
@@ -43,7 +46,7 @@ def test_targets_undo_to_the_originals():
 
 
 def test_bytes_and_floats_of_the_same_image_are_the_same_signal():
-    """Values stored as uint8 and as float32 / 255 give the same originals."""
+    """Images stored as bytes and as floats have equal values and nearly equal means and standard deviations."""
     values = np.random.default_rng(2).integers(0, 256, (40, 5, 4, 1), dtype=np.uint8)
     rows = np.arange(40)
     floats = _signals(values.astype(np.float32) / np.float32(255))
@@ -53,7 +56,7 @@ def test_bytes_and_floats_of_the_same_image_are_the_same_signal():
 
 
 def test_selecting_keeps_each_signal_together():
-    """Selected rows carry their own values, id, label and split, in the order asked for."""
+    """Selected rows keep their values, id, label and split, in the requested order."""
     signals = _signals(np.random.default_rng(3).integers(0, 256, (40, 5, 4, 1), dtype=np.uint8))
     chosen = signals.select(np.array([9, 2]))
     assert chosen.ids.tolist() == [9, 2]

@@ -1,4 +1,4 @@
-"""Laws of splits and subsets."""
+"""Tests of splits and subsets."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def _labels(sizes: list[int], seed: int = 0) -> np.ndarray:
 @settings(max_examples=30, deadline=None)
 @given(sizes_of_classes, st.integers(0, 5))
 def test_a_split_gives_every_class_to_every_part(sizes: list[int], seed: int):
-    """Each class has a signal in train, val and test, in the shares asked for up to one signal."""
+    """Every class has signals in train, val and test, in shares that are exact to within one signal."""
     labels = _labels(sizes)
     split = stratified_split(labels, seed=seed)
     for label, size in enumerate(sizes):
@@ -29,15 +29,15 @@ def test_a_split_gives_every_class_to_every_part(sizes: list[int], seed: int):
         assert abs(counts[1] - 0.08 * size) <= 1
 
 
-def test_a_split_repeats_for_its_seed_and_differs_for_another():
-    """The same seed gives the same split; another seed another one."""
+def test_a_split_depends_on_its_seed():
+    """The same seed gives the same split; a different seed gives a different split."""
     labels = _labels([50, 50])
     np.testing.assert_array_equal(stratified_split(labels, seed=3), stratified_split(labels, seed=3))
     assert (stratified_split(labels, seed=3) != stratified_split(labels, seed=4)).any()
 
 
 def test_a_new_class_moves_no_signal_of_the_others():
-    """Adding a class leaves the split of the other classes as it was."""
+    """Adding a class leaves the split of the other classes unchanged."""
     labels = _labels([30, 40])
     more = np.concatenate([labels, np.full(25, 2)])
     np.testing.assert_array_equal(stratified_split(more, seed=1)[:70], stratified_split(labels, seed=1))
@@ -46,7 +46,10 @@ def test_a_new_class_moves_no_signal_of_the_others():
 @settings(max_examples=30, deadline=None)
 @given(sizes_of_classes, st.data())
 def test_every_prefix_of_the_order_is_stratified(sizes: list[int], data: st.DataObject):
-    """Past one signal of each (class, split), a prefix holds each within one signal of its share."""
+    """In any prefix of the stratified order, the share of each class and split is exact to within about one signal.
+
+    This holds as soon as the prefix has a signal of every class in every split.
+    """
     labels = _labels(sizes)
     split = stratified_split(labels, seed=0)
     order = stratified_order(labels, split, seed=5)
@@ -62,7 +65,7 @@ def test_every_prefix_of_the_order_is_stratified(sizes: list[int], data: st.Data
 
 
 def test_a_tenth_of_balanced_classes_is_exactly_a_tenth_of_each():
-    """A subset of a tenth holds a tenth of every class of every split."""
+    """A subset of a tenth of the signals contains a tenth of every class in every split."""
     labels = _labels([500] * 10)
     split = stratified_split(labels, seed=1)
     chosen = stratified_order(labels, split, seed=1)[:500]
@@ -71,7 +74,10 @@ def test_a_tenth_of_balanced_classes_is_exactly_a_tenth_of_each():
 
 
 def test_the_order_begins_with_a_training_signal_of_each_class():
-    """The first signals train every class, the next validate and test in turn."""
+    """The stratified order begins with one training signal of each class.
+
+    Then validation and test signals alternate.
+    """
     labels = _labels([20, 30, 40])
     split = stratified_split(labels, seed=1)
     first = stratified_order(labels, split, seed=1)[:9]
@@ -80,14 +86,14 @@ def test_the_order_begins_with_a_training_signal_of_each_class():
 
 
 def test_the_order_depends_on_the_seed():
-    """Another seed gives another order, so that a stratified order is not just the order of the rows."""
+    """A different seed gives a different stratified order of the signals."""
     labels = _labels([20, 30, 40])
     split = stratified_split(labels, seed=1)
     assert (stratified_order(labels, split, seed=1) != stratified_order(labels, split, seed=2)).any()
 
 
 def test_a_subset_is_drawn_within_each_class_and_split():
-    """Which signals of a class and split come first is drawn: not the first of the source, and other ones per seed."""
+    """Within a class and split, the signals of a subset are drawn at random instead of being the first ones."""
     labels = np.zeros(200, dtype=np.int64)
     split = np.zeros(200, dtype=np.int8)
     one, two = (set(stratified_order(labels, split, seed=seed)[:50]) for seed in (1, 2))
@@ -96,8 +102,11 @@ def test_a_subset_is_drawn_within_each_class_and_split():
 
 
 @pytest.mark.parametrize("count", [7, 20])
-def test_carving_validation_takes_that_many_from_train_only(count: int):
-    """Carving moves exactly `count` training signals to validation, of every class, and touches no test signal."""
+def test_carving_validation_moves_only_training_signals(count: int):
+    """Exactly `count` training signals are moved to the validation split, some from every class.
+
+    No test signal is moved.
+    """
     labels = _labels([40, 60])
     split = np.where(np.arange(100) < 30, SPLITS["test"], SPLITS["train"]).astype(np.int8)
     carved = carve_validation(labels, split, count=count, seed=1)

@@ -1,4 +1,4 @@
-"""A law of control for any JSON that is asked of a driver."""
+"""A test of how a driver processes arbitrary JSON requests."""
 
 import os
 import threading
@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nefstudy.ledger import CommandRow
-from nefstudy.study.control import Control
-from nefstudy.study.disk import DiskWatch
-from nefstudy.study.place import Place
-from nefstudy.study.plan import StudyPlan
+from nefstudy.study.driver.control import Control
+from nefstudy.study.estimate.disk import DiskWatch
+from nefstudy.study.locations import Locations
+from nefstudy.study.plan.study_plan import StudyPlan
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 json_values = st.recursive(
@@ -42,10 +42,10 @@ bodies = json_values.map(lambda value: value if isinstance(value, dict) else {"k
 
 @pytest.mark.slow
 def test_any_body_of_any_verb_is_settled_and_leaves_the_study_able_to_go_on(ledger, small_grid, open_run, tmp_path):
-    """Whatever JSON is asked, there is an outcome, nothing is raised, and the driver still hands out its grid."""
+    """Every request gets a one-line outcome, and the driver can still hand out all remaining trials afterward."""
     plan = StudyPlan(study="s", cells=(small_grid,))
     run = open_run(ledger, plan)
-    DiskWatch(run, Place(str(tmp_path), "postgresql://x/y", ""), min_free_gb=1.0, free=lambda _: 80 * 10**9)
+    DiskWatch(run, Locations(str(tmp_path), "postgresql://x/y", ""), min_free_gb=1.0, free=lambda _: 80 * 10**9)
     obeyed = Control(run, stop=threading.Event())
     verbs = st.sampled_from(["enqueue", "withdraw", "retry", "concurrency", "pause", "resume", "dance"])
 

@@ -1,4 +1,4 @@
-"""Laws of the study of reading: a question is a study, replicates are seeds, an unknown question is named."""
+"""Tests of the studies of classifier targets, each of which answers one question."""
 
 import runpy
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 from nefstudy.errors import BadConfig
 from nefstudy.study.options import StudyOptions
-from nefstudy.study.plan import listed_trials
+
+from ..classification import all_trials
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "studies" / "classifier_targets.py"))
 
@@ -15,12 +16,12 @@ SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "studies" / "classifier_
 def trials_of(question: str, **options):
     plan = SCRIPT["plan"](StudyOptions(study=question, **options))
     assert plan.study == question
-    return [trial for cell in plan.cells for trial in listed_trials(plan, cell)]
+    return [trial for cell in plan.cells for trial in all_trials(plan, cell)]
 
 
 @pytest.mark.parametrize("question", list(SCRIPT["QUESTIONS"]))
 def test_replicates_are_seeds_of_fields_and_classifier(question):
-    """Three replicates are three neural datasets for each one, and no trial is asked for twice."""
+    """With three replicates, a study has three seeds and three times as many distinct trials and neural datasets."""
     one, three = trials_of(question), trials_of(question, replicates=3)
     assert len(three) == 3 * len(one) == len({trial.key for trial in three})
     assert len({t.dataset.digest for t in three}) == 3 * len({t.dataset.digest for t in one})
@@ -28,7 +29,7 @@ def test_replicates_are_seeds_of_fields_and_classifier(question):
 
 
 def test_the_published_network_reads_what_the_default_reads():
-    """Both questions are about one neural dataset and one rung, so that only the reader differs."""
+    """The questions `published-gnn` and `random-1-view` use the same neural dataset but different classifiers."""
     (published,), (own,) = trials_of("published-gnn"), trials_of("random-1-view")
     assert (published.dataset, published.steps) == (own.dataset, own.steps)
     assert (published.classifier.name, own.classifier.name) == ("gnn", "gnn-sign")
@@ -36,7 +37,7 @@ def test_the_published_network_reads_what_the_default_reads():
 
 
 def test_only_the_random_starts_are_seen_several_times():
-    """Views of a shared start would all be the same fit."""
+    """Only fields with a random init are fitted in several views, since all views of a shared init are identical."""
     views = {question: {t.dataset.views for t in trials_of(question)} for question in SCRIPT["QUESTIONS"]}
     assert views.pop("random-5-views") == {5}
     assert set.union(*views.values()) == {1}
@@ -44,7 +45,7 @@ def test_only_the_random_starts_are_seen_several_times():
 
 
 def test_an_unknown_question_is_refused():
-    """So is none at all; the error lists what can be asked."""
+    """The error for an unknown or missing question lists the questions."""
     for study in ("nope", None):
-        with pytest.raises(BadConfig, match="allowed are shared-start, random-1-view"):
+        with pytest.raises(BadConfig, match="shared-start, random-1-view"):
             SCRIPT["plan"](StudyOptions(study=study))

@@ -1,6 +1,7 @@
-"""Laws of a study's command line: what cannot be a study is refused before anything is made."""
+"""Tests of a study's command line: an invalid name is rejected before anything is created."""
 
 import dataclasses
+from typing import NoReturn
 
 import pytest
 
@@ -11,24 +12,27 @@ from nefstudy.study.options import StudyOptions
 BAD = ("../../other", "../neural_datasets", "/export", "team/digits", "first try", "größe", "50%", ".hidden", "", "a\n")
 
 
-def no_plan(options: StudyOptions) -> None:
-    """Fail: nothing is planned for a name that is refused."""
+def no_plan(options: StudyOptions) -> NoReturn:
+    """Fail the test, because no plan may be made for an invalid name."""
     pytest.fail(f"{options.study!r} was planned")
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.parametrize("name", BAD)
 def test_a_study_name_is_checked_before_it_is_planned(tmp_path, name, dry_run):
-    """A bad --study is refused by a dry run and by a run, and neither makes a root."""
+    """An invalid --study is rejected both in a dry run and in a run, and neither creates a root."""
     options = StudyOptions(study=name, root=str(tmp_path / "root"), dry_run=dry_run)
-    with pytest.raises(BadConfig, match=r"study .* cannot be used"):
+    with pytest.raises(BadConfig, match=r"study .*1 to 100 letters"):
         execute(no_plan, options)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_name_ends_with_2_and_one_line(tmp_path, capsys, name):
-    """The line names the value and the rule; a folder next to the root keeps what it holds."""
+    """For a bad name, the command exits with code 2, and one line states the name and the rule.
+
+    A folder next to the root remains unchanged.
+    """
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
     with pytest.raises(SystemExit) as ended:
@@ -41,5 +45,5 @@ def test_a_bad_name_ends_with_2_and_one_line(tmp_path, capsys, name):
 
 
 def test_the_name_of_the_scale_is_used_only_without_a_name():
-    """No --study is the scale's own name."""
+    """Without --study, the name of the scale is used as the study's name."""
     assert dataclasses.replace(StudyOptions(), scale="smoke").name == "smoke"

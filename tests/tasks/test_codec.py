@@ -1,4 +1,4 @@
-"""Points and configurations are two forms of one thing."""
+"""Tests of codecs, which convert points into configurations and back."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nefstudy.config import ClassifierConfig, InitConfig, SignalsConfig
 from nefstudy.errors import BadConfig
+from nefstudy.fields.field import NeuralField
 from nefstudy.inits.catalog import INITS
 from nefstudy.tasks.catalog import TASKS
 from nefstudy.tasks.setting import Catalogs
@@ -17,10 +18,13 @@ from nefstudy.tasks.task import CellSetup, Codec, Point
 
 @dataclass(frozen=True)
 class Scaled:
-    """An init of a script's own."""
+    """An init like one defined in a study script; these tests never draw values from it."""
 
     gain: float = 1.0
     shared: ClassVar[bool] = True
+
+    def rows(self, field: NeuralField, *, seed: int, ids: Any, view: int) -> Any:
+        raise NotImplementedError
 
 
 WIDE = ClassifierConfig(name="mlp", params={"width": 256})
@@ -28,7 +32,7 @@ BASE: Point = {"init": "shared", "steps": 5}
 
 
 def codec_of(task: str) -> Codec:
-    """A cell with words for inits and classifiers."""
+    """Return the codec of a cell that has named inits and classifiers."""
     setup = CellSetup(
         label="digits",
         signals=SignalsConfig(name="digits8"),
@@ -43,7 +47,7 @@ def codec_of(task: str) -> Codec:
 
 
 def points(task: str) -> st.SearchStrategy[Point]:
-    """Points of every parameter that a cell knows."""
+    """Return a Hypothesis strategy for points that set `init`, `steps` and any of the other free parameters."""
     free: dict[str, st.SearchStrategy[Any]] = {
         "hidden": st.integers(4, 64),
         "layers": st.integers(3, 5),
@@ -57,35 +61,38 @@ def points(task: str) -> st.SearchStrategy[Point]:
     }
     if task == "classification":
         free["classifier"] = st.sampled_from(["wide", "narrow"])
-    must = {"init": st.sampled_from(["random", "shared", "strong", "weak"]), "steps": st.integers(0, 100)}
-    return st.fixed_dictionaries(must, optional=free)
+    required: dict[str, st.SearchStrategy[Any]] = {
+        "init": st.sampled_from(["random", "shared", "strong", "weak"]),
+        "steps": st.integers(0, 100),
+    }
+    return st.fixed_dictionaries(required, optional=free)
 
 
 @pytest.mark.parametrize("task", TASKS)
 @given(data=st.data())
-def test_a_point_comes_back_from_its_configuration(task: str, data: st.DataObject) -> None:
-    """Every parameter given is found again under the same name, and the whole point names the same trial."""
+def test_a_point_survives_a_round_trip_through_its_configuration(task: str, data: st.DataObject) -> None:
+    """A point that is converted to a configuration and back keeps its parameters and names the same trial."""
     point, codec = data.draw(points(task)), codec_of(task)
     config = codec.configure(point)
-    found = codec.point(config.model_dump(mode="json"))
-    assert point.items() <= found.items()
-    again = {name: value for name, value in found.items() if "." not in name}
-    assert codec.configure(again).key == config.key
+    returned = codec.point(config.model_dump(mode="json"))
+    assert point.items() <= returned.items()
+    short = {name: value for name, value in returned.items() if "." not in name}
+    assert codec.configure(short).key == config.key
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_long_and_short_names_mean_the_same(task: str) -> None:
-    """`optimizer.lr` is `lr`; giving both is refused."""
+    """`optimizer.lr` means the same as `lr`; a point with both is rejected."""
     codec = codec_of(task)
     short = codec.configure({**BASE, "lr": 0.02, "optimizer": "sgd"})
     assert codec.configure({**BASE, "optimizer.lr": 0.02, "optimizer.name": "sgd"}) == short
-    with pytest.raises(BadConfig, match=r"'optimizer.lr' and 'lr', which are one parameter"):
+    with pytest.raises(BadConfig, match=r"'optimizer\.lr' and 'lr'"):
         codec.configure({**BASE, "lr": 0.02, "optimizer.lr": 0.02})
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_point_may_set_a_parameter_of_its_init(task: str) -> None:
-    """`init.gain` overrides the word's own value, and is found again."""
+    """`init.gain` in a point overrides the gain of the named init, and the codec reads the new value back."""
     codec = codec_of(task)
     config = codec.configure({**BASE, "init": "strong", "init.gain": 2.5})
     assert config.model_dump()["dataset"]["init"] == {"name": "scaled", "params": {"gain": 2.5}}
@@ -95,26 +102,26 @@ def test_a_point_may_set_a_parameter_of_its_init(task: str) -> None:
 @pytest.mark.parametrize(
     ("point", "named"),
     [
-        ({"steps": 5}, r"lacks \['init'\]"),
-        ({**BASE, "init": "warm"}, r"init 'warm' is unknown; allowed: strong, weak, random, scaled, shared"),
-        ({**BASE, "init.gain": 2.0}, r"init shared: no parameter 'gain'; allowed: none"),
-        ({**BASE, "init": "strong", "init.gain": "much"}, r"gain = 'much': must be of type float"),
-        ({**BASE, "depth": 3}, r"no hyperparameter 'depth'"),
+        ({"steps": 5}, r"\['init'\]"),
+        ({**BASE, "init": "warm"}, "'warm' .*: strong, weak, random, scaled, shared"),
+        ({**BASE, "init.gain": 2.0}, "init shared: .*'gain'; .*: none"),
+        ({**BASE, "init": "strong", "init.gain": "much"}, "gain = 'much': .*float"),
+        ({**BASE, "depth": 3}, "'depth'"),
         ({**BASE, "optimizer": "lion"}, r"'adamw' or 'sgd'"),
         ({**BASE, "stop_psnr": -3.0}, r"stop_psnr"),
         ({**BASE, "steps": 1.5}, r"steps"),
     ],
 )
 @pytest.mark.parametrize("task", TASKS)
-def test_what_a_point_cannot_say_is_refused_in_one_line(task: str, point: Point, named: str) -> None:
-    """The error names the value and what is allowed."""
+def test_an_invalid_point_is_refused_in_one_line(task: str, point: Point, named: str) -> None:
+    """The error for an invalid point names the value and what is allowed."""
     with pytest.raises(BadConfig, match=named) as refused:
         codec_of(task).configure(point)
     assert "\n" not in str(refused.value)
 
 
 def test_replicates_differ_in_their_seeds_alone() -> None:
-    """And one seed gives one neural dataset to both tasks."""
+    """Replicates of a point have different seeds and keys. Both tasks use the same neural dataset for a replicate."""
     first, second = (codec_of("classification").configure(BASE, replicate=n) for n in (0, 1))
     assert first.key != second.key
     fitted = codec_of("fitting").configure(BASE)

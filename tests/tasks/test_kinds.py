@@ -1,4 +1,4 @@
-"""Laws of trials on signals of a user's kind: classified where they have classes, refused before the fit where not."""
+"""Tests of user-defined kinds of signals in trials: classification needs labels, fitting does not."""
 
 import time
 from dataclasses import replace
@@ -23,24 +23,24 @@ AUDIO = SignalKind(
     nouns="clips",
     loss="mse",
     quality=(Quality("psnr", "PSNR", unit="dB"),),
-    measure=lambda signals, predict: {"psnr": psnr(predict(signals.coordinates()), signals.originals())},
+    measure=lambda signals, predict: {"psnr": psnr(predict(signals.grid_coords()), signals.originals())},
     axes=1,
 )
 
 
 def clips(config: SignalsConfig) -> Signals:
-    """Twenty sines, slow and fast."""
+    """Return twenty sine waves, half of them slow and half of them fast."""
     time_T, phase = np.linspace(-1, 1, 24, dtype=np.float32), np.linspace(0, 3, 20, dtype=np.float32)
     labels = np.arange(20) % 2
-    waves = 0.5 + 0.4 * np.sin((3 + 6 * labels[:, None]) * time_T + phase[:, None])
-    words = {"license": "none", "source": "computed"}
+    sines = 0.5 + 0.4 * np.sin((3 + 6 * labels[:, None]) * time_T + phase[:, None])
     return signal_set(
-        waves[..., None].astype(np.float32),
+        sines[..., None].astype(np.float32),
         kind=AUDIO,
         config=config,
         labels=labels,
         class_names=("slow", "fast"),
-        **words,
+        license="none",
+        source="computed",
     )
 
 
@@ -55,7 +55,7 @@ def run(source, root: Path, *, task: str = "classification"):
         init="shared",
     )
     own = {"classifier": ClassifierConfig(name="mlp", epochs=2)} if task == "classification" else {}
-    trial = TASKS[task].config(task=task, dataset=dataset, steps=20, **own)
+    trial = TASKS[task].config.model_validate({"task": task, "dataset": dataset, "steps": 20, **own})
     ladders, catalogs = {dataset.digest: (0, 20)}, Catalogs(signals={"clips": source})
     setting = Setting(root=str(root), ladders=ladders, clock=time.monotonic, catalogs=catalogs)
     return TASKS[task].run(trial, setting=setting)
@@ -63,27 +63,30 @@ def run(source, root: Path, *, task: str = "classification"):
 
 @pytest.mark.slow
 def test_a_users_kind_is_classified_and_measured_on_every_split(tmp_path: Path):
-    """Clips with classes give accuracies and a PSNR of all, validation and test; without pictures, no picture."""
-    found = run(clips, tmp_path)
-    assert {"val_accuracy", "test_accuracy", "all_psnr", "val_psnr", "test_psnr"} <= set(found.metrics)
-    assert len({found.metrics[f"{part}_psnr"] for part in ("all", "val", "test")}) == 3
-    assert [step for step, _ in found.curves["all_psnr"]] == [0, 20]
-    assert set(found.artifacts) == {"confusion.json", "classifier.safetensors", "embedding.safetensors"}
+    """Labeled signals of a user-defined kind are classified, and their PSNR is measured on every split.
+
+    A kind without `picture` yields no picture.
+    """
+    result = run(clips, tmp_path)
+    assert {"val_accuracy", "test_accuracy", "all_psnr", "val_psnr", "test_psnr"} <= set(result.metrics)
+    assert len({result.metrics[f"{part}_psnr"] for part in ("all", "val", "test")}) == 3
+    assert [step for step, _ in result.curves["all_psnr"]] == [0, 20]
+    assert set(result.artifacts) == {"confusion.json", "classifier.safetensors", "embedding.safetensors"}
 
 
-def test_signals_without_classes_are_refused_before_the_fit(tmp_path: Path):
-    """No field is fitted for a classifier that could not be trained."""
-    with pytest.raises(BadSignals, match="signals 'clips' have no labels, which a classifier needs"):
+def test_signals_without_labels_are_refused_before_the_fit(tmp_path: Path):
+    """Classifying unlabeled signals raises an error before anything is fitted."""
+    with pytest.raises(BadSignals, match=r"'clips' .*labels"):
         run(unlabeled, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_signals_without_classes_are_fitted_and_judged_by_all_of_them(tmp_path: Path):
-    """The task without a classifier takes them; its default objective is the quality over all signals."""
-    whole = replace(unlabeled(SignalsConfig(name="clips")), split=None)
-    found = run(lambda _config: whole, tmp_path, task="fitting")
+def test_signals_without_labels_are_fitted_and_measured(tmp_path: Path):
+    """The fitting task accepts unlabeled signals. Without splits, the objective is the quality over all signals."""
+    unsplit = replace(unlabeled(SignalsConfig(name="clips")), split=None)
+    result = run(lambda _config: unsplit, tmp_path, task="fitting")
     traits = SignalTraits(AUDIO, split=False)
     objective = TASKS["fitting"].objective(traits)
     assert objective.metric == "all_psnr"
-    assert {metric.name for metric in TASKS["fitting"].metrics(traits)} == set(found.metrics)
+    assert {metric.name for metric in TASKS["fitting"].metrics(traits)} == set(result.metrics)

@@ -1,4 +1,4 @@
-"""Laws of MLflow under a root of any name: store, artifacts and pictures lie in it, and are found again."""
+"""Tests that MLflow works under a root of any name."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,8 @@ from mlflow import MlflowClient
 
 from nefstudy.ledger import Ledger
 from nefstudy.paths import trial_file
-from nefstudy.tracking import drain, store_of
+from nefstudy.tracking.export import drain
+from nefstudy.tracking.store import store_of
 
 from ..ledger.records import as_record, cell_of
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.mlflow
 
 @pytest.mark.parametrize("name", ["run?lr=1 #50%", "a%41b größe;[x]"])
 def test_a_picture_is_found_under_a_root_of_any_name(tmp_path, empty_store, make, name):
-    """The artifacts of a run lie below the root, and MLflow lists and reads them."""
+    """A run's artifacts are under the root, and MLflow lists and reads them."""
     root = tmp_path / "roots" / name
     root.mkdir(parents=True)
     shutil.copy(empty_store, root / "mlflow.db")
@@ -36,8 +37,8 @@ def test_a_picture_is_found_under_a_root_of_any_name(tmp_path, empty_store, make
     client = MlflowClient(tracking_uri=store_of(str(root)))
     experiment = client.get_experiment_by_name(f"s/{cell_of(trial)}/phase1")
     (run,) = client.search_runs([experiment.experiment_id])
-    assert [found.path for found in client.list_artifacts(run.info.run_id)] == ["reconstruction.png"]
+    assert [artifact.path for artifact in client.list_artifacts(run.info.run_id)] == ["reconstruction.png"]
     kept = client.download_artifacts(run.info.run_id, "reconstruction.png", str(tmp_path))
     assert Path(kept).read_bytes() == b"picture"
     assert len(list((root / "mlartifacts").rglob("reconstruction.png"))) == 1
-    assert [found.name for found in (tmp_path / "roots").iterdir()] == [name]
+    assert [folder.name for folder in (tmp_path / "roots").iterdir()] == [name]

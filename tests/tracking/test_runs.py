@@ -1,4 +1,4 @@
-"""A run is the trial it is of, for every trial, made again from the ledger alone."""
+"""Tests that each trial has one run with the trial's content, and that the ledger alone can rebuild these runs."""
 
 import math
 import sqlite3
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nefstudy.ledger import TrialState
-from nefstudy.tracking import MAX_ENTITIES, drain, rebuild, thin
+from nefstudy.tracking.export import MAX_ENTITIES, downsample, drain, rebuild
 
 from ..ledger.records import as_record
 
@@ -17,8 +17,8 @@ HERE = ("digits", "phase1")
 EXPERIMENT = "digits/digits8/siren/phase1"
 
 
-def test_run_carries_the_whole_trial(ledger, root, runs, finish, picture):
-    """Parameters, metrics, curves, picture, times and tags of a run are the ledger's."""
+def test_a_run_has_the_whole_trial(ledger, root, runs, finish, picture):
+    """The parameters, metrics, curves, pictures, times and tags of a run equal those in the ledger."""
     made = finish(
         ledger,
         metrics={"val_accuracy": 0.5, "all_psnr": 21.25, "all_ssim": math.nan},
@@ -44,7 +44,7 @@ def test_run_carries_the_whole_trial(ledger, root, runs, finish, picture):
 
 
 def test_missing_picture_does_not_stop_a_run(ledger, root, runs, finish):
-    """A trial whose picture was cleared away is exported without it."""
+    """A trial whose picture was deleted is exported without the picture."""
     finish(ledger, artifacts={"reconstruction.png": "trials/gone.png"})
     assert drain(ledger, root=root) == 0
     (run,) = runs()
@@ -53,7 +53,7 @@ def test_missing_picture_does_not_stop_a_run(ledger, root, runs, finish):
 
 
 def test_each_cell_and_phase_is_an_experiment(ledger, root, runs, finish, make):
-    """Trials of different fields or phases go to experiments of their own."""
+    """Trials of different fields or phases go to different experiments."""
     finish(ledger)
     other = make(field="mfn")
     token = ledger.trials.request("digits", "phase2", record=as_record(other))
@@ -66,7 +66,7 @@ def test_each_cell_and_phase_is_an_experiment(ledger, root, runs, finish, make):
 
 
 def test_draining_again_writes_nothing(ledger, root, runs, finish):
-    """An emptied outbox and a rebuild of a whole store leave every run as it is."""
+    """Neither exporting an empty outbox nor rebuilding a complete store changes any run."""
     for seed in range(3):
         finish(ledger, seed)
     drain(ledger, root=root)
@@ -78,7 +78,7 @@ def test_draining_again_writes_nothing(ledger, root, runs, finish):
 
 
 def test_rebuild_gives_the_same_runs(ledger, root, runs, empty_store, finish):
-    """A store that was lost is made again from the ledger, equal in all but its run ids."""
+    """A lost store is rebuilt from the ledger with the same runs, apart from their ids."""
 
     def content() -> dict[str, tuple]:
         return {
@@ -98,7 +98,7 @@ def test_rebuild_gives_the_same_runs(ledger, root, runs, empty_store, finish):
 
 
 def test_limit_bounds_one_drain(ledger, root, runs, finish):
-    """A drain writes no more runs than it was asked for."""
+    """One call of `drain` writes at most `limit` runs."""
     for seed in range(5):
         finish(ledger, seed)
     assert drain(ledger, root=root, limit=2) == 3
@@ -106,7 +106,7 @@ def test_limit_bounds_one_drain(ledger, root, runs, finish):
 
 
 def test_long_curves_fit_one_batch(ledger, root, runs, finish):
-    """Curves are thinned to what one call takes, their ends kept."""
+    """Long curves are downsampled to fit into one call of MLflow and keep their first and last points."""
     long = [(float(step), step / 5000) for step in range(5000)]
     finish(ledger, curves={"val_loss": long, "train_loss": long})
     assert drain(ledger, root=root) == 0
@@ -117,21 +117,21 @@ def test_long_curves_fit_one_batch(ledger, root, runs, finish):
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 10, 11])
-def test_thinned_curve_keeps_its_ends(count):
-    """Thinning gives at most the count asked for, in order, without repeats, the last point first of all."""
+def test_a_downsampled_curve_keeps_its_ends(count):
+    """Downsampling keeps at most `count` points in their order, including the last point."""
     points = [(float(step), 0.0) for step in range(10)]
-    kept = thin(points, count)
+    kept = downsample(points, count)
     assert len(kept) == min(count, 10)
     assert kept == sorted(set(kept))
     assert kept[-1:] == (points[-1:] if count else [])
 
 
 def test_states_and_statistics(ledger, root, runs, finish, make):
-    """A drained SQLite store has the statistics without which its searches crawl."""
+    """An export updates the SQLite store's statistics, without which searches are slow."""
     finish(ledger)
     drain(ledger, root=root)
     store = sqlite3.connect(Path(root) / "mlflow.db")
-    counted = store.execute("SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'runs'").fetchone()
+    analyzed = store.execute("SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'runs'").fetchone()
     store.close()
-    assert counted[0] > 0
+    assert analyzed[0] > 0
     assert ledger.trials.get(make().key).state is TrialState.COMPLETE

@@ -1,4 +1,4 @@
-"""Laws of who is trying: an attempt is counted when it begins, and one process writes at a time."""
+"""Tests of tries to export a result: a try is counted when it begins, and only one process exports at a time."""
 
 import sqlite3
 import time
@@ -9,34 +9,34 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from nefstudy.errors import StudyBusy
-from nefstudy.ledger import Ledger, Owner
+from nefstudy.ledger import Lease, Ledger, Owner
 from nefstudy.ledger.leases import Leases
-from nefstudy.tracking import Runs, drain
+from nefstudy.tracking.export import Runs, drain
 
 pytestmark = pytest.mark.mlflow
 
 
 def raising(error: type[BaseException]):
-    """A function that raises, whatever it is given."""
+    """Return a function that raises `error` for any arguments."""
 
-    def refuse(*_, **__) -> None:
+    def fail(*_, **__) -> None:
         raise error("no")
 
-    return refuse
+    return fail
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MlflowException])
-def test_only_what_was_begun_counts_as_tried(ledger, root, finish, monkeypatch, error) -> None:
-    """A death, or an MLflow that goes away, in the first of several results costs the others no try."""
+def test_only_a_result_that_was_begun_counts_as_tried(ledger, root, finish, monkeypatch, error) -> None:
+    """If an export is interrupted, only the result that it had begun to write counts as tried."""
     for seed in range(3):
         finish(ledger, seed)
-    with monkeypatch.context() as trouble:
+    with monkeypatch.context() as failing:
 
         def log_batch(*_, **__) -> None:
-            trouble.setattr(Runs, "check", raising(MlflowException))
+            failing.setattr(Runs, "check", raising(MlflowException))
             raise error("no")
 
-        trouble.setattr(MlflowClient, "log_batch", log_batch)
+        failing.setattr(MlflowClient, "log_batch", log_batch)
         try:
             assert drain(ledger, root=root) == 3
         except KeyboardInterrupt:
@@ -46,7 +46,7 @@ def test_only_what_was_begun_counts_as_tried(ledger, root, finish, monkeypatch, 
 
 @pytest.mark.slow
 def test_a_slow_store_costs_no_exporter_its_lease(ledger, root, runs, finish, monkeypatch) -> None:
-    """While runs are written, however slowly, nobody else gets the export."""
+    """While runs are written, however slowly, no other process gets the export lease."""
     for seed in range(2):
         finish(ledger, seed)
     monkeypatch.setattr(Leases, "acquire_export", partialmethod(Leases.acquire_export, lease_s=1.0))
@@ -55,7 +55,7 @@ def test_a_slow_store_costs_no_exporter_its_lease(ledger, root, runs, finish, mo
     def slowly(*args, **options) -> None:
         time.sleep(2.0)
         try:
-            others.append(ledger.leases.acquire_export(Owner.here()))
+            others.append(ledger.leases.acquire_export(Owner.current()))
         except StudyBusy:
             write(*args, **options)
 
@@ -65,30 +65,34 @@ def test_a_slow_store_costs_no_exporter_its_lease(ledger, root, runs, finish, mo
     assert {run.info.status for run in runs()} == {"FINISHED"}
 
 
-def test_an_exporter_that_was_taken_over_begins_nothing_more(ledger, root, runs, finish, monkeypatch) -> None:
-    """One that was suspended for longer than its lease ends, and takes the run back that it was writing."""
+def test_a_replaced_exporter_starts_nothing_more(ledger, root, runs, finish, monkeypatch) -> None:
+    """An exporter that has lost its lease stops and deletes the run that it was writing."""
     for seed in range(3):
         finish(ledger, seed)
-    acquire, write, lent = Leases.acquire_export, Runs.write, []
+    acquire, write = Leases.acquire_export, Runs.write
+    leases: list[Lease] = []
 
-    def taken_over(*args, **options) -> None:
-        ledger.leases.release(lent[0])
-        acquire(ledger.leases, Owner.here())
+    def write_after_takeover(*args, **options) -> None:
+        ledger.leases.release(leases[0])
+        acquire(ledger.leases, Owner.current())
         write(*args, **options)
 
-    def remembered(book, owner):
-        lent.append(acquire(book, owner))
-        return lent[0]
+    def remember_lease(table, owner):
+        leases.append(acquire(table, owner))
+        return leases[0]
 
-    monkeypatch.setattr(Leases, "acquire_export", remembered)
-    monkeypatch.setattr(Runs, "write", taken_over)
+    monkeypatch.setattr(Leases, "acquire_export", remember_lease)
+    monkeypatch.setattr(Runs, "write", write_after_takeover)
     assert drain(ledger, root=root) == 3
     assert runs() == []
     assert [entry.tries for entry in ledger.outbox.pending()] == [0, 0, 1]
 
 
-def test_a_ledger_set_back_to_before_an_export_doubles_no_run(ledger, root, runs, finish, tmp_path) -> None:
-    """What an earlier copy of the ledger holds as never exported is looked for before it is written."""
+def test_an_older_copy_of_the_ledger_duplicates_no_run(ledger, root, runs, finish, tmp_path) -> None:
+    """Exporting from a restored copy of the ledger duplicates no run.
+
+    Before a run is written, the export looks for it in MLflow.
+    """
     finish(ledger, 0)
     with sqlite3.connect(tmp_path / "ledger.db") as source, sqlite3.connect(tmp_path / "backup.db") as target:
         source.backup(target)

@@ -1,7 +1,9 @@
-"""A healthy trial in the process of one that changed it: a child process for each act, a JSON line for each result.
+"""A program that runs a healthy trial in a process whose state an earlier trial has changed.
+
+For each act, it starts a child process and prints one JSON line.
 
 python -m tests.trial.next_trial ROOT ACT...
-ACT is a name of ACTS, `fresh` (no trial before it), or `kept-not:NAME` (the state of the process is not restored).
+ACT is a name in ACTS, `fresh` (no earlier trial), or `not-isolated:NAME` (the state of the process is not restored).
 """
 
 import json
@@ -17,15 +19,17 @@ import torch
 
 from nefstudy.classifiers.catalog import CLASSIFIERS
 from nefstudy.classifiers.catalog import complete as complete_classifier
-from nefstudy.classifiers.mlp import Mlp
+from nefstudy.classifiers.classifier import WeightClassifier
+from nefstudy.classifiers.networks.mlp import Mlp
 from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.fields.catalog import complete
+from nefstudy.fields.field import NeuralField
 from nefstudy.signals.catalog import pin
 from nefstudy.tasks.classification import ClassificationConfig, run_classification
 from nefstudy.tasks.result import TrialResult
 from nefstudy.tasks.setting import Catalogs, Setting
-from nefstudy.trial.process_state import kept
-from tests.trial.test_process_state import ACTS
+from nefstudy.trial.process_state import isolated
+from tests.trial.acts import ACTS
 
 SIGNALS = pin(SignalsConfig(name="digits8", subset=120))
 FIELD = complete(FieldConfig(name="siren", params={"hidden": 32}))
@@ -33,11 +37,11 @@ FIELD = complete(FieldConfig(name="siren", params={"hidden": 32}))
 
 @dataclass(frozen=True)
 class Trap:
-    """A small MLP; building it changes the process."""
+    """A trap for later trials: a small MLP that changes the state of its process when it is built."""
 
     act: str = "dtype"
 
-    def build(self, field: object, classes: int) -> object:
+    def build(self, field: NeuralField, classes: int) -> WeightClassifier:
         ACTS[self.act][0]()
         return Mlp(width=8, depth=1).build(field, classes)
 
@@ -53,22 +57,22 @@ def trial(init: str, classifier: ClassifierConfig) -> ClassificationConfig:
 
 
 @contextmanager
-def not_kept(*_: object, **__: object) -> Iterator[None]:
+def not_isolated(*_: object, **__: object) -> Iterator[None]:
     yield
 
 
 def after(act: str, root: Path) -> dict[str, object]:
-    """Return what the healthy trial found."""
+    """Run a trial that performs `act`, then a healthy trial, and return the healthy trial's result."""
     setting = Setting(root=str(root), clock=time.monotonic, engine="eager", catalogs=CATALOGS)
-    restored = not_kept if act.startswith("kept-not:") else kept
+    isolation = not_isolated if act.startswith("not-isolated:") else isolated
 
     def run(config: ClassificationConfig) -> TrialResult:
-        with restored(seed=config.seed):  # as a worker does
+        with isolation(seed=config.seed):  # as a worker does
             return run_classification(config, setting=setting)
 
     if act != "fresh":
         try:
-            params = {"act": act.removeprefix("kept-not:")}
+            params = {"act": act.removeprefix("not-isolated:")}
             run(trial("random", ClassifierConfig(name="trap", params=params, epochs=1)))
         except Exception as error:  # some acts break their own trial
             print(act, type(error).__name__, error, file=sys.stderr)  # noqa: T201
@@ -84,10 +88,10 @@ def main() -> None:
             os.waitpid(pid, 0)
             continue
         try:
-            found = after(act, Path(sys.argv[1], str(number)))
+            values = after(act, Path(sys.argv[1], str(number)))
         except Exception as error:
-            found = {"failed": repr(error)}
-        print(json.dumps({"act": act, **found}), flush=True)  # noqa: T201
+            values = {"failed": repr(error)}
+        print(json.dumps({"act": act, **values}), flush=True)  # noqa: T201
         os._exit(0)
 
 

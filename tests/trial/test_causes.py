@@ -1,4 +1,4 @@
-"""Laws of causes: trouble that passes is told from bad data and bugs, and any error gives one bounded line."""
+"""Tests of the causes of errors: transient errors are distinguished from bad data and bugs."""
 
 import errno
 import os
@@ -12,8 +12,8 @@ from ray import exceptions as lost
 
 from nefstudy.errors import BadNeuralDataset, BadRoot, BadSignals, FitDiverged, TrialFailed
 from nefstudy.storage import list_tree, open_file, read_bytes
-from nefstudy.study.rules import RULES
-from nefstudy.trial.causes import KNOWN, LINE_LENGTH, PASSING, cause_of, first_line, portable
+from nefstudy.study.driver.rules import RULES
+from nefstudy.trial.causes import KNOWN, LINE_LENGTH, TRANSIENT_ERRNOS, cause_of, first_line, portable
 
 EXAMPLES = int(os.environ.get("NEFSTUDY_EXAMPLES", "200"))
 NAMES = (
@@ -27,8 +27,11 @@ def os_error(name: str) -> OSError:
     return OSError(number, os.strerror(number), "/mnt/shared/x.arrow")
 
 
+DRIVER_CAUSES = {"timeout", "too_big", "withdrawn"}
+
+
 def raised(error: BaseException, cause: BaseException, *, hidden: bool = False) -> BaseException:
-    """The error as raised while its cause was handled; `hidden` as by `from None`."""
+    """Raise `error` while handling `cause`, with `from None` if `hidden`; return the raised error."""
     try:
         try:
             raise cause
@@ -39,13 +42,29 @@ def raised(error: BaseException, cause: BaseException, *, hidden: bool = False) 
 
 
 def test_every_cause_has_a_rule() -> None:
-    """The causes that an error can have are those of the table of rules."""
+    """Every cause of an error has a rule.
+
+    All other rules are for causes that only the driver sets.
+    """
+    assert set(RULES) - set(KNOWN) == DRIVER_CAUSES
     assert set(KNOWN) <= set(RULES)
 
 
+@pytest.mark.parametrize("cause", [*KNOWN, *sorted(DRIVER_CAUSES), "weather"])
+def test_a_trial_reports_only_known_causes(cause: str) -> None:
+    """If a trial's code names the cause of its failure, the cause is kept only if it is a known one.
+
+    A driver-only cause and an unknown cause become `bug`.
+    """
+    assert cause_of(TrialFailed("x", cause=cause)) == (cause if cause in KNOWN else "bug")
+
+
 @pytest.mark.parametrize("name", NAMES.split())
-def test_trouble_of_machine_and_network_is_the_machines(name: str) -> None:
-    """By number, by the text that pyarrow or inductor make of it, and within an error of ours."""
+def test_errors_of_machine_and_network_have_the_cause_machine(name: str) -> None:
+    """An error with a transient errno has the cause `machine`.
+
+    This holds even if only a message of inductor contains the errno, or if another error wraps it.
+    """
     error = os_error(name)
     assert cause_of(error) == "machine"
     assert cause_of(RuntimeError(f"backend='inductor' raised:\nOSError: {error}")) == "machine"
@@ -79,8 +98,11 @@ def test_trouble_of_machine_and_network_is_the_machines(name: str) -> None:
     ],
     ids=lambda error: f"{type(error).__name__} {error}"[:50].strip(),
 )
-def test_trouble_without_a_number_is_known_by_class_or_text(error: Exception) -> None:
-    """Remote filesystems, GPU libraries, threads and Ray raise errors that carry no errno."""
+def test_machine_errors_without_an_errno_are_recognized_by_class_or_message(error: Exception) -> None:
+    """Machine errors without an errno are recognized by their class or message.
+
+    They come from remote file systems, GPU libraries, threads and Ray.
+    """
     assert cause_of(error) == "machine"
 
 
@@ -96,12 +118,13 @@ def test_trouble_without_a_number_is_known_by_class_or_text(error: Exception) ->
         (RuntimeError("backend='inductor' raised:\nOSError: [Errno 28] No space left on device"), "disk"),
         (raised(BadRoot("cannot be written"), os_error("ENOSPC")), "disk"),
         (raised(BadRoot("cannot be written"), os_error("ENOTDIR")), "disk"),
+        (raised(BadRoot("shard was not removed"), BadNeuralDataset("shard is torn"), hidden=True), "disk"),
         (lost.OutOfDiskError("full"), "disk"),
         (lost.OwnerDiedError("00", None, ""), "worker_lost"),
         (lost.LocalRayletDiedError(), "worker_lost"),
         (BadSignals("file x is torn"), "bad_data"),
         (raised(BadSignals("x cannot be read"), os_error("ENOENT")), "bad_data"),
-        (raised(BadSignals("x is no picture"), OSError("image file is truncated"), hidden=True), "bad_data"),
+        (raised(BadSignals("x is not a picture"), OSError("image file is truncated"), hidden=True), "bad_data"),
         (RuntimeError("CUDA error: device-side assert triggered"), "bug"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling"), "bug"),
         (OSError("AWS Error NO_SUCH_KEY during GetObject operation"), "bug"),
@@ -112,29 +135,29 @@ def test_trouble_without_a_number_is_known_by_class_or_text(error: Exception) ->
     ],
     ids=lambda value: value if isinstance(value, str) else f"{type(value).__name__} {value}"[:50],
 )
-def test_what_is_not_passing_trouble_keeps_its_cause(error: Exception, cause: str) -> None:
-    """Memory, space, lost workers, bad data and bugs are told apart from a failing machine."""
+def test_other_errors_keep_their_cause(error: Exception, cause: str) -> None:
+    """Lack of memory or space, lost workers, bad data and bugs are not mistaken for a failing machine."""
     assert cause_of(error) == cause
 
 
 def test_a_rank_that_fails_is_not_hidden_by_the_connections_it_broke() -> None:
-    """Of a group, the rank with a reason of its own decides."""
+    """If a failed worker breaks another worker's connection, the cause is taken from the failed worker's error."""
     group = RuntimeError("group failed")
     group.worker_failures = {0: RuntimeError("Connection closed by peer"), 1: BadSignals("x is torn")}  # type: ignore[attr-defined]
     assert cause_of(group) == "bad_data"
 
 
-def test_a_cause_outlives_pickling() -> None:
-    """What an error wraps is lost on the way from a worker; what it was sent as keeps cause and line."""
+def test_a_portable_error_survives_pickling() -> None:
+    """Pickling drops the errors that an error wraps, but an error made portable keeps its cause and one-line text."""
     error = raised(BadNeuralDataset("shard 1 cannot be read"), os_error("ESTALE"))
-    assert cause_of(pickle.loads(pickle.dumps(error))) == "bad_data", "or nothing need be done"
+    assert cause_of(pickle.loads(pickle.dumps(error))) == "bad_data", "else `portable` is not needed"
     sent = pickle.loads(pickle.dumps(portable(error)))
     assert (cause_of(sent), first_line(sent)) == ("machine", "shard 1 cannot be read")
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
 def test_data_on_a_failing_mount_are_not_bad_data(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever way a file or folder is opened, the trouble of its mount is the machine's."""
+    """If a file or folder cannot be read because its mount fails, the cause is `machine`, not `bad_data`."""
     from pyarrow import fs
 
     class Failing:
@@ -159,7 +182,10 @@ CLASSES = st.sampled_from(
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.lists(st.tuples(CLASSES, st.text(max_size=3000), st.none() | st.integers(-9, 300)), min_size=1, max_size=5))
 def test_any_error_has_a_known_cause_and_one_bounded_printable_line(links) -> None:
-    """Whatever its class, text, errno and what it wraps."""
+    """Every error is reported with a known cause, in one short printable line.
+
+    This holds for any class, message, errno and chain of errors.
+    """
     error: BaseException | None = None
     for kind, text, number in links:
         outer = OSError(number, text) if kind is OSError and number is not None else kind(text)
@@ -174,8 +200,8 @@ def test_any_error_has_a_known_cause_and_one_bounded_printable_line(links) -> No
     line.encode()
 
 
-def test_an_error_that_cannot_say_itself_still_has_a_line() -> None:
-    """A class whose message cannot be built, and one that wraps itself."""
+def test_an_error_without_a_message_still_has_a_line() -> None:
+    """If an error's `__str__` raises and its `__cause__` is the error itself, it is reported as a `bug` in one line."""
 
     class Mute(Exception):
         def __str__(self) -> str:
@@ -186,6 +212,6 @@ def test_an_error_that_cannot_say_itself_still_has_a_line() -> None:
     assert (cause_of(error), first_line(error)) == ("bug", "Mute: no message")
 
 
-def test_no_passing_number_is_a_full_disk() -> None:
-    """The table of numbers has one cause for each."""
-    assert not {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOENT} & set(PASSING)
+def test_transient_errnos_have_no_other_cause() -> None:
+    """The errnos of full disks, lack of memory and missing files do not count as transient."""
+    assert not {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOENT} & set(TRANSIENT_ERRNOS)

@@ -1,4 +1,4 @@
-"""Laws of the trial through Ray Train: however many workers, the same bytes; a failure is an outcome."""
+"""Tests of trials that run through Ray Train, with any number of workers."""
 
 import errno
 import hashlib
@@ -7,23 +7,26 @@ import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ray import tune
 
 from nefstudy.bench.noop import noop
 from nefstudy.config import ClassifierConfig, FieldConfig, NeuralDatasetConfig, SignalsConfig
 from nefstudy.errors import BadSignals, FitDiverged, TrialFailed
 from nefstudy.fields.catalog import complete
-from nefstudy.neural_dataset import shards
+from nefstudy.neural_dataset.schema import SHARD_SIGNALS
 from nefstudy.outside_text import ERROR_LENGTH
 from nefstudy.tasks.classification import ClassificationConfig, run_classification
 from nefstudy.tasks.result import TrialResult
 from nefstudy.tasks.setting import Setting
 from nefstudy.trial import distributed
+from nefstudy.trial.assignment import TrialSetup
 from nefstudy.trial.causes import cause_of, first_line
-from nefstudy.trial.distributed import Spent, TrialSetup, _worked, run_through_ray_train, trainable
+from nefstudy.trial.distributed import ProcessTainted, _run_task, run_through_ray_train, trainable
 
-from ..doing import assignment_of, doing, expected_of
+from ..stub_tasks import assignment_of, expected_of, tasks_with
 
 
 def trial() -> ClassificationConfig:
@@ -35,15 +38,15 @@ def trial() -> ClassificationConfig:
     return ClassificationConfig(dataset=dataset, steps=2, classifier=ClassifierConfig(name="mlp", epochs=1))
 
 
-def worked(run) -> TrialResult:
-    """Return the checked result of user code."""
-    task = doing(run)["classification"]
+def result_of(run) -> TrialResult:
+    """Run user code as a task and return its checked result."""
+    task = tasks_with(run)["classification"]
     setting = Setting(root="/nowhere", clock=time.monotonic)
-    return _worked(trial(), task=task, setting=setting, expected=expected_of(trial()))
+    return _run_task(trial(), task=task, setting=setting, expected=expected_of(trial()))
 
 
 def hashes(root: Path) -> dict[str, str]:
-    """Every file of the neural datasets under a root, by content."""
+    """Return the SHA-256 hash of every file of the neural datasets under a root."""
     folder = root / "neural_datasets"
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
@@ -53,7 +56,7 @@ def hashes(root: Path) -> dict[str, str]:
 def local_ray():
     import ray
 
-    from nefstudy.study.cluster import connected_ray
+    from nefstudy.study.cluster.connection import connected_ray
 
     with connected_ray():
         yield ray
@@ -63,42 +66,43 @@ def local_ray():
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["eager", pytest.param("compiled", marks=pytest.mark.compiled)])
 def test_any_number_of_workers_writes_the_same_bytes(tmp_path, local_ray, engine):
-    """Without Ray, in local mode, with one worker and with two: every file of the neural dataset is equal."""
+    """A neural dataset's files are the same without Ray, in Ray Train's local mode, and with one or two workers."""
     config = trial()
-    assert 2 * shards.SHARD_SIGNALS < 1100, "three shards, so that two workers share them unevenly"
+    assert 2 * SHARD_SIGNALS < 1100, "three shards, so that two workers share them unevenly"
     sent = assignment_of(config, rungs=(1, 2))
     setting = Setting(root=str(tmp_path / "alone"), ladders=sent.ladders, clock=time.monotonic, engine=engine)
     alone = run_classification(config, setting=setting)
-    wanted = hashes(tmp_path / "alone")
-    assert len(wanted) > 6
+    expected = hashes(tmp_path / "alone")
+    assert len(expected) > 6
     for workers in (0, 1, 2):
         root = tmp_path / f"w{workers}"
         setup = TrialSetup(root=str(root), storage=str(root / ".ray"), workers=workers, engine=engine)
-        found = TrialResult.from_json(run_through_ray_train(sent, setup=setup))
-        assert hashes(root) == wanted, f"{workers} workers"
-        assert found.metrics["all_psnr"] == alone.metrics["all_psnr"]
+        result = TrialResult.from_json(run_through_ray_train(sent, setup=setup))
+        assert hashes(root) == expected, f"{workers} workers"
+        assert result.metrics["all_psnr"] == alone.metrics["all_psnr"]
         if workers < 2:
-            assert found.metrics["test_accuracy"] == alone.metrics["test_accuracy"]
+            assert result.metrics["test_accuracy"] == alone.metrics["test_accuracy"]
 
 
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
-def test_what_the_searcher_suggested_reaches_the_trial(tmp_path, local_ray, workers):
-    """Rungs, halvings and the study's number of fits of the shape arrive as they were sent."""
+def test_the_assignment_reaches_the_trial(tmp_path, local_ray, workers):
+    """The assignment's rungs, chunk halvings and number of fits per shape reach the task unchanged."""
 
-    def telling(config: ClassificationConfig, *, setting: Setting) -> TrialResult:
-        told = {"fits": float(setting.fits or -1), "halvings": float(setting.halvings)}
+    def echo(config: ClassificationConfig, *, setting: Setting) -> TrialResult:
+        received = {"fits": float(setting.fits_per_shape or -1), "halvings": float(setting.chunk_halvings)}
         result = noop(config, setting=setting)
-        return replace(result, metrics={**result.metrics, **told})
+        return replace(result, metrics={**result.metrics, **received})
 
-    setup = TrialSetup(root=str(tmp_path), storage=str(tmp_path / ".ray"), tasks=doing(telling), workers=workers)
+    setup = TrialSetup(root=str(tmp_path), storage=str(tmp_path / ".ray"), tasks=tasks_with(echo), workers=workers)
     config = trial()
-    sent = assignment_of(config, rungs=(1, 2), halvings=3)
-    found = TrialResult.from_json(run_through_ray_train(replace(sent, fits=360), setup=setup))
-    assert (found.metrics["fits"], found.metrics["halvings"], found.rungs) == (360, 3, (1, 2))
+    sent = assignment_of(config, rungs=(1, 2), chunk_halvings=3)
+    result = TrialResult.from_json(run_through_ray_train(replace(sent, fits_per_shape=360), setup=setup))
+    assert (result.metrics["fits"], result.metrics["halvings"]) == (360, 3)
+    assert [used.rungs for used in result.datasets] == [(1, 2)]
     alone = TrialResult.from_json(run_through_ray_train(sent, setup=setup))
-    assert alone.metrics["fits"] == -1, "a trial on its own"
+    assert alone.metrics["fits"] == -1, "a trial outside a study"
 
 
 @pytest.mark.parametrize(
@@ -113,15 +117,18 @@ def test_what_the_searcher_suggested_reaches_the_trial(tmp_path, local_ray, work
     ],
 )
 def test_every_failure_has_its_cause(error, cause):
-    """The cause is read off the error, and off an error that wraps it."""
+    """Divergence, bad data, lack of memory or space, and bugs have separate causes, even inside another error."""
     assert cause_of(error) == cause
     wrapped = RuntimeError("wrapped")
     wrapped.__cause__ = error
     assert cause_of(wrapped) == cause
 
 
-def test_an_error_is_told_in_one_line():
-    """Our own errors speak for themselves; others are named by class; silence is said."""
+def test_an_error_is_reported_in_one_line():
+    """An error of a class that this project defines is reported by its message, without the class.
+
+    The line of any other error also contains its class, and `no message` if it has none.
+    """
     assert first_line(BadSignals("signals x: gone")) == "signals x: gone"
     assert first_line(ValueError("a\nb")) == "ValueError: a"
     assert first_line(ValueError()) == "ValueError: no message"
@@ -146,7 +153,7 @@ class Sealed(Exception):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "line"),
     [
         (Mute(), "Mute: no message"),
         (ValueError("cannot read caf\udce9.png"), r"ValueError: cannot read caf\udce9.png"),
@@ -163,43 +170,48 @@ class Sealed(Exception):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
-def test_whatever_user_code_raises_is_a_failed_trial(error, told):
-    """A bug in one safe line, as an exception that can be pickled."""
+def test_anything_that_user_code_raises_is_a_failed_trial(error, line):
+    """Anything that user code raises becomes a failure with the cause `bug` and one printable line.
+
+    The exception that reports the failure can be pickled.
+    """
 
     def work(config, *, setting):
         raise error
 
     with pytest.raises(TrialFailed) as caught:
-        worked(work)
+        result_of(work)
     sent = pickle.loads(pickle.dumps(caught.value))
-    assert (str(sent), sent.cause) == (told, "bug")
+    assert (str(sent), sent.cause) == (line, "bug")
 
 
 def test_a_huge_error_is_cut():
-    """30 MB of message become one line of a sane length."""
+    """An error message of 30 MB is cut to one short line."""
     assert len(first_line(ValueError("x" * 30_000_000))) <= ERROR_LENGTH + 100
 
 
 @pytest.mark.parametrize("returned", [None, "done", {"val_accuracy": 0.5}])
-def test_work_that_returns_no_result_is_a_failed_trial(returned):
-    """The error shows what came back."""
+def test_a_task_that_does_not_return_a_result_is_a_failed_trial(returned):
+    """If a task does not return a TrialResult, the trial fails with an error that names this type."""
 
     def work(config, *, setting):
         return returned
 
-    with pytest.raises(TrialFailed, match="must return a TrialResult"):
-        worked(work)
+    with pytest.raises(TrialFailed, match="TrialResult"):
+        result_of(work)
 
 
-@pytest.mark.parametrize(("cause", "is_spent"), [("bug", True), ("machine", True), ("oom", False), ("diverged", False)])
-def test_a_process_that_may_be_broken_runs_no_other_trial(tmp_path, monkeypatch, cause, is_spent):
-    """After a CUDA or I/O error its actor is replaced; the outcome is reported first, and once."""
-    reports: list[dict[str, object]] = []
-    monkeypatch.setattr(distributed.tune, "report", reports.append)
+@pytest.mark.parametrize(
+    ("cause", "is_tainted"), [("bug", True), ("machine", True), ("oom", False), ("diverged", False)]
+)
+def test_a_tainted_process_runs_no_other_trial(tmp_path, monkeypatch, cause, is_tainted):
+    """After a bug or a machine error, the actor reports the trial's outcome once and then raises ProcessTainted."""
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr(tune, "report", reports.append)
     monkeypatch.setattr(distributed, "_outcome", lambda *_, **__: {"cause": cause, "error": "x"})
     setup = TrialSetup(root=str(tmp_path), storage=str(tmp_path))
-    with pytest.raises(Spent) if is_spent else nullcontext():
+    with pytest.raises(ProcessTainted) if is_tainted else nullcontext():
         trainable(assignment_of(trial()).to_tune(), setup=setup)
     (report,) = reports
     assert report["outcome"]["cause"] == cause
-    assert report.get("done", False) is not is_spent
+    assert report.get("done", False) is not is_tainted

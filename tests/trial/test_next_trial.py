@@ -1,4 +1,4 @@
-"""What a trial does to its process reaches neither bytes nor numbers of the trial after it."""
+"""Tests that changes made by a trial to its process do not affect the bytes and metrics of the next trial."""
 
 import json
 import os
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from .test_process_state import ACTS
+from .acts import ACTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-SENSITIVE = ["kept-not:dtype", "kept-not:grad", "kept-not:method"]
+SENSITIVE = ["not-isolated:dtype", "not-isolated:grad", "not-isolated:method"]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
-    """The result of a healthy trial in a fresh process, and in the process of a trial that did each act."""
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    """Run a healthy trial in a fresh process and after a trial that performs each act; return the results by act."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.trial.next_trial", str(tmp_path_factory.mktemp("roots"))]
     done = subprocess.run(
         [*command, "fresh", *ACTS, *SENSITIVE],
@@ -28,18 +28,18 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    results = [json.loads(line) for line in done.stdout.splitlines()]
-    return {result.pop("act"): result for result in results}
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {result.pop("act"): result for result in lines}
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_the_next_trial_is_that_of_a_fresh_process(found: dict[str, dict], act: str) -> None:
-    """Equal bytes, fingerprint and metrics, to the last digit."""
-    assert "metrics" in found["fresh"]
-    assert found[act] == found["fresh"]
+def test_the_next_trial_equals_one_in_a_fresh_process(results: dict[str, dict], act: str) -> None:
+    """After a trial that changed the process, the next trial gives the same bytes and metrics as in a fresh process."""
+    assert "metrics" in results["fresh"]
+    assert results[act] == results["fresh"]
 
 
 @pytest.mark.parametrize("act", SENSITIVE)
-def test_without_restoring_the_next_trial_differs(found: dict[str, dict], act: str) -> None:
-    """The acts matter: other numbers, or an error."""
-    assert found[act] != found["fresh"]
+def test_without_isolation_the_next_trial_differs(results: dict[str, dict], act: str) -> None:
+    """Without isolation, a trial that changes its process affects the result of the next trial."""
+    assert results[act] != results["fresh"]

@@ -1,4 +1,4 @@
-"""A full grid over listed values."""
+"""The `Grid` sampler, which runs every combination of a cell's listed values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,34 +10,35 @@ from nefstudy.study.samplers.listed import ListedStream
 from nefstudy.study.samplers.stream import Cell, History
 from nefstudy.study.space import Space, grid_points, grid_size
 
-MOST = 1_000_000  # trials of a cell
+MOST = 1_000_000  # trials per cell
 
 
 @final
 @dataclass(frozen=True)
 class Grid:
-    """Every point of the space, the longest fit first, so that one fit's ladder serves the points after it."""
+    """A sampler that runs every point of the space, longest fits first, since their ladders serve shorter fits too."""
 
     is_prunable = False
+    covers_space = True
     after = None
 
     def planned(self, space: Space, *, replicates: int) -> int:
-        """Return the number of points times replicates."""
+        """Return the number of points multiplied by the replicates."""
         size = grid_size(space) * replicates
         if size > MOST:
             raise BadConfig(f"a grid of {size:,} trials; at most {MOST:,} are allowed: list fewer values or use Tpe(N)")
         return size
 
     def describe(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the sampler as plain data."""
         return {"name": "Grid"}
 
     def listed(self, cell: Cell) -> Iterator[TrialConfig]:
-        """Yield every trial, the longest rung of each ladder first."""
+        """Yield every trial, in order of decreasing step count."""
         for point in grid_points(cell.space, cell.fixed):
             for replicate in range(cell.replicates):
-                yield cell.codec.configure(point, replicate=replicate)
+                yield cell.trial(point, replicate=replicate)
 
     def open(self, cell: Cell, history: History) -> ListedStream:
-        """Return the points that the ledger does not hold yet."""
+        """Return a stream of the points that are not in the ledger yet."""
         return ListedStream(cell, self.listed(cell), history)

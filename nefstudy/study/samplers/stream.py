@@ -1,34 +1,40 @@
-"""What samplers, their streams and the driver say to one another."""
+"""The interfaces between samplers and the driver: `Sampler`, `Stream`, `History`, `Cell` and `Suggestion`."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import reprlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import inf, isnan
 from typing import Any, Protocol
 
 from nefstudy.config import TrialConfig, parse
-from nefstudy.ledger import TrialRecord, TrialRow, TrialState
-from nefstudy.study.record import record_of
+from nefstudy.errors import BadConfig
+from nefstudy.ledger import TrialRecord, TrialRow
+from nefstudy.scalars import canonical_json
 from nefstudy.study.space import Space
 from nefstudy.tasks.parameters import parameters
 from nefstudy.tasks.task import Codec, Need, Objective, Point, Task
-from nefstudy.trial.checked import Expected
+from nefstudy.trial.result_check import ExpectedResult
 
-DONE = frozenset({TrialState.COMPLETE, TrialState.FAILED, TrialState.PRUNED})
-WITHDRAWN = "withdrawn"  # the cause of a trial that a user took back
+WITHDRAWN = "withdrawn"  # cause of a trial that a user withdrew
+
+CellKey = tuple[str, str]
+"""Phase and label of a cell."""
 
 Ladders = Mapping[str, tuple[int, ...]]
-"""Step counts to fit, by the digest of a neural dataset."""
+"""Step counts to fit, by the digest of the neural dataset."""
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """One trial to run.
+    """A trial that a stream suggests to run.
 
     Attributes:
         cell: label of its cell.
-        needs: neural datasets that it reads.
-        objective: metric that its result must hold.
-        ladders: step counts to fit of each neural dataset, if it has to be fitted.
+        needs: neural datasets that it reads, at one rung each; any number.
+        objective: metric that its result must contain.
+        ladders: step counts to fit of each neural dataset that has to be fitted.
+        codec: codec of its cell, which knows the words that the cell uses for an init or a classifier.
     """
 
     phase: str
@@ -37,46 +43,57 @@ class Suggestion:
     needs: tuple[Need, ...]
     objective: str
     ladders: Ladders = field(default_factory=dict)
+    codec: Codec | None = field(default=None, compare=False)
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """Digests of the neural datasets that it reads."""
-        return tuple(need.digest for need in self.needs)
+        """Digests of the neural datasets that the trial reads, without duplicates."""
+        return tuple(dict.fromkeys(need.digest for need in self.needs))
 
     @property
-    def place(self) -> tuple[str, str]:
-        """Phase and key: its row in the study."""
+    def cell_key(self) -> CellKey:
+        """Phase and label of the trial's cell."""
+        return self.phase, self.cell
+
+    @property
+    def ref(self) -> tuple[str, str]:
+        """Phase and key, which identify the trial's row in the study."""
         return self.phase, self.trial.key
 
     @property
-    def expected(self) -> Expected:
-        """What is known of its result before it is there."""
-        return Expected(self.trial.key, self.objective, self.datasets)
+    def expected(self) -> ExpectedResult:
+        """The properties that the trial's result must have."""
+        return ExpectedResult(self.trial.key, self.objective, self.datasets)
 
     @property
     def summary(self) -> str:
-        """Its main parameters in a few words."""
-        known = parameters(self.trial.model_dump(mode="json"))
-        return ", ".join(f"{name} {known[name]}" for name in ("init", "hidden", "steps", "classifier") if name in known)
+        """The trial's main parameters in a few words."""
+        values = parameters(self.trial.model_dump(mode="json"))
+        names = [name for name in ("init", "hidden", "steps", "classifier") if name in values]
+        return ", ".join(f"{name} {values[name]}" for name in names)
 
     @property
     def record(self) -> TrialRecord:
-        """What the ledger keeps of it."""
-        return record_of(self.trial, cell=self.cell, needs=self.datasets)
+        """The trial's record for the ledger; a value for which the cell defines a name is stored as that name."""
+        record = record_of(self.trial, cell=self.cell, needs=self.datasets)
+        point = {} if self.codec is None else self.codec.point(self.trial.model_dump(mode="json"))
+        words = {name: value for name, value in point.items() if name in record.parameters and isinstance(value, str)}
+        return replace(record, parameters={**record.parameters, **words})
 
     def waits_for(self, busy: Collection[str]) -> bool:
-        """Return whether a neural dataset that it needs is being fitted."""
+        """Return whether a neural dataset that the trial needs is being fitted."""
         return any(digest in busy for digest in self.datasets)
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A cell of a plan as its sampler sees it.
+    """A plan's cell in the form that its sampler receives.
 
     Attributes:
         label: name of the cell within its phase.
-        seed: of the study.
-        find_objective: looks up what its trials are compared by, which may need the signals.
+        seed: seed of the study.
+        find_objective: returns the objective of its trials, which may need the signals.
+        find_curve_sign: returns 1 where larger values of its task's curve are better, else -1; may need the signals.
     """
 
     phase: str
@@ -88,60 +105,85 @@ class Cell:
     task: Task
     codec: Codec
     find_objective: Callable[[], Objective]
+    find_curve_sign: Callable[[], int]
+
+    @property
+    def key(self) -> CellKey:
+        """Phase and label of the cell."""
+        return self.phase, self.label
 
     @cached_property
     def objective(self) -> Objective:
-        """What its trials are compared by."""
+        """The objective by which the cell's trials are compared."""
         return self.find_objective()
 
+    def as_scores(self, curve: Mapping[int, float]) -> dict[int, float]:
+        """Return a curve, negated if its direction differs from the objective's; NaN becomes the worst score."""
+        sign = self.find_curve_sign() * self.objective.sign
+        return {epoch: -self.objective.sign * inf if isnan(v) else sign * v for epoch, v in curve.items()}
+
     def trial(self, point: Point, *, replicate: int = 0) -> TrialConfig:
-        """Return the trial at a point of the space; fixed parameters are added."""
-        return self.codec.configure({**self.fixed, **point}, replicate=replicate)
+        """Return the trial at a point of the space, with the fixed parameters added.
+
+        Raises:
+            BadConfig: the point has no configuration, or the task's codec returns something else.
+        """
+        trial: object = self.codec.configure({**self.fixed, **point}, replicate=replicate)
+        if isinstance(trial, TrialConfig):
+            return trial
+        raise BadConfig(
+            f"{self.label}: the codec of task {self.task.name} returns {reprlib.repr(trial)}: allowed is the task's "
+            "configuration; correct its `configure`"
+        )
 
     def read(self, row: TrialRow) -> TrialConfig:
-        """Return the configuration of a row."""
+        """Return the configuration stored in a row."""
         return parse(self.task.config, row.config, where=row.key)
 
     def point(self, config: Mapping[str, Any]) -> Point | None:
-        """Return a configuration's free parameters; None where it lacks one."""
-        known = self.codec.point(config)
-        point = {name: known[name] for name in self.space if name in known}
+        """Return the free parameters of a configuration; None if a parameter is missing."""
+        values = self.codec.point(config)
+        point = {name: values[name] for name in self.space if name in values}
         return point if len(point) == len(self.space) else None
 
     def suggest(self, trial: TrialConfig, ladders: Ladders | None = None) -> Suggestion:
-        """Return a trial of this cell as a suggestion; without ladders only the rungs that it reads are fitted."""
+        """Return a suggestion for a trial of this cell; without `ladders`, the trial fits only the rungs it reads."""
         needs = self.task.needs(trial)
-        own = {need.digest: (need.rung,) for need in needs}
+        own = ladders_of(needs)
         chosen = {digest: (ladders or own).get(digest, rungs) for digest, rungs in own.items()}
-        return Suggestion(self.phase, self.label, trial, needs, self.objective.metric, chosen)
+        objective = self.objective.metric
+        return Suggestion(self.phase, self.label, trial, needs, objective, chosen, self.codec)
 
 
 class History(Protocol):
-    """What the ledger holds of a cell when a run begins; `done` are keys of its whole phase."""
+    """A cell's rows in the ledger at the start of a run; `excluded_keys` covers the whole phase."""
 
     @property
-    def done(self) -> Collection[str]:
-        """Keys that are not to be handed out."""
+    def excluded_keys(self) -> Collection[str]:
+        """Keys of the phase's trials that must not be suggested."""
 
     @property
-    def begun(self) -> Sequence[TrialRow]:
-        """Open rows and rows to repeat."""
+    def unfinished_rows(self) -> Sequence[TrialRow]:
+        """Rows of the cell that were interrupted or need a retry."""
 
     @property
-    def ended(self) -> Collection[str]:
-        """Keys of rows that ended."""
+    def terminal_keys(self) -> Collection[str]:
+        """Keys of the cell's trials that have ended."""
 
     def rows(self) -> Sequence[TrialRow]:
-        """Return every row of the cell as requested; those to be repeated are INTERRUPTED."""
+        """Return every row of the cell; rows to retry have the state INTERRUPTED."""
 
     def curve(self, row: TrialRow) -> Mapping[int, float]:
-        """Return a row's curve that pruners watch, by epoch."""
+        """Return the curve that pruners see for a row's trial: values by epoch, as converted by `Cell.as_scores`."""
 
     def is_complete(self, phase: str) -> bool:
-        """Return whether every planned trial of another phase's cell of the same label has ended, as of now."""
+        """Return whether all planned trials of the same-named cell in another phase have ended."""
 
     def rows_of(self, phase: str) -> Sequence[TrialRow]:
-        """Return the rows of the cell of the same label in another phase, as of now."""
+        """Return the current rows of the same-named cell in another phase."""
+
+    def sign_of(self, phase: str) -> int:
+        """Return 1 if higher scores are better in the same-named cell of another phase, -1 if lower ones are."""
 
 
 class Stream(Protocol):
@@ -149,56 +191,87 @@ class Stream(Protocol):
 
     @property
     def cell(self) -> Cell:
-        """The cell that it works on."""
+        """The cell whose trials the stream suggests."""
 
     @property
     def exhausted(self) -> bool:
-        """Whether it will not suggest anything again."""
+        """Whether the stream has no further suggestions."""
 
     @property
     def keys(self) -> Collection[str]:
-        """Keys of the trials that it counts as planned; once exhausted, each has its row in the ledger."""
+        """Keys of the planned trials; once the stream is exhausted, every key has a row in the ledger."""
 
     @property
     def planned(self) -> int:
-        """Number of trials that it plans, those that a user asked for in addition to its own included."""
+        """Number of planned trials, including additional trials that a user requested."""
 
     def next(self, busy: Collection[str]) -> Suggestion | None:
-        """Return the next trial that needs nothing `busy` (being fitted); None for now."""
+        """Return the next trial that needs no `busy` neural dataset (one that is being fitted), or None."""
 
     def tell(self, trial: TrialConfig, score: float | None) -> None:
-        """Record that a trial ended with this score; None if it failed."""
+        """Record the score of a trial that has ended; the score of a failed trial is None."""
 
     def pruned(self, trial: TrialConfig, curve: Mapping[int, float]) -> None:
-        """Record that a trial ended early, with its curve by epoch."""
+        """Record that a trial was pruned, with its curve by epoch as converted by `Cell.as_scores`."""
 
-    def adopt(self, trial: TrialConfig) -> None:
-        """Plan a trial that a user asked for, and do not suggest it again."""
+    def add_requested(self, trial: TrialConfig) -> None:
+        """Count a user's requested trial as planned, so that the stream does not suggest it again."""
 
 
 class Sampler(Protocol):
-    """How a cell's trials are chosen; a frozen dataclass in the plan."""
+    """The rule that chooses a cell's trials, stored in the plan as a frozen dataclass."""
 
     @property
     def is_prunable(self) -> bool:
-        """Whether it searches a space, so that weak trials may end early and parameters can be ranked."""
+        """Whether the sampler searches a space, so that weak trials can be pruned and parameters ranked."""
+
+    @property
+    def covers_space(self) -> bool:
+        """Whether every point of the space becomes a trial, so that one fit serves all step counts."""
 
     @property
     def after(self) -> str | None:
-        """Phase whose cell of the same label must be complete first; None for none."""
+        """The phase whose same-named cell must be complete first; None if there is none."""
 
     def planned(self, space: Space, *, replicates: int) -> int:
-        """Return how many trials it asks for.
+        """Return the number of trials that the sampler plans.
 
         Raises:
-            BadConfig: a space or a number of replicates that it cannot work with.
+            BadConfig: the space or the number of replicates is not supported.
         """
 
     def describe(self) -> dict[str, Any]:
-        """Return it as plain data with a `name`, for the ledger."""
+        """Return the sampler as plain data with a `name`, for the ledger."""
 
     def listed(self, cell: Cell) -> Iterator[TrialConfig] | None:
-        """Yield every trial where they are known before any ends; None where they depend on results."""
+        """Return an iterator over every trial; None if the trials depend on results."""
 
     def open(self, cell: Cell, history: History) -> Stream:
-        """Return the cell's trials that the ledger does not hold yet."""
+        """Return a stream of the cell's trials that are not in the ledger yet."""
+
+
+def ladders_of(needs: Iterable[Need]) -> Ladders:
+    """Return the rungs of each neural dataset that `needs` requires, in ascending order."""
+    rungs: dict[str, set[int]] = {}
+    for need in needs:
+        rungs.setdefault(need.digest, set()).add(need.rung)
+    return {digest: tuple(sorted(steps)) for digest, steps in rungs.items()}
+
+
+def record_of(trial: TrialConfig, *, cell: str, needs: Sequence[str]) -> TrialRecord:
+    """Return a trial as a record for the ledger.
+
+    Args:
+        needs: digests of the neural datasets that it reads.
+    """
+    config = trial.model_dump(mode="json")
+    return TrialRecord(
+        key=trial.key,
+        task=trial.task,
+        cell=cell,
+        seed=trial.seed,
+        config=canonical_json(config),
+        parameters={name: value for name, value in parameters(config).items() if name != "task"},
+        needs=tuple(needs),
+        dataset=next(iter(needs), None),
+    )

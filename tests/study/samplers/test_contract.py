@@ -1,4 +1,4 @@
-"""What every sampler keeps: its plan, its ladders, its memory after a restart, and requests of users."""
+"""Tests of the rules that every sampler must follow for planned trials, ladders, restarts and requests."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -12,16 +12,16 @@ from nefstudy.config import SignalsConfig, TrialConfig
 from nefstudy.errors import BadConfig
 from nefstudy.ledger import TrialState
 from nefstudy.signals.kinds import IMAGE
-from nefstudy.study.described import described_cell
-from nefstudy.study.plan import CellPlan, StudyPlan
+from nefstudy.study.plan.recorded import described_cell
+from nefstudy.study.plan.study_plan import CellPlan, StudyPlan
 from nefstudy.study.samplers import Grid, Points, Random, Tpe, Winners
-from nefstudy.study.samplers.stream import DONE, Cell, Sampler, Stream, Suggestion
-from nefstudy.study.space import INIT, Choice, Real, Space, Whole
-from nefstudy.tasks.task import Objective, SignalTraits
+from nefstudy.study.samplers.stream import Cell, Sampler, Stream, Suggestion
+from nefstudy.study.space import INIT, Categorical, Real, Space, Whole, grid_size
+from nefstudy.tasks.task import Objective, Point, SignalTraits
 
-LISTED: Space = {"init": INIT, "hidden": Choice((4, 8)), "steps": Choice((1, 2, 4))}
+LISTED: Space = {"init": INIT, "hidden": Categorical((4, 8)), "steps": Categorical((1, 2, 4))}
 SEARCHED: Space = {"init": INIT, "hidden": Whole(4, 16, multiple=2), "lr": Real(1e-4, 1e-1, log=True)}
-POINTS = [{"init": "shared", "steps": 3}, {"init": "random", "steps": 2}]
+POINTS: list[Point] = [{"init": "shared", "steps": 3}, {"init": "random", "steps": 2}]
 SAMPLERS: dict[str, tuple[Sampler, Space]] = {
     "grid": (Grid(), LISTED),
     "points": (Points(POINTS), {}),
@@ -32,28 +32,29 @@ SAMPLERS: dict[str, tuple[Sampler, Space]] = {
 
 
 def score_of(config: Mapping[str, Any]) -> float:
-    """A score that prefers a large learning rate and shared inits."""
+    """Return a score that is higher for large learning rates and for shared inits."""
     dataset = config["dataset"]
     return dataset["optimizer"]["lr"] + (dataset["init"]["name"] == "shared")
 
 
 @dataclass
 class Memory:
-    """What a ledger would hold of one cell, and of an earlier phase."""
+    """A sampler's history, kept in memory: the rows that a ledger would contain for a cell and for an earlier phase."""
 
     rows_: dict[str, Any] = field(default_factory=dict)
     early: list[Any] = field(default_factory=list)
     early_complete: bool = True
+    sign_of: Any = lambda _phase: 1
 
     @property
-    def done(self) -> Collection[str]:
-        return {key for key, row in self.rows_.items() if row.state in DONE}
+    def excluded_keys(self) -> Collection[str]:
+        return {key for key, row in self.rows_.items() if row.state.is_terminal}
 
-    ended = done
+    terminal_keys = excluded_keys
 
     @property
-    def begun(self) -> Sequence[Any]:
-        return [row for row in self.rows_.values() if row.state not in DONE]
+    def unfinished_rows(self) -> Sequence[Any]:
+        return [row for row in self.rows_.values() if not row.state.is_terminal]
 
     def rows(self) -> Sequence[Any]:
         return list(self.rows_.values())
@@ -75,13 +76,13 @@ class Memory:
 
 
 def row_of(trial: TrialConfig, *, state: TrialState = TrialState.COMPLETE, score: float | None = None) -> Any:
-    """The parts of a ledger's row that samplers read."""
+    """Return the parts of a ledger row that samplers read."""
     config = trial.model_dump(mode="json")
     return SimpleNamespace(key=trial.key, state=state, config=config, score=score, cause=None)
 
 
 def plan_of(name: str, *, direction: str = "maximize", replicates: int = 1) -> tuple[StudyPlan, CellPlan]:
-    """A plan with one cell of a sampler."""
+    """Return a plan, and its cell that uses the named sampler."""
     sampler, space = SAMPLERS[name]
     cell = CellPlan(
         phase="late",
@@ -90,9 +91,9 @@ def plan_of(name: str, *, direction: str = "maximize", replicates: int = 1) -> t
         space=space,
         fixed={name: value for name, value in {"steps": 2, "omega_0": 9.0}.items() if name not in space},
         sampler=sampler,
-        objective=Objective("val_accuracy", direction),  # type: ignore[arg-type]  # one of the two
+        objective=Objective("val_accuracy") if direction == "maximize" else Objective("val_loss", "minimize"),
         replicates=replicates,
-        traits=SignalTraits(IMAGE),
+        traits=SignalTraits(IMAGE, count=1797, classes=10),
     )
     early = replace(
         cell, phase="early", sampler=Random(10), space=SEARCHED, fixed={"steps": 2, "omega_0": 9.0}, replicates=1
@@ -101,31 +102,30 @@ def plan_of(name: str, *, direction: str = "maximize", replicates: int = 1) -> t
 
 
 def cell_of(name: str, **changes: Any) -> Cell:
-    """The cell of a sampler as the sampler sees it."""
+    """Return the cell that uses the named sampler, in the form in which the sampler receives it."""
     plan, cell = plan_of(name, **changes)
     return plan.sampled(cell)
 
 
 def memory_of(name: str) -> Memory:
-    """An empty memory; for winners with an early phase of ten trials."""
+    """Return an empty memory or, for the sampler `winners`, a memory with ten trials of the earlier phase."""
     if name != "winners":
         return Memory()
-    early = cell_of("random")
-    trials = list(Random(10).listed(early))
+    trials = list(Random(10).listed(cell_of("random")))
     return Memory(early=[row_of(t, score=score_of(t.model_dump(mode="json"))) for t in trials])
 
 
 def opened(cell: Cell, name: str, memory: Memory) -> Stream:
-    return SAMPLERS[name][0].open(cell, memory)  # type: ignore[arg-type]  # a memory reads as a ledger does
+    return SAMPLERS[name][0].open(cell, memory)
 
 
 def run(stream: Stream, memory: Memory, *, most: int = 1000) -> list[Suggestion]:
-    """Hand out trials one after another, each complete before the next."""
-    found: list[Suggestion] = []
-    while len(found) < most and (suggestion := stream.next(())) is not None:
-        found.append(suggestion)
+    """Return the stream's suggestions, completing each trial before requesting the next."""
+    suggestions: list[Suggestion] = []
+    while len(suggestions) < most and (suggestion := stream.next(())) is not None:
+        suggestions.append(suggestion)
         stream.tell(suggestion.trial, memory.keep(suggestion.trial, TrialState.COMPLETE))
-    return found
+    return suggestions
 
 
 @pytest.fixture(params=SAMPLERS)
@@ -133,8 +133,8 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_it_hands_out_as_many_distinct_trials_as_it_plans(name: str) -> None:
-    """Then it is exhausted, and its keys are those trials."""
+def test_it_suggests_the_planned_number_of_distinct_trials(name: str) -> None:
+    """A sampler suggests exactly as many distinct trials as are planned."""
     cell, memory = cell_of(name), memory_of(name)
     stream = opened(cell, name, memory)
     found = run(stream, memory)
@@ -150,8 +150,8 @@ def cell_planned(name: str) -> int:
 
 
 @pytest.mark.parametrize("cut", [1, 3])
-def test_after_a_restart_it_repeats_only_what_did_not_end(name: str, cut: int) -> None:
-    """The trial in flight comes again; the others do not, and the total stays."""
+def test_after_a_restart_only_interrupted_trials_are_repeated(name: str, cut: int) -> None:
+    """After a restart, only the trial that was in flight is suggested again."""
     cell, memory = cell_of(name), memory_of(name)
     before = run(opened(cell, name, memory), memory, most=cut)
     memory.keep(before[-1].trial, TrialState.INTERRUPTED)
@@ -159,22 +159,22 @@ def test_after_a_restart_it_repeats_only_what_did_not_end(name: str, cut: int) -
     keys = [suggestion.trial.key for suggestion in after]
     assert before[-1].trial.key in keys
     assert not {suggestion.trial.key for suggestion in before[:-1]} & set(keys)
-    assert len(memory.done) == cell_planned(name)
+    assert len(memory.excluded_keys) == cell_planned(name)
 
 
-def test_what_is_asked_for_by_a_user_is_not_suggested(name: str) -> None:
-    """An adopted trial of the space counts, and does not come a second time."""
+def test_a_requested_trial_is_not_suggested(name: str) -> None:
+    """If a user requests a trial inside the space, the trial counts as planned and is not suggested."""
     cell, memory = cell_of(name), memory_of(name)
     first = opened(cell, name, memory).next(())
     assert first is not None
     stream = opened(cell, name, memory)
-    stream.adopt(first.trial)
+    stream.add_requested(first.trial)
     assert first.trial.key not in {s.trial.key for s in run(stream, memory)}
     assert first.trial.key in stream.keys
 
 
 def test_a_trial_whose_neural_dataset_is_being_fitted_waits(name: str) -> None:
-    """Others may go on; once the fit is over the trial is handed out."""
+    """A trial is held back while another trial fits its neural dataset."""
     cell, memory = cell_of(name), memory_of(name)
     stream = opened(cell, name, memory)
     first = opened(cell, name, memory).next(())
@@ -185,8 +185,8 @@ def test_a_trial_whose_neural_dataset_is_being_fitted_waits(name: str) -> None:
     assert first.trial.key in left
 
 
-def test_every_ladder_holds_the_rung_that_is_read(name: str) -> None:
-    """What is fitted serves the trial itself, and in a list of points all that read the same neural dataset."""
+def test_every_ladder_holds_the_rungs_that_are_read(name: str) -> None:
+    """A suggestion's ladders include all rungs that its trial reads. A grid's ladders include all step counts."""
     cell, memory = cell_of(name), memory_of(name)
     for suggestion in run(opened(cell, name, memory), memory):
         for need in suggestion.needs:
@@ -194,8 +194,16 @@ def test_every_ladder_holds_the_rung_that_is_read(name: str) -> None:
             assert name != "grid" or suggestion.ladders[need.digest] == (1, 2, 4)
 
 
-def test_it_is_plain_data_and_read_back(name: str) -> None:
-    """Through JSON, a described cell is the cell."""
+def test_a_sampler_says_whether_it_covers_its_space(name: str) -> None:
+    """Only the grid sampler covers its space: the trials that it lists include every point."""
+    cell, sampler = cell_of(name), SAMPLERS[name][0]
+    listed = sampler.listed(cell)
+    assert sampler.covers_space == (name == "grid")
+    assert not sampler.covers_space or len({t.key for t in listed or ()}) == grid_size(cell.space)
+
+
+def test_a_cell_survives_a_round_trip_through_json(name: str) -> None:
+    """A cell is unchanged after it is described as JSON and read back."""
     plan, cell = plan_of(name)
     _, described = plan.describe()["cells"]
     found = described_cell(json.loads(json.dumps(described)))
@@ -204,17 +212,15 @@ def test_it_is_plain_data_and_read_back(name: str) -> None:
     assert described["sampler"]["name"] == type(cell.sampler).__name__
 
 
-def test_listed_trials_are_what_the_stream_hands_out(name: str) -> None:
-    """Where a sampler lists its trials, cost and disk are computed from just these."""
+def test_the_stream_suggests_the_listed_trials(name: str) -> None:
+    """If a sampler lists its trials in advance, its stream suggests the listed trials in the same order."""
     cell, memory = cell_of(name), memory_of(name)
-    listed = SAMPLERS[name][0].listed(cell)
-    if listed is not None:
-        keys = [trial.key for trial in listed]
-        assert keys == [s.trial.key for s in run(opened(cell, name, memory), memory)]
+    if (listed := SAMPLERS[name][0].listed(cell)) is not None:
+        assert [trial.key for trial in listed] == [s.trial.key for s in run(opened(cell, name, memory), memory)]
 
 
 def test_replicates_are_the_same_points_with_other_seeds(name: str) -> None:
-    """Samplers that list points take them; TPE refuses."""
+    """Every sampler except TPE supports replicates, which differ only in their seeds."""
     if name == "tpe":
         with pytest.raises(BadConfig, match=r"Tpe\(7\) with 2 replicates"):
             plan_of(name, replicates=2)
@@ -228,22 +234,23 @@ def test_replicates_are_the_same_points_with_other_seeds(name: str) -> None:
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_winners_and_searches_follow_the_direction(direction: str) -> None:
-    """The winners are the best of each group; TPE's later suggestions are better than its first, either way."""
+    """The samplers Winners and TPE prefer high scores when maximizing and low scores when minimizing."""
     sign = 1 if direction == "maximize" else -1
     memory = memory_of("winners")
+    memory.sign_of = lambda _phase: sign
     cell = cell_of("winners", direction=direction)
-    won = {s.trial.dataset.optimizer.lr for s in run(opened(cell, "winners", memory), memory)}
+    won = {s.needs[0].recipe.optimizer.lr for s in run(opened(cell, "winners", memory), memory)}
     for init in ("shared", "random"):
         rows = [row for row in memory.early if row.config["dataset"]["init"]["name"] == init]
         best = sorted(rows, key=lambda row: -sign * row.score)[:2]
         assert {row.config["dataset"]["optimizer"]["lr"] for row in best} <= won
-    searched = Tpe(40).open(cell_of("tpe", direction=direction), Memory())  # type: ignore[arg-type]  # as above
+    searched = Tpe(40).open(cell_of("tpe", direction=direction), Memory())
     scores = [score_of(s.trial.model_dump(mode="json")) for s in run(searched, Memory())]
     assert sign * sum(scores[20:]) > sign * sum(scores[:20])
 
 
 def test_winners_wait_for_the_earlier_phase() -> None:
-    """Until it is complete nothing is suggested, and the stream is not exhausted."""
+    """Until the earlier phase is complete, the stream of winners suggests nothing and is not exhausted."""
     memory = memory_of("winners")
     memory.early_complete = False
     stream = opened(cell_of("winners"), "winners", memory)
@@ -255,20 +262,20 @@ def test_winners_wait_for_the_earlier_phase() -> None:
 
 
 def test_a_larger_random_budget_extends_a_smaller_one() -> None:
-    """Draws depend on their number alone."""
+    """The trials of a larger random budget begin with those of a smaller budget."""
     cell = cell_of("random")
     few, more = ([t.key for t in Random(n).listed(cell)] for n in (3, 7))
     assert more[:3] == few
 
 
-def test_a_failed_trial_is_no_finding_for_a_search() -> None:
-    """The sampler is told that it failed: its memory holds no value for it, now and after a restart."""
+def test_a_failed_trial_has_no_value_for_a_search() -> None:
+    """A search learns no value from a failed trial, before or after a restart."""
     cell, memory = cell_of("tpe"), Memory()
-    stream = Tpe(7).open(cell, memory)  # type: ignore[arg-type]  # as above
+    stream = Tpe(7).open(cell, memory)
     first = stream.next(())
     assert first is not None
     stream.tell(first.trial, memory.keep(first.trial, TrialState.FAILED))
-    again = Tpe(7).open(cell, memory)  # type: ignore[arg-type]  # as above
+    again = Tpe(7).open(cell, memory)
     assert [trial.value for one in (stream, again) for trial in one._study.trials] == [None, None]
 
 
@@ -277,16 +284,16 @@ def test_a_failed_trial_is_no_finding_for_a_search() -> None:
     [
         (Tpe(0), SEARCHED, r"Tpe\(0\)"),
         (Random(0), SEARCHED, r"Random\(0\)"),
-        (Points([]), {}, "Points takes one point or more"),
-        (Points(POINTS), LISTED, r"a space of \['init'"),
+        (Points([]), {}, "Points of 0 points .*1 point"),
+        (Points(POINTS), LISTED, r"\['init'"),
         (Winners("early", k=0), SEARCHED, r"Winners\(k=0"),
         (Winners("early", by=("depth",)), SEARCHED, "depth"),
-        (Grid(), SEARCHED, "is a range"),
-        (Grid(), {"lr": Choice(tuple(range(2000))), "steps": Choice(tuple(range(2000)))}, "4,000,000 trials"),
+        (Grid(), SEARCHED, "a range"),
+        (Grid(), {"lr": Categorical(tuple(range(2000))), "steps": Categorical(tuple(range(2000)))}, "4,000,000 trials"),
     ],
 )
-def test_what_cannot_be_sampled_is_refused_in_the_plan(sampler: Sampler, space: Space, named: str) -> None:
-    """One line that names the cell and the value."""
+def test_an_impossible_sampler_is_refused_in_the_plan(sampler: Sampler, space: Space, named: str) -> None:
+    """An impossible sampler is rejected with a one-line error that names the cell and the value."""
     with pytest.raises(BadConfig, match=named) as refused:
         replace(plan_of("grid")[1], sampler=sampler, space=space)
     assert "\n" not in str(refused.value)

@@ -1,0 +1,1 @@
+"""The networks of the classifiers, and the graph and batch norm that they share."""

@@ -1,0 +1,55 @@
+"""Loss and gradient of one RFFNet over one tile of points, as part of the kernel."""
+
+import triton
+import triton.language as tl
+
+from nefstudy.fitting.engines.fused.linear import entry, entry_gradient, output
+from nefstudy.fitting.engines.fused.product import accumulate, product, split, transposed
+from nefstudy.fitting.engines.fused.sincos import sincos
+
+
+@triton.jit
+def rectified(value):
+    """Return max(value, 0), or NaN for NaN, so that divergence is detected."""
+    return tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def rffnet(
+    weights, grads, coordinates, targets, inside, share, losses,
+    D: tl.constexpr, C: tl.constexpr, DEPTH: tl.constexpr, LOSS: tl.constexpr,
+):  # fmt: skip
+    """Return `grads` and `losses`, with the gradients and losses of one tile added.
+
+    The field has DEPTH matrices after kernel_0, and the frequencies include the factor 2 pi std.
+    """
+    AT: tl.constexpr = D + 3
+    zero = tl.zeros_like(weights[0])
+    sine, cosine = sincos(entry(weights, zero, coordinates, 0, D))
+    hidden = tl.zeros([sine.shape[0], weights[D + 2].shape[0]], tl.float32) + weights[D + 2][None, :]
+    hidden = product(split(sine), weights[D], hidden)
+    hidden = product(split(cosine), weights[D + 1], hidden)
+    states = (rectified(hidden),)
+    for i in tl.static_range(DEPTH):
+        bias = tl.broadcast_to(weights[AT + 2 * i + 1][None, :], hidden.shape)
+        hidden = product(split(states[i]), weights[AT + 2 * i], bias)
+        states = states + (rectified(hidden),)
+    state = states[DEPTH]
+    block_grads, hidden_grad, losses = output(
+        weights, grads, state, targets, inside, share, losses, AT + 2 * DEPTH, C, LOSS
+    )
+    for i in tl.static_range(DEPTH - 1, -1, -1):
+        hidden_grad = tl.where(states[i + 1] > 0.0, hidden_grad, 0.0)
+        parts = split(hidden_grad)
+        kernel = product(transposed(split(states[i])), parts, grads[AT + 2 * i])
+        block_grads = (kernel, accumulate(grads[AT + 2 * i + 1], hidden_grad)) + block_grads
+        hidden_grad = product(parts, transposed(weights[AT + 2 * i]), tl.zeros_like(hidden_grad))
+    hidden_grad = tl.where(states[0] > 0.0, hidden_grad, 0.0)
+    parts = split(hidden_grad)
+    sine, cosine = sincos(entry(weights, zero, coordinates, 0, D))
+    sines = product(transposed(split(sine)), parts, grads[D])
+    cosines = product(transposed(split(cosine)), parts, grads[D + 1])
+    block_grads = (sines, cosines, accumulate(grads[D + 2], hidden_grad)) + block_grads
+    angle_grad = product(parts, transposed(weights[D]), tl.zeros_like(sine)) * cosine
+    angle_grad -= product(parts, transposed(weights[D + 1]), tl.zeros_like(sine)) * sine
+    return entry_gradient(grads, angle_grad, coordinates, 0, D) + block_grads, losses

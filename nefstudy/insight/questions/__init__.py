@@ -1,0 +1,1 @@
+"""Questions about a study, one module each; the answer is a figure or a table."""

@@ -1,0 +1,1 @@
+"""The ledger's database layer: addresses, connections, tables, filters and pages."""

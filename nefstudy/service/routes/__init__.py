@@ -1,0 +1,1 @@
+"""Routes of the status service, one module per resource."""

@@ -1,0 +1,1 @@
+"""Readers of file contents: file types, npz arrays and image pixels, validated before use."""

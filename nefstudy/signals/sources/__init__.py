@@ -1,0 +1,1 @@
+"""Sources of signals: readers of published file layouts, and bundled or generated data sets."""

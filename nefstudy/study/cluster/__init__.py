@@ -1,0 +1,1 @@
+"""The driver's Ray cluster: an existing one, or a local Ray that the driver starts and stops."""
