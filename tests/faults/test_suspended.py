@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.fault]
 DIGEST = "d" * 20
 LEASE_S = 1.0
 STOP = """
-import os, signal, sys
+import os, signal, sys, threading
 from pathlib import Path
 from nefstudy.errors import StudyBusy
 from nefstudy.ledger import Ledger, Owner
@@ -40,13 +40,19 @@ from nefstudy.ledger.leases import Leases
 from nefstudy.ledger.outbox import Outbox
 root, moment = sys.argv[1], sys.argv[2]
 ledger = Ledger.open(f"{root}/ledger.db")
+renewing, renew = threading.Lock(), Leases.renew
+def renew_unsuspended(leases, lease):
+    with renewing:
+        renew(leases, lease)
+Leases.renew = renew_unsuspended
 def suspended(owner, name, when):
     kept, done = getattr(owner, name), []
     def act(*args, **options):
         stops = when in name_of_call(done)
         done.append(name)
         if stops:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            with renewing:
+                os.kill(os.getpid(), signal.SIGSTOP)
         return kept(*args, **options)
     def name_of_call(done):
         return f"{name} {len(done) + 1}"
@@ -92,7 +98,10 @@ def put(ledger: Ledger, root: Path, digest: str, *, content: bytes) -> None:
 
 
 def begin(program: str, root: Path, moment: str) -> subprocess.Popen:
-    """Start a process that suspends itself right before the named call."""
+    """Start a process that suspends itself right before the named call, but never while it renews its lease.
+
+    A process suspended within a transaction locks a SQLite ledger for all others until it resumes.
+    """
     command = [sys.executable, "-c", program, str(root), moment]
     return subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True)
 
