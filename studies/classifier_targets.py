@@ -24,20 +24,31 @@ SIGN = ClassifierConfig(
     average=0.99,
     augment=AugmentConfig(rotate=20, scale=0.2, shift=0.15),
 )
+SHORT_FLAT = ClassifierConfig(name="mlp", epochs=20, lr=3e-3)
+SHORT_SIGN = ClassifierConfig(epochs=20, lr=3e-3)
 OF_VIEWS = SIGN.model_copy(update={"epochs": 10, "members": 3})  # each epoch shows every view of every digit
 PUBLISHED = ClassifierConfig(name="gnn", epochs=1)  # nearly three times the CPU time of SIGN's 40 epochs
 
+DIGITS = SignalsConfig(name="mnist5k")
+FASHION = SignalsConfig(name="fashion-mnist", subset=20_000)
+
 
 def cell(
-    init: str, classifier: ClassifierConfig, *, steps: tuple[int, ...], field: str = "siren", **fixed: Scalar
+    init: str,
+    classifier: ClassifierConfig,
+    *,
+    steps: tuple[int, ...],
+    field: str = "siren",
+    signals: SignalsConfig = DIGITS,
+    **fixed: Scalar,
 ) -> CellPlan:
-    """Return a cell with all 5,000 digits and 32 hidden units.
+    """Return a cell with 32 hidden units, by default on all 5,000 digits.
 
     Everything else is as in Table 3 of the supplement of Papa et al. 2024.
     """
     return CellPlan(
         phase="phase2",
-        signals=SignalsConfig(name="mnist5k"),
+        signals=signals,
         field=field,
         space={"steps": Categorical(steps)},
         fixed={**GRID_FIXED[field], "hidden": 32, "init": init, **fixed},
@@ -56,6 +67,9 @@ QUESTIONS: Mapping[str, CellPlan] = {
     "random-rffnet": cell("random", SIGN, steps=(500,), field="rffnet", lr=4e-3),
     "random-mfn": cell("random", SIGN, steps=(500,), field="mfn"),
     "shared-sign": cell("shared", SIGN, steps=(75,)),
+    "short-flat": cell("shared", SHORT_FLAT, steps=(5, 10), field="rffnet", hidden=16),
+    "short-sign": cell("shared", SHORT_SIGN, steps=(5, 10), field="rffnet", hidden=16),
+    "fashion-shared": cell("shared", FLAT.model_copy(update={"members": 1}), steps=(10, 25, 50, 100), signals=FASHION),
     "published-gnn": cell("random", PUBLISHED, steps=(200,)),
 }
 

@@ -27,10 +27,19 @@ PUBLISHED_EPSILON = 1e-8
 
 def psnr(prediction: Float[np.ndarray, "n ..."], target: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, " n"]:
     """Return the peak signal-to-noise ratio of each signal in dB: -10 log10(MSE) with peak 1, at most 100 dB."""
-    error = np.clip(prediction, 0, 1).reshape(len(target), -1) - target.reshape(len(target), -1)
+    error = clipped(prediction).reshape(len(target), -1) - target.reshape(len(target), -1)
     mse = np.square(error).mean(axis=1, dtype=np.float64)
     decibels: Float[np.ndarray, " n"] = -10 * np.log10(np.maximum(mse, MIN_ERROR))
     return decibels
+
+
+def clipped(prediction: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
+    """Return the prediction clipped to [0, 1], with NaN where it is not finite."""
+    return np.clip(_finite(prediction), 0, 1)
+
+
+def _finite(prediction: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
+    return np.where(np.isfinite(prediction), prediction, np.float32(np.nan))
 
 
 def cell_centers(grid: tuple[int, ...]) -> Float[np.ndarray, "P D"]:
@@ -101,7 +110,7 @@ def _normalized_error(
 ) -> Float[np.ndarray, " n"]:
     """Return the mean squared error divided by the variance of the target around its mean per channel."""
     points = target.reshape(len(target), -1, target.shape[-1]).astype(np.float64)
-    error = np.square(np.clip(prediction, 0, 1).reshape(points.shape) - points).mean(axis=(1, 2))
+    error = np.square(clipped(prediction).reshape(points.shape) - points).mean(axis=(1, 2))
     variance = points.var(axis=1).mean(axis=1)
     normalized: Float[np.ndarray, " n"] = np.maximum(error, MIN_ERROR) / np.maximum(variance, MIN_ERROR)
     return normalized
@@ -152,7 +161,8 @@ def _published_psnr(
     """Return the PSNR as the study's public code computes it, but at least 1 dB; a black target's peak counts as 1."""
     wanted = target.reshape(len(target), -1).astype(np.float64)
     peak = wanted.max(axis=1)
-    error = np.square(prediction.reshape(wanted.shape) - wanted).mean(axis=1) / np.square(np.where(peak > 0, peak, 1))
+    error = np.square(_finite(prediction).reshape(wanted.shape) - wanted).mean(axis=1)
+    error /= np.square(np.where(peak > 0, peak, 1))
     decibels: Float[np.ndarray, " n"] = np.maximum(-10 * np.log10(error + PUBLISHED_EPSILON), MIN_PUBLISHED_PSNR)
     return decibels
 

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
+from nefstudy.evaluation.reconstruction import clipped
+
 SIGMA = 1.5
 WINDOW = 11
 STABILITY = (0.01**2, 0.03**2)  # C1, C2 of the paper for values on [0, 1]
@@ -21,7 +23,7 @@ def ssim(prediction: Float[np.ndarray, "n H W C"], target: Float[np.ndarray, "n 
     block = max(1, BLOCK_VALUES // (height * width * channels))
     rows, columns = _blur(height, crop=_crop(height, width)), _blur(width, crop=_crop(height, width))
     scores = [
-        _block(np.clip(prediction[i : i + block], 0, 1), target[i : i + block], rows=rows, columns=columns)
+        _block(clipped(prediction[i : i + block]), target[i : i + block], rows=rows, columns=columns)
         for i in range(0, len(target), block)
     ]
     return np.concatenate(scores) if scores else np.empty(0)

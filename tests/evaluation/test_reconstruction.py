@@ -17,6 +17,7 @@ from nefstudy.evaluation.reconstruction import (
     psnr,
     published_points,
 )
+from nefstudy.evaluation.similarity import ssim
 
 
 def images(*shape: int, seed: int = 0) -> np.ndarray:
@@ -61,6 +62,27 @@ def test_an_exact_prediction_scores_the_maximum_and_a_diverged_one_nan():
     scores = psnr(prediction, target)
     assert scores[0] == scores[2] == MAX_PSNR
     assert np.isnan(scores[1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_every_metric_of_a_prediction_that_is_not_finite_is_nan(value: float):
+    """Clipping must not turn an infinite value into a white or black pixel; other signals keep their scores."""
+    target, zero = images(2, 12, 12, 1), np.zeros(1, dtype=np.float32)
+    predicted, between, published = target.copy(), images(2, 121, 1), images(2, 121, 1)
+    for values in (predicted, between, published):
+        values.reshape(2, -1)[1, 5] = value
+    scores = [
+        psnr(predicted, target),
+        ssim(predicted, target),
+        off_grid_psnr(between, target),
+        off_grid_nmse_ratio(between, target, target),
+        off_grid_nmse_ratio(images(2, 121, 1), predicted, target),
+        off_grid_ratio_published(published, target, target, mean=zero),
+        off_grid_ratio_published(images(2, 121, 1), predicted, target, mean=zero),
+    ]
+    for score in scores:
+        assert np.isfinite(score[0])
+        assert np.isnan(score[1])
 
 
 def test_cell_centers_are_midway_between_grid_points():

@@ -116,7 +116,8 @@ def ladders_caption(
 
 
 def _best_ladder(ladder: Ladder, *, y_label: str, objective: str, sign: int, digits: int) -> str:
-    along = f"along the best setting's ladder, {objective} is best after {ladder.steps[ladder.picked]:,.0f} steps"
+    at_best = counted(round(ladder.steps[ladder.picked]), "step")
+    along = f"along the best setting's ladder, {objective} is best after {at_best}"
     at = f"{y_label} {ladder.y[ladder.picked]:.{digits}f}"
     if ladder.picked == len(ladder.y) - 1:
         return f"{capital(along)}, the last rung ({at})."
