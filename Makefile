@@ -30,6 +30,7 @@ TEST_ENV = OMP_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 MLFLOW_DISABLE_TELEMETRY=
 define in_short_tmp
 short=$$(mktemp -d /tmp/nt.XXXXXX); trap 'rm -rf "$$short"' EXIT
 endef
+SLOWEST := --durations=20 --durations-min=5
 # Keep a failure for the end. Where PYTEST_ARGS narrow the run, a part may match no test (pytest's exit code 5).
 KEEP = || { rc=$$?; $(if $(PYTEST_ARGS),[ "$$rc" -eq 5 ] ||) failed=$$rc; }
 
@@ -105,10 +106,10 @@ system:
 
 test: system $(VENV)/.installed-dev ## every test: fast ones with shapes checked, heavy ones file by file, then Ray's
 	$(in_short_tmp); failed=0; \
-	$(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 $(SHAPES) -m "$(FAST)" $(PYTEST_ARGS) $(KEEP); \
-	$(TEST_ENV) $(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist loadfile \
+	$(TEST_ENV) $(BIN)/python -m pytest -q $(SLOWEST) -n auto --maxprocesses=4 $(SHAPES) -m "$(FAST)" $(PYTEST_ARGS) $(KEEP); \
+	$(TEST_ENV) $(BIN)/python -m pytest -q $(SLOWEST) -n auto --maxprocesses=4 --dist loadfile \
 	  -m "($(HEAVY)) and not ray and not nightly $(SYSTEM_TESTS)" $(PYTEST_ARGS) $(KEEP); \
-	$(TEST_ENV) $(BIN)/python -m pytest -q -m "ray and not nightly $(SYSTEM_TESTS)" $(PYTEST_ARGS) $(KEEP); \
+	$(TEST_ENV) $(BIN)/python -m pytest -q $(SLOWEST) -m "ray and not nightly $(SYSTEM_TESTS)" $(PYTEST_ARGS) $(KEEP); \
 	exit $$failed
 
 # Their time limits only end a hang: pauses before kills grow with the load of the machine.
