@@ -113,7 +113,7 @@ test: system $(VENV)/.installed-dev ## every test: fast ones with shapes checked
 	exit $$failed
 
 # Their time limits only end a hang: pauses before kills grow with the load of the machine.
-faults: system $(VENV)/.installed-dev ## every fault: killed drivers, workers and nodes, full disks, torn files; over an hour
+faults: system $(VENV)/.installed-dev ## every fault: killed drivers, workers and nodes, full disks, torn files; nearly two hours
 	$(in_short_tmp); failed=0; \
 	$(TEST_ENV) $(BIN)/python -m pytest -q --timeout=1500 -n auto --maxprocesses=4 --dist loadfile \
 	  -m "fault and not ray $(SYSTEM_TESTS)" $(PYTEST_ARGS) $(KEEP); \
