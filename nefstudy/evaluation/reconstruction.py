@@ -35,7 +35,8 @@ def psnr(prediction: Float[np.ndarray, "n ..."], target: Float[np.ndarray, "n ..
 
 def clipped(prediction: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
     """Return the prediction clipped to [0, 1], with NaN where it is not finite."""
-    return np.clip(_finite(prediction), 0, 1)
+    values: Float[np.ndarray, "n ..."] = np.clip(_finite(prediction), 0, 1)
+    return values
 
 
 def _finite(prediction: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
