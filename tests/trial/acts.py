@@ -1,10 +1,12 @@
-"""Actions that change the state of a trial's process, each with the name under which the change is reported."""
+"""Actions that change the state of a trial's process."""
 
 import gc
 import locale
 import os
+import random
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +21,12 @@ def setup_hook() -> None:
 
 def lambda_for(owner: object, name: str) -> Callable[[], None]:
     return lambda: setattr(owner, name, lambda *_: None)
+
+
+def seed_all() -> None:
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002  # the global generator is what a trial may change
+    random.seed(1)
 
 
 ACTS: dict[str, tuple[Callable[[], object], str]] = {
@@ -51,3 +59,11 @@ ACTS: dict[str, tuple[Callable[[], object], str]] = {
     "own function": (lambda_for(seeds, "integer"), "nefstudy.seeds.integer"),
     "thread": (lambda: threading.Thread(target=threading.Event().wait, args=(30,), daemon=True).start(), "thread "),
 }
+"""Each act with the name under which its change is reported."""
+
+QUIET_ACTS: dict[str, Callable[[], object]] = {
+    "none": lambda: None,
+    "seed": seed_all,
+    "warnings": lambda: warnings.simplefilter("error"),
+}
+"""Acts that are undone without being reported."""

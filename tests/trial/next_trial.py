@@ -3,7 +3,8 @@
 For each act, it starts a child process and prints one JSON line.
 
 python -m tests.trial.next_trial ROOT ACT...
-ACT is a name in ACTS, `fresh` (no earlier trial), or `not-isolated:NAME` (the state of the process is not restored).
+ACT is a name in ACTS or QUIET_ACTS, `fresh` (no earlier trial), or `not-isolated:NAME` (the state of the process is
+not restored).
 """
 
 import json
@@ -29,7 +30,7 @@ from nefstudy.tasks.classification import ClassificationConfig, run_classificati
 from nefstudy.tasks.result import TrialResult
 from nefstudy.tasks.setting import Catalogs, Setting
 from nefstudy.trial.process_state import isolated
-from tests.trial.acts import ACTS
+from tests.trial.acts import ACTS, QUIET_ACTS
 
 SIGNALS = pin(SignalsConfig(name="digits8", subset=120))
 FIELD = complete(FieldConfig(name="siren", params={"hidden": 32}))
@@ -42,7 +43,7 @@ class Trap:
     act: str = "dtype"
 
     def build(self, field: NeuralField, classes: int) -> WeightClassifier:
-        ACTS[self.act][0]()
+        (ACTS[self.act][0] if self.act in ACTS else QUIET_ACTS[self.act])()
         return Mlp(width=8, depth=1).build(field, classes)
 
 
