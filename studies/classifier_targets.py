@@ -73,6 +73,22 @@ QUESTIONS: Mapping[str, CellPlan] = {
     "published-gnn": cell("random", PUBLISHED, steps=(200,)),
 }
 
+READINGS = {"reading-plain": "plain", "reading-centered": "centered"}
+"""Questions about 800 digits and short fits of every field from a shared init, by the reading of the weights."""
+
+
+def reading_cells(reading: str) -> tuple[CellPlan, ...]:
+    """Return a cell for each field with 16 and 32 hidden units and 10, 25 and 75 steps."""
+    classifier = ClassifierConfig(epochs=20, lr=3e-3, reading=reading)
+    digits = SignalsConfig(name="mnist5k", subset=800)
+    return tuple(
+        replace(
+            cell("shared", classifier, steps=(10, 25, 75), field=field, signals=digits),
+            space={"hidden": Categorical((16, 32)), "steps": Categorical((10, 25, 75))},
+        )
+        for field in ("siren", "rffnet", "mfn")
+    )
+
 
 def plan(options: StudyOptions) -> StudyPlan:
     """Return the study for the question that --study names.
@@ -81,10 +97,11 @@ def plan(options: StudyOptions) -> StudyPlan:
         BadConfig: the question is unknown.
     """
     question = options.study or ""
-    if question not in QUESTIONS:
-        raise BadConfig(f"unknown question {question!r}: allowed are {', '.join(QUESTIONS)}; pass one as --study")
-    asked = replace(QUESTIONS[question], replicates=options.replicates)
-    return StudyPlan(study=question, cells=(asked,), seed=options.seed)
+    if question not in (allowed := [*QUESTIONS, *READINGS]):
+        raise BadConfig(f"unknown question {question!r}: allowed are {', '.join(allowed)}; pass one as --study")
+    cells = reading_cells(READINGS[question]) if question in READINGS else (QUESTIONS[question],)
+    asked = tuple(replace(one, replicates=options.replicates) for one in cells)
+    return StudyPlan(study=question, cells=asked, seed=options.seed)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def trials_of(question: str, **options):
     return [trial for cell in plan.cells for trial in all_trials(plan, cell)]
 
 
-@pytest.mark.parametrize("question", list(SCRIPT["QUESTIONS"]))
+@pytest.mark.parametrize("question", [*SCRIPT["QUESTIONS"], *SCRIPT["READINGS"]])
 def test_replicates_are_seeds_of_fields_and_classifier(question):
     """With three replicates, a study has three seeds and three times as many distinct trials and neural datasets."""
     one, three = trials_of(question), trials_of(question, replicates=3)
@@ -42,6 +42,15 @@ def test_only_the_random_starts_are_seen_several_times():
     assert views.pop("random-5-views") == {5}
     assert set.union(*views.values()) == {1}
     assert {t.dataset.init.name for t in trials_of("random-5-views")} == {"random"}
+
+
+def test_questions_about_readings_differ_in_the_reading_only():
+    """The questions `reading-plain` and `reading-centered` plan the same six fits of three fields, read differently."""
+    plain, centered = trials_of("reading-plain"), trials_of("reading-centered")
+    assert [(t.dataset, t.steps) for t in plain] == [(t.dataset, t.steps) for t in centered]
+    assert len({t.dataset.digest for t in plain}) == 6
+    assert {t.classifier.reading for t in plain} == {"plain"}
+    assert [t.classifier for t in plain] == [t.classifier.model_copy(update={"reading": "plain"}) for t in centered]
 
 
 def test_an_unknown_question_is_refused():
