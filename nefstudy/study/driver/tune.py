@@ -19,6 +19,7 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000000")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 # Actors that may start at once; the run limits the trials in flight. With Tune's default of 1, short trials never run
 # in parallel: an ending trial hands its actor to the waiting one, and Tune drops the actor that was starting for it.
+# `StudyScheduler` prevents the same for several waiting trials.
 os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "200")
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # keeps relative paths of data sets valid
 
@@ -29,7 +30,6 @@ from ray.tune.search import Searcher
 
 from nefstudy.errors import BadConfig, NefstudyError, TrialFailed
 from nefstudy.study.cluster.ray_directory import clear_storage
-from nefstudy.study.driver.pruning import NONE
 from nefstudy.study.driver.run import StudyRun
 from nefstudy.tasks.progress import progress_of
 from nefstudy.trial.assignment import TrialSetup
@@ -94,20 +94,27 @@ class StudySearcher(Searcher):
         """Do nothing, because a study resumes from the ledger."""
 
 
-class PruningScheduler(FIFOScheduler):
-    """A first-in, first-out scheduler that stops the trials that the run prunes."""
+class StudyScheduler(FIFOScheduler):
+    """A scheduler that stops the trials that the run prunes and lets actors that are starting finish their start."""
 
     def __init__(self, run: StudyRun) -> None:
         super().__init__()
         self._run = run
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "PruningScheduler":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "StudyScheduler":
         """Return self: Tune copies its arguments, but all copies must share one run."""
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         """Return an empty state: Tune pickles its scheduler for restoring a run, but a study never restores one."""
         return {}
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Return None, so that Tune gives a free actor to a trial for which no actor is starting, if there is one.
+
+        The base class returns the first pending trial. That trial takes the free actor, and Tune drops the actor that
+        was starting for it; if trials are shorter than the start of an actor, no second actor is ever started.
+        """
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return STOP for a trial that the run prunes, otherwise CONTINUE."""
@@ -240,7 +247,7 @@ def drive(
             bound,
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
-                scheduler=None if run.pruner.name == NONE else PruningScheduler(run),
+                scheduler=StudyScheduler(run),
                 num_samples=-1,
                 reuse_actors=True,
             ),

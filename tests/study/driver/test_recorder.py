@@ -17,7 +17,7 @@ from nefstudy.ledger import Ledger, TrialState
 from nefstudy.outside_text import ERROR_LENGTH
 from nefstudy.study.driver.run import StudyRun
 from nefstudy.study.driver.schedule import TrialInFlight
-from nefstudy.study.driver.tune import PruningScheduler, Recorder, _fail_on_bad_report
+from nefstudy.study.driver.tune import Recorder, StudyScheduler, _fail_on_bad_report
 from nefstudy.study.plan.study_plan import StudyPlan
 from nefstudy.study.samplers.stream import Suggestion
 from nefstudy.tasks.setting import Setting
@@ -134,7 +134,7 @@ def test_progress_of_user_code_is_ignored(study: Study, progress: object) -> Non
 def test_malformed_epochs_fail_the_trial(study: Study, epochs: object) -> None:
     """A trial that reports malformed epochs is stopped and fails with the cause `bug`."""
     suggestion = study.begin()
-    decision = PruningScheduler(study.run).on_trial_result(None, SimpleNamespace(trial_id="t"), {EPOCHS: epochs})
+    decision = StudyScheduler(study.run).on_trial_result(None, SimpleNamespace(trial_id="t"), {EPOCHS: epochs})
     assert decision == "STOP"
     assert study.row(suggestion).cause == "bug"
 
