@@ -77,12 +77,13 @@ def execute(make_plan: MakePlan, options: StudyOptions) -> None:
     best = parse_keep(options.keep)
     plan = make_plan(options)
     check_pruner(options.pruner, plan, workers=options.workers)
+    ensure_home(os.environ)
+    locations = resolve_locations(options.root, options.ledger, environment=os.environ)
     console = Terminal()
     if options.dry_run or options.budget_hours is not None:
         engine = options.engine
         summary = cost_summary(plan_cost(plan, engine=engine), measure_device(engine=engine), engine=engine)
         if options.dry_run:
-            locations = resolve_locations(options.root, options.ledger, environment=os.environ)
             summary |= existing_summary(plan, locations, best=best)
             show_cost(plan, summary, console=console, as_json=options.json)
             return
@@ -91,10 +92,8 @@ def execute(make_plan: MakePlan, options: StudyOptions) -> None:
                 f"the plan needs about {summary['total']['device_hours']['mid']:.1f} device-hours, more than "
                 f"--budget-hours {options.budget_hours:g}; raise the limit or plan fewer trials"
             )
-    ensure_home(os.environ)
     from nefstudy.study.driver.session import run_study
 
-    locations = resolve_locations(options.root, options.ledger, environment=os.environ)
     ending = run_study(plan, options, locations=locations, console=console)
     if options.json:
         console.print_json(json.dumps(dataclasses.asdict(ending)))

@@ -8,16 +8,17 @@ band for effects that neither covers. A program is compiled once per shape of a 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
-from nefstudy.config import SignalsConfig, TrialConfig
+from nefstudy.config import SignalsConfig, TrialConfig, parse
 from nefstudy.errors import BadInput
 from nefstudy.fields.catalog import build
 from nefstudy.fields.field import NeuralField, WrittenGradient
 from nefstudy.fitting.cost import RATES, FitWork, fit_seconds
 from nefstudy.fitting.engines.catalog import ENGINES
 from nefstudy.seeds import stream
-from nefstudy.signals.catalog import load_signals
+from nefstudy.signals.catalog import SignalSource, load_signals
 from nefstudy.signals.kinds import IMAGE, SHAPE
 from nefstudy.study.plan.study_plan import CellPlan, StudyPlan, listed_trials
 from nefstudy.study.space import drawn
@@ -96,12 +97,24 @@ def signal_size(plan: StudyPlan, config: SignalsConfig) -> SignalSize:
         BadSignals, BadConfig: neither is known.
     """
     try:
-        signals = load_signals(config, sources=plan.signals)
+        if config.name not in plan.signals:
+            load_signals(config, sources=plan.signals)  # raises an error that lists all names
+        return _measured_size(plan.signals[config.name], config.canonical_json())
     except BadInput:
         if config.name not in PUBLISHED_SIZES:
             raise
         size = PUBLISHED_SIZES[config.name]
         return replace(size, signals=min(config.subset or size.signals, size.signals))
+
+
+@lru_cache(maxsize=100)
+def _measured_size(source: SignalSource, text: str) -> SignalSize:
+    """Return the size of the signals of a configuration, given as JSON.
+
+    Cached because the estimates of time and of disk space both need it, and generating a bundled set takes seconds.
+    """
+    config = parse(SignalsConfig, text, where="signals")
+    signals = load_signals(config, sources={config.name: source})
     points, metrics = signals.kind.step_points or signals.size, len(signals.kind.metrics)
     return SignalSize(len(signals), points, signals.in_dim, signals.out_dim, metrics=metrics)
 
