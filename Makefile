@@ -13,8 +13,8 @@ MLFLOW_PORT ?= 5000
 PIP_FLAGS ?=
 PYTEST_ARGS ?=
 
-# Tests that need seconds, a service or a second process; everything else is the fast lane. Those that start Ray run
-# one after another, for each fills the machine.
+# Tests that need seconds, a service or a second process; everything else is the fast lane. Those that start Ray run two
+# at a time: each waits for the start of its processes for most of its time.
 HEAVY := slow or postgres or mlflow or browser or prometheus or fault or compiled
 FAST  := not slow and not ray and not postgres and not mlflow and not browser and not prometheus and not fault and not compiled
 # Shapes are checked where tensors are; beartype cannot read some hints of the packages beyond (Self, SQLAlchemy's).
@@ -109,7 +109,8 @@ test: system $(VENV)/.installed-dev ## every test: fast ones with shapes checked
 	$(TEST_ENV) $(BIN)/python -m pytest -q $(SLOWEST) -n auto --maxprocesses=4 $(SHAPES) -m "$(FAST)" $(PYTEST_ARGS) $(KEEP); \
 	$(TEST_ENV) $(BIN)/python -m pytest -q $(SLOWEST) -n auto --maxprocesses=4 --dist loadfile \
 	  -m "($(HEAVY)) and not ray and not nightly $(SYSTEM_TESTS)" $(PYTEST_ARGS) $(KEEP); \
-	$(TEST_ENV) $(BIN)/python -m pytest -q $(SLOWEST) -m "ray and not nightly $(SYSTEM_TESTS)" $(PYTEST_ARGS) $(KEEP); \
+	$(TEST_ENV) $(BIN)/python -m pytest -q $(SLOWEST) -n auto --maxprocesses=2 --dist loadfile \
+	  -m "ray and not nightly $(SYSTEM_TESTS)" $(PYTEST_ARGS) $(KEEP); \
 	exit $$failed
 
 # Their time limits only end a hang: pauses before kills grow with the load of the machine.

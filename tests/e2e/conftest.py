@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from ..present import present
 
@@ -50,11 +52,20 @@ def nefstudy(run_python):
 
 
 @pytest.fixture(scope="session")
-def finished_root(tmp_path_factory, run_python):
-    """Return a root that contains the finished tiny study."""
-    root = tmp_path_factory.mktemp("study")
-    run_python("tests/e2e/tiny_study.py", "--root", root, "--study", "tiny")
-    return root
+def finished_root(tmp_path_factory, run_python, worker_id):
+    """Return a root that contains the finished tiny study; if tests run in parallel, each process has its own copy."""
+
+    def run(root):
+        run_python("tests/e2e/tiny_study.py", "--root", root, "--study", "tiny")
+        return root
+
+    if worker_id == "master":
+        return run(tmp_path_factory.mktemp("study"))
+    first = tmp_path_factory.getbasetemp().parent / "finished"
+    with FileLock(f"{first}.lock"):
+        if not first.exists():
+            run(first.with_suffix(".new")).rename(first)
+    return shutil.copytree(first, tmp_path_factory.mktemp("study") / "root")
 
 
 class Service:

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +36,14 @@ class RayHead:
 
 
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
+    """Return free ports below those that the system and Ray choose, so that no other test takes one before its use."""
+    ports: list[int] = []
+    with ExitStack() as opened:
+        for port in secrets.SystemRandom().sample(range(20_000, 32_000), 100):
+            if len(ports) < count:
+                with suppress(OSError):
+                    opened.enter_context(socket.create_server(("127.0.0.1", port)))
+                    ports.append(port)
     return ports
 
 
