@@ -57,12 +57,12 @@ def test_a_relative_root_in_a_job_is_rejected(cluster):
 def test_a_submitted_study_runs_and_resubmitting_resumes_it(cluster, tmp_path, nefstudy):
     """Submitting a study again with a larger budget completes its trials up to the new budget."""
     arguments = ["studies/phase1.py", "--scale", "smoke", "--cells", "mnist5k/siren", "--root", str(tmp_path)]
-    first = submit(cluster, *arguments, "--trials", "2")
+    first = submit(cluster, *arguments, "--trials", "1")
     assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-3000:]
-    assert _complete(nefstudy, tmp_path) == 2
-    second = submit(cluster, *arguments, "--trials", "3")
+    assert _complete(nefstudy, tmp_path) == 1
+    second = submit(cluster, *arguments, "--trials", "2")
     assert second.returncode == 0, second.stdout[-3000:] + second.stderr[-3000:]
-    assert _complete(nefstudy, tmp_path) == 3
+    assert _complete(nefstudy, tmp_path) == 2
 
 
 def _complete(nefstudy, root) -> int:

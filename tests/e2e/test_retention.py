@@ -1,5 +1,7 @@
 """Tests that a study pauses if disk space is short, and keeps only what its plan requests."""
 
+import shutil
+
 import pytest
 
 from nefstudy.ledger import Ledger, TrialState
@@ -30,18 +32,20 @@ def test_a_study_short_of_space_stops_and_resumes(tmp_path, run_python, nefstudy
     assert nefstudy("dataset", "gc", "--root", tmp_path) == []
 
 
-def test_manual_garbage_collection(tmp_path, run_python, nefstudy):
+def test_manual_garbage_collection(finished_root, tmp_path, nefstudy):
     """`dataset gc --keep` drops exactly the neural datasets that its dry run lists."""
-    command = ("tests/e2e/tiny_study.py", "--root", tmp_path, "--study", "tiny", "--cells", "digits8/siren")
-    run_python(*command)
-    plan = nefstudy("plan", *command[:1], "--root", tmp_path, "--study", "tiny", "--cells", "digits8/siren")
-    assert [(cell["phase"], cell["results"], cell["fits"]) for cell in plan["reuse"]] == [
-        ("phase1", 3, 3),
-        ("phase2", 4, 2),
+    root = tmp_path / "root"
+    shutil.copytree(finished_root, root)
+    plan = nefstudy("plan", "tests/e2e/tiny_study.py", "--root", root, "--study", "tiny")
+    assert [(cell["phase"], cell["cell"], cell["results"], cell["fits"]) for cell in plan["reuse"]] == [
+        ("phase1", "digits8/siren", 3, 3),
+        ("phase1", "digits8/rffnet", 3, 3),
+        ("phase2", "digits8/siren", 4, 2),
+        ("phase2", "digits8/rffnet", 4, 2),
     ]
-    assert not any(v["goes"] for v in nefstudy("dataset", "gc", "--root", tmp_path, "--dry-run"))
-    listed = nefstudy("dataset", "gc", "--root", tmp_path, "--keep", "best:1", "--dry-run")
-    assert 0 < sum(v["goes"] for v in listed) < len(listed) == 5
-    assert nefstudy("dataset", "gc", "--root", tmp_path, "--keep", "best:1") == listed
-    left = {path.name for path in (tmp_path / "neural_datasets").iterdir()}
+    assert not any(v["goes"] for v in nefstudy("dataset", "gc", "--root", root, "--dry-run"))
+    listed = nefstudy("dataset", "gc", "--root", root, "--keep", "best:1", "--dry-run")
+    assert 0 < sum(v["goes"] for v in listed) < len(listed) == 10
+    assert nefstudy("dataset", "gc", "--root", root, "--keep", "best:1") == listed
+    left = {path.name for path in (root / "neural_datasets").iterdir()}
     assert left == {v["dataset"] for v in listed if not v["goes"]}

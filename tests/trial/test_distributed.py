@@ -52,14 +52,13 @@ def hashes(root: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def local_ray():
-    import ray
-
+    """Start a local Ray instance that the tests of this module share."""
     from nefstudy.study.cluster.connection import connected_ray
 
     with connected_ray():
-        yield ray
+        yield
 
 
 @pytest.mark.ray

@@ -186,12 +186,21 @@ def test_later_trials_of_a_class_share_a_gpu(cluster, study, small_grid) -> None
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_concurrency_follows_added_nodes(cluster, study, small_grid) -> None:
+def test_concurrency_follows_added_nodes(cluster, study, small_grid, tmp_path) -> None:
     """When CPUs are added to the cluster during a study, more trials run at once."""
     nodes = cluster({"num_cpus": 1})
+    running, seen = tmp_path / "running", tmp_path / "seen"
+    running.mkdir()
 
     def slow(config, *, setting):
-        time.sleep(6)  # an actor of the new node starts before a trial ends
+        own = running / str(os.getpid())
+        own.touch()
+        ends = time.monotonic() + 6  # in all long enough for an actor of the new node to start
+        while time.monotonic() < ends and not seen.exists():
+            if len(list(running.iterdir())) > 1:
+                seen.touch()  # nothing is left to wait for
+            time.sleep(0.02)
+        own.unlink()
         return noop(config, setting=setting)
 
     plan = StudyPlan(study="s", cells=(small_grid,), tasks=tasks_with(slow))
