@@ -93,14 +93,18 @@ class SignalsConfig(Config):
     """A set of signals: catalog name, optional stratified subset, and the seed for split and order.
 
     `content` is the content hash of the data; the planner fills it in, so a changed file is a different
-    experiment. `options` belong to the source, such as a folder's `path`.
+    experiment. `options` belong to the source, such as a folder's `path`. `without_test` leaves out the test signals
+    and moves training signals to validation in their place (`signals.splits.without_test`).
     """
+
+    late: ClassVar[frozenset[str]] = frozenset({"without_test"})
 
     name: Name
     subset: Annotated[int, Field(ge=1)] | None = None
     split_seed: Seed = 1
     options: dict[str, Scalar] = {}
     content: str | None = None
+    without_test: bool = False
 
 
 class FieldConfig(Config):

@@ -41,13 +41,15 @@ const tile = (name, value, note) =>
 
 export function phases(progress, onPick) {
   if (!progress.phases.length) return [h("p", { class: "none" }, "No trials planned yet.")];
-  return progress.phases.flatMap((phase) => [
-    h("h3", {}, `${phase.phase}: ${whole(phase.complete)} of ${counted(phase.planned, "trial")}`
+  return progress.phases.flatMap((phase) => {
+    const tested = phase.cells.some(({ best }) => best?.reported_label); // a search without test signals has no test metric
+    return [h("h3", {}, `${phase.phase}: ${whole(phase.complete)} of ${counted(phase.planned, "trial")}`
       + (phase.eta_s ? `, about ${duration(phase.eta_s)} left` : "")),
     table(`Progress of ${phase.phase} by cell`,
-      ["Cell", "Progress", "Complete", "Running", "Failed", "Fits left", `Best ${metricOf(phase, "label", "objective")}`, `Its ${metricOf(phase, "reported_label", "test metric")}`],
-      phase.cells.map((cell) => cellRow(cell, onPick)), ["Progress"]),
-  ]);
+      ["Cell", "Progress", "Complete", "Running", "Failed", "Fits left", `Best ${metricOf(phase, "label", "objective")}`,
+        ...(tested ? [`Its ${metricOf(phase, "reported_label", "test metric")}`] : [])],
+      phase.cells.map((cell) => cellRow(cell, onPick, tested)), ["Progress"])];
+  });
 }
 
 // Returns the metric of the cells' best trials; `otherwise` if there is none, or if cells differ.
@@ -56,7 +58,7 @@ function metricOf({ cells }, name, otherwise) {
   return labels.size === 1 ? [...labels][0] : otherwise;
 }
 
-function cellRow(cell, onPick) {
+function cellRow(cell, onPick, tested) {
   const { best } = cell;
   const score = best && fixed(best.score, best.digits);
   return h("tr", {},
@@ -67,7 +69,7 @@ function cellRow(cell, onPick) {
     h("td", { class: cell.failed ? "failed" : null }, whole(cell.failed)),
     h("td", {}, whole(cell.remaining_fits)),
     h("td", {}, best ? h("button", { type: "button", title: best.label, onclick: () => onPick(best), "aria-label": `${best.label} ${score}: show trial ${best.key}` }, score) : "–"),
-    h("td", {}, fixed(best?.reported, best?.digits)));
+    tested ? h("td", {}, fixed(best?.reported, best?.digits)) : null);
 }
 
 function bar(counts) {

@@ -1,4 +1,4 @@
-"""Training of a classifier: validation accuracy selects the epoch; the test split is read once, at the end."""
+"""Training of a classifier: validation accuracy selects the epoch; the test split, if any, is read once, at the end."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,7 @@ from nefstudy.classifiers.weights import WeightData
 from nefstudy.config import AugmentConfig, ClassifierConfig
 from nefstudy.errors import BadConfig, FitDiverged
 from nefstudy.fields.field import NeuralField
+from nefstudy.signals.signal import Split
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class TrainedClassifier:
 
     Attributes:
         best_epoch: counted from 1; the highest validation accuracy, then the lowest loss, then the first.
+        test: None if the data has no test split.
     """
 
     config: ClassifierConfig
@@ -58,7 +60,7 @@ class TrainedClassifier:
     best_epoch: int
     train: Scores
     val: Scores
-    test: Scores
+    test: Scores | None
     parameters: int
 
     @property
@@ -67,12 +69,17 @@ class TrainedClassifier:
         return curves_of(self.epochs)
 
     @property
+    def held_out(self) -> tuple[Split, Scores]:
+        """The test split and its scores, or the validation split and its scores if the data has no test split."""
+        return ("val", self.val) if self.test is None else ("test", self.test)
+
+    @property
     def metrics(self) -> dict[str, float]:
-        """The scores that a trial reports, named by split."""
+        """The scores that a trial reports, named by split; none of the test split if there is none."""
         return {
             "train_accuracy": self.train.accuracy,
             "val_accuracy": self.val.accuracy,
-            "test_accuracy": self.test.accuracy,
+            **({} if self.test is None else {"test_accuracy": self.test.accuracy}),
             "train_loss": self.train.loss,
             "val_loss": self.val.loss,
         }
@@ -104,7 +111,6 @@ def train_classifier(
         torch.manual_seed(seeds.integer(seed, "classifier", "noise", norm.rank()))
         epochs, best = _run(config, network, data, seed=seed, on_epoch=on_epoch)
     network.load_state_dict(best.state)
-    train, val, test = (score(network, data, split) for split in ("train", "val", "test"))
     return TrainedClassifier(
         config=config,
         field=data.field,
@@ -112,9 +118,9 @@ def train_classifier(
         network=network,
         epochs=epochs,
         best_epoch=best.epoch,
-        train=train,
-        val=val,
-        test=test,
+        train=score(network, data, "train"),
+        val=score(network, data, "val"),
+        test=score(network, data, "test") if data.has_test else None,
         parameters=count_parameters(network),
     )
 

@@ -23,6 +23,7 @@ class WeightData:
         split: 0 train, 1 validation, 2 test.
         signals: id of each row's signal; rows with the same id are views of one signal.
         shared: whether all fields of an architecture have the same initial parameters.
+        has_test: whether the signals have a test split; without one, a classifier is trained and selected, not tested.
         architectures: the fields of rows of several architectures. Each row then holds the index of its architecture,
             its parameters and zeros, and `field` is the deepest architecture.
     """
@@ -34,6 +35,7 @@ class WeightData:
     classes: int
     signals: Int[Tensor, " N"] | None = None
     shared: bool = False
+    has_test: bool = True
     architectures: tuple[NeuralField, ...] = ()
 
     def __len__(self) -> int:
@@ -60,7 +62,7 @@ class WeightData:
         return self.select(kept), len(self) - len(kept)
 
     def check(self) -> None:
-        """Raise an error unless a classifier can be trained, selected and tested on these rows."""
+        """Raise an error unless a classifier can be trained, selected and, with `has_test`, tested on these rows."""
         expected = (
             1 + max(map(parameter_count, self.architectures)) if self.architectures else parameter_count(self.field)
         )
@@ -73,7 +75,7 @@ class WeightData:
         if broken:
             raise FitDiverged(f"{broken} of {len(self)} fields are not finite; leave them out with WeightData.finite()")
         for name in SPLITS:
-            if not len(self.rows(name)):
+            if not len(self.rows(name)) and (name != "test" or self.has_test):
                 raise FitDiverged(f"the {name} split has no fields; lower the learning rate or use more signals")
         present = torch.bincount(self.labels[self.rows("train")], minlength=self.classes)
         missing = torch.nonzero(present == 0).flatten().tolist()
@@ -106,5 +108,6 @@ def concatenate(parts: Sequence[WeightData]) -> WeightData:
         classes=parts[0].classes,
         signals=torch.cat(signals),
         shared=len(fields) == len(parts) and all(part.shared for part in parts),
+        has_test=any(part.has_test for part in parts),
         architectures=fields if len(fields) > 1 else (),
     )

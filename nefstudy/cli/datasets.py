@@ -181,12 +181,15 @@ def dataset_classify(  # noqa: PLR0917  # typer calls it by keyword
     if as_json:
         echo_json(found)
         return
-    say(f"{classifier}: accuracy train {found['train_accuracy']:.3f}, val {found['val_accuracy']:.3f}, {_test(found)}")
+    split = found["split"]
+    others = [f"{name} {found[f'{name}_accuracy']:.3f}" for name in ("train", "val") if name != split]
+    say(f"{classifier}: accuracy {', '.join((*others, _accuracy(found, split)))}")
     for row in found["datasets"]:
-        say(f"{row['dataset']} at {row['steps']} steps, {row['field']}: {_test(row)}")
+        say(f"{row['dataset']} at {row['steps']} steps, {row['field']}: {_accuracy(row, split)}")
 
 
-def _test(found: dict[str, Any]) -> str:
-    """Return a test accuracy as text, with its sample size and confidence interval."""
-    low, high = found["test_interval"]
-    return f"test {found['test_accuracy']:.3f} (n = {found['test_n']}, 95 % interval {low:.3f} to {high:.3f})"
+def _accuracy(found: dict[str, Any], split: str) -> str:
+    """Return the accuracy on a split as text, with its sample size and confidence interval."""
+    low, high = found[f"{split}_interval"]
+    n = found[f"{split}_n"]
+    return f"{split} {found[f'{split}_accuracy']:.3f} (n = {n}, 95 % interval {low:.3f} to {high:.3f})"

@@ -32,6 +32,9 @@ def signals_show(  # noqa: PLR0917  # typer calls it by keyword
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name from the catalog, such as mnist5k.")],
     option: Options = None,
     subset: Annotated[int | None, typer.Option(min=1, help="Use only N signals, stratified by class.")] = None,
+    without_test: Annotated[
+        bool, typer.Option("--without-test", help="Leave out the test signals and validate on more, as a search does.")
+    ] = False,
     sheet: Annotated[Path | None, typer.Option(help="PNG file for a contact sheet, one row per class.")] = None,
     baseline: Annotated[bool, typer.Option(help="Train logistic regression on the raw signals.")] = True,
     as_json: Json = False,
@@ -41,7 +44,7 @@ def signals_show(  # noqa: PLR0917  # typer calls it by keyword
     from nefstudy.signals.catalog import load_signals
     from nefstudy.signals.show import class_sheet, summary, summary_card
 
-    asked = {"name": name, "subset": subset, "options": parsed_options(option)}
+    asked = {"name": name, "subset": subset, "options": parsed_options(option), "without_test": without_test}
     config = parse(SignalsConfig, asked, where="signals")
     found = summary(config, baseline=baseline)
     if sheet is not None:

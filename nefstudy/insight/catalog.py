@@ -90,8 +90,28 @@ def _ladder_x(source: StudyData, options: Options) -> str:
     return "steps" if own.metric(headline).stem == own.shown.stem else headline
 
 
-def _plane(source: StudyData, options: Options, *, id: str, x: str, joined: bool) -> Figure:
+def _pooled(source: StudyData, options: Options) -> dict[str, str | None]:
+    """Return the phase and cell whose trials share a figure.
+
+    If neither a phase nor y is chosen, and the cells show different metrics, it is the last phase with a result: a
+    search without test signals shows validation accuracy, a grid test accuracy.
+    """
     at = {"phase": options.phase, "cell": options.cell}
+    shown = {own.shown.name for own in source.declared.chosen(**at)}
+    if options.phase is not None or options.y is not None or len(shown) < 2:
+        return at
+    return at | {"phase": _latest_phase(source) or None}
+
+
+def _latest_phase(source: StudyData) -> str:
+    """Return the last phase with a complete trial, or an empty string if there is none."""
+    counts = source.ledger.trials.counts(source.study)
+    phases = {phase for (phase, _, state), n in counts.items() if state is TrialState.COMPLETE and n}
+    return max(phases, key=lambda phase: source.declared.order(phase, ""), default="")
+
+
+def _plane(source: StudyData, options: Options, *, id: str, x: str, joined: bool) -> Figure:
+    at = _pooled(source, options)
     y = options.y or source.declared.of(**at).shown.name
     trials = source.trials(scatter_columns(source.declared, **at, x=x, y=y), **at)
     more = {} if options.limit is None else {"limit": options.limit}
@@ -145,7 +165,7 @@ def _parallel(source: StudyData, options: Options) -> Table:
 
 
 def _pareto(source: StudyData, options: Options) -> Table:
-    at = {"phase": options.phase, "cell": options.cell}
+    at = _pooled(source, options)
     x, y = options.x or quality_of(source, options), options.y or source.declared.of(**at).shown.name
     trials = source.trials(scatter_columns(source.declared, **at, x=x, y=y), **at)
     return pareto(trials, source.declared, x=x, y=y, **at)

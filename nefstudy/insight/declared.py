@@ -179,8 +179,11 @@ class Declarations:
 
     def of(self, phase: str | None, cell: str | None) -> Declared:
         """Return the declarations of the first cell that matches, or defaults if none does; None matches any name."""
-        chosen = (d for d in self.cells.values() if phase in (None, d.phase) and cell in (None, d.cell))
-        return next(chosen, Declared(phase or "", cell or ""))
+        return next(self.chosen(phase, cell), Declared(phase or "", cell or ""))
+
+    def chosen(self, phase: str | None, cell: str | None) -> Iterator[Declared]:
+        """Yield the declarations of every cell that matches, in plan order; None matches any name."""
+        return (d for d in self.cells.values() if phase in (None, d.phase) and cell in (None, d.cell))
 
     def applies(self, *sections: str) -> bool:
         """Return whether any cell's task names one of the given sections.

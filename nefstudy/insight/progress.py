@@ -252,12 +252,14 @@ def sum_of(rows: Iterable[TrialCounts]) -> dict[str, int]:
 def best_by_cell(best: Iterable[BestTrial]) -> list[BestTrial]:
     """Return the best trial of each cell over all phases.
 
-    If a later phase has another objective, it takes precedence.
+    If a later phase has another objective or test metric, it takes precedence: a search without test signals has more
+    validation signals than the grid that follows it, and scores on different signals are not comparable.
     """
     chosen: dict[str, BestTrial] = {}
     for item in best:
         other = chosen.get(item.cell)
-        if other is None or other.objective != item.objective or rank(item) > rank(other):
+        metrics = item.objective, item.reported_label
+        if other is None or (other.objective, other.reported_label) != metrics or rank(item) > rank(other):
             chosen[item.cell] = item
     return list(chosen.values())
 

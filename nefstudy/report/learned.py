@@ -1,4 +1,4 @@
-"""Features that classifiers learned for test fields, laid out by t-SNE and colored by class."""
+"""Features that classifiers learned for held-out fields, laid out by t-SNE and colored by class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ PERPLEXITY = 30.0  # van der Maaten & Hinton 2008: between 5 and 50
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """Features of the test fields, computed by one trial's classifier."""
+    """Features of the test fields, or of the validation fields of a trial without test signals, by its classifier."""
 
     row: TrialRow
     features: Float[np.ndarray, "N E"]
@@ -97,10 +97,12 @@ def _draw_panel(axes: Axes, learned: Learned) -> None:
 def _subtitle(row: TrialRow) -> str:
     parameters, metrics = row.parameters, row.metrics
     parts = [f"{parameters.get('classifier', '')}, {parameters.get('steps', '')} steps"]
-    if is_number(metrics.get("test_accuracy")):
-        parts.append(f"test {metrics['test_accuracy']:.3f}")
-    if "test_embedding_nmi" in metrics:
-        parts.append(f"NMI {metrics['test_embedding_nmi']:.2f}")
-    if "test_embedding_ami" in metrics:
-        parts.append(f"AMI {metrics['test_embedding_ami']:.2f}")
+    split, word = ("test", "test") if is_number(metrics.get("test_accuracy")) else ("val", "validation")
+    if is_number(metrics.get(f"{split}_accuracy")):
+        parts.append(f"{word} {metrics[f'{split}_accuracy']:.3f}")
+    parts += [
+        f"{name.upper()} {metrics[f'{split}_embedding_{name}']:.2f}"
+        for name in ("nmi", "ami")
+        if f"{split}_embedding_{name}" in metrics
+    ]
     return ", ".join(parts)

@@ -138,9 +138,9 @@ def _learned(report: Report) -> list[str]:
         return []
     title = "Features learned by the best classifiers"
     caption = (
-        "Features of test fields before the last layer, laid out by t-SNE (which keeps neighbors together; distances "
-        "between clusters mean little) and colored by class. NMI: agreement of k-means clusters of these features with "
-        "the classes, over the test split. Vector graphics: learned_features.svg."
+        "Features of test fields (of validation fields in a search without test signals) before the last layer, laid "
+        "out by t-SNE (which keeps neighbors together; distances between clusters mean little) and colored by class. "
+        "NMI: agreement of k-means clusters of these features with the classes. Vector graphics: learned_features.svg."
     )
     image = embedded_image(report.learned[0], alt=title)
     return [f"<h2>{title}</h2>", f"<figure>{image}<figcaption>{caption}</figcaption></figure>"]

@@ -43,10 +43,11 @@ def _counts(phase: PhaseStatus) -> tuple[str, ...]:
 
 def _best(study: StudyStatus) -> Table:
     table = Table(title="best trial of each cell", title_justify="left", box=None, pad_edge=False)
-    for name in ("cell", "trial", "objective", "best", "test"):
+    has_test = any(best.reported_label for best in study.best)
+    for name in ("cell", "trial", "objective", "best", *(("test",) if has_test else ())):
         table.add_column(name, justify="right" if name in ("best", "test") else "left")
     for best in study.best:
-        scores = (best.score, best.reported)
+        scores = (best.score, best.reported) if has_test else (best.score,)
         shown = ("-" if score is None else f"{score:.{best.digits}f}" for score in scores)
         table.add_row(best.cell, best.key, best.label, *shown)
     return table

@@ -61,6 +61,8 @@ def catalog_table(rows: list[Row]) -> Table:
 def summary(config: SignalsConfig, *, baseline: bool = True, sources: Mapping[str, SignalSource] = SIGNALS) -> Row:
     """Summarize a set of signals: its description, its size per class and split, and a baseline's test accuracy.
 
+    Without test signals, there is neither a count of them nor a baseline.
+
     Raises:
         BadConfig, BadSignals: as `load_signals`.
     """
@@ -84,9 +86,7 @@ def summary(config: SignalsConfig, *, baseline: bool = True, sources: Mapping[st
         "source": card.source,
         "content": card.content_hash,
         "test_signals_in_train": count_leaked(signals),
-        "baseline_test_accuracy": baseline_accuracy(signals)
-        if baseline and counts and signals.split is not None
-        else None,
+        "baseline_test_accuracy": baseline_accuracy(signals) if baseline and counts and signals.has_test else None,
     }
 
 
@@ -122,7 +122,8 @@ def _counts(signals: Signals) -> tuple[dict[str, list[int]], dict[str, int]]:
     """
     parts = {"all": np.ones(len(signals), dtype=bool)}
     if signals.split is not None:
-        parts = {part: signals.split == code for part, code in SPLITS.items()}
+        names = [part for part in SPLITS if part != "test" or signals.has_test]
+        parts = {part: signals.split == SPLITS[part] for part in names}
     labels, classes = signals.labels, len(signals.card.class_names)
     each = {} if labels is None else {p: np.bincount(labels[m], minlength=classes).tolist() for p, m in parts.items()}
     return each, {part: int(mask.sum()) for part, mask in parts.items()}
@@ -130,7 +131,7 @@ def _counts(signals: Signals) -> tuple[dict[str, list[int]], dict[str, int]]:
 
 def count_leaked(signals: Signals) -> int:
     """Count the test signals that are identical to a training signal, and that therefore only test memorization."""
-    if signals.split is None:
+    if not signals.has_test or signals.split is None:
         return 0
     seen = signals.values if signals.samples is None else signals.samples.fitted
     hashes = np.array([hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=12).hexdigest() for row in seen])

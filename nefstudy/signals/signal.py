@@ -130,7 +130,7 @@ class SignalCard:
         grid: extent of the sampling grid, such as (height, width), or of the grid on which shapes are displayed.
         channels: values per point.
         mean, std: per-channel constants of the full training split, on [0, 1] values; 0 and 1 for occupancy.
-        content_hash: SHA-256 of values, labels and split of the full set, before any subset.
+        content_hash: SHA-256 of values, labels and split of the full set, before any subset, test signals included.
     """
 
     name: str
@@ -168,6 +168,11 @@ class Signals:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there are test signals; a search has none (`SignalsConfig.without_test`)."""
+        return self.split is not None and bool((self.split == SPLITS["test"]).any())
 
     @property
     def in_dim(self) -> int:

@@ -115,30 +115,31 @@ def _classify(config: ClassificationConfig, obtained: ObtainedDataset, setting: 
     data = survivors(config, obtained.dataset, obtained.rung, inits=setting.catalogs.inits)
     fit = fit_result(obtained)
     trained, durations = _train(config, data, fit, setting=setting)
-    learned = _learned(trained, data)
+    learned, (split, scores) = _learned(trained, data), trained.held_out
     of_weights = agreement(data.parameters.numpy(), data.labels.numpy(), data.classes, seed=config.seed)
     of_features = agreement(*learned, data.classes, seed=config.seed)
     metrics = {
         "all_nmi": of_weights.nmi,
         "all_ami": of_weights.ami,
         "clustered": float(of_weights.n),
-        "test_embedding_nmi": of_features.nmi,
-        "test_embedding_ami": of_features.ami,
+        f"{split}_embedding_nmi": of_features.nmi,
+        f"{split}_embedding_ami": of_features.ami,
         **trained.metrics,
         "val_accuracy_all": accuracy_over_all(trained.val, obtained.rung, "val"),
-        "test_accuracy_all": accuracy_over_all(trained.test, obtained.rung, "test"),
         "best_epoch": float(trained.best_epoch),
         "classifier_parameters": float(trained.parameters),
         "val_signals": float(trained.val.signals),
-        "test_signals": float(trained.test.signals),
         **durations,
     }
+    if trained.test is not None:
+        metrics["test_accuracy_all"] = accuracy_over_all(trained.test, obtained.rung, "test")
+        metrics["test_signals"] = float(trained.test.signals)
     return replace(
         fit,
         metrics={**fit.metrics, **metrics},
         curves={**fit.curves, **trained.curves},
         artifacts=_write_artifacts(config, trained, obtained=obtained, learned=learned, setting=setting),
-        confusion=[list(row) for row in trained.test.confusion],
+        confusion=[list(row) for row in scores.confusion],
     )
 
 
@@ -167,6 +168,7 @@ def survivors(
         classes=len(dataset.manifest.card.class_names),
         signals=rung.ids[keep] if config.dataset.views > 1 else None,
         shared=(init := config.dataset.init.name) in inits and inits[init].shared,
+        has_test=bool((rung.split == SPLITS["test"]).any()),
     )
 
 
@@ -193,8 +195,8 @@ def _train(
 
 
 def _learned(trained: TrainedClassifier, data: WeightData) -> Learned:
-    """Return the learned features and labels of the test fields."""
-    rows = data.rows("test")
+    """Return the learned features and labels of the test fields, or of the validation fields without a test split."""
+    rows = data.rows(trained.held_out[0])
     return embeddings_of(trained.network, data.parameters[rows]).numpy(), data.labels[rows].numpy()
 
 
@@ -208,13 +210,14 @@ def _write_artifacts(
 ) -> dict[str, str]:
     """Write a trial's artifacts on rank 0, and return their paths by name."""
     pictures = ("reconstruction.png",) if obtained.signals.kind.picture else ()
+    split, scores = trained.held_out
     names = ("confusion.json", FILE_NAME, "embedding.safetensors", *pictures)
     paths = {name: trial_file(config.key, name) for name in names}
     if setting.world.rank == 0:
         contents = (
-            confusion_json(trained.test, obtained.signals.card.class_names),
+            confusion_json(scores, obtained.signals.card.class_names, split=split),
             classifier_bytes(trained, fields=setting.catalogs.fields),
-            embedding_file(*learned),
+            embedding_file(*learned, split=split),
             *(reconstruction_png(config.steps, obtained.signals, obtained.dataset) for _ in pictures),
         )
         storage = Storage.at(setting.root)
@@ -244,7 +247,8 @@ def _epoch_callback(setting: Setting, total: int, *, fit: TrialResult) -> Callab
 def metrics(signals: SignalTraits) -> tuple[Metric, ...]:
     """Return the metrics that a classification trial reports.
 
-    Accuracies are over the fields that did not diverge; those `over all` count diverged fields as wrong.
+    Accuracies are over the fields that did not diverge; those `over all` count diverged fields as wrong. Without test
+    signals, no metric has the split `test`, and learned features are those of the validation fields.
     """
     accuracy = Metric(
         "val_accuracy",
@@ -254,7 +258,8 @@ def metrics(signals: SignalTraits) -> tuple[Metric, ...]:
         domain=(0.0, 1.0),
         chance=1 / signals.classes if signals.classes else None,
     )
-    return (
+    shown = signals.held_out
+    every = (
         accuracy,
         replace(accuracy, name="val_accuracy_all", label="Validation accuracy over all"),
         replace(accuracy, name="test_accuracy", label="Test accuracy", split="test"),
@@ -265,8 +270,8 @@ def metrics(signals: SignalTraits) -> tuple[Metric, ...]:
         Metric("all_nmi", "NMI of the weights", split="all", domain=(0.0, 1.0)),
         Metric("all_ami", "AMI of the weights", split="all"),
         Metric("clustered", "Fields in the clusters"),
-        Metric("test_embedding_nmi", "NMI of learned features", split="test", domain=(0.0, 1.0)),
-        Metric("test_embedding_ami", "AMI of learned features", split="test"),
+        Metric(f"{shown}_embedding_nmi", "NMI of learned features", split=shown, domain=(0.0, 1.0)),
+        Metric(f"{shown}_embedding_ami", "AMI of learned features", split=shown),
         Metric("best_epoch", "Best epoch"),
         Metric("val_signals", "Validation signals", split="val"),
         Metric("test_signals", "Test signals", split="test"),
@@ -275,6 +280,7 @@ def metrics(signals: SignalTraits) -> tuple[Metric, ...]:
         Metric("classify_cpu_seconds", "CPU time of training", unit="s"),
         *fit_metrics(signals),
     )
+    return tuple(metric for metric in every if signals.test or metric.split != "test")
 
 
 CLASSIFICATION = Task(

@@ -6,10 +6,11 @@ _SPLITS: dict[Split, str] = {"all": "", "val": ", validation", "test": ", test"}
 
 
 def fit_metrics(signals: SignalTraits) -> tuple[Metric, ...]:
-    """Return the metrics of a fit: its quality, per split if the signals have splits, and its cost."""
-    splits = _SPLITS if signals.split else {"all": ""}
+    """Return the metrics of a fit: its quality, per split that the signals have, and its cost."""
+    splits = {split: words for split, words in _SPLITS.items() if signals.test or split != "test"}
+    splits = splits if signals.split else {"all": ""}
     quality = tuple(
-        Metric(f"{split}_{q.name}", q.label + words, q.unit, q.direction, split, q.domain)  # type: ignore[arg-type]  # of _SPLITS
+        Metric(f"{split}_{q.name}", q.label + words, q.unit, q.direction, split, q.domain)
         for q in signals.kind.quality
         for split, words in splits.items()
     )

@@ -30,11 +30,13 @@ class TrialResult:
     """The result of a completed trial, as plain data that crosses process boundaries as JSON.
 
     Attributes:
-        metrics: numbers by name; a name includes its split (`test_accuracy`, `all_psnr`).
+        metrics: numbers by name; a name includes its split (`test_accuracy`, `all_psnr`). A metric of a split that the
+            signals do not have is left out.
         curves: (step or epoch, value) pairs by metric name.
         artifacts: paths relative to the root, by file name.
         fingerprint: how it was computed: engine, versions, device class.
         datasets: every neural dataset that the trial needs; empty for a task that needs none.
+        confusion: entry [label][prediction] counts test signals, or validation signals if there are no test signals.
         made_by: revision, library versions and name of the device, stored with the fingerprint on the trial's row.
     """
 

@@ -71,13 +71,15 @@ def classify_datasets(
     """Train one classifier on a rung of each neural dataset, and return its accuracies by split and dataset.
 
     Accuracies over all datasets count a signal once per dataset. Fields of one signal are not independent, so that the
-    n of their interval is the number of different test signals.
+    n of their interval is the number of different test signals. Neural datasets without test signals are scored on
+    their validation signals, which also selected the epoch.
 
     Args:
         steps: the rung; the longest of each by default.
 
     Raises:
-        BadConfig: the signals or splits of the datasets differ, or the classifier cannot read several architectures.
+        BadConfig: the signals or splits of the datasets differ, only some have test signals, or the classifier cannot
+            read several architectures.
         BadNeuralDataset: there is no such neural dataset or rung.
         FitDiverged: too few fields survived the fit.
     """
@@ -92,30 +94,33 @@ def classify_datasets(
     data = concatenate(parts)
     trained = train_classifier(config, data, seed=seed)
     of_parts = torch.split(torch.arange(len(data)), [len(part) for part in parts])
-    tests = [score(trained.network, data.select(rows), "test") for rows in of_parts]
-    different = {int(i) for rung in rungs for i in rung.ids[~rung.diverged & (rung.split == SPLITS["test"])]}
+    split, scores = trained.held_out
+    of_datasets = [score(trained.network, data.select(rows), split) for rows in of_parts]
+    different = {int(i) for rung in rungs for i in rung.ids[~rung.diverged & (rung.split == SPLITS[split])]}
     return {
         "classifier": classifier.name,
+        "split": split,
         **trained.metrics,
-        **_test_count(trained.test.accuracy, len(different)),
+        **_count(split, scores.accuracy, len(different)),
         "datasets": [
             {
                 "dataset": dataset.digest,
                 "field": str(dataset.field),
                 "steps": rung.steps,
-                "test_accuracy": test.accuracy,
+                f"{split}_accuracy": own.accuracy,
             }
-            | _test_count(test.accuracy, sum(map(sum, test.confusion)))
-            for dataset, rung, test in zip(datasets, rungs, tests, strict=True)
+            | _count(split, own.accuracy, own.signals)
+            for dataset, rung, own in zip(datasets, rungs, of_datasets, strict=True)
         ],
     }
 
 
 def check_splits(datasets: Sequence[NeuralDataset], rungs: Sequence[Rung]) -> None:
-    """Check that no signal is in different splits in two neural datasets.
+    """Check that no signal is in different splits in two neural datasets, and that all or none have test signals.
 
     Raises:
-        BadConfig: the datasets were fitted to different signals, or a signal is in different splits.
+        BadConfig: the datasets were fitted to different signals, a signal is in different splits, or only some of the
+            datasets have test signals.
     """
     contents = {dataset.digest: dataset.manifest.card.content_hash for dataset in datasets}
     if len(set(contents.values())) > 1:
@@ -132,10 +137,14 @@ def check_splits(datasets: Sequence[NeuralDataset], rungs: Sequence[Rung]) -> No
                     f"signal {signal} is in another split of {dataset.digest} than of the neural datasets before it; "
                     "pass neural datasets with the same split"
                 )
+    tested = [bool((rung.split == SPLITS["test"]).any()) for rung in rungs]
+    if len(set(tested)) > 1:
+        without = ", ".join(dataset.digest for dataset, has_test in zip(datasets, tested, strict=True) if not has_test)
+        raise BadConfig(f"{without} have no test signals, the others do; pass neural datasets with the same split")
 
 
-def _test_count(accuracy: float, n: int) -> dict[str, Any]:
-    return {"test_n": n, "test_interval": list(_wilson(accuracy, n))}
+def _count(split: Split, accuracy: float, n: int) -> dict[str, Any]:
+    return {f"{split}_n": n, f"{split}_interval": list(_wilson(accuracy, n))}
 
 
 def _wilson(accuracy: float, n: int) -> tuple[float, float]:
@@ -162,7 +171,8 @@ def predict(
         steps: the rung; that of the trial by default.
 
     Raises:
-        BadConfig: the trial saved no classifier, or it does not fit the neural dataset's field or classes.
+        BadConfig: the trial saved no classifier, it does not fit the neural dataset's field or classes, or the split
+            has no signals.
         BadNeuralDataset: there is no such neural dataset or rung.
     """
     catalogs = catalogs or Catalogs()
@@ -179,6 +189,8 @@ def predict(
             f"{classifier.classes}; pass a neural dataset with the same classes"
         )
     rows = data.rows(split)
+    if not len(rows):
+        raise BadConfig(f"neural dataset {opened.digest} has no {split} signals; pass --split val or --split train")
     signals, group = torch.unique(rung.ids[~rung.diverged][rows], return_inverse=True)
     labels = torch.zeros_like(signals).index_copy_(0, group, data.labels[rows])
     log_probabilities = average_views(classifier.logits(data.select(rows)), group)

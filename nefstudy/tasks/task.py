@@ -76,14 +76,21 @@ class SignalTraits:
 
     Attributes:
         split: whether they are split into training, validation and test signals.
+        test: whether a split has test signals; a search has none.
         count: how many there are; None where that is not known.
         classes: number of their classes; 0 without labels.
     """
 
     kind: SignalKind
     split: bool = True
+    test: bool = True
     count: int | None = None
     classes: int = 0
+
+    @property
+    def held_out(self) -> Split:
+        """The split of held-out signals for pictures and features: test, or validation if there are no test signals."""
+        return "test" if self.test else "val"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from nefstudy.config import AugmentConfig, ClassifierConfig
 from nefstudy.errors import BadConfig, FitDiverged
 from nefstudy.fields.siren import Siren
 
+from ..present import present
+
 MakeData = Callable[..., WeightData]
 FIELD = Siren(in_dim=2, out_dim=1, hidden=4)
 SMALL: dict[str, dict[str, Any]] = {
@@ -42,7 +44,7 @@ def test_the_small_settings_cover_the_catalog() -> None:
 def test_every_classifier_learns_an_easy_task(make_data: MakeData, name: str) -> None:
     """Training lowers the loss and separates classes that differ in the scale of their weights."""
     trained = train_classifier(config(name, epochs=12), make_data(FIELD, count=150), seed=0)
-    assert trained.test.accuracy > 0.6
+    assert present(trained.test).accuracy > 0.6
     assert trained.epochs[0].train_loss > trained.epochs[-1].train_loss
 
 
@@ -129,8 +131,8 @@ def test_fields_of_a_shared_init_are_read_relative_to_their_mean(make_data: Make
         train_classifier(config(epochs=12, reading=reading), close, seed=0) for reading in ("auto", "plain")
     )
     assert (centered.config.reading, plain.config.reading) == ("centered", "plain")
-    assert centered.test.accuracy > 0.9
-    assert plain.test.accuracy < 0.6
+    assert present(centered.test).accuracy > 0.9
+    assert present(plain.test).accuracy < 0.6
 
 
 def test_patience_stops_a_training_that_no_longer_improves(make_data: MakeData) -> None:
@@ -157,10 +159,10 @@ def test_scores_agree_with_a_count_by_hand(make_data: MakeData) -> None:
     confusion = [[0] * 3 for _ in range(3)]
     for label, answer in zip(labels.tolist(), logits.argmax(dim=1).tolist(), strict=True):
         confusion[label][answer] += 1
-    assert [list(row) for row in trained.test.confusion] == confusion
-    assert trained.test.accuracy == sum(confusion[i][i] for i in range(3)) / len(rows)
-    assert trained.test.loss == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
-    assert trained.test.per_class == tuple(confusion[i][i] / sum(confusion[i]) for i in range(3))
+    assert [list(row) for row in present(trained.test).confusion] == confusion
+    assert present(trained.test).accuracy == sum(confusion[i][i] for i in range(3)) / len(rows)
+    assert present(trained.test).loss == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
+    assert present(trained.test).per_class == tuple(confusion[i][i] / sum(confusion[i]) for i in range(3))
 
 
 def test_the_learning_rate_rises_then_falls_to_zero() -> None:
@@ -212,3 +214,18 @@ def test_rows_of_another_architecture_are_refused(make_data: MakeData) -> None:
     data = make_data(FIELD)
     with pytest.raises(BadConfig, match="37 parameters"):
         train_classifier(config(), replace(data, field=Siren(2, 1, hidden=5)), seed=0)
+
+
+def test_without_test_signals_a_classifier_is_trained_and_not_tested(make_data: MakeData) -> None:
+    """Data that declares no test split gives the same weights and no test scores; undeclared, it is an error."""
+    data = make_data(FIELD)
+    searched = replace(data.select(torch.nonzero(data.split != 2).flatten()), has_test=False)
+    tested, trained = (train_classifier(config(), each, seed=0) for each in (data, searched))
+    assert trained.test is None
+    assert trained.val == tested.val
+    assert (trained.held_out, tested.held_out) == (("val", trained.val), ("test", tested.test))
+    assert set(tested.metrics) - set(trained.metrics) == {"test_accuracy"}
+    with pytest.raises(FitDiverged, match="test split"):
+        replace(searched, has_test=True).check()
+    with pytest.raises(FitDiverged, match="val split"):
+        searched.select(searched.rows("train")).check()

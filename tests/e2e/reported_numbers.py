@@ -9,6 +9,8 @@ from typing import Any
 
 from playwright.sync_api import Page
 
+from nefstudy.insight.table import DASH
+
 from ..present import present
 
 Numbers = dict[str, float]
@@ -25,7 +27,8 @@ def from_rest(get: Callable[[str], Any], study: str) -> Numbers:
         for cell in phase["cells"]:
             cell_name = f"{phase['phase']} {cell['cell']}"
             numbers |= {f"{cell_name} {name}": cell[name] for name in COUNTS}
-            numbers |= {f"{cell_name} best {split}": cell["best"][name] for split, name in BEST.items()}
+            best = {split: cell["best"][name] for split, name in BEST.items()}
+            numbers |= {f"{cell_name} best {split}": value for split, value in best.items() if value is not None}
     for row in rows_by_name(get(f"{base}/tables/initialization")):
         for init in ("random", "shared"):
             numbers |= {f"{row['cell']} {init} {name}": row[init][name] for name in ("mean", "sd")}
@@ -48,9 +51,11 @@ def from_page(page: Page) -> Numbers:
     numbers = {"study planned": number(planned), "study complete": number(complete)}
     for table in page.locator("#phases .scroll").all():
         phase = present(re.search(r"phase\d", present(table.get_attribute("aria-label"))))[0]
-        for cell, _, done, running, failed, _, val, test in rows_of(table):
-            shown = (*reversed(done.split(" / ")), running, failed, val, test)
-            names = (*COUNTS, "best val", "best test")
+        for cell, _, done, running, failed, _, *best in rows_of(table):
+            shown = (*reversed(done.split(" / ")), running, failed, *best)
+            names = (*COUNTS, "best val", "best test")[
+                : len(shown)
+            ]  # a search without test signals shows no test metric
             numbers |= {f"{phase} {cell} {name}": number(text) for name, text in zip(names, shown, strict=True)}
     for cell, random, shared, gain, *_ in rows_of(page.locator("#initialization .scroll")):
         numbers |= row_numbers(cell, random=random, shared=shared, gain=gain)
@@ -70,7 +75,8 @@ def from_report(folder: Path) -> Numbers:
         numbers |= {f"{row['phase']} {row['cell']} {name}": number(row.get(name, "0")) for name in COUNTS}
     for row in reader.rows("Best trial of each cell"):
         shown = {"val": row["validation accuracy"], "test": row["test accuracy"]}
-        numbers |= {f"{row['phase']} {row['cell']} best {split}": number(text) for split, text in shown.items()}
+        at = f"{row['phase']} {row['cell']}"
+        numbers |= {f"{at} best {split}": number(text) for split, text in shown.items() if text != DASH}
     for row in reader.rows("Test accuracy over all by initialization"):
         numbers |= row_numbers(row["cell"], random=row["random"], shared=row["shared"], gain=row["gain (%)"])
     for row in reader.rows("Failures"):

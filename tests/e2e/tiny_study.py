@@ -16,11 +16,11 @@ QUICK = ClassifierConfig(name="gnn-sign", epochs=2)
 
 
 def plan(options: StudyOptions) -> StudyPlan:
-    """Return a plan of three search trials and four grid trials for each of two cells."""
+    """Return a plan of three search trials without test signals and four grid trials for each of two cells."""
     search = [
         replace(
             cell,
-            signals=DIGITS,
+            signals=DIGITS.model_copy(update={"without_test": cell.signals.without_test}),
             classifier=QUICK,
             space={"init": INIT, "lr": Real(1e-3, 1e-2, log=True)},
             fixed={"hidden": 8, "steps": 3},

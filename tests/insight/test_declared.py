@@ -33,18 +33,24 @@ def test_a_plans_declarations_are_read_back(plan: StudyPlan) -> None:
             assert read.label.lower() == metric.label.lower()
             assert (read.unit, read.direction) == (metric.unit, metric.direction)
             assert (read.split, read.domain, read.chance) == (metric.split, metric.domain, metric.chance)
-        assert own.metric("test_accuracy").chance == own.metric("val_accuracy").chance == 1 / 10
+        assert own.metric("val_accuracy").chance == 1 / 10
         assert own.metric("all_psnr").chance is None
         assert list(own.space) == list(cell.space)
         assert (own.task, own.signals) == (cell.task, cell.signals.name)
-        assert own.count == plan.traits(cell).count == 1797
+        assert own.count == plan.traits(cell).count
         steps = cell.space["steps"]
         assert isinstance(steps, Categorical)
         assert own.steps == steps.values
         assert own.sections == plan.task(cell).sections
-        assert own.reported is not None
-        assert own.reported.name == "test_accuracy"
         assert own.quality[0] == "all_psnr"
+    search, grid = (declared.of(phase, None) for phase in ("phase1", "phase2"))
+    assert grid.count == 1797
+    assert grid.reported is not None
+    assert grid.reported.name == "test_accuracy"
+    assert grid.reported.chance == 1 / 10
+    assert (search.reported, search.shown.name) == (None, "val_accuracy")
+    assert search.over_all is not None
+    assert search.over_all.name == "val_accuracy_all"
 
 
 @pytest.mark.parametrize(

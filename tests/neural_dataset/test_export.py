@@ -1,11 +1,18 @@
 """Tests of export: an exported rung has the content of the neural dataset."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from nefstudy.errors import BadConfig
 from nefstudy.neural_dataset.export import export_rung
+from nefstudy.neural_dataset.show import dataset_summary
+from nefstudy.signals.catalog import load_signals
+
+from ..present import present
+from .conftest import RECIPE, SIGNALS
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
@@ -27,3 +34,22 @@ def test_another_suffix_is_refused(desk) -> None:
     """Any file suffix other than those of the two pickle-free formats is rejected."""
     with pytest.raises(BadConfig, match=r"'\.pt' .*\.safetensors or \.npz"):
         export_rung(desk.make(), 3, desk.root / "rung.pt")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_neural_dataset_without_test_signals_is_read_shown_and_exported(desk, suffix: str) -> None:
+    """Rows of a neural dataset without test signals keep their splits in the rung and in the exported file."""
+    config = SIGNALS.model_copy(update={"without_test": True})
+    fit = desk.config.model_copy(update={"dataset": RECIPE.model_copy(update={"signals": config})})
+    searched = replace(desk, config=fit, signals=load_signals(config))
+    dataset, path = searched.make(), desk.root / f"rung{suffix}"
+    rung = dataset.rung(3)
+    split = rung.split.tolist()
+    assert set(split) == {0, 1}
+    given = zip(searched.signals.ids.tolist(), present(searched.signals.split).tolist(), strict=True)
+    assert dict(zip(rung.ids.tolist(), split, strict=True)) == dict(given)
+    export_rung(dataset, 3, path)
+    columns = dict(np.load(path)) if suffix == ".npz" else load_file(path)
+    assert columns["split"].tolist() == split
+    shown = dataset_summary(str(desk.root), dataset.digest)
+    assert (shown["signals"]["without_test"], shown["quality"][-1]["steps"]) == (True, 3)

@@ -1,6 +1,7 @@
 """Tests of the catalog, which returns a full set of signals or a stratified subset."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadConfig, BadSignals
 from nefstudy.signals.catalog import SIGNALS, load_signals, pin
 from nefstudy.signals.image_set import image_set
+from nefstudy.signals.kinds import IMAGE
 from nefstudy.signals.signal import SPLITS, Signals
+from nefstudy.signals.signal_set import signal_set
 
 from ..present import present
 
@@ -178,3 +181,69 @@ def test_the_shared_values_cannot_be_written():
 def test_bundled_digits_are_the_ones_measured(name: str, content: str):
     """The bundled digits, their split and their order are those used for all recorded measurements."""
     assert load_signals(SignalsConfig(name=name)).card.content_hash == content
+
+
+def test_a_search_has_no_test_signals_and_more_validation_signals():
+    """Without test signals, the same number of digits is fitted, and 110 instead of 30 of 400 validate.
+
+    Training and validation signals of the full set are all there is to draw from: none was a test signal.
+    """
+    config = SignalsConfig(name="mnist5k", subset=400)
+    whole = {i: code for i, (_, code) in _split_by_id(SignalsConfig(name="mnist5k")).items()}
+    tested, searched = load_signals(config), load_signals(config.model_copy(update={"without_test": True}))
+    assert (tested.has_test, searched.has_test) == (True, False)
+    assert len(tested) == len(searched) == 400
+    assert np.bincount(present(tested.split)).tolist() == [290, 30, 80]
+    assert np.bincount(present(searched.split)).tolist() == [290, 110]
+    assert set(np.bincount(present(searched.labels) * 2 + present(searched.split))) == {29, 11}
+    assert all(whole[i] != SPLITS["test"] for i in searched.ids.tolist())
+    assert searched.card == tested.card
+    everything = load_signals(SignalsConfig(name="mnist5k", without_test=True))
+    assert np.bincount(present(everything.split)).tolist() == [2880, 1120]
+    assert set(searched.ids) < set(everything.ids)
+    with pytest.raises(ValueError, match="read-only"):
+        searched.values[0] = 0
+
+
+def test_signals_without_test_signals_are_the_signals_of_their_ids():
+    """Values and labels of each id are those of the full set, and the same configuration gives the same order."""
+    config = SignalsConfig(name="digits8", subset=90, without_test=True)
+    searched, full, again = load_signals(config), load_signals(DIGITS), load_signals(pin(config))
+    row = {int(i): index for index, i in enumerate(full.ids)}
+    rows = [row[int(i)] for i in searched.ids]
+    np.testing.assert_array_equal(searched.values, full.values[rows])
+    np.testing.assert_array_equal(present(searched.labels), present(full.labels)[rows])
+    np.testing.assert_array_equal(searched.ids, again.ids)
+    np.testing.assert_array_equal(present(searched.split), present(again.split))
+
+
+def test_a_source_with_its_own_split_keeps_the_rule():
+    """A source that defines its split loses exactly its test signals; one without a split is unchanged."""
+    split = np.repeat(np.array([0, 1, 2], dtype=np.int8), [60, 6, 24])
+
+    def drawn(config: SignalsConfig) -> Signals:
+        values = np.random.default_rng(7).integers(0, 256, (90, 4, 4, 1), dtype=np.uint8)
+        labels, names = np.arange(90) % 3, ("a", "b", "c")
+        about: dict[str, Any] = {"config": config, "license": "none", "source": "drawn"}
+        if config.options.get("split"):
+            return image_set(values, labels, class_names=names, split=split, **about)
+        return signal_set(values, kind=IMAGE, **about)
+
+    sources = {"drawn": drawn}
+    config = SignalsConfig(name="drawn", options={"split": True}, without_test=True)
+    searched = load_signals(config, sources=sources)
+    assert set(searched.ids) == set(range(66))
+    assert np.bincount(present(searched.split)).tolist() == [45, 21], "60 of 90 are two thirds; of 22 in a class, 15"
+    unsplit = load_signals(SignalsConfig(name="drawn", without_test=True), sources=sources)
+    assert (len(unsplit), unsplit.split, unsplit.has_test) == (90, None, False)
+
+
+@pytest.mark.parametrize("subset", [10, 1797])
+def test_the_bounds_of_a_subset_count_no_test_signals(subset: int):
+    """Without test signals, the smallest subset needs one signal fewer, and the largest has no test signals."""
+    smallest = load_signals(SignalsConfig(name="digits8", subset=11, without_test=True))
+    assert np.bincount(present(smallest.split)).tolist() == [10, 1]
+    left = sum(code != SPLITS["test"] for _, code in _split_by_id(DIGITS).values())
+    subset = min(subset, left + 1)
+    with pytest.raises(BadConfig, match=f"{subset} .*11 .*per class, one validation\\) to {left};"):
+        load_signals(SignalsConfig(name="digits8", subset=subset, without_test=True))

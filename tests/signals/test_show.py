@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from nefstudy.config import SignalsConfig
 from nefstudy.errors import BadConfig, BadSignals
@@ -22,6 +23,7 @@ from nefstudy.signals.show import (
     features,
     reader_of,
     summary,
+    summary_card,
 )
 
 from ..present import present
@@ -148,3 +150,16 @@ def test_a_folder_without_signals_is_refused(tmp_path: Path):
     with pytest.raises(BadSignals, match=r"no \.parquet"):
         reader_of(str(tmp_path))
     assert (reader_of("a/b.npz"), reader_of("s3://x/b.parquet")) == ("arrays", "parquet")
+
+
+def test_a_summary_without_test_signals_counts_none():
+    """Without test signals, a summary has neither a column for them nor a test accuracy of a baseline."""
+    digits = summary(SignalsConfig(name="digits8", subset=100, without_test=True))
+    assert list(digits["split"]) == ["train", "val"]
+    assert sum(digits["split"].values()) == digits["signals"] == 100
+    assert all(set(row) == {"class", "train", "val"} for row in digits["classes"])
+    assert (digits["test_signals_in_train"], digits["baseline_test_accuracy"]) == (0, None)
+    text = io.StringIO()
+    Console(file=text, width=200).print(summary_card(digits))
+    assert "val" in text.getvalue()
+    assert "test" not in text.getvalue()

@@ -1,11 +1,13 @@
 """Tests of classification trials without Ray: metrics are complete and repeatable, and one fit yields all rungs."""
 
 import json
+import math
 import time
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from nefstudy.classifiers.save import load_classifier
@@ -95,6 +97,31 @@ def test_a_trial_reports_everything_that_the_study_needs(tmp_path):
     assert (saved["split"], saved["confusion"]) == ("test", result.confusion)
     assert saved["classes"] == [str(d) for d in range(10)]
     assert saved["accuracy"] == [row[i] / sum(row) for i, row in enumerate(result.confusion)]
+    assert TrialResult.from_json(result.to_json()) == result
+
+
+@pytest.mark.slow
+def test_a_trial_without_test_signals_reports_validation_alone(tmp_path):
+    """Without test signals, a trial has every declared metric, none of them of the test split and none NaN.
+
+    Its confusion matrix, learned features and picture are those of validation signals.
+    """
+    config = trial(signals=DIGITS.model_copy(update={"without_test": True}))
+    result = run(config, tmp_path)
+    traits = SignalTraits(IMAGE, test=False, count=120, classes=10)
+    declared = CLASSIFICATION.metrics(traits)
+    assert set(result.metrics) | {"classify_cpu_seconds"} == {metric.name for metric in declared}
+    assert not [name for name in result.metrics if name.startswith("test_")]
+    assert not [metric for metric in declared if metric.split == "test"]
+    assert all(map(math.isfinite, result.metrics.values()))
+    assert {"val_accuracy", "val_accuracy_all", "val_psnr", "val_embedding_nmi"} <= set(result.metrics)
+    assert result.metrics["val_signals"] == sum(map(sum, result.confusion)) > 0
+    saved = json.loads((tmp_path / result.artifacts["confusion.json"]).read_text())
+    assert (saved["split"], saved["confusion"]) == ("val", result.confusion)
+    with safe_open(tmp_path / result.artifacts["embedding.safetensors"], "pt") as embedding:
+        assert embedding.metadata()["split"] == "val"
+        assert len(embedding.get_tensor("labels")) == result.metrics["val_signals"]
+    assert (tmp_path / result.artifacts["reconstruction.png"]).read_bytes().startswith(b"\x89PNG")
     assert TrialResult.from_json(result.to_json()) == result
 
 

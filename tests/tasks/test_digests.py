@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from nefstudy.config import Config, parse
+from nefstudy.config import Config, SignalsConfig, parse
 from nefstudy.tasks.catalog import TASKS
 
 from ..stub_tasks import digests_of
@@ -46,3 +46,12 @@ def test_a_late_key_changes_no_digest_while_it_has_its_default() -> None:
     assert After(width=5, depth=2).digest != Before(width=5).digest
     assert parse(After, After(depth=2).canonical_json(), where="x") == After(depth=2)
     assert parse(After, After().canonical_json(), where="x") == After()
+
+
+def test_leaving_out_test_signals_is_part_of_the_digest():
+    """Signals without test signals are another experiment; with them, the key is absent from the JSON."""
+    tested, searched = SignalsConfig(name="mnist5k"), SignalsConfig(name="mnist5k", without_test=True)
+    assert "without_test" not in tested.canonical_json()
+    assert SignalsConfig(name="mnist5k", without_test=False).digest == tested.digest
+    assert searched.digest != tested.digest
+    assert parse(SignalsConfig, searched.canonical_json(), where="x") == searched

@@ -28,10 +28,12 @@ GNN = ClassifierConfig(
 )
 
 
-def trial(*, views: int = 1, hidden: int = 8, seed: int = 0, split_seed: int = 1) -> ClassificationConfig:
+def trial(
+    *, views: int = 1, hidden: int = 8, seed: int = 0, split_seed: int = 1, without_test: bool = False
+) -> ClassificationConfig:
     """Return a small classification trial on bundled digits."""
     dataset = NeuralDatasetConfig(
-        signals=SignalsConfig(name="digits8", subset=120, split_seed=split_seed),
+        signals=SignalsConfig(name="digits8", subset=120, split_seed=split_seed, without_test=without_test),
         field=complete(FieldConfig(name="siren", params={"hidden": hidden})),
         init="shared" if views == 1 else "random",
         views=views,
@@ -169,3 +171,40 @@ def test_neural_datasets_that_do_not_go_together_are_refused(tmp_path):
     moved = replace(rungs[1], split=torch.where(ids == ids[7], (split + 1) % 3, split))
     with pytest.raises(BadConfig, match=f"signal {int(ids[7])} .*split of {given[1]} "):
         check_splits(datasets, [rungs[0], moved])
+
+
+def test_neural_datasets_without_test_signals_are_scored_on_validation(tmp_path, capsys):
+    """A classifier of fields without test signals reports validation accuracy, and predicts every split but `test`."""
+    config = trial(without_test=True)
+    run(config, tmp_path)
+    digest, flat = config.dataset.digest, ClassifierConfig(name="mlp", epochs=1)
+    found = classify_datasets(str(tmp_path), [digest], steps=None, classifier=flat)
+    assert found["split"] == "val"
+    assert not [name for row in (found, *found["datasets"]) for name in row if name.startswith("test")]
+    assert found["val_accuracy"] == found["datasets"][0]["val_accuracy"]
+    assert found["val_n"] == found["datasets"][0]["val_n"] > 0
+    words = ["dataset", "classify", digest, "--classifier", "mlp", "--epochs", "1", "--root", str(tmp_path)]
+    cli(words, standalone_mode=False)
+    first, second = capsys.readouterr().out.splitlines()
+    assert f", val {found['val_accuracy']:.3f} (n = {found['val_n']}, 95 % interval " in first
+    assert "test" not in first + second
+    values = config.model_dump(mode="json")
+    assert len(predict(str(tmp_path), config.key, config=values, split="val").signals) == found["val_n"]
+    with pytest.raises(BadConfig, match=f"{digest} has no test signals.*--split val"):
+        predict(str(tmp_path), config.key, config=values)
+    tested = trial(seed=1)
+    run(tested, tmp_path)
+    with pytest.raises(BadConfig, match="split"):
+        classify_datasets(str(tmp_path), [digest, tested.dataset.digest], steps=None, classifier=flat)
+
+
+def test_signals_with_and_without_a_test_split_are_not_mixed(tmp_path):
+    """Neural datasets without a signal in common are refused if only some of them have test signals."""
+    one, other = trial(), trial(without_test=True)
+    for config in (one, other):
+        run(config, tmp_path)
+    datasets = [open_neural_dataset(str(tmp_path), config.dataset.digest) for config in (one, other)]
+    rungs = [dataset.rung(4) for dataset in datasets]
+    apart = replace(rungs[1], ids=rungs[1].ids + 10_000)
+    with pytest.raises(BadConfig, match=f"{other.dataset.digest} have no test signals"):
+        check_splits(datasets, [rungs[0], apart])

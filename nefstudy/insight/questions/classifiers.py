@@ -1,4 +1,4 @@
-"""A comparison of classifiers: the reported metric by field, initialization and hyperparameters."""
+"""A comparison of classifiers: the metric that compares settings, by field, initialization and hyperparameters."""
 
 import statistics
 from collections import defaultdict
@@ -52,8 +52,8 @@ def classifiers(trials: TrialColumns, declared: Declarations) -> Table:
     return Table(
         id="classifiers",
         title="Classifiers",
-        caption="Mean of the reported metric ± standard deviation over seeds, with the best trial by the objective for "
-        "each seed. Seconds are for training and scoring, in CPU time where it was measured."
+        caption=f"Mean {own.metric(names[0]).label} ± standard deviation over seeds, with the best trial by the "
+        "objective for each seed. Seconds are for training and scoring, in CPU time where it was measured."
         + (f" {OVER_ALL}" if has_survivors else ""),
         columns=(
             Column("classifier", "classifier"),

@@ -160,10 +160,12 @@ def cells(comparison: Comparison) -> Table:
             if len(top):
                 best = top[own.objective][0], top[own.reported.name][0] if own.reported else None
             rows.append((cell, phase, name, *best, mean_of(values) if values else None, len(values)))
+    has_test = any(row[4] is not None for row in rows)
     return Table(
         id="cells",
         title="Cells",
-        caption="The best trial is selected by the objective; its test metric is shown, but not used for selection. "
+        caption="The best trial is selected by the objective"
+        f"{'; its test metric is shown, but not used for selection' if has_test else ''}. "
         "Mean ± standard deviation over all n finished trials: compare means only if both studies ran the same "
         "settings.",
         columns=(
@@ -171,11 +173,11 @@ def cells(comparison: Comparison) -> Table:
             Column("phase", "phase"),
             Column("study", "study"),
             Column("best", "best", "number"),
-            Column("reported", "test metric", "number"),
+            *((Column("reported", "test metric", "number"),) if has_test else ()),
             Column("mean", "mean", "mean", sure=False),
             Column("n", "n", "count"),
         ),
-        rows=tuple(rows),
+        rows=tuple(row if has_test else (*row[:4], *row[5:]) for row in rows),
         of=sum(map(len, comparison.sides)),
     )
 

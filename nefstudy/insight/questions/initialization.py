@@ -123,7 +123,7 @@ def _by_init(trials: TrialColumns, metric: DeclaredMetric) -> dict[str, Settings
 
 
 def _paper(trials: TrialColumns, own: Declared) -> PaperLine | None:
-    if own.shown.stem != "accuracy":
+    if own.reported is None or own.reported.stem != "accuracy":  # the paper's accuracies are those of test signals
         return None
     pairs = set(zip(trials["signals"], trials["field"], strict=True))
     return published(*pairs.pop()) if len(pairs) == 1 else None

@@ -41,8 +41,7 @@ def scatter_columns(declared: Declarations, *, phase: str | None, cell: str | No
 
 def free_names(declared: Declarations, *, phase: str | None, cell: str | None) -> list[str]:
     """Return the free parameters of the chosen cells, in plan order."""
-    chosen = (d for d in declared.cells.values() if phase in (None, d.phase) and cell in (None, d.cell))
-    return list(dict.fromkeys(name for d in chosen for name in d.space))
+    return list(dict.fromkeys(name for own in declared.chosen(phase, cell) for name in own.space))
 
 
 def scatter(

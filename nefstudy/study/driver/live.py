@@ -68,15 +68,17 @@ def study_line(state: Progress) -> str:
 def study_view(state: Progress, in_flight: list[TrialInFlight]) -> RenderableType:
     """Return a study's progress as a table with one row per phase and cell, followed by the running trials.
 
-    A row shows the cell's best score and that trial's test metric.
+    A row shows the cell's best score and, if any trial has one, that trial's test metric.
     """
     table = Table(title=f"study {state.study}", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in ("phase", "cell", "", "trials", "now", "failed", "best", "test", "ETA"):
+    has_test = any(cell.best and cell.best.reported_label for phase in state.phases for cell in phase.cells)
+    test = ("test",) if has_test else ()
+    for name in ("phase", "cell", "", "trials", "now", "failed", "best", *test, "ETA"):
         table.add_column(name, justify="left" if name in ("phase", "cell", "") else "right", no_wrap=True)
     for phase in state.phases:
         for index, cell in enumerate(phase.cells):
             eta = _time(phase.eta_s) if index == 0 and phase.remaining else ""
-            table.add_row(phase.phase if index == 0 else "", cell.cell, *_cell(cell), eta)
+            table.add_row(phase.phase if index == 0 else "", cell.cell, *_cell(cell, has_test=has_test), eta)
     total = ProgressBar(total=max(state.planned, 1), completed=state.planned - state.remaining, width=40)
     foot = Table.grid(padding=(0, 1))
     pace = "" if state.per_minute is None else f"{state.per_minute:.1f} trials/min"
@@ -86,11 +88,11 @@ def study_view(state: Progress, in_flight: list[TrialInFlight]) -> RenderableTyp
     return Group(table, Text(), foot, *(Text(_trial_text(trial), style="dim") for trial in in_flight[:8]))
 
 
-def _cell(cell: CellProgress) -> tuple[RenderableType, ...]:
+def _cell(cell: CellProgress, *, has_test: bool) -> tuple[RenderableType, ...]:
     done = cell.planned - cell.remaining
     bar = ProgressBar(total=max(cell.planned, 1), completed=done, width=12)
     best = cell.best
-    scores = [None, None] if best is None else [best.score, best.reported]
+    scores = ((None, None) if best is None else (best.score, best.reported))[: 1 + has_test]
     digits = 3 if best is None else best.digits
     shown = ["-" if score is None else f"{score:.{digits}f}" for score in scores]
     failed = Text(str(cell.failed), style="red" if cell.failed else "")

@@ -6,7 +6,7 @@ from nefstudy.errors import BadConfig
 from nefstudy.ledger import StudyRow
 from nefstudy.study.plan.study_plan import StudyPlan
 
-BUDGETS = ("planned", "replicates", "sections", "metrics", "count", "classes", "covers_space")
+BUDGETS = ("planned", "replicates", "sections", "metrics", "count", "classes", "test", "covers_space")
 """Values that may change between runs of one study: how much is run and how it is shown, not what a trial means."""
 
 

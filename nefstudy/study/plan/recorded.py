@@ -41,6 +41,7 @@ def described_cells(study: StudyRow, *, without: Container[tuple[str, str]] = ()
 def described_cell(cell: Mapping[str, Any]) -> CellPlan:
     """Return the cell for a description written by `StudyPlan.describe`."""
     kind, numbers = cell["kind"]["name"], {"count": cell.get("count"), "classes": cell.get("classes", 0)}
+    splits = {"split": cell["split"], "test": cell.get("test", True)}
     configs: dict[str, dict[str, Any]] = {"classifiers": {}, "inits": {}}
     for name, model in (("classifiers", ClassifierConfig), ("inits", InitConfig)):
         configs[name] = {word: parse(model, value, where="plan") for word, value in cell.get(name, {}).items()}
@@ -56,7 +57,7 @@ def described_cell(cell: Mapping[str, Any]) -> CellPlan:
         objective=Objective(**cell["objective"]),
         classifier=parse(ClassifierConfig, cell["classifier"], where="plan"),
         replicates=cell["replicates"],
-        traits=SignalTraits(KINDS[kind], split=cell["split"], **numbers) if kind in KINDS else None,
+        traits=SignalTraits(KINDS[kind], **splits, **numbers) if kind in KINDS else None,
         **configs,
     )
 

@@ -139,11 +139,14 @@ def search_cells(
     classifier: str | None = None,
     data: DataOptions | None = None,
 ) -> tuple[CellPlan, ...]:
-    """Return the cells of phase 1: TPE searches over Tables 1 and 2 of Papa et al., restricted to the scale."""
+    """Return the cells of phase 1: TPE searches over Tables 1 and 2 of Papa et al., restricted to the scale.
+
+    A search fits no test signals, because no choice uses them. They are reserved for the grid that follows the search.
+    """
     return tuple(
         CellPlan(
             phase="phase1",
-            signals=_signals(scale, signals, subset=scale.search_subset.get(signals), data=data),
+            signals=_signals(scale, signals, subset=scale.search_subset.get(signals), data=data, without_test=True),
             field=name,
             space=_without(scale.fixed.get(signals, {}), {**OPTIMIZATION, **ARCHITECTURE[name], **scale.search_space}),
             fixed=dict(scale.fixed.get(signals, {})),
@@ -191,9 +194,11 @@ def grid_cells(
     )
 
 
-def _signals(scale: Scale, name: str, *, subset: int | None, data: DataOptions | None) -> SignalsConfig:
+def _signals(
+    scale: Scale, name: str, *, subset: int | None, data: DataOptions | None, without_test: bool = False
+) -> SignalsConfig:
     options = {**scale.options.get(name, {}), **(data or {}).get(name, {})}
-    return SignalsConfig(name=name, subset=subset, options=options)
+    return SignalsConfig(name=name, subset=subset, options=options, without_test=without_test)
 
 
 def _without(fixed: Point, space: Space) -> Space:

@@ -269,6 +269,7 @@ class StudyPlan:
             "sections": list(self.task(cell).sections),
             "kind": {name: getattr(traits.kind, name) for name in ("name", "label", "nouns")},
             "split": traits.split,
+            "test": traits.test,
             "count": traits.count,
             "classes": traits.classes,
             "signals": cell.signals.model_dump(mode="json"),
@@ -289,7 +290,8 @@ class StudyPlan:
 
 def _traits(signals: Signals) -> SignalTraits:
     classes = len(signals.card.class_names)
-    return SignalTraits(signals.kind, split=signals.split is not None, count=len(signals), classes=classes)
+    split, test = signals.split is not None, signals.split is None or signals.has_test
+    return SignalTraits(signals.kind, split=split, test=test, count=len(signals), classes=classes)
 
 
 def listed_trials(plan: StudyPlan, cell: CellPlan) -> Iterator[TrialConfig] | None:

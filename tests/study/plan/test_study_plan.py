@@ -13,6 +13,7 @@ from nefstudy.insight.pace import planned_fits
 from nefstudy.ledger import StudyRow
 from nefstudy.study.estimate.cost import plan_cost
 from nefstudy.study.plan.continuation import continued
+from nefstudy.study.plan.recorded import described_cell
 from nefstudy.study.plan.scales import SCALES, chosen_cells, grid_cells, scale_named, search_cells
 from nefstudy.study.plan.study_plan import CellPlan, StudyPlan, listed_trials
 from nefstudy.study.samplers import Grid, Tpe
@@ -82,9 +83,9 @@ def test_rungs_of_a_ladder_share_one_neural_dataset():
     """Step counts do not change the digest of the neural dataset."""
     trials = all_trials(plan_of(grid_cell()), grid_cell())
     assert len({trial.key for trial in trials}) == len(trials)
-    hidden = GRID["siren"]["hidden"]
+    hidden = grid_cell().space["hidden"]
     assert isinstance(hidden, Categorical)
-    starts_by_hidden = 2 * len(hidden.values[:2])
+    starts_by_hidden = 2 * len(hidden.values)
     assert len({trial.dataset.digest for trial in trials}) == starts_by_hidden
 
 
@@ -104,6 +105,31 @@ def test_the_paper_scale_is_thirty_thousand_trials():
     assert sum(cell.planned for cell in grid) == 720
     assert [cell.space for cell in grid[:3]] == [GRID["siren"], GRID["rffnet"], GRID["mfn"]]
     assert grid[0].fixed == GRID_FIXED["siren"]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_search_fits_no_test_signals_and_a_grid_does(scale):
+    """At every scale, only the signals of searches lack test signals."""
+    assert all(cell.signals.without_test for cell in search_cells(SCALES[scale]))
+    assert not any(cell.signals.without_test for cell in grid_cells(SCALES[scale]))
+
+
+def test_a_search_plans_and_records_no_metric_of_the_test_split():
+    """A search's traits, metrics and description have no test split; they are read back from the description."""
+    search, grid = (
+        search_cells(SCALES["smoke"], ("digits8/siren",))[0],
+        grid_cells(SCALES["smoke"], ("digits8/siren",))[0],
+    )
+    plan = plan_of(search, grid).pinned()
+    assert [cell.traits is not None and cell.traits.test for cell in plan.cells] == [False, True]
+    assert [any(m.split == "test" for m in plan.metrics(cell)) for cell in plan.cells] == [False, True]
+    described = plan.describe()["cells"]
+    assert [cell["test"] for cell in described] == [False, True]
+    for cell, recorded in zip(plan.cells, map(described_cell, described), strict=True):
+        assert recorded.traits == cell.traits
+        assert recorded.signals == cell.signals
+    old = {name: value for name, value in described[1].items() if name != "test"}
+    assert described_cell(old).traits == plan.cells[1].traits, "earlier versions recorded no such key"
 
 
 def test_unknown_names_are_refused_with_what_is_allowed():
