@@ -66,7 +66,7 @@ def plan(options: StudyOptions) -> StudyPlan:
                 space={"init": INIT, "classifier": Categorical(names), "steps": Categorical((200,) if full else (75,))},
                 fixed={**GRID_FIXED[field], "hidden": 32},
                 classifiers=specs,
-                replicates=options.replicates,
+                replicates=options.replicates or 1,
             )
         )
     return StudyPlan(study=options.study or "classifier-ablation", cells=tuple(cells), seed=options.seed)

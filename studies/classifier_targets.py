@@ -100,7 +100,7 @@ def plan(options: StudyOptions) -> StudyPlan:
     if question not in (allowed := [*QUESTIONS, *READINGS]):
         raise BadConfig(f"unknown question {question!r}: allowed are {', '.join(allowed)}; pass one as --study")
     cells = reading_cells(READINGS[question]) if question in READINGS else (QUESTIONS[question],)
-    asked = tuple(replace(one, replicates=options.replicates) for one in cells)
+    asked = tuple(replace(one, replicates=options.replicates or 1) for one in cells)
     return StudyPlan(study=question, cells=asked, seed=options.seed)
 
 

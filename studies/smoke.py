@@ -1,4 +1,4 @@
-"""Both phases as one study at smoke scale, on up to 800 of 5,000 bundled digits; takes minutes on two cores.
+"""Both phases as one study at smoke scale, on up to 400 of 5,000 bundled digits; takes minutes on two cores.
 
 python studies/smoke.py
 """

@@ -34,7 +34,10 @@ class StudyOptions:
     ] = ()
     trials: Annotated[int | None, Option(min=1, help="Phase 1: TPE trials of each cell.")] = None
     seed: Annotated[int, Option(min=0, help="Seed of the whole study.")] = 0
-    replicates: Annotated[int, Option(min=1, help="Phase 2: independent seeds of each grid point.")] = 1
+    replicates: Annotated[
+        int | None,
+        Option(min=1, help="Phase 2: independent seeds of each grid point; by default 3, at the paper scale 1."),
+    ] = None
     workers: Annotated[
         int,
         Option(

@@ -21,7 +21,7 @@ def plan(options: StudyOptions) -> StudyPlan:
     Trials with shared inits classify well; trials with random inits perform at chance level.
     """
     (search,) = search_cells(SCALES["smoke"], ("digits8/siren",))
-    (grid,) = grid_cells(SCALES["smoke"], ("digits8/siren",))
+    (grid,) = grid_cells(SCALES["smoke"], ("digits8/siren",), replicates=1)
     common: dict[str, Any] = {"signals": DIGITS, "classifier": CLASSIFIER}
     space: Space = {"init": INIT, "lr": Real(1e-3, 1e-2, log=True)}
     cells = (

@@ -36,7 +36,7 @@ def plan(options: StudyOptions) -> StudyPlan:
             space={"init": INIT, "steps": Categorical((2, 4))},
             fixed={**GRID_FIXED[cell.field], "hidden": 8},
         )
-        for cell in grid_cells(SCALES["smoke"], options.cells or CELLS)
+        for cell in grid_cells(SCALES["smoke"], options.cells or CELLS, replicates=options.replicates or 1)
     ]
     return StudyPlan(study=options.name, cells=(*search, *grid), seed=options.seed)
 

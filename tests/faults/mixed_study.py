@@ -24,7 +24,7 @@ def plan(options: StudyOptions) -> StudyPlan:
             space=space,
             fixed=GRID_FIXED[field],
             classifier=QUICK,
-            replicates=options.replicates,
+            replicates=options.replicates or 1,
         )
         for subset, field, space in ((120, "rffnet", quick), (None, "siren", slow))
     ]

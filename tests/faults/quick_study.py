@@ -25,7 +25,7 @@ def plan(options: StudyOptions) -> StudyPlan:
             space={"init": INIT, "hidden": Categorical((4, 8)), "steps": Categorical((1, 2))},
             fixed=GRID_FIXED[field],
             classifier=QUICK,
-            replicates=options.replicates,
+            replicates=options.replicates or 1,
         )
         for field in FIELDS
     ]

@@ -19,7 +19,7 @@ def plan(options: StudyOptions) -> StudyPlan:
         space={"init": Categorical(("shared",)), "steps": Categorical((60,))},
         fixed={**GRID_FIXED["siren"], "hidden": 16},
         classifier=ClassifierConfig(name="mlp", params={"width": 8, "depth": 1}, epochs=1),
-        replicates=options.replicates,
+        replicates=options.replicates or 1,
     )
     return StudyPlan(study=options.name, cells=(cell,), seed=options.seed)
 

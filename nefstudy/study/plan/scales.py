@@ -32,6 +32,8 @@ class Scale:
         search_space: dimensions that replace those of Tables 1 and 2 at this scale, for every field.
         search_trials: TPE budget of a cell.
         search_classifier, grid_classifier: classifiers of the two phases; `--classifier` changes the name only.
+        replicates: independent seeds of each grid point. All fields of a shared init have one draw in common, so that
+            with a single seed a small study would measure that draw; `--replicates` overrides it.
     """
 
     signals: tuple[str, ...]
@@ -45,6 +47,7 @@ class Scale:
     grid: Mapping[str, Space] = field(default_factory=lambda: GRID)
     grid_fixed: Mapping[str, Point] = field(default_factory=lambda: GRID_FIXED)
     grid_classifier: ClassifierConfig = field(default_factory=lambda: ClassifierConfig(epochs=50, patience=10))
+    replicates: int = 1
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -52,7 +55,7 @@ class Scale:
         return tuple(f"{signals}/{name}" for signals, name in product(self.signals, STUDY_FIELDS))
 
 
-_SMOKE_GRID: Space = {"init": INIT, "hidden": Categorical((16, 32)), "steps": Categorical((10, 25, 75))}
+_SMOKE_GRID: Space = {"init": INIT, "hidden": Categorical((16,)), "steps": Categorical((10, 25, 75, 1000))}
 
 SCALES: Mapping[str, Scale] = {
     "smoke": Scale(
@@ -67,9 +70,10 @@ SCALES: Mapping[str, Scale] = {
             "lr": Real(1e-4, 3e-2, log=True),
         },
         search_classifier=ClassifierConfig(epochs=10, lr=3e-3),
-        grid_subset={"mnist5k": 800, "fashion-mnist": 800, "photo-patches-32": 300, "photo-patches-64": 200},
+        grid_subset={"mnist5k": 200, "fashion-mnist": 200, "photo-patches-32": 200, "photo-patches-64": 100},
         grid={"siren": _SMOKE_GRID, "rffnet": _SMOKE_GRID, "mfn": _SMOKE_GRID},
         grid_classifier=ClassifierConfig(epochs=20, lr=3e-3),
+        replicates=3,
     ),
     "cpu": Scale(
         signals=STAND_INS,
@@ -87,6 +91,7 @@ SCALES: Mapping[str, Scale] = {
             name: {**GRID[name], "steps": Categorical((5, 15, 25, 50, 75, 1000)), "hidden": Categorical(hidden)}
             for name, hidden in {"siren": (8, 32), "rffnet": (16, 32), "mfn": (16, 32)}.items()
         },
+        replicates=3,
     ),
     "paper": Scale(
         signals=("mnist", "cifar10", "microimagenet", "shapenet10"),
@@ -161,12 +166,15 @@ def grid_cells(
     scale: Scale,
     cells: tuple[str, ...] | None = None,
     *,
-    replicates: int = 1,
+    replicates: int | None = None,
     classifier: str | None = None,
     data: DataOptions | None = None,
     handover: Mapping[str, tuple[Space, Point]] | None = None,
 ) -> tuple[CellPlan, ...]:
     """Return the cells of phase 2: full grids, from Table 3 of Papa et al. at the scale's sizes or from a hand-over.
+
+    Args:
+        replicates: seeds of each point; None takes the scale's.
 
     Raises:
         BadConfig: a cell is unknown to the scale or missing in the hand-over.
@@ -188,7 +196,7 @@ def grid_cells(
             space=grids[f"{signals}/{name}"][0],
             fixed=grids[f"{signals}/{name}"][1],
             classifier=_named(scale.grid_classifier, classifier),
-            replicates=replicates,
+            replicates=scale.replicates if replicates is None else replicates,
         )
         for signals, name in chosen_cells(scale, cells)
     )

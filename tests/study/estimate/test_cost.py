@@ -24,7 +24,7 @@ def plan_of(*cells: CellPlan) -> StudyPlan:
 
 
 def grid_cell(*steps: int, scale: str = "smoke", cell: str = "mnist5k/siren") -> CellPlan:
-    one = grid_cells(SCALES[scale], (cell,))[0]
+    one = grid_cells(SCALES[scale], (cell,), replicates=1)[0]
     return replace(one, space={**one.space, "steps": Categorical(steps)})
 
 

@@ -65,7 +65,7 @@ def test_phase_two_runs_from_the_file(searched, ledger, tmp_path):
     assert json.loads((tmp_path / "h" / "s.json").read_text()) == found
     read = read_handover(tmp_path / "h" / "s.json")
     (cell,) = grid_cells(SCALES["smoke"], ("mnist5k/siren",), handover=read)
-    wanted = 1
+    wanted = SCALES["smoke"].replicates
     for values in found["cells"]["mnist5k/siren"]["grid"].values():
         wanted *= len(values)
     assert cell.planned == wanted

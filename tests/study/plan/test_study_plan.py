@@ -31,7 +31,7 @@ def plan_of(*cells: CellPlan, seed: int = 0) -> StudyPlan:
 
 
 def grid_cell(**changes) -> CellPlan:
-    return replace(grid_cells(SCALES["smoke"], ("mnist5k/siren",))[0], **changes)
+    return replace(grid_cells(SCALES["smoke"], ("mnist5k/siren",), replicates=1)[0], **changes)
 
 
 def test_defaults_written_out_do_not_change_a_key():
@@ -130,6 +130,22 @@ def test_a_search_plans_and_records_no_metric_of_the_test_split():
         assert recorded.signals == cell.signals
     old = {name: value for name, value in described[1].items() if name != "test"}
     assert described_cell(old).traits == plan.cells[1].traits, "earlier versions recorded no such key"
+
+
+def test_small_scales_repeat_the_grid():
+    """Without a number of replicates, a grid has the scale's: three seeds at smoke and cpu, one at paper."""
+    by_scale = {name: {cell.replicates for cell in grid_cells(scale)} for name, scale in SCALES.items()}
+    assert by_scale == {"smoke": {3}, "cpu": {3}, "paper": {1}}
+    assert {cell.replicates for cell in grid_cells(SCALES["smoke"], replicates=2)} == {2}
+    assert {cell.replicates for cell in search_cells(SCALES["smoke"])} == {1}
+
+
+def test_the_smoke_study_looks_for_a_decline_at_many_steps():
+    """The smoke grid's ladders reach 1,000 steps: 72 trials, of which each four share one of 18 fits."""
+    cells = grid_cells(SCALES["smoke"])
+    assert sum(cell.planned for cell in cells) == 72
+    assert [cell.space["steps"] for cell in cells] == [Categorical((10, 25, 75, 1000))] * 3
+    assert sum(cost.fits for cost in plan_cost(plan_of(*cells))) == 18
 
 
 def test_unknown_names_are_refused_with_what_is_allowed():
