@@ -16,12 +16,11 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from nefstudy import seeds
-from nefstudy.classifiers.catalog import CLASSIFIERS, build
+from nefstudy.classifiers.catalog import CLASSIFIERS, build, complete
 from nefstudy.classifiers.classifier import WeightClassifier, count_parameters
 from nefstudy.classifiers.networks.gnn import GnnNetwork
 from nefstudy.classifiers.networks.sparse import graphs, score_graphs
 from nefstudy.config import ClassifierConfig, FieldConfig
-from nefstudy.errors import BadConfig
 from nefstudy.fields.catalog import build as build_field
 from nefstudy.fields.field import NeuralField
 from nefstudy.inits.drawn import RandomInit
@@ -69,16 +68,14 @@ def workload(name: str, *, hidden: int = 32, batch: int = 32, seconds: float = 1
 
 
 def cases(names: Iterable[str] | None = None) -> list[tuple[str, Path]]:
-    """Return the cases to measure: each given classifier (default: all) with each input path that it supports.
+    """Return the cases to measure: each given classifier or preset (default: all classifiers) with each input path.
 
     Raises:
         BadConfig: a classifier is unknown.
     """
     chosen = list(CLASSIFIERS if names is None else names)
-    unknown = [name for name in chosen if name not in CLASSIFIERS]
-    if unknown:
-        raise BadConfig(f"classifier {unknown[0]!r} is unknown; allowed: {', '.join(CLASSIFIERS)}; choose one of these")
-    return [(name, path) for name in chosen for path in (("dense", "pyg") if name == "gnn" else ("dense",))]
+    kinds = {name: complete(ClassifierConfig(name=name)).name for name in chosen}
+    return [(name, path) for name in chosen for path in (("dense", "pyg") if kinds[name] == "gnn" else ("dense",))]
 
 
 def bench_classify(

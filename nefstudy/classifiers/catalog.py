@@ -1,7 +1,7 @@
-"""Classifiers by name, and the functions that complete a configuration and build its network."""
+"""Classifiers and presets by name, and the functions that complete a configuration and build its network."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cache
 from inspect import signature
@@ -17,7 +17,8 @@ from nefstudy.classifiers.networks.transformer import Transformer
 from nefstudy.config import ClassifierConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.field import NeuralField
-from nefstudy.fields.hyperparameter import coerce
+from nefstudy.fields.hyperparameter import coerce, without_late_defaults
+from nefstudy.scalars import Scalar
 
 CLASSIFIERS: dict[str, type[Any]] = {
     "mlp": Mlp,
@@ -29,10 +30,40 @@ CLASSIFIERS: dict[str, type[Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class Preset:
+    """A name for a classifier with some hyperparameters, any of which a configuration may override."""
+
+    classifier: str
+    params: Mapping[str, Scalar]
+
+
+_PUBLISHED: Mapping[str, Scalar] = {
+    "dropout": 0.2,
+    "lift": 128,
+    "norm": "after",
+    "modulate": True,
+    "read_out": "concatenate",
+}
+
+PRESETS: dict[str, Preset] = {
+    "gnn-published": Preset("gnn", {**_PUBLISHED, "width": 32, "node_hidden": 32, "edge_hidden": 32, "sigma": 3.0}),
+    "transformer-published": Preset("transformer", {**_PUBLISHED, "heads": 8, "sigma": 1.0}),
+}
+"""Hyperparameters with which the public code of neural graphs classifies MNIST digits (Kofinas et al. 2024)."""
+
+
+def classifier_names(classifiers: Mapping[str, type[Any]] = CLASSIFIERS) -> list[str]:
+    """Return the names that a configuration may have: of classifiers, then of presets of these classifiers."""
+    presets = [name for name, preset in PRESETS.items() if preset.classifier in classifiers]
+    return list(dict.fromkeys([*classifiers, *presets]))
+
+
 def complete(config: ClassifierConfig, *, classifiers: Mapping[str, type[Any]] = CLASSIFIERS) -> ClassifierConfig:
     """Return the configuration with every hyperparameter filled in and converted to its declared type.
 
-    Equal experiments then have equal digests, no matter which defaults were written out.
+    A preset becomes its classifier. Hyperparameters that were added later are left out while they have their defaults.
+    So equal experiments have equal digests, no matter which defaults were written out.
 
     Raises:
         BadConfig: the classifier or a hyperparameter is unknown, or a value is not allowed.
@@ -43,7 +74,8 @@ def complete(config: ClassifierConfig, *, classifiers: Mapping[str, type[Any]] =
             f"classifier {config.name}: reading 'centered': its `build` has no argument `centered`; "
             "add it, or use 'plain'"
         )
-    return config.model_copy(update={"params": asdict(spec)})
+    name = _without_preset(config, classifiers).name
+    return config.model_copy(update={"name": name, "params": without_late_defaults(spec)})
 
 
 def with_reading(
@@ -77,11 +109,21 @@ def _can_center(spec: ClassifierSpec) -> bool:
 _hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)  # called for each of a grid's thousands of trials
 
 
+def _without_preset(config: ClassifierConfig, classifiers: Mapping[str, type[Any]]) -> ClassifierConfig:
+    """Return the configuration with a preset replaced by its classifier and the hyperparameters that are not given."""
+    preset = PRESETS.get(config.name)
+    if preset is None or config.name in classifiers:
+        return config
+    return config.model_copy(update={"name": preset.classifier, "params": {**preset.params, **config.params}})
+
+
 def _spec(config: ClassifierConfig, classifiers: Mapping[str, type[Any]]) -> Any:
-    if config.name not in classifiers:
-        near = get_close_matches(config.name, classifiers, n=1)
+    names = classifier_names(classifiers)
+    if config.name not in names:
+        near = get_close_matches(config.name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
-        raise BadConfig(f"classifier {config.name!r} is unknown; allowed: {', '.join(classifiers)}; {hint}")
+        raise BadConfig(f"classifier {config.name!r} is unknown; allowed: {', '.join(names)}; {hint}")
+    config = _without_preset(config, classifiers)
     kind = classifiers[config.name]
     known = {item.name: item for item in fields(kind)}
     for name in config.params:

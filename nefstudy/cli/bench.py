@@ -19,7 +19,10 @@ bench = typer.Typer(no_args_is_help=True, help="Benchmark the parts of a study's
 def bench_classifiers(  # noqa: PLR0917  # typer calls it by keyword
     classifier: Annotated[
         list[str] | None,
-        typer.Option(help="Measure only this one: mlp, gnn, gnn-thin, gnn-sign, transformer or dws; can be repeated."),
+        typer.Option(
+            help="Measure only this one: mlp, gnn, gnn-thin, gnn-sign, transformer, dws, gnn-published or "
+            "transformer-published; can be repeated."
+        ),
     ] = None,
     field: Annotated[str, typer.Option(help="Field whose weights are classified.")] = "siren",
     hidden: Annotated[int, typer.Option(help="Hidden units of the field.")] = 32,

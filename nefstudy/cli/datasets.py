@@ -157,8 +157,8 @@ def dataset_classify(  # noqa: PLR0917  # typer calls it by keyword
     classifier: Annotated[
         str,
         typer.Option(
-            help="Classifier to train: mlp, gnn (also for fields of several widths), gnn-thin, gnn-sign, transformer "
-            "or dws."
+            help="Classifier to train: mlp, gnn (also for fields of several widths), gnn-thin, gnn-sign, transformer, "
+            "dws, gnn-published or transformer-published (as in the code of Kofinas et al. 2024)."
         ),
     ] = "gnn-sign",
     epochs: Annotated[int, typer.Option(min=1, help="Epochs to train.")] = 50,

@@ -13,14 +13,35 @@ Scalar = bool | int | float | str
 _hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)  # called for each of a grid's thousands of trials
 
 
-def hyperparameter(default: Scalar, *, low: int | float, high: int | float, even: bool = False) -> Any:
-    """Return a dataclass field with a default; `check` enforces its inclusive range and, if `even`, an even value."""
-    return dataclasses.field(default=default, metadata={"low": low, "high": high, "even": even})
+def hyperparameter(
+    default: Scalar, *, low: int | float, high: int | float, even: bool = False, late: bool = False
+) -> Any:
+    """Return a dataclass field with a default; `check` enforces its inclusive range and, if `even`, an even value.
+
+    Args:
+        late: added after configurations of the class had digests; see `without_late_defaults`.
+    """
+    return dataclasses.field(default=default, metadata={"low": low, "high": high, "even": even, "late": late})
 
 
-def choice(default: str, *others: str) -> Any:
+def choice(default: str, *others: str, late: bool = False) -> Any:
     """Return a dataclass field with a default; `check` allows only the default and `others`."""
-    return dataclasses.field(default=default, metadata={"choices": sorted({default, *others})})
+    return dataclasses.field(default=default, metadata={"choices": sorted({default, *others}), "late": late})
+
+
+def switch(default: bool, *, late: bool = False) -> Any:
+    """Return a dataclass field for an option that is on or off."""
+    return dataclasses.field(default=default, metadata={"late": late})
+
+
+def without_late_defaults(values: Any) -> dict[str, Scalar]:
+    """Return the values of a dataclass, without late ones that have their defaults, so that digests stay the same."""
+    kept = [
+        item.name
+        for item in dataclasses.fields(values)
+        if not item.metadata.get("late") or getattr(values, item.name) != item.default
+    ]
+    return {name: getattr(values, name) for name in kept}
 
 
 def coerce(name: str, value: Scalar, kind: type) -> Scalar:

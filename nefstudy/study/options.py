@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
-from nefstudy.classifiers.catalog import CLASSIFIERS
+from nefstudy.classifiers.catalog import classifier_names
 from nefstudy.errors import BadConfig
 from nefstudy.fitting.engines.catalog import ENGINES
 from nefstudy.flags import Json, LedgerUrl, Root
@@ -55,7 +55,7 @@ class StudyOptions:
     spread: Annotated[bool, Option("--spread", help="Place the workers of a trial on different nodes.")] = False
     classifier: Annotated[
         str | None,
-        Option(help=f"Classifier to train on the weights: {', '.join(CLASSIFIERS)}; the default is gnn-sign."),
+        Option(help=f"Classifier to train on the weights: {', '.join(classifier_names())}; the default is gnn-sign."),
     ] = None
     engine: Annotated[
         str, Option(help=f"Fitting engine: {', '.join(ENGINES)}, or auto, which chooses one for each fit.")

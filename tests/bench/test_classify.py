@@ -20,6 +20,7 @@ def test_every_classifier_is_measured_and_both_paths_of_gnn() -> None:
     assert {name for name, _ in cases()} == set(CLASSIFIERS)
     assert [path for name, path in cases() if name == "gnn"] == ["dense", "pyg"]
     assert cases(["mlp"]) == [("mlp", "dense")]
+    assert cases(["gnn-published"]) == [("gnn-published", "dense"), ("gnn-published", "pyg")]
 
 
 def test_an_unknown_classifier_is_refused_before_anything_runs() -> None:

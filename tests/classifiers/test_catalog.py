@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from nefstudy.classifiers.catalog import CLASSIFIERS, build, complete, with_reading
+from nefstudy.classifiers.catalog import CLASSIFIERS, PRESETS, build, classifier_names, complete, with_reading
 from nefstudy.classifiers.classifier import WeightClassifier
 from nefstudy.config import ClassifierConfig
 from nefstudy.errors import BadConfig
@@ -21,9 +21,35 @@ def test_equal_experiments_have_equal_digests(name: str) -> None:
     assert complete(ClassifierConfig(name=name, params={"width": 12.0})).digest == other.digest
 
 
-@pytest.mark.parametrize("name", list(CLASSIFIERS))
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_a_preset_is_its_classifier_with_other_defaults(name: str) -> None:
+    """A completed preset has its classifier's name and its own hyperparameters, any of which may be overridden.
+
+    It is the same experiment as its classifier with these hyperparameters written out.
+    """
+    preset = complete(ClassifierConfig(name=name, epochs=3))
+    assert (preset.name, preset.epochs) == (PRESETS[name].classifier, 3)
+    assert preset.digest == complete(preset).digest
+    params = dict(PRESETS[name].params)
+    assert preset.digest == complete(ClassifierConfig(name=preset.name, params=params, epochs=3)).digest
+    assert preset.digest != complete(ClassifierConfig(name=preset.name, epochs=3)).digest
+    other = complete(ClassifierConfig(name=name, params={"lift": 7}))
+    assert other.params == preset.params | {"lift": 7}
+    assert "lift" not in complete(ClassifierConfig(name=name, params={"lift": 0})).params
+
+
+def test_a_name_of_the_study_hides_a_preset() -> None:
+    """A classifier of a study script that has the name of a preset is used; a preset needs its classifier."""
+    own = complete(ClassifierConfig(name="gnn-published"), classifiers={"gnn": Own, "gnn-published": Own})
+    assert (own.name, own.params) == ("gnn-published", {})
+    assert classifier_names({"own": Own}) == ["own"]
+    with pytest.raises(BadConfig, match="'gnn-published' is unknown; allowed: own;"):
+        complete(ClassifierConfig(name="gnn-published"), classifiers={"own": Own})
+
+
+@pytest.mark.parametrize("name", classifier_names())
 def test_every_classifier_takes_every_field(name: str, field: NeuralField) -> None:
-    """Every classifier can be built for every field."""
+    """Every classifier and preset can be built for every field."""
     assert isinstance(build(ClassifierConfig(name=name), field, classes=4), WeightClassifier)
 
 
@@ -32,8 +58,10 @@ def test_every_classifier_takes_every_field(name: str, field: NeuralField) -> No
     [
         (
             ClassifierConfig(name="gnn-sing"),
-            "'gnn-sing'.*: mlp, .*'gnn-sign'",
+            "'gnn-sing'.*: mlp, .*dws, gnn-published, transformer-published; .*'gnn-sign'",
         ),
+        (ClassifierConfig(name="gnn-publishd"), "mean 'gnn-published'"),
+        (ClassifierConfig(name="gnn-published", params={"heads": 8}), "'heads'.*: width, .*read_out"),
         (ClassifierConfig(params={"hidden": 3}), "'hidden'.*: width, "),
         (ClassifierConfig(params={"width": 0}), "GnnSign width = 0: .*1"),
         (ClassifierConfig(params={"width": 2.5}), "width = 2.5: .*int"),
@@ -61,7 +89,7 @@ def test_the_reading_follows_the_init_where_the_classifier_can() -> None:
     An explicit reading stays, and is refused if the classifier cannot read it.
     """
     own = CLASSIFIERS | {"own": Own}
-    for name in CLASSIFIERS:
+    for name in classifier_names():
         config = ClassifierConfig(name=name)
         readings = [with_reading(config, shared=shared).reading for shared in (True, False)]
         assert readings == ["centered", "plain"]

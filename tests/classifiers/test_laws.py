@@ -1,4 +1,4 @@
-"""Properties of every invariant classifier on every field, in both readings.
+"""Properties of every invariant classifier and preset on every field, in both readings.
 
 `mlp`, the documented exception, is tested in test_sign_gnn. A network that reads centered features receives each field
 together with the training mean (`framed`), so that a symmetry can move both.
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nefstudy import seeds
-from nefstudy.classifiers.catalog import CLASSIFIERS, build
+from nefstudy.classifiers.catalog import build, classifier_names
 from nefstudy.classifiers.classifier import WeightClassifier
 from nefstudy.config import ClassifierConfig
 from nefstudy.fields.actions import act, random_element
@@ -26,6 +26,8 @@ SMALL: dict[str, dict[str, Scalar]] = {
     "gnn-sign": {"width": 8, "pooled": 8},
     "transformer": {"width": 8, "edge_width": 6, "heads": 2, "rounds": 2},
     "dws": {"width": 8, "depth": 2, "pooled": 8},
+    "gnn-published": {"width": 8, "steps": 5, "node_hidden": 12, "edge_hidden": 8, "lift": 5},
+    "transformer-published": {"width": 8, "edge_width": 6, "heads": 2, "rounds": 2, "lift": 5},
 }
 INVARIANT = pytest.mark.parametrize("name", list(SMALL))
 READINGS = pytest.mark.parametrize("reading", ["plain", "centered"])
@@ -65,8 +67,8 @@ def changed(field: NeuralField, rows: torch.Tensor, name: str, change: Callable[
 
 
 def test_every_classifier_is_tested_here() -> None:
-    """This file tests every classifier of the catalog except `mlp`, which is not invariant."""
-    assert set(SMALL) == set(CLASSIFIERS) - {"mlp"}
+    """This file tests every classifier and preset of the catalog except `mlp`, which is not invariant."""
+    assert set(SMALL) == set(classifier_names()) - {"mlp"}
 
 
 @READINGS
@@ -148,7 +150,7 @@ def test_a_centered_network_reads_small_differences(field: NeuralField, make_row
     assert plain.std(dim=0).max() < 1e-3 * one.std(dim=0).mean()
 
 
-@pytest.mark.parametrize("name", ["gnn-sign", "gnn-thin", "gnn"])
+@pytest.mark.parametrize("name", ["gnn-sign", "gnn-thin", "gnn", "gnn-published", "transformer-published"])
 @pytest.mark.parametrize("spread", [1e-2, 1e-6])
 def test_a_field_far_from_the_training_fields_has_finite_scores(
     field: NeuralField, make_rows: MakeRows, name: str, spread: float

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nefstudy.classifiers.catalog import CLASSIFIERS
+from nefstudy.classifiers.catalog import PRESETS, classifier_names
 from nefstudy.classifiers.save import classifier_bytes, load_classifier
 from nefstudy.classifiers.scores import logits_of
 from nefstudy.classifiers.train import train_classifier
@@ -20,7 +20,7 @@ MakeData = Callable[..., WeightData]
 
 
 @pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("name", list(CLASSIFIERS))
+@pytest.mark.parametrize("name", classifier_names())
 def test_a_reloaded_classifier_scores_bit_for_bit(
     make_data: MakeData, field: NeuralField, name: str, shared: bool, tmp_path: Path
 ) -> None:
@@ -38,6 +38,25 @@ def test_a_reloaded_classifier_scores_bit_for_bit(
     far = replace(data, parameters=5.0 * data.parameters)
     assert loaded.logits(far).isfinite().all(), "rows of other origins are scored, too"
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_a_committee_of_a_preset_is_read_back_bit_for_bit(make_data: MakeData, name: str, tmp_path: Path) -> None:
+    """Each member of a committee has different frequencies, which the file restores.
+
+    The file contains the preset's classifier and hyperparameters, so that it does not depend on the preset.
+    """
+    data = make_data(Siren(2, 2, hidden=4))
+    given = ClassifierConfig(name=name, params={"width": 8, "lift": 3}, epochs=2, average=0.9, members=2)
+    trained = train_classifier(given, data, seed=0)
+    (tmp_path / "a").write_bytes(classifier_bytes(trained))
+    loaded = load_classifier(tmp_path / "a")
+    assert loaded.config.name == PRESETS[name].classifier
+    assert (loaded.config.params["lift"], loaded.config.params["modulate"]) == (3, True)
+    assert torch.equal(loaded.logits(data), logits_of(trained.network, data.parameters))
+    frequencies = [value for key, value in loaded.network.state_dict().items() if key.endswith("edge.frequencies")]
+    assert len(frequencies) == 2
+    assert not torch.equal(*frequencies)
 
 
 def test_equal_classifiers_are_equal_bytes(make_data: MakeData, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from nefstudy.classifiers import train as module
-from nefstudy.classifiers.catalog import CLASSIFIERS
+from nefstudy.classifiers.catalog import classifier_names
 from nefstudy.classifiers.scores import Scores, logits_of, score
 from nefstudy.classifiers.train import learning_rate_factor, train_classifier
 from nefstudy.classifiers.weights import WeightData
@@ -27,6 +27,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "dws": {"width": 8, "depth": 2, "pooled": 16, "dropout": 0.1},
     "gnn-thin": {"width": 8, "pooled": 8, "dropout": 0.1},
     "gnn-sign": {"width": 8, "pooled": 8, "dropout": 0.1},
+    "gnn-published": {"width": 16, "steps": 2, "node_hidden": 16, "edge_hidden": 16, "lift": 16},
+    "transformer-published": {"width": 16, "edge_width": 8, "rounds": 2, "lift": 16},
 }
 
 
@@ -35,8 +37,8 @@ def config(name: str = "gnn-sign", *, epochs: int = 4, **more: Any) -> Classifie
 
 
 def test_the_small_settings_cover_the_catalog() -> None:
-    """This file tests every classifier of the catalog."""
-    assert set(SMALL) == set(CLASSIFIERS)
+    """This file tests every classifier and preset of the catalog."""
+    assert set(SMALL) == set(classifier_names())
 
 
 @pytest.mark.slow

@@ -3,7 +3,9 @@
 The scores are invariant to permutations of hidden units but not to signs. Every edge has a state in each direction, so
 that the network costs far more than `gnn-sign`. This file holds the network and its dense path, for batches of one
 architecture; `sparse` runs the same network on torch-geometric batches of mixed architectures.
-Letters: B fields, S and T source and target units, N units, C channels.
+With `lift`, `norm`, `modulate` and `read_out` it also has what the public code of neural graphs has (Kofinas et al.
+2024); by default it has not.
+Letters: B fields, S and T source and target units, N units, O output units, C channels.
 """
 
 from dataclasses import dataclass
@@ -16,8 +18,9 @@ from torch import Tensor, nn
 
 from nefstudy.classifiers.networks.graph import WeightGraph, weight_graph
 from nefstudy.classifiers.networks.graph_network import GraphNetwork
+from nefstudy.classifiers.networks.lift import first_layer
 from nefstudy.fields.field import NeuralField
-from nefstudy.fields.hyperparameter import check, hyperparameter
+from nefstudy.fields.hyperparameter import check, choice, hyperparameter, switch
 from nefstudy.scalars import Scalar
 
 # Hidden widths of 0.5M, 1.2M and 1.5M parameters on a 2-32-32-3 SIREN (Papa et al. 2024 suppl., figure 1).
@@ -37,6 +40,12 @@ class Gnn:
         width: channels of a state; the default 64, with 4 steps, three node layers and two edge layers of 256, is that
             of Papa et al. 2024, section 3.
         dropout: dropout rate of the pooled features in training.
+        lift: random Fourier features of each weight and bias; 0 reads the scalar itself.
+        sigma: standard deviation of the features' frequencies; it has no effect without `lift`.
+        norm: `after` normalizes the channels of a unit after each step.
+        modulate: an edge's message is a linear function of both units, scaled and shifted by functions of the edge's
+            state. Otherwise it is the state itself.
+        read_out: the features of a field are the `mean` of the output units' states, or all of them (`concatenate`).
     """
 
     width: int = hyperparameter(64, low=1, high=4096)
@@ -44,6 +53,11 @@ class Gnn:
     node_hidden: int = hyperparameter(256, low=1, high=8192)
     edge_hidden: int = hyperparameter(256, low=1, high=8192)
     dropout: float = hyperparameter(0.0, low=0.0, high=0.99)
+    lift: int = hyperparameter(0, low=0, high=4096, late=True)
+    sigma: float = hyperparameter(1.0, low=0.0, high=1000.0, late=True)
+    norm: str = choice("none", "after", late=True)
+    modulate: bool = switch(False, late=True)
+    read_out: str = choice("mean", "concatenate", late=True)
 
     def __post_init__(self) -> None:
         check(self)
@@ -51,6 +65,22 @@ class Gnn:
     def build(self, field: NeuralField, classes: int, *, centered: bool = False) -> "GnnNetwork":
         """Return an untrained network for rows of this field."""
         return GnnNetwork(self, weight_graph(field, signs=False, centered=centered), classes)
+
+
+class Modulation(nn.Module):
+    """Messages of edges: a linear function of the states of both units, scaled and shifted by those of the edge."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.of_edge = nn.Linear(width, 2 * width)
+        self.of_source = nn.Linear(width, width)
+        self.of_target = nn.Linear(width, width, bias=False)
+
+    def forward(self, source: Tensor, target: Tensor, state: Tensor) -> Tensor:
+        """Return the messages; states of units broadcast against those of edges."""
+        scale, shift = self.of_edge(state).chunk(2, dim=-1)
+        message: Tensor = scale * (self.of_source(source) + self.of_target(target)) + shift
+        return message
 
 
 class Step(nn.Module):
@@ -61,16 +91,23 @@ class Step(nn.Module):
         width = spec.width
         self.on_edges = _perceptron(3 * width, spec.edge_hidden, width)
         self.on_units = _perceptron(9 * width, spec.node_hidden, spec.node_hidden, width)
+        self.modulation = Modulation(width) if spec.modulate else None
+        self.norm = nn.LayerNorm(width) if spec.norm == "after" else nn.Identity()
 
     def edge(self, source: Tensor, target: Tensor, state: Tensor) -> Tensor:
         """Return the new states of edges, given the states of the units at both ends."""
         change: Tensor = self.on_edges(torch.cat([source, target, state], dim=-1))
         return state + change
 
+    def message(self, source: Tensor, target: Tensor, state: Tensor) -> Tensor:
+        """Return the messages of edges, given their states and those of the units at both ends, which broadcast."""
+        message: Tensor = state if self.modulation is None else self.modulation(source, target, state)
+        return message
+
     def unit(self, state: Tensor, aggregated: Tensor, amplified: Tensor) -> Tensor:
-        """Return the new states of units, given statistics of their incoming edges, plain and amplified."""
-        change: Tensor = self.on_units(torch.cat([state, aggregated, amplified], dim=-1))
-        return state + change
+        """Return the new states of units, given statistics of the incoming messages, plain and amplified."""
+        new: Tensor = self.norm(state + self.on_units(torch.cat([state, aggregated, amplified], dim=-1)))
+        return new
 
 
 class GnnNetwork(GraphNetwork):
@@ -87,12 +124,12 @@ class GnnNetwork(GraphNetwork):
         )
         self.kinds = unit_kinds(graph)
         self.identity = nn.Embedding(sum(1 if v.role == "hidden" else v.size for v in graph.layers), spec.width)
-        self.unit = nn.Linear(self.columns[0], spec.width)
-        self.edge = nn.Linear(self.columns[1], spec.width)
+        self.unit, self.edge = (first_layer(n, spec.width, lift=spec.lift, sigma=spec.sigma) for n in self.columns)
         self.direction = nn.Embedding(2, spec.width)
         self.steps = nn.ModuleList(Step(spec) for _ in range(spec.steps))
         self.dropout = nn.Dropout(spec.dropout)
-        self.hidden = nn.Linear(spec.width, spec.width)
+        self.concatenates = spec.read_out == "concatenate"
+        self.hidden = nn.Linear(spec.width * (graph.layers[-1].size if self.concatenates else 1), spec.width)
         self.head = nn.Linear(spec.width, classes)
         self.degrees = [sum(graph.layers[sender].size for sender, _, _ in _incoming(graph, i)) for i in self.kinds]
         counts = [layer.size for layer in graph.layers]
@@ -100,7 +137,7 @@ class GnnNetwork(GraphNetwork):
         self.mean_log_degree = sum(n * value for n, value in zip(counts, logs, strict=True)) / sum(counts)
 
     def embed(self, rows: Float[Tensor, "B P"]) -> Float[Tensor, "B E"]:
-        """Return the mean state of the output units, passed through one more layer."""
+        """Return the mean state of the output units, or all their states, passed through one more layer."""
         units, edges = self.extract(rows)
         states = [
             self.unit(_padded(unit, self.columns[0])) + self.identity(self.kinds[i].to(rows.device))
@@ -111,14 +148,14 @@ class GnnNetwork(GraphNetwork):
         backward = [value.transpose(1, 2) + self.direction.weight[1] for value in on_edges]
         for step in self.rounds():
             states = self._round(step, states, (forward, backward))
-        return self.read_out(states[-1].mean(dim=1))
+        return self.read_out(states[-1].flatten(1) if self.concatenates else states[-1].mean(dim=1))
 
     def rounds(self) -> list[Step]:
         """Return the steps in order, statically typed as `Step`."""
         return [step for step in self.steps if isinstance(step, Step)]
 
-    def read_out(self, pooled: Float[Tensor, "B C"]) -> Float[Tensor, "B E"]:
-        """Return the features of the mean state of the output units."""
+    def read_out(self, pooled: Float[Tensor, "B _"]) -> Float[Tensor, "B E"]:
+        """Return the features of the mean state of the output units, or of their concatenated states."""
         features: Tensor = nn.functional.silu(self.hidden(self.dropout(pooled)))
         return features
 
@@ -129,7 +166,8 @@ class GnnNetwork(GraphNetwork):
             for sender, block, direction in _incoming(self.graph, receiver):
                 ends = _ends(states[sender], states[receiver])
                 edges[direction][block] = step.edge(*ends, edges[direction][block])
-                incoming.append(edges[direction][block])
+                ends = states[sender].unsqueeze(2), states[receiver].unsqueeze(1)
+                incoming.append(step.message(*ends, edges[direction][block]))
             new.append(self._aggregate(step, states[receiver], torch.cat(incoming, dim=1), receiver))
         return new
 

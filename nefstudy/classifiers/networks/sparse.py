@@ -87,7 +87,7 @@ class MixedNetwork(WeightClassifier):
             self.scales[index, : len(graph.features)] = graph.scales(own, self._mean(index))
 
     def embed(self, rows: Float[Tensor, "B P"]) -> Float[Tensor, "B E"]:
-        """Return the mean state of the output units of each field, passed through one more layer."""
+        """Return the features of each field, which `GnnNetwork.read_out` makes of the states of its output units."""
         order, data = [], []
         for index, graph in enumerate(self.graphs):
             indices, own = self._own(rows, index)
@@ -127,8 +127,11 @@ def embed_graphs(network: GnnNetwork, batch: Batch) -> Float[Tensor, "B E"]:
     aggregate = MultiAggregation(["mean", "min", "max", "std"])
     for step in network.rounds():
         edges = step.edge(states[source], states[target], edges)
-        aggregated = aggregate(edges, target, dim_size=len(states))
+        messages = step.message(states[source], states[target], edges)
+        aggregated = aggregate(messages, target, dim_size=len(states))
         states = step.unit(states, aggregated, aggregated * amplify)
+    if network.concatenates:
+        return network.read_out(states[batch.output].reshape(batch.num_graphs, -1))
     pooled = states.new_zeros(batch.num_graphs, states.shape[1])
     pooled.index_add_(0, batch.batch[batch.output], states[batch.output])
     counts = torch.bincount(batch.batch[batch.output], minlength=batch.num_graphs).unsqueeze(1)
