@@ -36,6 +36,14 @@ def test_the_published_network_reads_what_the_default_reads():
     assert published.classifier.params["width"] == 64
 
 
+def test_the_network_of_the_public_code_reads_what_gnn_sign_reads():
+    """The preset `gnn-published`, which is a `gnn`, reads the neural dataset that `gnn-sign` reads."""
+    (published,), (own,) = trials_of("shared-gnn-published"), trials_of("shared-sign")
+    assert (published.dataset, published.steps) == (own.dataset, own.steps)
+    assert (published.classifier.name, own.classifier.name) == ("gnn", "gnn-sign")
+    assert published.classifier.params["lift"] == 128
+
+
 def test_only_the_random_starts_are_seen_several_times():
     """Only fields with a random init are fitted in several views, since all views of a shared init are identical."""
     views = {question: {t.dataset.views for t in trials_of(question)} for question in SCRIPT["QUESTIONS"]}
