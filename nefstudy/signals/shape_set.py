@@ -26,8 +26,11 @@ POOL = 131_072
 HELD_OUT = 4096
 """Points per shape at which IoU is measured: uniform over its bounding box, enlarged by MARGIN."""
 
-NEAR, FAR = 10_240, 2_048
-"""Numbers of candidates that are drawn together: near the surface, and in the whole volume."""
+NEAR, AROUND, FAR = 7_168, 4_096, 2_048
+"""Numbers of candidates drawn together: near the surface, in the box of held-out points, and in the whole volume.
+
+With few candidates away from the surface, a long fit invents material there, where hardly any point contradicts it.
+"""
 
 TRIES = 4
 """Number of times that candidates are drawn until both sides have enough."""
@@ -114,8 +117,7 @@ def sample_solid(draw: Draw) -> Samples | None:
     """
     body, rng = draw(0)
     sides = _sides(body, rng)
-    low, high = body.extent()
-    held_out = rng.uniform(np.maximum(low - MARGIN, -1), np.minimum(high + MARGIN, 1), (HELD_OUT, 3)).astype(np.float16)
+    held_out = _around(body, rng, HELD_OUT).astype(np.float16)
     occupied = body.occupied(held_out.astype(np.float32))
     if occupied.sum() < MIN_INSIDE or not all(map(len, sides)):
         return None
@@ -138,13 +140,19 @@ def _block(draw: Draw, number: int) -> Sides:
 def _sides(body: Body, rng: np.random.Generator) -> Sides:
     candidates, inside = np.empty((0, 3), dtype=np.float16), np.empty(0, dtype=bool)
     for _ in range(TRIES):
-        drawn = np.concatenate([body.near(rng, NEAR), rng.uniform(-1, 1, (FAR, 3))])
+        drawn = np.concatenate([body.near(rng, NEAR), _around(body, rng, AROUND), rng.uniform(-1, 1, (FAR, 3))])
         points = np.clip(drawn, -1, 1).astype(np.float16)
         candidates = np.concatenate([candidates, points])
         inside = np.concatenate([inside, body.occupied(points.astype(np.float32))])
         if FITTED // 2 <= inside.sum() <= len(inside) - FITTED // 2:
             break
     return both_sides(candidates, inside, rng=rng)
+
+
+def _around(body: Body, rng: np.random.Generator, count: int) -> Float[np.ndarray, "n 3"]:
+    """Draw points uniformly from the solid's box, enlarged by MARGIN within [-1, 1]^3."""
+    low, high = body.extent()
+    return rng.uniform(np.maximum(low - MARGIN, -1), np.minimum(high + MARGIN, 1), (count, 3))
 
 
 def both_sides(
