@@ -27,7 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "dws": {"width": 8, "depth": 2, "pooled": 16, "dropout": 0.1},
     "gnn-thin": {"width": 8, "pooled": 8, "dropout": 0.1},
     "gnn-sign": {"width": 8, "pooled": 8, "dropout": 0.1},
-    "gnn-published": {"width": 16, "steps": 2, "node_hidden": 16, "edge_hidden": 16, "lift": 16},
+    "gnn-published": {"width": 16, "steps": 2, "node_hidden": 16, "edge_hidden": 16, "lift": 16, "sigma": 0.5},
     "transformer-published": {"width": 16, "edge_width": 8, "rounds": 2, "lift": 16},
 }
 

@@ -59,7 +59,8 @@ def test_the_help_of_a_plan_names_the_command_and_the_script(script_help: str) -
 def test_choices_of_classifiers_and_engines_are_listed(script_help: str) -> None:
     """The help of --classifier and of --engine lists every allowed name, both for scripts and for commands."""
     for shown in (script_help, help_of("dataset", "classify"), help_of("bench", "classify")):
-        assert [name for name in classifier_names() if not re.search(rf"[ ,]{name}[,; .]", shown)] == []
+        unbroken = re.sub(r"(?<=\w)- ", "-", shown)  # a line may end after the hyphen of a name
+        assert [name for name in classifier_names() if not re.search(rf"[ ,]{name}[,; .]", unbroken)] == []
     for shown in (script_help, help_of("bench", "fit")):
         assert [name for name in ENGINES if not re.search(rf"[ ,]{name}[,; .]", shown)] == []
 
