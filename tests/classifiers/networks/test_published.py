@@ -14,7 +14,7 @@ from nefstudy.classifiers.networks.sparse import graphs, score_graphs
 from nefstudy.config import ClassifierConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.actions import act, random_element
-from nefstudy.fields.field import NeuralField, flatten, unflatten
+from nefstudy.fields.field import flatten, unflatten
 from nefstudy.fields.siren import Siren
 from nefstudy.scalars import Scalar
 
@@ -33,10 +33,10 @@ EACH = [(name, setting) for name in SMALL for setting in SETTINGS]
 FIELD = Siren(in_dim=2, out_dim=3, hidden=5, layers=3)
 
 
-def network_of(name: str, rows: torch.Tensor, field: NeuralField = FIELD, **settings: Scalar) -> GraphNetwork:
+def network_of(name: str, rows: torch.Tensor, **settings: Scalar) -> GraphNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        network = build(ClassifierConfig(name=name, params=SMALL[name] | settings), field, classes=4).double()
+        network = build(ClassifierConfig(name=name, params=SMALL[name] | settings), FIELD, classes=4).double()
     network.calibrate(rows)
     assert isinstance(network, GraphNetwork)
     return network.eval()
