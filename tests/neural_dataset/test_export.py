@@ -12,7 +12,6 @@ from nefstudy.neural_dataset.show import dataset_summary
 from nefstudy.signals.catalog import load_signals
 
 from ..present import present
-from .conftest import RECIPE, SIGNALS
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
@@ -39,8 +38,9 @@ def test_another_suffix_is_refused(desk) -> None:
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_a_neural_dataset_without_test_signals_is_read_shown_and_exported(desk, suffix: str) -> None:
     """Rows of a neural dataset without test signals keep their splits in the rung and in the exported file."""
-    config = SIGNALS.model_copy(update={"without_test": True})
-    fit = desk.config.model_copy(update={"dataset": RECIPE.model_copy(update={"signals": config})})
+    recipe = desk.config.dataset
+    config = recipe.signals.model_copy(update={"without_test": True})
+    fit = desk.config.model_copy(update={"dataset": recipe.model_copy(update={"signals": config})})
     searched = replace(desk, config=fit, signals=load_signals(config))
     dataset, path = searched.make(), desk.root / f"rung{suffix}"
     rung = dataset.rung(3)
