@@ -64,6 +64,15 @@ def test_held_out_points_measure_volume():
     assert samples.occupied.mean() == pytest.approx(4 / 3 * np.pi * 0.6**3 / 1.4**3, abs=0.03)
 
 
+def test_points_away_from_the_surface_are_fitted_where_iou_is_measured():
+    """More than a fifth of the points outside a thin cross lie between its arms."""
+    arms = (Part("box", (0, 0, 0), (0.5, 0.02, 0.02)), Part("box", (0, 0, 0), (0.02, 0.5, 0.02)))
+    samples = present(sampled(Solid(arms)))
+    for points in (samples.fitted[0, FITTED // 2 :], present(samples.pools)[0].block(0)[1]):
+        x, y, z = np.abs(points.astype(np.float32)).T
+        assert ((x > 0.1) & (y > 0.1) & (np.maximum(x, y) < 0.6) & (z < 0.12)).mean() > 0.2
+
+
 def test_a_solid_without_two_sides_has_no_samples():
     """A solid that is too small, or that fills the whole volume, has no samples."""
     speck = Solid((Part("ball", (0, 0, 0), (1e-6, 1e-6, 1e-6)),))
