@@ -27,3 +27,4 @@ def test_only_phases_with_a_test_metric_have_a_column_for_it(opened, ledger, gri
             assert columns.count() == entries.count()
         shown = "Test accuracy" if grid else "Validation accuracy"
         expect(page.locator("#quality-title")).to_have_text(f"{shown} against PSNR")
+        page.close()  # its stream of events ends before the service does
