@@ -205,12 +205,12 @@ def test_concurrency_follows_added_nodes(cluster, study, small_grid, tmp_path) -
 
     plan = StudyPlan(study="s", cells=(small_grid,), tasks=tasks_with(slow))
     with ThreadPoolExecutor(1) as pool:  # only the main thread can add a node
-        running = pool.submit(study, plan)
+        ended = pool.submit(study, plan)
         while not study.have_ended(2):
             time.sleep(0.5)
         nodes.add_node(num_cpus=2)
         added = time.time()
-        rows = running.result()
+        rows = ended.result()
     before = [row for row in rows if row.started_at < added]
     assert at_once(before) == 1
     assert at_once(rows) > 1
