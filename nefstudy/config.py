@@ -178,7 +178,7 @@ class FitConfig(Config):
 
     dataset: NeuralDatasetConfig
     rungs: Annotated[tuple[Steps, ...], Field(min_length=1)]
-    engine: Literal["auto", "eager", "compiled", "fused"] = "auto"
+    engine: Literal["auto", "eager", "compiled", "native", "fused"] = "auto"
     chunk: Annotated[int, Field(ge=1)] | None = None
     chunk_halvings: Annotated[int, Field(ge=0, le=60)] = 0
     fits_per_shape: Annotated[int, Field(ge=1)] | None = None

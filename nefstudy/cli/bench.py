@@ -44,7 +44,7 @@ def bench_fits(  # noqa: PLR0917  # typer calls it by keyword
     hidden: Annotated[int | None, typer.Option(min=1, help="Hidden units, instead of each case's own.")] = None,
     image: Annotated[str | None, typer.Option(help="Size, instead of each case's own: 28x28x1, 32x32x3.")] = None,
     engine: Annotated[
-        list[str] | None, typer.Option(help="Measure only this one: eager, compiled or fused; can be repeated.")
+        list[str] | None, typer.Option(help="Measure only this one: eager, compiled, native or fused; can be repeated.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads to compute with.")] = 1,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the fit whose PSNR is reported.")] = 200,

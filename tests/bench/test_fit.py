@@ -102,10 +102,10 @@ def test_rows_are_plain_data_with_the_promised_keys() -> None:
     rows = bench_fit([SMALL], effort=BRIEF)
     promised = {"field", "hidden", "image", "engine", "threads", "field_steps_per_s", "gflops", "psnr", "compile_s"}
     found = json.loads(json.dumps(fit_json(rows)))
-    assert [row["engine"] for row in found] == ["eager", "compiled", "plain"]
+    assert [row["engine"] for row in found] == ["eager", "compiled", "native", "plain"]
     assert all(row.keys() >= promised | {"peak_mb"} for row in found)
     assert all(row["peak_mb"] >= 0 for row in found)
-    assert fit_table(rows).row_count == 3
+    assert fit_table(rows).row_count == 4
 
 
 def test_an_engine_that_is_not_there_is_refused() -> None:

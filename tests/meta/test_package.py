@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 REPOSITORY = Path(__file__).parents[2]
+SOURCES = {".cpp", ".hpp"}
 PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.!]+)$")
 
 
@@ -70,11 +71,12 @@ def test_pins_satisfy_what_the_project_asks() -> None:
 
 @pytest.mark.slow
 def test_the_wheel_is_typed_licensed_and_carries_the_page(tmp_path: Path) -> None:
-    """The wheel has every module, py.typed, FORMAT.md, the license and the pages, but no tests or studies."""
+    """The wheel has every module and C++ source, py.typed, FORMAT.md, the license and the pages, but no tests."""
     (artifact,) = WheelBuilder(str(REPOSITORY)).build(directory=str(tmp_path), versions=["standard"])
     names = set(zipfile.ZipFile(artifact).namelist())
     package = REPOSITORY / "nefstudy"
-    wanted = {f"nefstudy/{path.relative_to(package)}" for path in package.rglob("*.py")}
+    wanted = {f"nefstudy/{path.relative_to(package)}" for path in package.rglob("*.?p*") if path.suffix in SOURCES}
+    wanted |= {f"nefstudy/{path.relative_to(package)}" for path in package.rglob("*.py")}
     wanted |= {"nefstudy/py.typed", "nefstudy/neural_dataset/FORMAT.md"}
     pages = REPOSITORY / "dashboards"
     wanted |= {

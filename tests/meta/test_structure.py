@@ -16,6 +16,7 @@ READS_ENVIRONMENT = {
     "study/exchange/replay.py": "reads the revision",
     "trial/process_state.py": "restores the environment after each trial",
     "fitting/engines/compile_cache.py": "reads and sets the compiler's cache directory",
+    "fitting/engines/compiler.py": "reads the compiler's command",
     "tracking/export.py": "sets switches of MLflow that have no other interface",
 }
 OPEN_BASES = {"BaseModel", "Config", "Record", "Exception"}  # pydantic models and errors may be extended

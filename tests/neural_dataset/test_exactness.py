@@ -10,7 +10,11 @@ from nefstudy.neural_dataset.read import find_neural_dataset
 from nefstudy.neural_dataset.write import write_neural_dataset
 
 NewDesk = Callable[[str], Any]
-ENGINES = ["eager", pytest.param("compiled", marks=[pytest.mark.compiled, pytest.mark.slow])]
+ENGINES = [
+    "eager",
+    pytest.param("native", marks=pytest.mark.slow),
+    pytest.param("compiled", marks=[pytest.mark.compiled, pytest.mark.slow]),
+]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -63,7 +63,7 @@ def local_ray():
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["eager", pytest.param("compiled", marks=pytest.mark.compiled)])
+@pytest.mark.parametrize("engine", ["eager", "native", pytest.param("compiled", marks=pytest.mark.compiled)])
 def test_any_number_of_workers_writes_the_same_bytes(tmp_path, local_ray, engine):
     """A neural dataset's files are the same without Ray, in Ray Train's local mode, and with one or two workers."""
     config = trial()

@@ -136,7 +136,7 @@ for name in ("siren", "mfn"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["eager", pytest.param("compiled", marks=pytest.mark.compiled)])
+@pytest.mark.parametrize("engine", ["eager", "native", pytest.param("compiled", marks=pytest.mark.compiled)])
 def test_a_healthy_trial_changes_nothing(engine: str, tmp_path) -> None:
     """A healthy trial reports no change, even if it is the first in its process and thus initializes the libraries."""
     command = [sys.executable, "-W", "ignore", "-c", HEALTHY, engine]

@@ -1,1 +1,1 @@
-"""The engines that compute optimizer steps (eager, compiled, fused), and the choice between them."""
+"""The engines that compute optimizer steps (eager, compiled, native, fused), and the choice between them."""

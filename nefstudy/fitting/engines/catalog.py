@@ -9,6 +9,8 @@ from nefstudy.errors import TrialFailed
 from nefstudy.fields.field import NeuralField
 from nefstudy.fitting.engines import compiled, eager
 from nefstudy.fitting.engines.fused import engine as fused
+from nefstudy.fitting.engines.native import build
+from nefstudy.fitting.engines.native import engine as native
 from nefstudy.fitting.ladder import Advance, GridLosses, grid_loss
 from nefstudy.fitting.lanes import lanes_in_cache
 from nefstudy.fitting.problem import Problem
@@ -28,6 +30,9 @@ class Engine:
         fingerprint_keys: returns its additional keys of a fingerprint.
         on_device: whether steps are computed outside the CPU.
         compiles: whether compiling its program may fail, so that one step is tried before it is chosen.
+        build_failure: builds what all its fits share on this machine, and returns why this fails, or None.
+        refusal: returns why it fits no such problem on any machine, so that configuring it is an error, or None.
+        automatic: whether `auto` considers it; if not, it is used only where it is configured.
         explicit_only_reason: returns why `auto` never chooses it although it is supported, or None if `auto` may.
     """
 
@@ -42,6 +47,9 @@ class Engine:
     fingerprint_keys: Callable[[], dict[str, str]] = dict
     on_device: bool = False
     compiles: bool = False
+    build_failure: Callable[[], str | None] = lambda: None
+    refusal: Callable[[Problem], str | None] = lambda _: None
+    automatic: bool = True
     explicit_only_reason: Callable[[], str | None] = lambda: None
 
     def out_of_memory(self, lanes: int) -> TrialFailed:
@@ -77,6 +85,20 @@ ENGINES: dict[str, Engine] = {
         lanes=lanes_in_cache,
         fixed_lanes=True,
         compiles=True,
+    ),
+    "native": Engine(
+        "native",
+        native.advance,
+        "flat-native",
+        unsupported_reason=native.unsupported_reason,
+        is_ready=lambda *_: build.is_built(),
+        lanes=native.lanes,
+        fixed_lanes=False,
+        grid_losses=native.losses,
+        fingerprint_keys=native.fingerprint_keys,
+        build_failure=build.build_failure,
+        refusal=native.refusal,
+        automatic=False,
     ),
     "fused": Engine(
         "fused",

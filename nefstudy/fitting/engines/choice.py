@@ -32,7 +32,7 @@ def choose(config: FitConfig, field: NeuralField, signals: Signals, *, fields: i
     whenever they run, so their estimate divides the cost of compiling by `config.fits_per_shape` instead.
 
     Raises:
-        BadConfig: an engine that this build does not have.
+        BadConfig: an engine that this build does not have, or one that never fits such a problem.
     """
     if config.engine != "auto" and config.engine not in ENGINES:
         raise BadConfig(
@@ -47,6 +47,9 @@ def choose(config: FitConfig, field: NeuralField, signals: Signals, *, fields: i
 
 
 def _configured(engine: Engine, config: FitConfig, field: NeuralField, signals: Signals) -> EngineChoice:
+    refusal = engine.refusal(Problem(field, signals.kind.loss, config.dataset.optimizer.name))
+    if refusal is not None:
+        raise BadConfig(f"engine {engine.name!r}: {refusal}; use engine='auto'")
     problem = unusable_reason(engine, config, field, signals)
     if problem is None:
         return EngineChoice(engine, "as configured")
@@ -70,6 +73,8 @@ def _fastest(config: FitConfig, field: NeuralField, signals: Signals, *, fields:
     excluded: list[str] = []
     for name, engine in ENGINES.items():
         reason = engine.unsupported_reason(field) or engine.explicit_only_reason()
+        if reason is None and not engine.automatic:
+            reason = "it is used only where it is configured"
         if reason is not None:
             excluded.append(f"not {name}: {reason}")
             continue

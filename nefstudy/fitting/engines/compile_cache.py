@@ -36,6 +36,18 @@ ELF = b"\x7fELF"
 HEADER = 64  # bytes
 
 
+def cache_directory() -> Path:
+    """Return inductor's cache directory, without importing inductor.
+
+    Raises:
+        KeyError: the user has no name.
+    """
+    directory = os.environ.get(VARIABLE)
+    if directory is not None:
+        return Path(directory)
+    return Path(tempfile.gettempdir()) / f"torchinductor_{re.sub(UNSAFE, '_', getpass.getuser())}"
+
+
 @cache
 def cache_unusable_reason() -> str | None:
     """Return why the directory of the cache cannot be used, or None if it can.
@@ -43,11 +55,9 @@ def cache_unusable_reason() -> str | None:
     At an optimizer's first step, compiled or not, torch creates that directory and raises if it cannot. So an unusable
     directory is replaced in the environment by another one, into which nothing is compiled.
     """
-    directory = os.environ.get(VARIABLE)
     try:
-        if directory is None:
-            directory = str(Path(tempfile.gettempdir()) / f"torchinductor_{re.sub(UNSAFE, '_', getpass.getuser())}")
-        Path(directory).mkdir(parents=True, exist_ok=True)
+        directory = cache_directory()
+        directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             return None
     except (OSError, KeyError) as error:

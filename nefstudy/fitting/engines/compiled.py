@@ -9,7 +9,6 @@ do not depend on chunks, order or neighboring fields.
 """
 
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -35,6 +34,7 @@ from nefstudy.fitting.engines.compile_cache import (
     remove_named,
     remove_truncated,
 )
+from nefstudy.fitting.engines.compiler import CannotCompile, no_compiler_reason
 from nefstudy.fitting.engines.product import use_products
 from nefstudy.fitting.lanes import lanes_in_cache
 from nefstudy.fitting.optimizer import Moments, StepScalars, step_scalars
@@ -50,10 +50,6 @@ OPTIONS: dict[str, Any] = {
 TRIES = 4  # a fit loads two libraries, that of its products and its program; both and their header may be truncated
 
 Program = Callable[..., tuple[Tensor, ...]]
-
-
-class CannotCompile(Exception):
-    """The error raised if this machine cannot compile a program; its message is a one-line reason."""
 
 
 log = logging.getLogger(__name__)
@@ -101,10 +97,7 @@ def unsupported_reason(field: NeuralField) -> str | None:
     from torch._inductor import config
 
     compilers = config.cpp.cxx if isinstance(config.cpp.cxx, tuple) else (config.cpp.cxx,)
-    names = [str(name) for name in compilers if name]
-    if any(shutil.which(name) for name in names):
-        return None
-    return f"there is no C++ compiler {' or '.join(names)} (install g++, or set CXX)"
+    return no_compiler_reason([str(name) for name in compilers if name])
 
 
 @torch.no_grad()

@@ -6,7 +6,8 @@ import torch
 from nefstudy.config import FitConfig
 from nefstudy.fields.field import NeuralField, parameter_count
 from nefstudy.fitting.engines.catalog import Engine, is_out_of_memory
-from nefstudy.fitting.engines.compiled import CannotCompile, Shape, shape_of
+from nefstudy.fitting.engines.compiled import Shape, shape_of
+from nefstudy.fitting.engines.compiler import CannotCompile
 from nefstudy.fitting.precision import full_precision
 from nefstudy.fitting.problem import Problem, step_points
 from nefstudy.fitting.step import initial_state
@@ -19,13 +20,13 @@ _unusable_reasons: dict[Shape, str | None] = {}
 def unusable_reason(engine: Engine, config: FitConfig, field: NeuralField, signals: Signals) -> str | None:
     """Return why an engine cannot fit the signals on this machine, or None if it can.
 
-    An engine that compiles runs one step on the first signal. The result is kept for the life of the process, so that
-    all shards of a neural dataset use one engine.
+    An engine with a library builds it. An engine that compiles its programs runs one step on the first signal. The
+    result is kept for the life of the process, so that all shards of a neural dataset use one engine.
 
     Raises:
         TrialFailed: the step ran out of memory.
     """
-    unsupported = engine.unsupported_reason(field)
+    unsupported = engine.unsupported_reason(field) or engine.build_failure()
     if unsupported is not None or not engine.compiles:
         return unsupported
     problem = Problem(field, signals.kind.loss, config.dataset.optimizer.name)

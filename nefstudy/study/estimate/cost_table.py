@@ -13,7 +13,7 @@ def cost_table(study: str, summary: dict[str, Any]) -> Table:
     table = Table(
         title=f"study {study}: estimated cost",
         caption=f"By {_engines_used(summary)}, on {summary['device']}; low to high.\n"
-        "e: eager, c: compiled, f: fused. A fit is one ladder of step counts.",
+        "e: eager, c: compiled, n: native, f: fused. A fit is one ladder of step counts.",
         show_footer=True,
         caption_justify="left",
         box=None,

@@ -144,7 +144,7 @@ def test_the_table_fits_a_terminal_and_names_engines() -> None:
     shown = printed_table(*large, grid_cell(1))
     assert "…" not in shown
     assert engine_letters(shown) == {"microimagenet/rffnet": "c", "mnist5k/siren": "e", "all": "c+e"}
-    assert "e: eager, c: compiled, f: fused" in shown
+    assert "e: eager, c: compiled, n: native, f: fused" in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
     for engine in ENGINES:
         by = engine_letters(printed_table(grid_cell(1), engine=engine))

@@ -10,6 +10,7 @@ from torch import Tensor
 from nefstudy.config import OptimizerConfig
 from nefstudy.fields.field import NeuralField
 from nefstudy.fitting.engines.fused.plan import PRECISION, no_kernel_reason
+from nefstudy.fitting.engines.windows import windows
 from nefstudy.fitting.lanes import MIN_LANES
 from nefstudy.fitting.optimizer import Moments, decay_factor, step_size_and_correction
 from nefstudy.fitting.problem import PointSampler, Problem, WholeGrid
@@ -66,7 +67,7 @@ def advance(problem: Problem, optimizer: OptimizerConfig, state: State, data: Po
     rows, mean, variance = (tensor.to(device, copy=True).contiguous() for tensor in before)
     active = (state.active & (state.diverged_at == NEVER)).to(device, torch.int32)
     diverged_at = torch.full_like(active, NEVER)
-    for window in launch.windows(data, state.step, steps=steps, most=MAX_STEPS, device=device):
+    for window in windows(data, state.step, steps=steps, most=MAX_STEPS, device=device):
         scalars = [step_size_and_correction(optimizer, window.step + i) for i in range(window.steps)]
         launch.launch_steps(
             problem,
