@@ -253,14 +253,14 @@ class _Subject:
         return seconds + called if self._case.threads == 1 and engine != "fused" else seconds
 
     def quality(self, engine: str, steps: int) -> float:
-        """Return the mean PSNR in dB after `steps` steps."""
+        """Return the mean PSNR in dB after `steps` steps, over images that every engine fits."""
         run = self.run(engine)
         run.take(steps)
         field, points = self._case.network, torch.from_numpy(grid_coords(self._case.grid))
         with torch.no_grad():
             outputs = field.forward(unflatten(field, run.rows()), points).numpy()
-        originals = self._images[: self.lanes[engine]]
-        found = (outputs * self._std + self._mean).reshape(originals.shape)
+        originals = self._images[: min(self.lanes.values())]
+        found = (outputs * self._std + self._mean)[: len(originals)].reshape(originals.shape)
         return float(psnr(found, originals).mean())
 
 
