@@ -34,21 +34,24 @@ class Rate:
         call: fixed seconds per step, shared by its lanes.
         compile_s: seconds before the first step on a machine that has not compiled the shape, loading included.
         load_s: seconds before the first step on a machine that has compiled it.
+        padded: whether a chunk of fewer fields takes as long as a full one.
     """
 
     flops: float
     sincos: float
     activation: float
     call: float
-    compile_s: float
-    load_s: float
+    compile_s: float = 0.0
+    load_s: float = 0.0
+    padded: bool = False
 
 
 RATES: dict[str, Rate] = {
-    "eager": Rate(flops=91e9, sincos=4.3e-9, activation=2.3e-9, call=4e-5, compile_s=0.0, load_s=0.0),
-    "compiled": Rate(flops=162e9, sincos=0.44e-9, activation=0.34e-9, call=4e-5, compile_s=20.0, load_s=2.4),
-    # not measured on that machine: as `compiled`, but without programs that are compiled or loaded
-    "native": Rate(flops=162e9, sincos=0.44e-9, activation=0.34e-9, call=4e-5, compile_s=0.1, load_s=0.1),
+    "eager": Rate(flops=91e9, sincos=4.3e-9, activation=2.3e-9, call=4e-5),
+    "compiled": Rate(
+        flops=162e9, sincos=0.44e-9, activation=0.34e-9, call=4e-5, compile_s=20.0, load_s=2.4, padded=True
+    ),
+    "native": Rate(flops=300e9, sincos=0.2e-9, activation=0.2e-9, call=4e-5),
     "fused": Rate(flops=20e12, sincos=0.0, activation=0.0, call=1e-4, compile_s=30.0, load_s=1.0),  # derived
 }
 
@@ -95,6 +98,6 @@ def fit_seconds(field: NeuralField, work: FitWork, *, engine: str, lanes: int, r
         fits: number of fits that share the cost of compiling; each pays for loading.
     """
     rate = RATES[engine]
-    computed = -(-work.fields // lanes) * lanes
+    computed = -(-work.fields // lanes) * lanes if rate.padded else work.fields
     stepping = computed * work.steps * step_seconds(field, points=work.points, engine=engine, lanes=lanes)
     return stepping + rate.load_s + (0.0 if ready else (rate.compile_s - rate.load_s) / fits)

@@ -32,7 +32,6 @@ class Engine:
         compiles: whether compiling its program may fail, so that one step is tried before it is chosen.
         build_failure: builds what all its fits share on this machine, and returns why this fails, or None.
         refusal: returns why it fits no such problem on any machine, so that configuring it is an error, or None.
-        automatic: whether `auto` considers it; if not, it is used only where it is configured.
         explicit_only_reason: returns why `auto` never chooses it although it is supported, or None if `auto` may.
     """
 
@@ -49,7 +48,6 @@ class Engine:
     compiles: bool = False
     build_failure: Callable[[], str | None] = lambda: None
     refusal: Callable[[Problem], str | None] = lambda _: None
-    automatic: bool = True
     explicit_only_reason: Callable[[], str | None] = lambda: None
 
     def out_of_memory(self, lanes: int) -> TrialFailed:
@@ -98,7 +96,6 @@ ENGINES: dict[str, Engine] = {
         fingerprint_keys=native.fingerprint_keys,
         build_failure=build.build_failure,
         refusal=native.refusal,
-        automatic=False,
     ),
     "fused": Engine(
         "fused",

@@ -72,9 +72,7 @@ def _fastest(config: FitConfig, field: NeuralField, signals: Signals, *, fields:
     seconds: dict[str, float] = {}
     excluded: list[str] = []
     for name, engine in ENGINES.items():
-        reason = engine.unsupported_reason(field) or engine.explicit_only_reason()
-        if reason is None and not engine.automatic:
-            reason = "it is used only where it is configured"
+        reason = engine.refusal(problem) or engine.unsupported_reason(field) or engine.explicit_only_reason()
         if reason is not None:
             excluded.append(f"not {name}: {reason}")
             continue

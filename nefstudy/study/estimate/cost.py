@@ -176,7 +176,7 @@ def _candidates(field: NeuralField, *, engine: str) -> list[str]:
     return [
         name
         for name, one in ENGINES.items()
-        if one.automatic and one.unsupported_reason(field) is None and one.explicit_only_reason() is None
+        if one.unsupported_reason(field) is None and one.explicit_only_reason() is None
     ]
 
 

@@ -12,11 +12,12 @@ from torch._inductor import config as inductor
 from nefstudy.config import FitConfig
 from nefstudy.errors import BadConfig
 from nefstudy.fields.field import NeuralField
+from nefstudy.fields.siren import Siren
 from nefstudy.fitting.cost import RATES, FitWork, fit_seconds
 from nefstudy.fitting.engines import catalog as engines
 from nefstudy.fitting.engines import choice as choosing
-from nefstudy.fitting.engines import compiled
 from nefstudy.fitting.engines.choice import choose
+from nefstudy.fitting.engines.native import engine as native
 from nefstudy.signals.signal import Signals
 
 Configure = Callable[..., FitConfig]
@@ -29,6 +30,37 @@ def unrehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
     choosing._warned.clear()
 
 
+@pytest.fixture
+def no_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the native engine, as for a field that it does not cover."""
+    monkeypatch.delitem(engines.ENGINES, "native")
+
+
+@pytest.mark.parametrize(("fields", "steps"), [(2, 1), (50_000, 50_000)])
+def test_native_is_chosen_for_what_it_covers(
+    configure: Configure, field: NeuralField, signals: Signals, fields: int, steps: int
+) -> None:
+    """`auto` chooses the native engine for a field that it covers, however small or large the fit is."""
+    choice = choose(configure(engine="auto", rungs=(steps,)), field, signals, fields=fields)
+    assert choice.engine.name == "native"
+    assert choice.reason.startswith("fastest by estimate (eager ")
+
+
+def test_other_fields_are_fitted_by_another_engine(
+    configure: Configure, signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` chooses another engine for a field or a loss that the native engine does not cover, and says why."""
+    config = configure(engine="auto", rungs=(50_000,))
+    wide = choose(config, Siren(2, 1, hidden=300), signals, fields=50_000)
+    assert wide.engine.name == "compiled"
+    assert "not native: hidden = 300 is more than the 256 that it covers" in wide.reason
+    monkeypatch.setattr(native, "LOSSES", {"bce": 1})
+    other = choose(config, Siren(2, 1), signals, fields=50_000)
+    assert other.engine.name == "compiled"
+    assert "not native: loss 'mse' is not covered, only bce" in other.reason
+
+
+@pytest.mark.usefixtures("no_native")
 def test_little_work_is_not_worth_compiling_for(configure: Configure, field: NeuralField, signals: Signals) -> None:
     """`auto` chooses the eager engine for few steps and the compiled engine for many steps.
 
@@ -62,6 +94,7 @@ def test_fits_of_one_shape_share_what_compiling_costs(field: NeuralField) -> Non
     assert seconds(10**6) == pytest.approx(loaded, rel=1e-3)
 
 
+@pytest.mark.usefixtures("no_native")
 def test_ranks_and_fits_of_a_study_choose_alike(
     configure: Configure, field: NeuralField, signals: Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,17 +129,23 @@ def test_without_a_device_another_engine_takes_over_and_says_so(
     """On a machine without a CUDA device, another engine is used and the reason is logged."""
     with caplog.at_level(logging.INFO):
         choice = choose(configure(engine=engine), field, signals, fields=50)
-    assert choice.engine.name == "eager"
+    assert choice.engine.name == ("native" if engine == "auto" else "eager")
     assert "there is no CUDA device" in choice.reason
     assert "there is no CUDA device" in caplog.text
 
 
-@pytest.mark.parametrize("engine", ["auto", "compiled"])
+@pytest.mark.parametrize("engine", ["auto", "compiled", "native"])
 def test_without_a_compiler_eager_takes_over_and_says_so(
-    configure: Configure, field: NeuralField, signals: Signals, caplog: pytest.LogCaptureFixture, engine: str
+    configure: Configure,
+    field: NeuralField,
+    signals: Signals,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: str,
 ) -> None:
     """On a machine without a C++ compiler, the eager engine is used and the reason is logged."""
-    assert compiled.unsupported_reason(field) is None
+    assert all(engines.ENGINES[name].unsupported_reason(field) is None for name in ("compiled", "native"))
+    monkeypatch.setenv("CXX", "/nowhere/g++")
     with inductor.patch({"cpp.cxx": (None, "/nowhere/g++")}), caplog.at_level(logging.INFO):
         choice = choose(configure(engine=engine, rungs=(50_000,)), field, signals, fields=50_000)
     assert choice.engine.name == "eager"

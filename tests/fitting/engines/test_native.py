@@ -277,15 +277,6 @@ def test_what_is_not_covered_is_refused(
         choose(configure(engine="native"), Siren(2, 1), signals, fields=5)
 
 
-def test_auto_never_chooses_it(signals: Signals, configure: Configure, field: NeuralField) -> None:
-    """The engine computes a fit only if it is configured."""
-    config = configure(engine="auto", rungs=(5,))
-    choice = choose(config, field, signals, fields=20)
-    assert choice.engine.name == "eager"
-    assert "not native: it is used only where it is configured" in choice.reason
-    assert choose(config.model_copy(update={"engine": "native"}), field, signals, fields=20).engine.name == "native"
-
-
 def test_the_fingerprint_names_the_vectors(fit: Fit) -> None:
     """The fingerprint names the instructions of the vectors and the compiler's flags."""
     keys = native.fingerprint_keys()

@@ -56,13 +56,14 @@ def break_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> Iterato
 
 @pytest.mark.parametrize("engine", ["auto", "compiled"])
 def test_a_machine_that_cannot_compile_fits_eagerly_and_warns_once(
-    fit_of: FitOf, caplog, break_compiler, engine: str
+    fit_of: FitOf, caplog, break_compiler, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     """If compilation fails, every fit uses the eager engine and states the reason. Only one warning appears.
 
     The bytes and the fingerprint equal the eager engine's.
     """
     calls = break_compiler(OSError("/tmp/x.so: failed to map segment from shared object"))
+    monkeypatch.delitem(ENGINES, "native")
     config, field, signals = fit_of(engine=engine, rungs=(50_000,))
     with caplog.at_level(logging.INFO):
         choices = [choose(config, field, signals, fields=50_000) for _ in range(3)]
