@@ -12,10 +12,11 @@ from typing import Any
 from rich.table import Table
 
 from nefstudy.bench.fit import Case, Effort, FitRow, measure
-from nefstudy.fitting.cost import FitWork, fit_seconds
-from nefstudy.fitting.lanes import lanes_in_cache
+from nefstudy.fitting.cost import RATES, FitWork, fit_seconds
+from nefstudy.fitting.engines.catalog import ENGINES as ALL
+from nefstudy.fitting.engines.native.build import build_failure
 
-ENGINES = ("eager", "compiled")
+ENGINES = ("eager", "compiled", "native")
 CASES = (
     Case("siren", 32, "28x28x1"),
     Case("siren", 64, "32x32x3"),
@@ -33,7 +34,7 @@ class Pieces:
 
     Attributes:
         step: time per step of one field.
-        first, again: start-up time with an empty and with a filled compile cache.
+        first, again: start-up time with an empty and with a filled cache of compiled shapes.
     """
 
     case: Case
@@ -68,7 +69,10 @@ def bench_auto(*, cases: Sequence[Case] = CASES, works: Sequence[tuple[int, int]
 
 
 def measured(case: Case, effort: Effort = Effort(steps=5)) -> Pieces:
-    """Measure a case in two new processes: with an empty compile cache, then with the cache of the first process."""
+    """Measure a case in two new processes: with an empty compile cache, then with the cache of the first process.
+
+    The native engine's library, which serves every shape, is built before.
+    """
     with (
         tempfile.TemporaryDirectory() as cache,
         ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool,
@@ -85,22 +89,27 @@ def measured(case: Case, effort: Effort = Effort(steps=5)) -> Pieces:
 
 def _measure_with(cache: str, case: Case, effort: Effort) -> list[FitRow]:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+    build_failure()
     return measure(case, ENGINES, effort)
 
 
 def rows_of(pieces: Pieces, works: Iterable[tuple[int, int]]) -> list[AutoRow]:
     """Return how much slower `auto` would be than the fastest engine, for each fit size."""
     case = pieces.case
-    points = prod(case.grid)
-    lanes = lanes_in_cache(case.network, points)
+    field, points = case.network, prod(case.grid)
+    lanes = {name: ALL[name].lanes(field, points) for name in ENGINES}
     rows: list[AutoRow] = []
     for fields, steps in works:
         for ready in (False, True):
             begin = pieces.again if ready else pieces.first
-            full = -(-fields // lanes) * lanes
-            seconds = {name: begin[name] + full * steps * pieces.step[name] for name in ENGINES}
             work = FitWork(fields, steps, points)
-            auto = min(ENGINES, key=lambda name: fit_seconds(case.network, work, engine=name, lanes=lanes, ready=ready))
+            seconds: dict[str, float] = {}
+            estimates: dict[str, float] = {}
+            for name in ENGINES:
+                computed = -(-fields // lanes[name]) * lanes[name] if RATES[name].padded else fields
+                seconds[name] = begin[name] + computed * steps * pieces.step[name]
+                estimates[name] = fit_seconds(field, work, engine=name, lanes=lanes[name], ready=ready)
+            auto = min(estimates, key=lambda name: estimates[name])
             loss = seconds[auto] / min(seconds.values()) - 1
             rows.append(AutoRow(case.field, case.hidden, case.image, fields, steps, ready, seconds, auto, loss))
     return rows

@@ -33,7 +33,7 @@ NETWORK = build(FIELD, in_dim=3, out_dim=1)
 def fit(signals: Signals, rungs: Sequence[int], *, rows: np.ndarray) -> Fits:
     """Fit SIREN to the given shapes."""
     recipe = NeuralDatasetConfig(signals=SignalsConfig(name="shapes10"), field=FIELD, init=InitConfig(name="random"))
-    config = FitConfig(dataset=recipe, rungs=tuple(rungs), engine="compiled")
+    config = FitConfig(dataset=recipe, rungs=tuple(rungs), engine="native")
     return fit_fields(NETWORK, signals, config, rows=rows)
 
 

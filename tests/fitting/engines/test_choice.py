@@ -135,7 +135,7 @@ def test_without_a_device_another_engine_takes_over_and_says_so(
 
 
 @pytest.mark.parametrize("engine", ["auto", "compiled", "native"])
-def test_without_a_compiler_eager_takes_over_and_says_so(
+def test_without_a_compiler_eager_takes_over_and_says_so(  # noqa: PLR0917  # fixtures
     configure: Configure,
     field: NeuralField,
     signals: Signals,
