@@ -8,7 +8,6 @@ import typer
 from nefstudy.cli.options import echo_json, open_ledger
 from nefstudy.errors import BadConfig
 from nefstudy.flags import Json, LedgerUrl, Root
-from nefstudy.ledger import TrialState
 from nefstudy.terminal import say
 
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")]
@@ -98,6 +97,8 @@ def withdraw(  # noqa: PLR0917  # typer calls it by keyword
 
 def _study_of(key: str, *, root: str | None, ledger: str | None) -> str:
     """Return the study that has an unfinished or failed trial with the given key."""
+    from nefstudy.ledger import TrialState
+
     with open_ledger(root, ledger) as book:
         rows = [row for one in book.studies.all() if (row := book.trials.get(key, study=one.study)) is not None]
     found = [row.study for row in rows if row.state not in (TrialState.COMPLETE, TrialState.PRUNED)]

@@ -1,31 +1,40 @@
-"""Parts shared by all commands: locations, the ledger, study scripts and JSON output."""
+"""Parts shared by all commands: locations, the ledger, study scripts and JSON output.
+
+Commands import what they run when they run, so that help is shown at once.
+"""
 
 import importlib.util
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from nefstudy.errors import BadConfig
-from nefstudy.ledger import Ledger
 from nefstudy.outside_text import without_secrets
-from nefstudy.study.locations import Locations, resolve_locations
+
+if TYPE_CHECKING:
+    from nefstudy.ledger import Ledger
+    from nefstudy.study.locations import Locations
 
 
-def locations_of(root: str | None, ledger: str | None = None) -> Locations:
+def locations_of(root: str | None, ledger: str | None = None) -> "Locations":
     """Return the locations given by flags or the environment."""
+    from nefstudy.study.locations import resolve_locations
+
     return resolve_locations(root, ledger, environment=os.environ)
 
 
-def open_ledger(root: str | None, ledger: str | None, *, read_only: bool = True) -> Ledger:
+def open_ledger(root: str | None, ledger: str | None, *, read_only: bool = True) -> "Ledger":
     """Open an existing ledger.
 
     Raises:
         BadLedger: the ledger is missing, unreadable or of another version.
     """
+    from nefstudy.ledger import Ledger
+
     url = locations_of(root, ledger).ledger
     if not read_only:
         Ledger.open(url, read_only=True).close()  # commands never create a ledger

@@ -1,6 +1,7 @@
 """Tests of help texts: the order of the commands, the usage lines and the names that they mention."""
 
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,3 +91,11 @@ def test_the_catalog_cites_only_its_own_names() -> None:
     assert cited
     assert set(cited) <= set(SIGNALS)
     assert not any("read_" in row["about"] for row in catalog_rows())
+
+
+def test_help_loads_nothing_that_a_command_needs() -> None:
+    """Importing the commands loads neither torch, Ray, SQLAlchemy nor numpy, so that help is shown at once."""
+    heavy = ("torch", "ray", "sqlalchemy", "numpy", "pydantic", "mlflow")
+    code = f"import sys, nefstudy.cli; print([name for name in {heavy} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
