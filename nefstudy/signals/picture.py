@@ -31,11 +31,11 @@ def view(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "H W 1"]:
 
 
 def contact_sheet(rows: Sequence[Float[np.ndarray, "n H W C"]], *, zoom: int = 2) -> bytes:
-    """Return a PNG of rows of images that have values in [0, 1] and one or three channels."""
+    """Return a PNG of rows of images that have values in [0, 1] and one or three channels; NaN is black."""
     lines = [_line(images) for images in rows]
     gap = np.ones((GAP, *lines[0].shape[1:]), dtype=np.float32)
     sheet = np.concatenate([piece for line in lines for piece in (line, gap)][:-1], axis=0)
-    pixels = np.round(np.clip(sheet, 0, 1) * 255).astype(np.uint8)
+    pixels = np.round(np.clip(np.nan_to_num(sheet), 0, 1) * 255).astype(np.uint8)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
     buffer = io.BytesIO()

@@ -13,12 +13,12 @@ constexpr float COSINE[] = {1.0f, -4.9348021561e+00f, 4.0587095998e+00f, -1.3352
                             -2.4420698897e-02f};
 constexpr float PARITY = 12582912.0f;  // 1.5 * 2^23: the sum's last bit is the parity of a small integer
 
-// The sine and cosine of an angle in half turns, whose reduction to [-1/2, 1/2] is exact. Angles that are not finite
-// give NaN.
+// The sine and cosine of an angle in half turns, whose reduction to [-1/2, 1/2] is exact below 2^22. Angles that are
+// not finite give NaN. Angles with no fraction of a turn left give any number, mostly a huge one: the field diverges.
 NEFSTUDY_INLINE void sincos(vec half_turns, vec& sine, vec& cosine) {
-  const vec turns = nearest(half_turns);
-  const vec rest = half_turns - turns, square = rest * rest;
-  const ivec flip = bits(turns + PARITY) << 31;
+  const vec shifted = half_turns + PARITY;  // rounds to the nearest integer, ties to even
+  const vec rest = half_turns - (shifted - PARITY), square = rest * rest;
+  const ivec flip = bits(shifted) << 31;
   vec s = splat(SINE[4]), c = splat(COSINE[5]);
   for (int i = 3; i >= 0; i--) s = fma(s, square, splat(SINE[i]));
   for (int i = 4; i >= 0; i--) c = fma(c, square, splat(COSINE[i]));
