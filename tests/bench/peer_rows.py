@@ -165,12 +165,13 @@ def targets_table(fastest: Iterable[PeerRow]) -> Table:
     return table
 
 
-def peers_json(rows: Sequence[PeerRow], *, conditions: dict[str, Any]) -> dict[str, Any]:
-    """Return the measurements as plain data, rounded to meaningful digits."""
+def peers_json(rows: Sequence[PeerRow], fastest: Iterable[PeerRow], *, conditions: dict[str, Any]) -> dict[str, Any]:
+    """Return the measurements, and the verdict on the fastest engine of each case, as plain data."""
     digits = {"best": 1, "median": 1, "first_s": 1}
     plain = [
         {name: round(value, digits.get(name, 3)) if isinstance(value, float) else value for name, value in each.items()}
-        | {"verdict": verdict(row) if row.program not in {*PEERS, PLAIN} else ""}
-        for row, each in ((row, asdict(row)) for row in rows)
+        for each in map(asdict, rows)
     ]
-    return {"conditions": conditions, "rows": plain}
+    keys = ("field", "hidden", "image", "program")
+    targets = [{key: getattr(row, key) for key in keys} | {"verdict": verdict(row)} for row in fastest]
+    return {"conditions": conditions, "rows": plain, "targets": targets}

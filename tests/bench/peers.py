@@ -221,9 +221,9 @@ def main() -> None:
             found.append(facts)
             fastest.append(fastest_engine(measured))
     facts = conditions(found, rows, effort)
-    console = Console(width=132)
+    console = Console(width=120)
     if given.json:
-        print(json.dumps(peers_json(rows, conditions=facts), indent=2))  # noqa: T201
+        print(json.dumps(peers_json(rows, fastest, conditions=facts), indent=2))  # noqa: T201
         return
     console.print(peers_table(rows, caption=caption(facts)))
     console.print(targets_table(fastest))

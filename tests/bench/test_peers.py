@@ -113,8 +113,9 @@ def test_targets_concern_the_fastest_engine() -> None:
     plain = replace(peer, program="plain")
     assert fastest_engine([eager, peer, ROW, plain]) is ROW
     assert targets_table([ROW, replace(ROW, hidden=16)]).row_count == 1
-    found = json.loads(json.dumps(peers_json([eager, peer, ROW, plain], conditions={"date": "2026-01-01"})))
-    assert [each["verdict"] for each in found["rows"]] == ["met", "", "met", ""]
+    found = json.loads(json.dumps(peers_json([eager, peer, ROW, plain], [ROW], conditions={"date": "2026-01-01"})))
+    assert [each["program"] for each in found["rows"]] == ["eager", BEST, "native", "plain"]
+    assert [(each["program"], each["verdict"]) for each in found["targets"]] == [("native", "met")]
 
 
 def test_the_table_of_peers_fits_its_width() -> None:
