@@ -130,7 +130,6 @@ def peers_table(rows: Iterable[PeerRow], *, caption: str) -> Table:
         "x JAX",
         "x recipe",
         "peak",
-        "JAX's",
         "dB",
         "start",
     )

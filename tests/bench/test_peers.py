@@ -119,10 +119,13 @@ def test_targets_concern_the_fastest_engine() -> None:
 
 
 def test_the_table_of_peers_fits_its_width() -> None:
-    """In a table of 120 columns, the widest numbers and names are neither truncated nor wrapped."""
+    """In a table of 120 columns, wide numbers and names are neither cut nor wrapped, and are below their headings."""
     output = io.StringIO()
     wide = replace(ROW, field="rffnet", program="compiled", variant="scan 16, points first", first_s=123.4)
-    Console(width=120, file=output).print(peers_table([wide], caption=""))
+    table = peers_table([wide], caption="")
+    shown = {str(column.header): list(column.cells) for column in table.columns}
+    assert [shown[head] for head in ("peak", "dB", "start")] == [["76%"], ["31.25"], ["123.4"]]
+    Console(width=120, file=output).print(table)
     assert "…" not in output.getvalue()
     assert [line for line in output.getvalue().splitlines() if "30,659" in line and "123.4" in line]
 
