@@ -49,28 +49,15 @@ def bench_fits(  # noqa: PLR0917  # typer calls it by keyword
     threads: Annotated[int, typer.Option(min=1, help="Threads to compute with.")] = 1,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the fit whose PSNR is reported.")] = 200,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds per engine; use more on a busy machine.")] = 12,
-    targets: Annotated[
-        bool,
-        typer.Option(
-            "--targets",
-            help="Measure the four cases with a target by the compiled engine, and report whether it is met.",
-        ),
-    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure fitting steps per second for each engine and for plain torch; takes 2 to 3 minutes with compilation."""
     from nefstudy.bench.fit import Effort, bench_fit, cases
-    from nefstudy.bench.fit_rows import fit_json, fit_table, target_table
+    from nefstudy.bench.fit_rows import fit_json, fit_table
 
-    wanted = cases() if targets else cases(fields=field, hidden=hidden, image=image, threads=threads)
-    engines = ["compiled"] if targets else engine
-    rows = bench_fit(wanted, engines=engines, effort=Effort(steps=steps, rounds=rounds))
-    if as_json:
-        echo_json(fit_json(rows))
-        return
-    Terminal().print(fit_table(rows))
-    if targets:
-        Terminal().print(target_table(rows))
+    wanted = cases(fields=field, hidden=hidden, image=image, threads=threads)
+    rows = bench_fit(wanted, engines=engine, effort=Effort(steps=steps, rounds=rounds))
+    echo_json(fit_json(rows)) if as_json else Terminal().print(fit_table(rows))
 
 
 @bench.command("auto")
