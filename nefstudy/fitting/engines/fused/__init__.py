@@ -42,5 +42,5 @@ issue rate is a reasonable guess: 15 s for digits with h32. If so, h32 misses 40
 and RFFNet reach it; 40 % of the peak of three products is out of reach. MFN and RFFNet spill registers to the L1 cache
 (STACK in `cuobjdump -res-usage`), which is the first thing to improve.
 
-To measure it on a device: `nefstudy bench fit --engine fused --json`.
+To check and measure it on a device: `nefstudy bench gpu`.
 """
