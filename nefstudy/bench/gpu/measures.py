@@ -15,7 +15,7 @@ from nefstudy.bench.gpu.rows import (
     FAILED,
     FIELDS,
     FLOAT32_PEAK,
-    ISSUE_S,
+    LEAST_S,
     OK,
     STEPS,
     TURNS,
@@ -48,7 +48,7 @@ def measure_speed(case: Case, sizes: GpuSizes) -> list[GpuRow]:
     turn_s = min(seconds_of(lambda: advance(case, state, grid, sizes.speed_steps)) for _ in range(TURNS))
     rate = lanes * sizes.speed_steps / turn_s
     seconds, flops = FIELDS * STEPS / rate, step_flops(case.network, points)
-    least = ISSUE_S.get(case)
+    least = LEAST_S.get(case)
     values = {
         "lanes": lanes,
         "field-steps/s": rate,

@@ -9,9 +9,9 @@ OK, WRONG, FAILED = "ok", "wrong", "failed"
 ENGINE, CLASSIFIER = "fused", "gnn-sign"
 FIELDS, STEPS = 60_000, 1_000  # the work whose expected seconds are derived in fitting/engines/fused/__init__.py
 FLOAT32_PEAK = 67e12  # operations per second of the device for which they are derived
-ISSUE_S = dict(zip((Case(*case) for case in CASES), (7.3, 26.0, 25.0, 14.0), strict=True))
-"""The least seconds for that work, derived from the instructions to issue. Half of that speed is expected."""
 WIDE = Case("siren", 128, "32x32x3")
+LEAST_S = dict(zip((*(Case(*case) for case in CASES), WIDE), (7.3, 26.0, 25.0, 14.0, 91.0), strict=True))
+"""The least seconds for that work: to issue the instructions or, if wide, to move the matrices. Twice is expected."""
 TURNS = 3
 
 
@@ -44,7 +44,7 @@ class GpuSizes:
     checked: tuple[Case, ...] = tuple(Case(name, 32, "28x28x1") for name in RATES)
     steps: tuple[int, ...] = (1, 10, 100, 1_000)
     lanes: int = 5
-    speed: tuple[Case, ...] = (*ISSUE_S, WIDE)
+    speed: tuple[Case, ...] = tuple(LEAST_S)
     speed_steps: int = 1_000
     batch: int = 64
     signals: str = "mnist5k"
