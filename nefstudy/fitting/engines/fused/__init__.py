@@ -56,8 +56,8 @@ MB) do not; from a memory of 4.8 TB/s, its 1,570 TB take 330 s. **Derived, not m
 
 So memory is the bottleneck of wide fields, and twice these times, 180 s and 660 s, are a reasonable guess: no load
 overlaps with the products before it. Tiles of 64 points would move half as much, but spill four times as much. The same
-kernel is correct for MFN in the interpreter, but ptxas needs 360 kB of shared memory for it: Triton computes the state
-again in the transposed layout of the gradient's product and puts the constants of its sines into shared memory.
+kernel is correct for MFN in the interpreter, but needs 360 kB of shared memory: Triton puts 15 constants of a tile's
+size there, apparently because it computes the state again for the gradient's product.
 
 To check and measure it on a device: `nefstudy bench gpu`.
 """
