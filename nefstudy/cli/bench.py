@@ -10,7 +10,7 @@ from rich.progress import Progress
 from nefstudy.cli.options import echo_json
 from nefstudy.errors import BadConfig
 from nefstudy.flags import Json
-from nefstudy.terminal import Terminal
+from nefstudy.terminal import Terminal, say
 
 bench = typer.Typer(no_args_is_help=True, help="Benchmark the parts of a study's cost on this machine.")
 
@@ -70,6 +70,37 @@ def bench_choices(
 
     rows = bench_auto(cases=CASES[:cases])
     echo_json(auto_json(rows)) if as_json else Terminal().print(auto_table(rows))
+
+
+@bench.command("gpu")
+def bench_device(
+    out: Annotated[Path, typer.Option(help="Folder of the two files, gpu-bench.json and gpu-bench.md.")] = Path(
+        "gpu-bench"
+    ),
+    quick: Annotated[bool, typer.Option("--quick", help="Take fewer steps and signals.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check and measure the fused engine, the classifier and one trial of each field on a GPU; takes minutes.
+
+    Ends with exit code 1 if a check of correctness failed.
+    """
+    from nefstudy.bench.gpu.rows import QUICK, GpuSizes
+    from nefstudy.bench.gpu.run import bench_gpu, gpu_json, gpu_table, require_device
+
+    require_device()
+    console = Terminal(stderr=True)
+    found = bench_gpu(
+        QUICK if quick else GpuSizes(),
+        str(out),
+        on_row=lambda row: console.print(f"{row.part} {row.case}: {row.outcome} {row.reason}", highlight=False),
+    )
+    if as_json:
+        echo_json(gpu_json(found))
+    else:
+        Terminal().print(gpu_table(found))
+        say(f"{out / 'gpu-bench.json'}\n{out / 'gpu-bench.md'}")
+    if found.failed_checks:
+        raise typer.Exit(1)
 
 
 @bench.command("study")

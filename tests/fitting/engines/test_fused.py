@@ -1,14 +1,10 @@
 """Tests of the fused engine in Triton's interpreter: it has the other engines' properties and agrees with eager.
 
-The interpreter runs the kernel on a CPU. One step of one field takes about 0.1 s, so everything here is tiny. It must
-be enabled before Triton is imported, so fits run in a separate process.
+The interpreter runs the kernel on a CPU. One step of one field takes about 0.1 s, so everything here is tiny.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -46,18 +42,6 @@ SOLID: dict[str, NeuralField] = {
     "rffnet": RffNet(3, 1, hidden=8, layers=2),
     "mfn": Mfn(3, 1, hidden=8, filters=2),
 }
-
-
-@pytest.fixture(scope="session")
-def interpret() -> Iterator[Interpret]:
-    """Yield a function that calls another function in a process where Triton interprets the kernels."""
-    before = os.environ.get("TRITON_INTERPRET")
-    os.environ["TRITON_INTERPRET"] = "1"
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        pool.submit(int).result()
-        if before is None:
-            del os.environ["TRITON_INTERPRET"]
-        yield lambda call, *args, **kwargs: pool.submit(call, *args, **kwargs).result()
 
 
 @pytest.fixture
@@ -226,7 +210,9 @@ def test_the_fingerprint_names_device_products_and_version(interpret: Interpret)
 
 def test_what_does_not_fit_is_refused_with_its_reason(interpret: Interpret) -> None:
     """A field with too many units or channels, or too few layers, is unsupported, and the reason is stated."""
-    assert interpret(unsupported_reason, Siren(2, 1, hidden=64)) is None
+    assert interpret(unsupported_reason, Siren(2, 1, hidden=128)) is None
+    assert "hidden = 65: a mfn fits a processor up to 64" in interpret(unsupported_reason, Mfn(2, 1, hidden=65))
+    assert "hidden = 129" in interpret(unsupported_reason, Siren(2, 1, hidden=129))
     assert "hidden = 1000" in interpret(unsupported_reason, Siren(2, 1, hidden=1000))
     assert "at least 2" in interpret(unsupported_reason, RffNet(2, 1, layers=1))
     assert "out_dim = 9" in interpret(unsupported_reason, Mfn(2, 9))

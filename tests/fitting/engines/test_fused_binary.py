@@ -21,13 +21,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.compiled]
 
 SHARED = 232_448  # bytes of shared memory that a program can use on an H100 or H200
 REGISTERS = 65_536
-FLOATS = {"rows", "means", "variances", "points", "targets", "scalars"}
+FLOATS = {"rows", "means", "variances", "sums", "points", "targets", "scalars"}
 INTEGERS = {"active", "diverged"}
 CASES = {
     "siren h32 28x28x1": Siren(2, 1, hidden=32),
     "siren h64 32x32x3": Siren(2, 3, hidden=64),
     "mfn h32 28x28x1": Mfn(2, 1, hidden=32),
     "rffnet h32 28x28x1": RffNet(2, 1, hidden=32),
+    "siren h128 32x32x3": Siren(2, 3, hidden=128),
+    "rffnet h128 28x28x1": RffNet(2, 1, hidden=128, layers=3),
 }
 
 

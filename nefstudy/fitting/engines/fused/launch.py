@@ -27,7 +27,7 @@ def launch_steps(
     arguments, options = constants(problem.field)
     share = 1 / (window.count * problem.field.out_dim)
     kernel.take_steps[(len(active),)](
-        *state, active, diverged_at, window.coords, window.targets, scalars,
+        *state, _sums(problem.field, state[0]), active, diverged_at, window.coords, window.targets, scalars,
         factor_of(problem.field), share, decay, window.step, window.steps, window.count,
         state[0].shape[1], *window.strides, 0,
         **arguments, LOSS=problem.loss, OPTIMIZER=problem.optimizer, **options,
@@ -41,8 +41,9 @@ def losses(problem: Problem, rows: Float[Tensor, "F N"], grid: WholeGrid) -> Flo
     by_field = coords.shape[-2] * coords.shape[-1] if coords.ndim == 3 else 0
     arguments, options = constants(problem.field)
     kernel.measure[(len(rows),)](
-        rows, results, coords, targets, factor_of(problem.field), 1 / targets[0].numel(), targets.shape[1],
-        rows.shape[1], by_field, 0, **arguments, LOSS=problem.loss, **options,
+        rows, _sums(problem.field, rows), results, coords, targets,
+        factor_of(problem.field), 1 / targets[0].numel(), targets.shape[1], rows.shape[1], by_field, 0,
+        **arguments, LOSS=problem.loss, **options,
     )  # fmt: skip
     return results
 
@@ -58,5 +59,11 @@ def constants(field: NeuralField) -> tuple[dict[str, Any], dict[str, Any]]:
         "C": field.out_dim,
         "DEPTH": plan.depth,
         "TILE": plan.tile,
+        "WIDE": plan.wide,
     }
     return arguments, {"num_warps": plan.warps, "num_stages": 1, "enable_fp_fusion": True}
+
+
+def _sums(field: NeuralField, rows: Float[Tensor, "F N"]) -> Float[Tensor, "F N"]:
+    """Return zeros for the gradients of wide fields; the kernel of other fields does not use this argument."""
+    return torch.zeros_like(rows) if plan_of(field).wide else rows

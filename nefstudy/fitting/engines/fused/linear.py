@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from nefstudy.fitting.engines.fused.product import accumulate
+from nefstudy.fitting.engines.fused.gradients import add_bias, add_vector
 
 
 @triton.jit
@@ -37,8 +37,9 @@ def error(output, target, inside, share, LOSS: tl.constexpr):
 
 @triton.jit
 def output(
-    weights, grads, hidden, targets, inside, share, losses, AT: tl.constexpr, C: tl.constexpr, LOSS: tl.constexpr
-):
+    weights, grads, memory, hidden, targets, inside, share, losses,
+    AT: tl.constexpr, BLOCKS: tl.constexpr, C: tl.constexpr, LOSS: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
     """Compute the last linear map and its loss; return gradients for weights[AT:] and for `hidden`, and the losses.
 
     weights[AT + c] are a channel's weights and weights[AT + C + c] its bias. The biases' gradients are kept per point
@@ -53,15 +54,19 @@ def output(
         loss, output_grad = error(value, targets[c], inside, share, LOSS)
         losses += loss
         hidden_grad += output_grad[:, None] * kernel[None, :]
-        kernels = kernels + (accumulate(grads[AT + c], hidden * output_grad[:, None]),)
-        biases = biases + (grads[AT + C + c] + output_grad,)
+        kernels = kernels + (add_vector(grads, memory, hidden * output_grad[:, None], AT + c, BLOCKS, WIDE),)
+        biases = biases + (add_bias(grads, memory, output_grad, AT + C + c, BLOCKS, WIDE),)
     return kernels + biases, hidden_grad, losses
 
 
 @triton.jit
-def entry_gradient(grads, angle_grad, coordinates, AT: tl.constexpr, D: tl.constexpr):
+def entry_gradient(
+    grads, memory, angle_grad, coordinates,
+    AT: tl.constexpr, BLOCKS: tl.constexpr, D: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
     """Return grads[AT:AT + D] plus the gradients of `entry`'s weights, given the gradient of the output of `entry`."""
     block_grads = ()
     for d in tl.static_range(D):
-        block_grads = block_grads + (accumulate(grads[AT + d], angle_grad * coordinates[d][:, None]),)
+        tile = angle_grad * coordinates[d][:, None]
+        block_grads = block_grads + (add_vector(grads, memory, tile, AT + d, BLOCKS, WIDE),)
     return block_grads

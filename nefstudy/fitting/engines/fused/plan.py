@@ -11,7 +11,8 @@ from nefstudy.fields.siren import Siren
 from nefstudy.fitting.engines.fused.blocks import RowBlock, blocks_of, padded_extent
 
 PRECISION = "tf32x3"  # products split in three, as accurate as float32's (tests/fitting/engines/test_split_products.py)
-MAX_HIDDEN = 64
+MAX_RESIDENT = 64  # units up to which all matrices and gradients fit a processor's registers and shared memory
+MAX_HIDDEN = {"siren": 128, "rffnet": 128, "mfn": MAX_RESIDENT}  # a wider MFN takes 360 kB of shared memory
 MAX_CHANNELS = 4
 
 
@@ -23,6 +24,7 @@ class Plan:
         depth: number of hidden-by-hidden matrices, without the two halves of RFFNet's first matrix.
         tile: points computed together.
         warps: warps of 32 threads that share a field.
+        wide: whether matrices and gradients stay in global memory, from which each product loads its matrix.
     """
 
     kind: str
@@ -30,13 +32,14 @@ class Plan:
     depth: int
     tile: int
     warps: int
+    wide: bool
 
 
 def plan_of(field: NeuralField) -> Plan:
     """Return the plan of a supported field (see `no_kernel_reason`)."""
     kind, depth, hidden = _shape(field)
     tile, warps = (32, 8) if padded_extent(hidden) > 32 else (64, 4)
-    return Plan(kind, blocks_of(field), depth, tile, warps)
+    return Plan(kind, blocks_of(field), depth, tile, warps, wide=hidden > MAX_RESIDENT)
 
 
 def factor_of(field: NeuralField) -> float:
@@ -54,11 +57,11 @@ def no_kernel_reason(field: NeuralField) -> str | None:
     """Return why no kernel supports a field, or None if one does."""
     if not isinstance(field, Siren | RffNet | Mfn):
         return _no_kernel(field)
-    if field.hidden > MAX_HIDDEN:
-        return f"hidden = {field.hidden}: a field's state fits a processor's registers up to {MAX_HIDDEN} units"
+    kind, depth, hidden = _shape(field)
+    if hidden > MAX_HIDDEN[kind]:
+        return f"hidden = {hidden}: a {kind} fits a processor up to {MAX_HIDDEN[kind]} units"
     if field.out_dim > MAX_CHANNELS:
         return f"out_dim = {field.out_dim}: the kernel supports up to {MAX_CHANNELS} channels"
-    _, depth, _ = _shape(field)
     if depth < 0:
         return f"layers = {field.layers}: the kernel needs at least 2" if isinstance(field, RffNet) else None
     return None
