@@ -41,7 +41,10 @@ class GpuSizes:
     """
 
     device: str = "cuda"
-    checked: tuple[Case, ...] = tuple(Case(name, 32, "28x28x1") for name in RATES)
+    checked: tuple[Case, ...] = (
+        *(Case(name, 32, "28x28x1") for name in RATES),
+        *(Case(name, 128, "28x28x1") for name in ("siren", "rffnet")),
+    )
     steps: tuple[int, ...] = (1, 10, 100, 1_000)
     lanes: int = 5
     speed: tuple[Case, ...] = tuple(LEAST_S)
