@@ -10,7 +10,7 @@ from nefstudy.classifiers.networks.dws import Dws
 from nefstudy.classifiers.networks.gnn import Gnn
 from nefstudy.classifiers.networks.graph import WeightGraph, weight_graph
 from nefstudy.classifiers.networks.mlp import Mlp
-from nefstudy.classifiers.networks.sign_gnn import GnnSign, GnnThin, Visit, characters
+from nefstudy.classifiers.networks.sign_gnn import GnnSign, GnnThin, Messages, Visit, characters
 from nefstudy.classifiers.networks.transformer import Transformer
 from nefstudy.fields.actions import act, random_element
 from nefstudy.fields.field import NeuralField, flatten, unflatten
@@ -80,12 +80,14 @@ def visit_by_copies(
 ) -> torch.Tensor:
     """Return the layer's new states by the module docstring's formula: one copy, block and feature after the other."""
     layer, update, copies = graph.layers[visit.layer], visit.update, []
+    assert update.before is not None
     own = characters(layer.generators).double()
     for e in range(len(own)):
         hidden = update.identity + states[visit.layer][e] @ update.before.weight.T
         for index, feature in enumerate(layer.features):
             hidden = hidden + own[feature.target, e] * units[visit.layer][index, :, :, None] * update.readings[index]
         for block, sender, message in zip(visit.blocks, visit.senders, visit.messages, strict=True):
+            assert isinstance(message, Messages)
             theirs = characters(graph.layers[sender].generators).double()
             mean = states[sender].mean(dim=0)
             for index, feature in enumerate(graph.blocks[block].features):
@@ -115,9 +117,9 @@ def test_a_visit_equals_its_formula(field: NeuralField, reverse: bool) -> None:
         visit = Visit(graph, layer, width=4, reverse=reverse, first=False).double()
         weights = [p for p in visit.parameters() if p.numel()]
         tensors = [*weights, *(states[index] for index in (layer, *visit.senders))]
-        results = [visit(units, both, states), visit_by_copies(visit, graph, units, edges, states)]
-        assert torch.allclose(*results, rtol=0, atol=1e-12)
-        gradients = [torch.autograd.grad(result.square().sum(), tensors) for result in results]
+        new, expected = visit(units, both, states), visit_by_copies(visit, graph, units, edges, states)
+        assert torch.allclose(new, expected, rtol=0, atol=1e-12)
+        gradients = [torch.autograd.grad(result.square().sum(), tensors) for result in (new, expected)]
         assert all(torch.allclose(a, b, rtol=1e-10, atol=1e-10) for a, b in zip(*gradients, strict=True))
 
 
