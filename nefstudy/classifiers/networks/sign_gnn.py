@@ -1,14 +1,16 @@
 """`gnn-sign`: message passing that is invariant to permutations, sign flips and phase shifts of units.
 
 A unit with g generators of sign changes is represented by its 2^g signed copies: its state is a function on the
-group {0, .., 2^g - 1}, [units, copies, channels], and a generator only permutes copies. So any network applied to each
+group {0, .., 2^g - 1}, [copies, units, channels], and a generator only permutes copies. So any network applied to each
 copy separately is equivariant, and the mean over copies is invariant. A weight that takes the sign
 chi(e) = (-1)^popcount(mask & e) is multiplied with that character of the state only: messages are
-sum_s w_st * mean_e chi_source(e) h_s(e), one matrix product per block and no state per edge; they reach the target's
-copies with the sign chi_target(e). Squared weights, which have no sign, are multiplied with the mean over copies.
+sum_s w_st * mean_e chi_source(e) h_s(e), without a state per edge; they reach the target's copies with the sign
+chi_target(e). Squared weights, which have no sign, are multiplied with the mean over copies. Copies are the first
+dimension, so that going to characters and back is one product with a matrix of signs for all fields and units.
 
 Sweeps run forward through the graph and back, so after two sweeps every unit depends on every weight.
-Letters: B fields, S and T source and target units, G copies, C channels, R input features.
+Letters: B fields, S and T source and target units, G copies, C channels, R input features,
+K signed inputs of an update: messages, features and a constant, each with the character it is multiplied by.
 """
 
 from dataclasses import dataclass
@@ -78,61 +80,66 @@ class Messages(nn.Module):
     """The messages to one layer over one block, along or against the block's direction, before the nonlinearity.
 
     Each input feature gives two messages: its values times the matching character of the sender's states, and its
-    squares times the mean of these states.
+    squares times the mean of these states. `masks` are the characters by which they reach the receiver's copies.
     """
 
     def __init__(self, block: LayerEdges, layers: tuple[Layer, ...], *, width: int, reverse: bool) -> None:
         super().__init__()
         self.reverse = reverse
-        sender_layer, receiver_layer = (block.target, block.source) if reverse else (block.source, block.target)
+        ends = (block.target, block.source) if reverse else (block.source, block.target)
+        sender, receiver = (layers[index] for index in ends)
         pairs = [(r.target, r.source) if reverse else (r.source, r.target) for r in block.features]
-        self.masks = [receive for _, receive in pairs]
-        sender, receiver = (characters(layers[index].generators) for index in (sender_layer, receiver_layer))
+        unsigned = [0] * len(pairs)
+        self.masks = [receive for _, receive in pairs] + unsigned
+        signs = characters(sender.generators)
         self.project: Tensor
-        self.lift: Tensor
-        self.register_buffer(
-            "project", torch.stack([sender[m] for m, _ in pairs] + [sender[0]]) / len(sender), persistent=False
-        )
-        self.register_buffer("lift", torch.stack([receiver[m] for _, m in pairs]), persistent=False)
-        self.scale = layers[sender_layer].size ** -0.5
+        self.register_buffer("project", signs[[send for send, _ in pairs] + unsigned] / len(signs), persistent=False)
+        self.scale = sender.size**-0.5
+        self.mix_first = sender.size <= receiver.size
         self.mix = nn.Parameter(torch.randn(len(pairs), width, width) * width**-0.5)
         self.mix_squares = nn.Parameter(torch.randn(len(pairs), width, width) * (width**-0.5 * self.scale))
 
-    def forward(self, edges: Float[Tensor, "B R S T"], states: Float[Tensor, "B N G C"]) -> Float[Tensor, "B M K C"]:
-        """Return the messages to the receiving layer's units and copies."""
-        weights = edges.mT if self.reverse else edges
-        sent = torch.einsum("bngc,rg->brnc", states, self.project)
-        signed = (weights.mT @ sent[:, :-1]) * self.scale @ self.mix
-        squares: Tensor = (weights.square().mT @ sent[:, -1:]) * self.scale @ self.mix_squares
-        lifted: Tensor = torch.einsum("brnc,rg->bngc", signed, self.lift)
-        messages: Tensor = lifted + squares.sum(dim=1).unsqueeze(2)
-        return messages
+    def forward(self, edges: Float[Tensor, "K B S T"], states: Float[Tensor, "G B N C"]) -> Float[Tensor, "K B M C"]:
+        """Return the messages to the receiving layer's units, one for each edge value and each of its squares."""
+        weights = edges if self.reverse else edges.mT
+        mix = torch.cat([self.mix, self.mix_squares]) * self.scale
+        sent = (self.project @ states.flatten(1)).view(len(mix), -1, states.shape[3])
+        if self.mix_first:
+            sent = sent @ mix
+        messages: Tensor = weights @ sent.view(len(mix), *states.shape[1:])
+        return messages if self.mix_first else (messages.flatten(1, 2) @ mix).view_as(messages)
 
 
 class Update(nn.Module):
     """The update of a layer's states from features, states and messages, applied to each signed copy separately."""
 
-    def __init__(self, layer: Layer, *, width: int, first: bool) -> None:
+    def __init__(self, layer: Layer, masks: list[int], *, width: int, first: bool) -> None:
         super().__init__()
+        own = [feature.target for feature in layer.features]
         self.lift: Tensor
-        signs = characters(layer.generators)
-        masks = [feature.target for feature in layer.features]
-        self.register_buffer("lift", signs[:, masks], persistent=False)
+        self.register_buffer("lift", characters(layer.generators)[:, [*masks, *own, 0]], persistent=False)
         # `readings`, the weights of the input features, is part of the tensor names in saved files.
-        self.readings = nn.Parameter(torch.randn(len(masks), width) * max(len(masks), 1) ** -0.5)
+        self.readings = nn.Parameter(torch.randn(len(own), width) * max(len(own), 1) ** -0.5)
         self.identity = nn.Parameter(torch.randn(1 if layer.role == "hidden" else layer.size, width) * 0.1)
         self.before = None if first else nn.Linear(width, width, bias=False)
         self.after = nn.Linear(width, width)
 
     def forward(
-        self, units: Float[Tensor, "B N R"], states: Float[Tensor, "B N G C"] | None, messages: Float[Tensor, "B N G C"]
-    ) -> Float[Tensor, "B N G C"]:
+        self,
+        units: Float[Tensor, "R B N"],
+        states: Float[Tensor, "G B N C"] | None,
+        messages: list[Float[Tensor, "_ B N C"]],
+    ) -> Float[Tensor, "G B N C"]:
         """Return the updated states."""
-        hidden = messages + (units.unsqueeze(2) * self.lift) @ self.readings + self.identity.unsqueeze(1)
+        own = units.unsqueeze(3) * self.readings[:, None, None]
+        signed = torch.cat([*messages, own, self.identity.expand(1, *messages[0].shape[1:])])
+        hidden = (self.lift @ signed.flatten(1)).view(-1, signed.shape[3])
         if states is not None and self.before is not None:
-            hidden = hidden + self.before(states)
+            hidden = torch.addmm(hidden, states.flatten(0, 2), self.before.weight.mT)
         new: Tensor = self.after(nn.functional.silu(hidden))
-        return new if states is None else states + new
+        if states is not None:
+            new += states.flatten(0, 2)
+        return new.view(-1, *signed.shape[1:])
 
 
 class Visit(nn.Module):
@@ -143,16 +150,16 @@ class Visit(nn.Module):
         self.layer = layer
         self.blocks = [i for i, b in enumerate(graph.blocks) if layer == (b.source if reverse else b.target)]
         self.senders = [graph.blocks[i].target if reverse else graph.blocks[i].source for i in self.blocks]
-        self.messages = nn.ModuleList(
-            Messages(graph.blocks[i], graph.layers, width=width, reverse=reverse) for i in self.blocks
-        )
-        self.update = Update(graph.layers[layer], width=width, first=first)
+        messages = [Messages(graph.blocks[i], graph.layers, width=width, reverse=reverse) for i in self.blocks]
+        masks = [mask for message in messages for mask in message.masks]
+        self.messages = nn.ModuleList(messages)
+        self.update = Update(graph.layers[layer], masks, width=width, first=first)
 
     def forward(self, units: list[Tensor], edges: list[Tensor], states: list[Tensor | None]) -> Tensor:
         """Return the layer's new states."""
         senders = zip(self.blocks, self.senders, self.messages, strict=True)
         messages = [message(edges[block], states[sender]) for block, sender, message in senders]
-        new: Tensor = self.update(units[self.layer], states[self.layer], torch.stack(messages).sum(dim=0))
+        new: Tensor = self.update(units[self.layer], states[self.layer], messages)
         return new
 
 
@@ -177,11 +184,13 @@ class SignGnnNetwork(GraphNetwork):
         self.hidden = nn.Linear(last * spec.pooled, spec.pooled)
         self.head = nn.Linear(spec.pooled, classes)
 
-    def states(self, rows: Float[Tensor, "B P"]) -> list[Float[Tensor, "B _ _ C"]]:
+    def states(self, rows: Float[Tensor, "B P"]) -> list[Float[Tensor, "_ B _ C"]]:
         """Return the states of all copies of all units after all sweeps, layer by layer."""
-        units, edges = self.extract(rows)
+        features, weights = self.extract(rows)
+        units = [layer.permute(2, 0, 1) for layer in features]
+        edges = [torch.cat([block, block.square()], dim=1).transpose(0, 1).contiguous() for block in weights]
         states: list[Tensor | None] = [None] * len(self.graph.layers)
-        states[0] = self.inputs.unsqueeze(1).expand(len(rows), -1, -1, -1)
+        states[0] = self.inputs.expand(1, len(rows), -1, -1)
         for layer, visit in zip(self.order, self.visits, strict=True):
             states[layer] = visit(units, edges, states)
         return [state for state in states if state is not None]
@@ -189,7 +198,7 @@ class SignGnnNetwork(GraphNetwork):
     def embed(self, rows: Float[Tensor, "B P"]) -> Float[Tensor, "B E"]:
         """Return features pooled over units and copies, batch-normalized and passed through one layer."""
         pooled = [
-            nn.functional.silu(pool(state)).mean(dim=(1, 2))
+            nn.functional.silu(pool(state)).sum(dim=2).sum(dim=0) / (state.shape[0] * state.shape[2])
             for pool, state in zip(self.pool, self.states(rows)[1:], strict=True)
         ]
         return nn.functional.silu(self.hidden(self.dropout(self.norm(torch.cat(pooled, dim=1)))))

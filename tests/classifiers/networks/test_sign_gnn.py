@@ -8,9 +8,9 @@ from nefstudy import seeds
 from nefstudy.classifiers.classifier import ClassifierSpec, WeightClassifier
 from nefstudy.classifiers.networks.dws import Dws
 from nefstudy.classifiers.networks.gnn import Gnn
-from nefstudy.classifiers.networks.graph import weight_graph
+from nefstudy.classifiers.networks.graph import WeightGraph, weight_graph
 from nefstudy.classifiers.networks.mlp import Mlp
-from nefstudy.classifiers.networks.sign_gnn import GnnSign, GnnThin
+from nefstudy.classifiers.networks.sign_gnn import GnnSign, GnnThin, Messages, Visit, characters
 from nefstudy.classifiers.networks.transformer import Transformer
 from nefstudy.fields.actions import act, random_element
 from nefstudy.fields.field import NeuralField, flatten, unflatten
@@ -73,6 +73,54 @@ def test_the_flat_network_is_not_invariant(field: NeuralField, make_rows: MakeRo
     """Permutations change the scores of `Mlp`, the baseline."""
     rows = make_rows(field, F)
     assert difference(network_of(Mlp(width=16), field, rows), rows, moved(field, rows, permute=True)) > 1e-2
+
+
+def visit_by_copies(
+    visit: Visit, graph: WeightGraph, units: list[torch.Tensor], edges: list[torch.Tensor], states: list[torch.Tensor]
+) -> torch.Tensor:
+    """Return the layer's new states by the module docstring's formula: one copy, block and feature after the other."""
+    layer, update, copies = graph.layers[visit.layer], visit.update, []
+    assert update.before is not None
+    own = characters(layer.generators).double()
+    for e in range(len(own)):
+        hidden = update.identity + states[visit.layer][e] @ update.before.weight.T
+        for index, feature in enumerate(layer.features):
+            hidden = hidden + own[feature.target, e] * units[visit.layer][index, :, :, None] * update.readings[index]
+        for block, sender, message in zip(visit.blocks, visit.senders, visit.messages, strict=True):
+            assert isinstance(message, Messages)
+            theirs = characters(graph.layers[sender].generators).double()
+            mean = states[sender].mean(dim=0)
+            for index, feature in enumerate(graph.blocks[block].features):
+                ends = (feature.target, feature.source) if message.reverse else (feature.source, feature.target)
+                weights = edges[block][index] if message.reverse else edges[block][index].mT
+                signed = (theirs[ends[0], :, None, None, None] * states[sender]).mean(dim=0)
+                hidden = hidden + own[ends[1], e] * (weights @ signed * message.scale) @ message.mix[index]
+                hidden = hidden + (weights.square() @ mean * message.scale) @ message.mix_squares[index]
+        copies.append(states[visit.layer][e] + update.after(torch.nn.functional.silu(hidden)))
+    return torch.stack(copies)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_visit_equals_its_formula(field: NeuralField, reverse: bool) -> None:
+    """Products over all copies at once give the states and gradients of a loop over copies, blocks and features."""
+    graph = weight_graph(field, centered=True)
+    generator = torch.Generator().manual_seed(2)
+
+    def drawn(*sizes: int) -> torch.Tensor:
+        return torch.randn(*sizes, dtype=torch.float64, generator=generator)
+
+    units = [drawn(len(layer.features), 3, layer.size) for layer in graph.layers]
+    edges = [drawn(len(b.features), 3, graph.layers[b.source].size, graph.layers[b.target].size) for b in graph.blocks]
+    both = [torch.cat([block, block.square()]) for block in edges]
+    states = [drawn(1 << layer.generators, 3, layer.size, 4).requires_grad_(True) for layer in graph.layers]
+    for layer in range(1, len(graph.layers) - 1):
+        visit = Visit(graph, layer, width=4, reverse=reverse, first=False).double()
+        weights = [p for p in visit.parameters() if p.numel()]
+        tensors = [*weights, *(states[index] for index in (layer, *visit.senders))]
+        new, expected = visit(units, both, states), visit_by_copies(visit, graph, units, edges, states)
+        assert torch.allclose(new, expected, rtol=0, atol=1e-12)
+        gradients = [torch.autograd.grad(result.square().sum(), tensors) for result in (new, expected)]
+        assert all(torch.allclose(a, b, rtol=1e-10, atol=1e-10) for a, b in zip(*gradients, strict=True))
 
 
 def test_every_parameter_matters(field: NeuralField, make_rows: MakeRows) -> None:
