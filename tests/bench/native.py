@@ -54,7 +54,7 @@ def steps_per_second(
     *,
     points: int = IMAGE,
     loss: Any = "mse",
-    optimizer: str = "adamw",
+    optimizer: Any = "adamw",
     drawn: bool = False,
     name: str = "native",
     clock: Callable[[], float] = time.process_time,
