@@ -34,7 +34,7 @@ from nefstudy.tasks.world import World, current_world
 from nefstudy.trial.assignment import Assignment, TrialSetup
 from nefstudy.trial.causes import cause_of, first_line, portable, traceback_of
 from nefstudy.trial.log import captured_log
-from nefstudy.trial.memory import device_memory
+from nefstudy.trial.memory import device_memory, keep_freed_memory
 from nefstudy.trial.process_paths import check_root, find_removed_path
 from nefstudy.trial.process_state import isolated
 from nefstudy.trial.provenance import check_versions, made_by
@@ -167,6 +167,7 @@ def _loop(config: dict[str, Any], *, setup: TrialSetup, report: Report | None, c
     """Run the trial on this rank and return its result as JSON; called by Ray Train in each worker."""
     check_versions(setup.versions)
     torch.set_num_threads(setup.threads)
+    keep_freed_memory()
     cache_unusable_reason()  # otherwise a classifier's optimizer could fail at its first step
     assignment = Assignment.from_tune(config)
     task = task_named(assignment.task, setup.tasks)

@@ -1,11 +1,27 @@
-"""The device memory that a trial uses, measured in the trial's process."""
+"""The memory of a trial's process: what a GPU has, measured, and what the C library keeps."""
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 PEAK, MEMORY = "device_peak_mb", "device_memory_mb"
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+MMAP_BYTES, TRIM_BYTES = 2**25, 2**28  # 2**25 is the most that glibc accepts
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep memory that training frees and allocates again in each step; return whether it will.
+
+    By default it returns large blocks to the system, and every page of the next one costs a fault. Other C libraries
+    are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        return False
+    return bool(mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)) and bool(mallopt(M_TRIM_THRESHOLD, TRIM_BYTES))
 
 
 @contextmanager
