@@ -73,6 +73,7 @@ QUESTIONS: Mapping[str, CellPlan] = {
     "short-sign": cell("shared", SHORT_SIGN, steps=(5, 10), field="rffnet", hidden=16),
     "fashion-shared": cell("shared", FLAT.model_copy(update={"members": 1}), steps=(10, 25, 50, 100), signals=FASHION),
     "published-gnn": cell("random", PUBLISHED, steps=(200,)),
+    "random-gnn-published": cell("random", LIFTED, steps=(200,)),
 }
 
 READINGS = {"reading-plain": "plain", "reading-centered": "centered"}
