@@ -24,7 +24,7 @@ SIGN = ClassifierConfig(
     average=0.99,
     augment=AugmentConfig(rotate=20, scale=0.2, shift=0.15),
 )
-SHORT_FLAT = ClassifierConfig(name="mlp", epochs=20, lr=3e-3)
+SHORT_FLAT = ClassifierConfig(name="mlp", epochs=20, lr=3e-3, members=5)
 SHORT_SIGN = ClassifierConfig(epochs=20, lr=3e-3)
 OF_VIEWS = SIGN.model_copy(update={"epochs": 10, "members": 3})  # each epoch shows every view of every digit
 PUBLISHED = ClassifierConfig(name="gnn", epochs=1)  # nearly three times the CPU time of SIGN's 40 epochs
