@@ -93,11 +93,11 @@ def _measure_with(cache: str, case: Case, effort: Effort) -> list[FitRow]:
     return measure(case, ENGINES, effort)
 
 
-def rows_of(pieces: Pieces, works: Iterable[tuple[int, int]]) -> list[AutoRow]:
-    """Return how much slower `auto` would be than the fastest engine, for each fit size."""
+def rows_of(pieces: Pieces, works: Iterable[tuple[int, int]], *, engines: Sequence[str] = ENGINES) -> list[AutoRow]:
+    """Return how much slower `auto` would be than the fastest of some engines, for each fit size."""
     case = pieces.case
     field, points = case.network, prod(case.grid)
-    lanes = {name: ALL[name].lanes(field, points) for name in ENGINES}
+    lanes = {name: ALL[name].lanes(field, points) for name in engines}
     rows: list[AutoRow] = []
     for fields, steps in works:
         for ready in (False, True):
@@ -105,7 +105,7 @@ def rows_of(pieces: Pieces, works: Iterable[tuple[int, int]]) -> list[AutoRow]:
             work = FitWork(fields, steps, points)
             seconds: dict[str, float] = {}
             estimates: dict[str, float] = {}
-            for name in ENGINES:
+            for name in engines:
                 computed = -(-fields // lanes[name]) * lanes[name] if RATES[name].padded else fields
                 seconds[name] = begin[name] + computed * steps * pieces.step[name]
                 estimates[name] = fit_seconds(field, work, engine=name, lanes=lanes[name], ready=ready)
@@ -122,17 +122,19 @@ def auto_json(rows: Iterable[AutoRow]) -> list[dict[str, Any]]:
 
 def auto_table(rows: Iterable[AutoRow]) -> Table:
     """Return the rows as a table for the terminal."""
+    rows = list(rows)
+    engines = list(dict.fromkeys(name for row in rows for name in row.seconds))
     table = Table(
         title="seconds of fits by engine, and the engine that auto selects",
         title_justify="left",
         box=None,
         padding=(0, 1, 0, 0),
     )
-    for head in ("field", "image", "fields", "steps", "ready", *ENGINES, "auto", "loss"):
+    for head in ("field", "image", "fields", "steps", "ready", *engines, "auto", "loss"):
         table.add_column(head, justify="left" if head in ("field", "image", "auto") else "right", no_wrap=True)
     table.caption = "ready: the compile cache already contains the shape"
     for row in rows:
-        seconds = (f"{row.seconds[name]:,.1f}" for name in ENGINES)
+        seconds = (f"{row.seconds[name]:,.1f}" for name in engines)
         work = (f"{row.fields:,}", f"{row.steps:,}", "yes" if row.compiled_before else "no")
         table.add_row(f"{row.field} h{row.hidden}", row.image, *work, *seconds, row.auto, f"{row.loss:.0%}")
     return table

@@ -161,7 +161,7 @@ PARTS = {"sizes": sizes, "new-shapes": new_shapes, "two-threads": two_threads, "
 def main() -> None:
     """Print the tables."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("parts", nargs="*", default=list(PARTS), choices=[*PARTS], help="by default all")
+    options.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; by default all")
     options.add_argument("--avx2", action="store_true", help="use AVX2 only; the default runs `vectors` both ways")
     given = options.parse_args()
     torch.set_num_threads(1)
@@ -171,13 +171,13 @@ def main() -> None:
     console = Console(width=110)
     with tempfile.TemporaryDirectory() as cache:
         build.library()
-        for part in given.parts:
+        for part in given.parts or PARTS:
             if part == "new-shapes":
                 os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
             vectors = vars(engine)["library"]().nefstudy_vector().decode()
             console.print(f"{part}: {datetime.now(tz=UTC):%Y-%m-%d}, torch {torch.__version__}, {vectors} vectors")
             console.print(PARTS[part]())
-    if "vectors" in given.parts and not given.avx2:
+    if "vectors" in (given.parts or PARTS) and not given.avx2:
         command = [sys.executable, "-m", "tests.bench.native", "vectors", "--avx2"]
         subprocess.run(command, check=True, env={**os.environ, **AVX2}, cwd=Path(__file__).parents[2])
 
