@@ -16,7 +16,7 @@ def keep_freed_memory() -> bool:
     """Let glibc keep memory that training frees and allocates again in each step; return whether it will.
 
     By default it returns large blocks to the system, and every page of the next one costs a fault. Other C libraries
-    are left alone.
+    stay unchanged.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
