@@ -51,7 +51,7 @@ RATES: dict[str, Rate] = {
     "compiled": Rate(
         flops=162e9, sincos=0.44e-9, activation=0.34e-9, call=4e-5, compile_s=20.0, load_s=2.4, padded=True
     ),
-    "native": Rate(flops=271e9, sincos=0.089e-9, activation=0.27e-9, call=2.3e-4),
+    "native": Rate(flops=283e9, sincos=0.196e-9, activation=0.303e-9, call=1e-4),
     "fused": Rate(flops=20e12, sincos=0.0, activation=0.0, call=1e-4, compile_s=30.0, load_s=1.0),  # derived
 }
 
