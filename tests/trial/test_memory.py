@@ -1,6 +1,5 @@
 """Tests of what a trial does to its process's memory."""
 
-import resource
 import subprocess
 import sys
 
@@ -31,6 +30,4 @@ def test_freed_memory_is_used_again_without_page_faults() -> None:
         )
         return int(run.stdout)
 
-    first = 32 * 2**22 / resource.getpagesize()
-    assert faults("keep") < 1.5 * first
-    assert faults() > 2 * first
+    assert faults("keep") < 0.8 * faults()
